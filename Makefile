@@ -1,0 +1,44 @@
+# One word each. Every target sets up what it needs in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+PROTOS := $(wildcard proto/statorpb/*.proto)
+
+.PHONY: up test check proto simulate bench demo clean
+
+# Installed again only when what is to be installed has changed. README.md is needed to build the package.
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Stator needs Python 3.11 or newer; say PYTHON=/path/to/python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[server,plot]" --group dev
+	touch $@
+
+up: $(VENV)/.ready
+	@$(BIN)/stator local up $(ARGS)
+
+test: $(VENV)/.ready
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.tidy.generated_code
+
+proto: $(VENV)/.ready
+	$(BIN)/python -m tests.tidy.generated_code --write
+
+simulate: $(VENV)/.ready
+	$(BIN)/python -m tests.simulation $(ARGS)
+
+bench: $(VENV)/.ready
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+demo: $(VENV)/.ready
+	$(BIN)/python -m tests.demo $(ARGS)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Multi-Paxos with leader leases as a pure state machine."""

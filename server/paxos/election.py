@@ -1,0 +1,40 @@
+"""Phase 1: what a candidate gathers, and what follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from server.paxos.ballot import ZERO, Ballot
+from server.paxos.messages import NO_OP, Promise
+
+
+@dataclass(slots=True)
+class Candidacy:
+    """One attempt to lead. `from_slot` is the first slot the candidate does not know to be committed."""
+
+    ballot: Ballot
+    from_slot: int
+    is_promising_itself: bool = False  # its own promise is on the way to disk
+    promises: dict[int, Promise] = field(default_factory=dict)
+
+    def better_informed(self) -> int:
+        """A node that promised but had trimmed what the candidate lacks, or had too much to tell in one message: the
+        candidate has to catch up from it before anybody like it can lead. 0: there is none."""
+        for node_id, promise in self.promises.items():
+            if promise.log_first_slot > self.from_slot or not promise.is_complete:
+                return node_id
+        return 0
+
+
+def choose_payloads(from_slot: int, promises: list[Promise]) -> tuple[bytes, ...]:
+    """For each slot from `from_slot` on, the payload accepted at the highest ballot by any of a majority (that is the
+    one which may have been chosen); a no-op where none of them accepted anything."""
+    best: dict[int, tuple[Ballot, bytes]] = {}
+    last_slot = from_slot - 1
+    for promise in promises:
+        for run in promise.runs:
+            last_slot = max(last_slot, run.last_slot)
+            for slot, payload in enumerate(run.payloads, run.first_slot):
+                if slot >= from_slot and run.ballot > best.get(slot, (ZERO, NO_OP))[0]:
+                    best[slot] = (run.ballot, payload)
+    return tuple(best.get(slot, (ZERO, NO_OP))[1] for slot in range(from_slot, last_slot + 1))

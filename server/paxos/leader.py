@@ -1,0 +1,124 @@
+"""What a leader knows of its followers, and what it may send them next."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from server.paxos.ballot import Ballot
+from server.paxos.log import Log
+from server.paxos.messages import Accept, CatchUp, Effect, Run, SendMessage, SendSnapshot
+
+RUN_BYTES_MAX = 1024 * 1024
+"""Payload bytes in one Accept or CatchUp that brings a follower up to date."""
+
+IN_FLIGHT_BYTES_MAX = 4 * 1024 * 1024
+"""Payload bytes sent to one follower and not acknowledged."""
+
+IN_FLIGHT_MESSAGES_MAX = 64
+
+RETRY_NS = 500_000_000
+RETRY_NS_MAX = 4_000_000_000
+
+
+@dataclass(slots=True)
+class Progress:
+    """One follower, as its leader sees it.
+
+    Invariant: `acked_slot` <= `sent_slot`. `acked_slot` counts only what was acknowledged at the leader's ballot.
+    """
+
+    acked_slot: int
+    sent_slot: int
+    is_in_snapshot: bool = False
+    support_epoch: int = -1  # of the follower's grants when it last promised or accepted at this ballot; -1: never
+    told_commit_slot: int = -1
+    retry_at_ns: int = 0
+    retry_ns: int = RETRY_NS
+    hole_slot: int = -1  # the hole that is being filled; -1: none
+    in_flight: deque[tuple[int, int]] = field(default_factory=deque)  # (last slot, bytes), ascending
+    in_flight_bytes: int = 0
+
+    def has_room(self) -> bool:
+        return self.in_flight_bytes < IN_FLIGHT_BYTES_MAX and len(self.in_flight) < IN_FLIGHT_MESSAGES_MAX
+
+    def is_behind(self, last_slot: int) -> bool:
+        """Whether it has not acknowledged everything, and no snapshot is on its way to it."""
+        return self.acked_slot < last_slot and not self.is_in_snapshot
+
+    def note_sent(self, last_slot: int, size: int, now_ns: int) -> None:
+        if not self.in_flight:
+            self.retry_at_ns = now_ns + self.retry_ns
+        self.sent_slot = last_slot
+        self.in_flight.append((last_slot, size))
+        self.in_flight_bytes += size
+
+    def note_acked(self, slot: int, now_ns: int) -> None:
+        """Takes a cumulative acknowledgement; one that is older than the last changes nothing."""
+        if slot <= self.acked_slot:
+            return
+        self.acked_slot = slot
+        self.hole_slot = -1
+        self.sent_slot = max(self.sent_slot, slot)
+        self.retry_ns = RETRY_NS
+        self.retry_at_ns = now_ns + RETRY_NS
+        while self.in_flight and self.in_flight[0][0] <= slot:
+            self.in_flight_bytes -= self.in_flight.popleft()[1]
+
+    def restart_from(self, slot: int) -> None:
+        """What was sent after `slot` is taken for lost and will be sent again."""
+        self.sent_slot = slot
+        self.hole_slot = -1
+        self.in_flight.clear()
+        self.in_flight_bytes = 0
+
+
+@dataclass(slots=True)
+class Leadership:
+    """A leader's state for as long as it leads at `ballot`.
+
+    `recovered_slot`: the last slot that phase 1 brought; nothing is served before it is committed and applied.
+    """
+
+    ballot: Ballot
+    recovered_slot: int
+    durable_slot: int
+    progress: dict[int, Progress]
+    flush_at_ns: int = 0  # when to tell an idle group's followers the commit slot; 0: nothing to tell
+
+    def acked_slots(self, own_node_id: int) -> dict[int, int]:
+        slots = {node_id: progress.acked_slot for node_id, progress in self.progress.items()}
+        slots[own_node_id] = self.durable_slot
+        return slots
+
+    def send_run(self, run: Run, commit_slot: int, now_ns: int, effects: list[Effect]) -> None:
+        """Sends a fresh run to every follower that has everything before it; the others get it when they caught up."""
+        size = sum(map(len, run.payloads))
+        message = Accept(run, commit_slot)
+        for node_id, progress in self.progress.items():
+            if progress.sent_slot == run.first_slot - 1 and not progress.is_in_snapshot and progress.has_room():
+                progress.note_sent(run.last_slot, size, now_ns)
+                progress.told_commit_slot = commit_slot
+                effects.append(SendMessage(node_id, message))
+
+    def send_missing(self, node_id: int, log: Log, now_ns: int, effects: list[Effect]) -> None:
+        """Sends what a follower lacks, as far as its window allows: committed entries as they are, the others at this
+        ballot, or word that it needs a snapshot."""
+        progress = self.progress[node_id]
+        while progress.sent_slot < log.last_slot and progress.has_room() and not progress.is_in_snapshot:
+            first = progress.sent_slot + 1
+            if first < log.first_slot:
+                progress.is_in_snapshot = True
+                effects.append(SendSnapshot(node_id))
+                return
+            message: CatchUp | Accept
+            if first <= log.commit_slot:
+                runs = log.runs(first, log.commit_slot, RUN_BYTES_MAX)
+                message = CatchUp(self.ballot, runs, log.commit_slot)
+            else:
+                runs = log.runs(first, log.last_slot, RUN_BYTES_MAX)[:1]
+                message = Accept(runs[0], log.commit_slot)
+            size = sum(len(payload) for run in runs for payload in run.payloads)
+            progress.note_sent(runs[-1].last_slot, size, now_ns)
+            progress.told_commit_slot = log.commit_slot
+            effects.append(SendMessage(node_id, message))

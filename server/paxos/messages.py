@@ -1,0 +1,198 @@
+"""What the members of one group say to each other, and what the core asks of the shell around it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TypeAlias
+
+from server.paxos.ballot import Ballot
+
+NO_OP = b""
+"""The payload of an entry that changes nothing: it fills a hole that a former leader left."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """Entries of consecutive slots, accepted at one ballot. The unit that is sent, and written to the log."""
+
+    ballot: Ballot
+    first_slot: int
+    payloads: tuple[bytes, ...]
+
+    @property
+    def last_slot(self) -> int:
+        return self.first_slot + len(self.payloads) - 1
+
+
+class RejectReason(IntEnum):
+    """Why a message was refused."""
+
+    LOWER_BALLOT = 1  # a higher ballot has been promised
+    BOUND_BY_GRANT = 2  # the leader in force still holds this node's grant
+    WAITING = 3  # the node has restarted and may have granted something it forgot
+    HOLE = 4  # entries before the offered ones are missing
+
+
+# Messages
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Phase 1, for every slot from `from_slot` on. `released` is the leadership that let go, or ZERO."""
+
+    ballot: Ballot
+    from_slot: int
+    released: Ballot
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """The answer to Prepare: what has been accepted from `from_slot` on.
+
+    `log_first_slot` > `from_slot`: earlier entries are committed and trimmed. `is_complete` False: there was more than
+    one message holds; the candidate has to catch up before it can lead.
+    """
+
+    ballot: Ballot
+    from_slot: int
+    log_first_slot: int
+    commit_slot: int
+    runs: tuple[Run, ...]
+    is_complete: bool
+    grant_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """Phase 2. Everything up to `commit_slot` is committed."""
+
+    run: Run
+    commit_slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Everything up to `last_slot` is on this member's disk, as the leader of `ballot` has it."""
+
+    ballot: Ballot
+    last_slot: int
+    grant_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A refusal. `last_slot` is the end of what the refuser shares with the leader of `ballot` (for HOLE)."""
+
+    ballot: Ballot
+    promised: Ballot
+    last_slot: int
+    reason: RejectReason
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Sent when a group falls idle, and to a member that comes back. Answered with Accepted, or Reject for a hole."""
+
+    ballot: Ballot
+    commit_slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUpRequest:
+    """Asks any member for the committed entries from `first_slot` on."""
+
+    first_slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUp:
+    """Committed entries. `ballot` is the sender's leadership, or ZERO when it does not lead."""
+
+    ballot: Ballot
+    runs: tuple[Run, ...]
+    commit_slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The holder of `ballot` does not and will not serve under it: grants given to it bind nobody."""
+
+    ballot: Ballot
+
+
+Message: TypeAlias = Prepare | Promise | Accept | Accepted | Reject | Commit | CatchUpRequest | CatchUp | Release
+
+
+# Effects: what the shell has to do, in this order
+
+
+@dataclass(frozen=True, slots=True)
+class PromiseRecord:
+    """To the log: no ballot below this one will be accepted any more."""
+
+    ballot: Ballot
+
+
+@dataclass(frozen=True, slots=True)
+class ResetRecord:
+    """To the log: a snapshot as of `slot` is installed, the log goes on, empty, after it."""
+
+    ballot: Ballot
+    slot: int
+
+
+LogRecord: TypeAlias = Run | PromiseRecord | ResetRecord
+
+
+@dataclass(frozen=True, slots=True)
+class SendMessage:
+    """May leave the node at once."""
+
+    to: int
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Durable:
+    """Comes back to the core (an event) once the record that carried it is on disk."""
+
+    ballot: Ballot
+    last_slot: int
+    is_promise: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PersistRecord:
+    """Write `record`; only when it and all before it are on disk, send `then` and give `event` back to the core."""
+
+    record: LogRecord
+    then: tuple[SendMessage, ...] = ()
+    event: Durable | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyEntries:
+    """Committed and never to change: apply to the state machine, in this order."""
+
+    first_slot: int
+    payloads: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeadershipChanged:
+    """This member has begun (`ballot` is its own) or ceased to lead. In-flight proposals of a leader that ceases have
+    an unknown outcome."""
+
+    ballot: Ballot
+    is_leader: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SendSnapshot:
+    """`to` lacks entries that have been trimmed: it needs the state itself."""
+
+    to: int
+
+
+Effect: TypeAlias = SendMessage | PersistRecord | ApplyEntries | LeadershipChanged | SendSnapshot

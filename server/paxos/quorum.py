@@ -1,0 +1,73 @@
+"""Who belongs to a replication group, and what counts as a majority of it.
+
+Configurations are values: the core asks the one in force and never assumes three members. A majority is counted over
+distinct zones (replication.md section 2), so that losing one zone can never take an acknowledged write with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class ReplicaKind(IntEnum):
+    """What a member keeps: a log and a B-tree, or a log only."""
+
+    STORAGE = 1
+    LOG = 2
+
+
+class Member(NamedTuple):
+    """One member of a group: a node, the zone it is in and what it keeps."""
+
+    node_id: int
+    zone: str
+    kind: ReplicaKind = ReplicaKind.STORAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The members of a group. Requires at least one member and no node twice; raises ValueError otherwise."""
+
+    members: tuple[Member, ...]
+
+    def __post_init__(self) -> None:
+        ids = self.node_ids
+        if not ids:
+            raise ValueError("a configuration needs at least one member")
+        if len(set(ids)) != len(ids):
+            raise ValueError(f"a node is a member twice: {ids}")
+
+    @property
+    def node_ids(self) -> tuple[int, ...]:
+        return tuple(member.node_id for member in self.members)
+
+    @property
+    def zones_needed(self) -> int:
+        """How many distinct zones a majority spans: more than half the members, so two majorities share a member."""
+        return len(self.members) // 2 + 1
+
+    def member(self, node_id: int) -> Member | None:
+        """The member that runs on `node_id`, or None."""
+        for member in self.members:
+            if member.node_id == node_id:
+                return member
+        return None
+
+    def is_majority(self, node_ids: Collection[int]) -> bool:
+        """Whether these nodes are a majority: enough members in enough distinct zones."""
+        zones = {member.zone for member in self.members if member.node_id in node_ids}
+        return len(zones) >= self.zones_needed
+
+    def majority_value(self, values: Mapping[int, int]) -> int:
+        """The highest value that a majority has reached (-1: none): slots that are on disk, times that leases hold."""
+        best: dict[str, int] = {}
+        for member in self.members:
+            value = values.get(member.node_id)
+            if value is not None and value > best.get(member.zone, -1):
+                best[member.zone] = value
+        if len(best) < self.zones_needed:
+            return -1
+        return sorted(best.values(), reverse=True)[self.zones_needed - 1]

@@ -1,0 +1,1 @@
+"""The IO shell that every server process shares."""

@@ -1,0 +1,286 @@
+"""Streams between nodes: one for each pair, shared by all groups that the two have in common.
+
+The node with the lower id opens the stream and opens it again whenever it breaks. What is to be sent while a write is
+on its way gathers into the next frame. A peer that does not read (stopped, cut off) costs bounded memory: past the
+bound messages are dropped, which the cores are made for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Protocol
+
+import crc32c
+import grpc
+import structlog
+from statorpb import replication_pb2, replication_pb2_grpc
+
+from server.paxos.lease import Grant
+from server.paxos.messages import Message
+from server.runtime.grpc_server import channel_options
+from server.runtime.peer_codec import MalformedMessageError, decode_message, encode_message
+from server.runtime.replica_host import ReplicaHost
+
+PROTOCOL_VERSION = 1
+
+FRAME_BYTES_MAX = 8 * 1024 * 1024
+"""A frame is closed once it holds this much; a single message never exceeds the 16 MB a stream takes."""
+
+QUEUE_BYTES_MAX = 32 * 1024 * 1024
+"""What may wait for one peer."""
+
+MESSAGE_OVERHEAD_BYTES = 64
+
+HELLO_TIMEOUT_S = 3.0
+RECONNECT_MIN_S = 0.05
+RECONNECT_MAX_S = 1.0
+
+log = structlog.get_logger()
+
+
+class PeerRefusedError(Exception):
+    """The other side is not who it should be; the sentence says why."""
+
+
+class _FrameStream(Protocol):
+    """Either end of an Exchange call."""
+
+    async def read(self) -> object: ...
+
+    async def write(self, message: replication_pb2.PeerFrame) -> None: ...
+
+
+class _Connection:
+    """What waits for one peer, and the loop that writes it."""
+
+    def __init__(self, node_id: int) -> None:
+        self.node_id = node_id
+        self._frames: list[replication_pb2.PeerFrame] = []
+        self._sizes: list[int] = []
+        self._bytes = 0
+        self._wake = asyncio.Event()
+        self.dropped = 0
+
+    def frame(self, size: int) -> replication_pb2.PeerFrame | None:
+        """The frame to add a message of `size` bytes to; None: no more may wait."""
+        if self._bytes + size > QUEUE_BYTES_MAX:
+            self.dropped += 1
+            return None
+        if not self._frames or self._sizes[-1] + size > FRAME_BYTES_MAX:
+            self._frames.append(replication_pb2.PeerFrame())
+            self._sizes.append(0)
+        self._sizes[-1] += size
+        self._bytes += size
+        self._wake.set()
+        return self._frames[-1]
+
+    async def write_all(self, write: Callable[[replication_pb2.PeerFrame], Awaitable[None]]) -> None:
+        """Writes what waits, for as long as the stream lives."""
+        while True:
+            if not self._frames:
+                self._wake.clear()
+                await self._wake.wait()
+            frame = self._frames.pop(0)
+            self._bytes -= self._sizes.pop(0)
+            await write(frame)
+
+
+class PeerStreams(replication_pb2_grpc.ReplicationServicer):
+    """This node's streams to its peers; the host's Transport. Call `bind` once the host exists."""
+
+    def __init__(self, node_id: int, data_id: str, cluster_id: Callable[[], str]) -> None:
+        self._node_id = node_id
+        self._data_id = data_id
+        self._cluster_id = cluster_id
+        self._host: ReplicaHost | None = None
+        self._connections: dict[int, _Connection] = {}
+        self._addresses: dict[int, str] = {}
+        self._dialers: dict[int, asyncio.Task[None]] = {}
+        self._known_data_ids: dict[int, str] = {}
+
+    def bind(self, host: ReplicaHost) -> None:
+        self._host = host
+
+    def set_peers(self, addresses: dict[int, str]) -> None:
+        """The nodes this one shares groups with, by id, with their addresses (host:port); changes take effect."""
+        for node_id, address in addresses.items():
+            if node_id == self._node_id or self._addresses.get(node_id) == address:
+                continue
+            self._addresses[node_id] = address
+            if node_id > self._node_id:
+                if (former := self._dialers.get(node_id)) is not None:
+                    former.cancel()
+                self._dialers[node_id] = asyncio.create_task(self._dial(node_id, address))
+
+    def connected_node_ids(self) -> list[int]:
+        return sorted(self._connections)
+
+    async def close(self) -> None:
+        for task in self._dialers.values():
+            task.cancel()
+        await asyncio.gather(*self._dialers.values(), return_exceptions=True)
+
+    # Transport
+
+    def send(self, to: int, group_id: int, message: Message, record: bytes | None) -> None:
+        connection = self._connections.get(to)
+        if connection is None:
+            return
+        encoded = encode_message(group_id, message, record)
+        size = (len(record) if record is not None else encoded.ByteSize()) + MESSAGE_OVERHEAD_BYTES
+        if (frame := connection.frame(size)) is not None:
+            frame.messages.append(encoded)
+
+    def send_heartbeat(self, to: int, sent_ns: int) -> None:
+        connection = self._connections.get(to)
+        if connection is not None and (frame := connection.frame(MESSAGE_OVERHEAD_BYTES)) is not None:
+            frame.heartbeat.sent_ns = sent_ns
+
+    def send_grant(self, to: int, grant: Grant, duration_ns: int) -> None:
+        connection = self._connections.get(to)
+        if connection is not None and (frame := connection.frame(MESSAGE_OVERHEAD_BYTES)) is not None:
+            frame.grant.heartbeat_sent_ns = grant.sent_ns
+            frame.grant.epoch = grant.epoch
+            frame.grant.duration_ns = duration_ns
+
+    def send_snapshot_chunk(
+        self, to: int, group_id: int, snapshot_id: int, slot: int, sequence: int, body: bytes, is_last: bool
+    ) -> None:
+        connection = self._connections.get(to)
+        if connection is None or (frame := connection.frame(len(body) + MESSAGE_OVERHEAD_BYTES)) is None:
+            return
+        chunk = frame.messages.add(group_id=group_id).snapshot_chunk
+        chunk.snapshot_id = snapshot_id
+        chunk.slot = slot
+        chunk.sequence = sequence
+        chunk.body = body
+        chunk.crc32c = crc32c.crc32c(body)
+        chunk.last = is_last
+
+    def send_snapshot_ack(self, to: int, group_id: int, snapshot_id: int, sequence: int) -> None:
+        connection = self._connections.get(to)
+        if connection is None or (frame := connection.frame(MESSAGE_OVERHEAD_BYTES)) is None:
+            return
+        acknowledgement = frame.messages.add(group_id=group_id).snapshot_ack
+        acknowledgement.snapshot_id = snapshot_id
+        acknowledgement.sequence = sequence
+
+    # Streams
+
+    async def Exchange(  # noqa: N802 (the service's name)
+        self,
+        request_iterator: AsyncIterator[replication_pb2.PeerFrame],
+        context: grpc.aio.ServicerContext[replication_pb2.PeerFrame, replication_pb2.PeerFrame],
+    ) -> None:
+        """The accepting side: answers the hello, then runs until the stream ends."""
+        try:
+            peer = self._check_hello(await asyncio.wait_for(context.read(), HELLO_TIMEOUT_S), None)
+            await context.write(self._hello())
+        except PeerRefusedError as error:
+            log.error("peer refused", reason=str(error))
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+        except TimeoutError:
+            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "no hello came")
+        await self._run(peer, context)
+
+    async def _dial(self, node_id: int, address: str) -> None:
+        """Keeps a stream to a peer open, for ever."""
+        delay_s = RECONNECT_MIN_S
+        while True:
+            try:
+                async with grpc.aio.insecure_channel(address, options=channel_options()) as channel:
+                    call = replication_pb2_grpc.ReplicationStub(channel).Exchange()
+                    await call.write(self._hello())
+                    self._check_hello(await asyncio.wait_for(call.read(), HELLO_TIMEOUT_S), node_id)
+                    delay_s = RECONNECT_MIN_S
+                    await self._run(node_id, call)
+            except PeerRefusedError as error:
+                log.error("peer refused", node_id=node_id, address=address, reason=str(error))
+                delay_s = RECONNECT_MAX_S
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError) as error:
+                log.debug("no stream to a peer", node_id=node_id, address=address, reason=str(error))
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * 2, RECONNECT_MAX_S)
+
+    def _hello(self) -> replication_pb2.PeerFrame:
+        hello = replication_pb2.Hello(
+            node_id=self._node_id,
+            protocol_version=PROTOCOL_VERSION,
+            cluster_id=self._cluster_id(),
+            data_id=self._data_id,
+        )
+        return replication_pb2.PeerFrame(hello=hello)
+
+    def _check_hello(self, frame: object, expected_node_id: int | None) -> int:
+        """The peer's node id; raises PeerRefusedError."""
+        if not isinstance(frame, replication_pb2.PeerFrame) or not frame.HasField("hello"):
+            raise PeerRefusedError("the stream did not begin with a hello")
+        hello = frame.hello
+        if hello.protocol_version != PROTOCOL_VERSION:
+            raise PeerRefusedError(
+                f"node {hello.node_id} speaks version {hello.protocol_version}, this node version {PROTOCOL_VERSION}"
+            )
+        if hello.cluster_id and self._cluster_id() and hello.cluster_id != self._cluster_id():
+            raise PeerRefusedError(f"node {hello.node_id} belongs to another cluster ({hello.cluster_id})")
+        if expected_node_id is not None and hello.node_id != expected_node_id:
+            raise PeerRefusedError(f"node {hello.node_id} answered where node {expected_node_id} was expected")
+        known = self._known_data_ids.setdefault(hello.node_id, hello.data_id)
+        if known != hello.data_id:
+            raise PeerRefusedError(
+                f"node {hello.node_id} came back with another data folder: it has forgotten what it promised"
+            )
+        return hello.node_id
+
+    async def _run(self, node_id: int, stream: _FrameStream) -> None:
+        """Carries frames both ways until the stream breaks. A newer stream to the same peer takes over."""
+        assert self._host is not None
+        connection = _Connection(node_id)
+        self._connections[node_id] = connection
+        writer = asyncio.create_task(connection.write_all(stream.write))
+        log.info("peer connected", node_id=node_id)
+        try:
+            self._host.peer_connected(node_id)
+            while not writer.done():
+                frame = await stream.read()
+                if not isinstance(frame, replication_pb2.PeerFrame):
+                    break
+                self._receive(node_id, frame)
+        except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError) as error:
+            log.debug("stream to a peer broke", node_id=node_id, reason=str(error))
+        finally:
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+            if self._connections.get(node_id) is connection:
+                del self._connections[node_id]
+            log.info("peer disconnected", node_id=node_id)
+
+    def _receive(self, sender: int, frame: replication_pb2.PeerFrame) -> None:
+        host = self._host
+        assert host is not None
+        if frame.HasField("heartbeat"):
+            host.receive_heartbeat(sender, frame.heartbeat.sent_ns)
+        if frame.HasField("grant"):
+            host.receive_grant(sender, Grant(frame.grant.heartbeat_sent_ns, frame.grant.epoch))
+        for encoded in frame.messages:
+            kind = encoded.WhichOneof("message")
+            if kind == "snapshot_chunk":
+                chunk = encoded.snapshot_chunk
+                if crc32c.crc32c(chunk.body) != chunk.crc32c:
+                    log.error("snapshot chunk damaged on the way", node_id=sender, group_id=encoded.group_id)
+                    continue
+                host.receive_snapshot_chunk(
+                    sender, encoded.group_id, chunk.snapshot_id, chunk.slot, chunk.sequence, chunk.body, chunk.last
+                )
+            elif kind == "snapshot_ack":
+                acknowledgement = encoded.snapshot_ack
+                host.receive_snapshot_ack(
+                    sender, encoded.group_id, acknowledgement.snapshot_id, acknowledgement.sequence
+                )
+            else:
+                try:
+                    message, record = decode_message(encoded)
+                except MalformedMessageError as error:
+                    log.error("message of a peer refused", node_id=sender, reason=str(error))
+                    continue
+                host.receive(sender, encoded.group_id, message, record)

@@ -1,0 +1,579 @@
+"""Runs the members of many replication groups on one node: carries out what their cores ask for.
+
+Synchronous, with callbacks: it owns no socket, file or clock and starts no task, so that the deterministic simulator
+runs this very code. Its surroundings are the small interfaces below; their real forms are server/wal.py and
+server/runtime/peers.py.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Protocol
+
+from server.codec.record import Record, RecordType, encode_record
+from server.paxos.ballot import ZERO, Ballot
+from server.paxos.core import ElectionConfig, PaxosCore
+from server.paxos.lease import Grant, NodeLeases
+from server.paxos.log import Log
+from server.paxos.messages import (
+    ApplyEntries,
+    CatchUpRequest,
+    Durable,
+    Effect,
+    LeadershipChanged,
+    LogRecord,
+    Message,
+    PersistRecord,
+    PromiseRecord,
+    ResetRecord,
+    Run,
+    SendMessage,
+    SendSnapshot,
+)
+from server.paxos.quorum import Configuration
+from server.runtime.snapshot_transfer import SnapshotReceiver, SnapshotSender, SnapshotSource
+
+GROUP_IN_FLIGHT_BYTES_MAX = 8 * 1024 * 1024
+NODE_IN_FLIGHT_BYTES_MAX = 64 * 1024 * 1024
+"""Payload bytes proposed and not yet committed; past it proposals are refused at once."""
+
+LOG_RETAINED_BYTES = 32 * 1024 * 1024
+"""Payload bytes that a node's logs keep in memory after their checkpoint, to bring lagging members up to date."""
+
+BATCH_ENTRIES_MAX = 512
+BATCH_BYTES_MAX = 1024 * 1024
+"""What one Accept carries at most (at least one entry)."""
+
+
+class StateMachine(Protocol):
+    """What a group replicates. Everything is called on the host's thread."""
+
+    is_restoring: bool  # a restore was interrupted: what it holds is not the state as of any slot
+
+    def apply(self, slot: int, payload: bytes) -> object:
+        """Carries out one entry; deterministic. What it returns goes to whoever proposed the entry here."""
+
+    def applied_no_op(self, slot: int) -> None: ...
+
+    def open_snapshot(self) -> SnapshotSource | None:
+        """The state as of the last checkpoint, for another member; None: not possible now."""
+
+    def begin_restore(self, slot: int) -> None: ...
+
+    def restore_chunk(self, body: bytes, done: Callable[[], None]) -> None: ...
+
+    def finish_restore(self, slot: int, done: Callable[[], None]) -> None:
+        """Calls `done` once the restored state is durable."""
+
+
+class LogWriter(Protocol):
+    """The part of the write-ahead log that the host uses (server/wal.py)."""
+
+    is_idle: bool
+    on_idle: Callable[[], None] | None
+
+    def append(self, record: bytes, group_id: int, last_slot: int, done: Callable[[], None] | None) -> None: ...
+
+
+class Transport(Protocol):
+    """Says things to other nodes; may lose them, never delays the caller (server/runtime/peers.py)."""
+
+    def send(self, to: int, group_id: int, message: Message, record: bytes | None) -> None: ...
+
+    def send_heartbeat(self, to: int, sent_ns: int) -> None: ...
+
+    def send_grant(self, to: int, grant: Grant, duration_ns: int) -> None: ...
+
+    def send_snapshot_chunk(
+        self, to: int, group_id: int, snapshot_id: int, slot: int, sequence: int, body: bytes, is_last: bool
+    ) -> None: ...
+
+    def send_snapshot_ack(self, to: int, group_id: int, snapshot_id: int, sequence: int) -> None: ...
+
+
+class RecoveredLog(Protocol):
+    """What the log held of one group (server/wal.py)."""
+
+    promised: Ballot
+    first_slot: int
+    entries: list[tuple[Ballot, bytes]]
+    commit_slot: int
+
+
+class OutcomeKind(IntEnum):
+    """How a proposal ended."""
+
+    COMMITTED = 1
+    NOT_LEADER = 2  # not executed
+    UNKNOWN = 3  # leadership was lost while it was in flight
+    OVERLOADED = 4  # not executed
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of a proposal. `result` is what the state machine returned; `leader_node_id` a hint, 0: unknown."""
+
+    kind: OutcomeKind
+    result: object = None
+    leader_node_id: int = 0
+
+
+OVERLOADED = Outcome(OutcomeKind.OVERLOADED)
+UNKNOWN = Outcome(OutcomeKind.UNKNOWN)
+
+Done = Callable[[Outcome], None]
+
+
+@dataclass(slots=True)
+class Group:
+    """One group's member on this node."""
+
+    group_id: int
+    core: PaxosCore
+    machine: StateMachine
+    checkpointed_slot: int
+    pending: deque[tuple[bytes, Done]] = field(default_factory=deque)
+    waiting: dict[int, Done] = field(default_factory=dict)
+    in_flight_bytes: int = 0
+    scheduled_ns: int = 1 << 62
+    is_serving: bool = False
+    senders: dict[int, SnapshotSender] = field(default_factory=dict)
+    receiver: SnapshotReceiver | None = None
+    request_snapshot_at_ns: int = 0
+
+
+class ReplicaHost:
+    """The members of replication groups on one node.
+
+    `defer(callback)` runs a callback soon, after what is going on now: proposals that arrive meanwhile share an entry
+    batch. `now_ns` is a monotonic clock.
+    """
+
+    def __init__(
+        self,
+        node_id: int,
+        wal: LogWriter,
+        transport: Transport,
+        leases: NodeLeases,
+        rng: random.Random,
+        now_ns: Callable[[], int],
+        defer: Callable[[Callable[[], None]], None],
+        election: ElectionConfig | None = None,
+    ) -> None:
+        self.node_id = node_id
+        self.leases = leases
+        self.groups: dict[int, Group] = {}
+        self.on_leadership: Callable[[int, bool], None] = lambda group_id, is_serving: None
+        self.in_flight_bytes = 0
+        self._wal = wal
+        self._transport = transport
+        self._rng = rng
+        self._now_ns = now_ns
+        self._defer = defer
+        self._election = election
+        self._deadlines: list[tuple[int, int]] = []
+        self._groups_of_peer: dict[int, set[int]] = {}
+        self._with_pending: set[int] = set()
+        self._is_flush_due = False
+        self._next_heartbeat_ns = 0
+        self._records: dict[int, bytes] = {}  # id(run) -> its encoding, while one event is carried out
+        wal.on_idle = self._flush
+
+    # Groups
+
+    def open_group(
+        self,
+        group_id: int,
+        configuration: Configuration,
+        machine: StateMachine,
+        recovered: RecoveredLog | None,
+        checkpointed_slot: int,
+    ) -> None:
+        """Starts this node's member of a group from what it has on disk (nothing: a new group).
+
+        Requires that `machine` holds the state as of `checkpointed_slot`. Raises ValueError when the log does not
+        reach back to it: the member is damaged."""
+        promised, log = ZERO, Log(checkpointed_slot + 1, (), checkpointed_slot)
+        if recovered is not None:
+            promised = recovered.promised
+            if recovered.entries and recovered.first_slot > checkpointed_slot + 1:
+                raise ValueError(
+                    f"group {group_id}: the log begins at slot {recovered.first_slot}, "
+                    f"the checkpoint ends at slot {checkpointed_slot}"
+                )
+            entries = recovered.entries[checkpointed_slot + 1 - recovered.first_slot :]
+            commit_slot = max(checkpointed_slot, min(recovered.commit_slot, checkpointed_slot + len(entries)))
+            log = Log(checkpointed_slot + 1, entries, commit_slot)
+        core = PaxosCore(
+            self.node_id,
+            configuration,
+            self.leases,
+            self._rng,
+            self._now_ns(),
+            promised=promised,
+            log=log,
+            election=self._election,
+        )
+        core.is_restoring = machine.is_restoring
+        group = Group(group_id, core, machine, checkpointed_slot)
+        self.groups[group_id] = group
+        for node_id in configuration.node_ids:
+            if node_id != self.node_id:
+                self._groups_of_peer.setdefault(node_id, set()).add(group_id)
+        if not machine.is_restoring:
+            payloads = log.payloads(checkpointed_slot + 1, log.commit_slot)
+            self._apply(group, ApplyEntries(checkpointed_slot + 1, payloads))
+        self._schedule(group)
+
+    def close_group(self, group_id: int) -> None:
+        """Ends this node's membership; proposals in flight have an unknown outcome."""
+        group = self.groups.pop(group_id, None)
+        if group is None:
+            return
+        for peers in self._groups_of_peer.values():
+            peers.discard(group_id)
+        for sender in group.senders.values():
+            sender.close()
+        self._fail_all(group, UNKNOWN)
+        self._set_serving(group, False)
+
+    def trim(self, group_id: int, checkpointed_slot: int) -> None:
+        """The state machine's checkpoint has reached a slot: the log lets go of what nobody is likely to need."""
+        group = self.groups.get(group_id)
+        if group is None:
+            return
+        group.checkpointed_slot = max(group.checkpointed_slot, checkpointed_slot)
+        log = group.core.log
+        retained = LOG_RETAINED_BYTES // max(1, len(self.groups))
+        excess = log.bytes - retained
+        slot = log.first_slot - 1
+        while excess > 0 and slot < group.checkpointed_slot:
+            slot += 1
+            excess -= len(log.entry(slot)[1])
+        group.core.trim(slot)
+
+    # What services ask
+
+    def is_serving_leader(self, group_id: int) -> bool:
+        """Whether this node leads the group and a majority's grants hold at this moment."""
+        group = self.groups.get(group_id)
+        return group is not None and group.core.is_serving(self._now_ns())
+
+    def leader_of(self, group_id: int) -> tuple[int, int]:
+        """(node id or 0, ballot round) of the group's leader as far as this node knows."""
+        group = self.groups.get(group_id)
+        if group is None:
+            return 0, 0
+        return group.core.leader_node_id, group.core.promised.round
+
+    def propose(self, group_id: int, payload: bytes, done: Done) -> None:
+        """Replicates one entry; `done` is called exactly once, unless the process ends first."""
+        group = self.groups.get(group_id)
+        if group is None or group.core.leadership is None:
+            done(Outcome(OutcomeKind.NOT_LEADER, None, self.leader_of(group_id)[0]))
+            return
+        size = len(payload)
+        if (
+            group.in_flight_bytes + size > GROUP_IN_FLIGHT_BYTES_MAX
+            or self.in_flight_bytes + size > NODE_IN_FLIGHT_BYTES_MAX
+        ):
+            done(OVERLOADED)
+            return
+        group.in_flight_bytes += size
+        self.in_flight_bytes += size
+        group.pending.append((payload, done))
+        self._with_pending.add(group_id)
+        if self._wal.is_idle and not self._is_flush_due:
+            self._is_flush_due = True
+            self._defer(self._flush_deferred)
+
+    def hand_over(self, group_id: int) -> None:
+        """Gives the group's leadership to another member, if this one has it."""
+        group = self.groups.get(group_id)
+        if group is not None and group.core.leadership is not None:
+            self._carry_out(group, group.core.hand_over(self._now_ns()))
+
+    # What arrives
+
+    def receive(self, sender: int, group_id: int, message: Message, record: bytes | None) -> None:
+        """A message of another member; `record` is the encoding of an Accept's run, so that it is not made again."""
+        group = self.groups.get(group_id)
+        if group is None:
+            return
+        if record is not None:
+            self._records[id(message.run)] = record  # type: ignore[union-attr]  # only an Accept comes with a record
+        self._carry_out(group, group.core.handle(sender, message, self._now_ns()))
+
+    def receive_heartbeat(self, sender: int, sent_ns: int) -> None:
+        grant = self.leases.grant(sender, sent_ns, self._now_ns())
+        if grant is not None:
+            self._transport.send_grant(sender, grant, self.leases.config.duration_ns)
+
+    def receive_grant(self, sender: int, grant: Grant) -> None:
+        if self.leases.granted(sender, grant):
+            self._renew(sender)
+
+    def peer_connected(self, node_id: int) -> None:
+        """A stream to a node is up: what was sent before may be lost."""
+        self._transport.send_heartbeat(node_id, self._now_ns())
+        for group_id in self._groups_of_peer.get(node_id, ()):
+            self._abort_snapshots(self.groups[group_id], node_id)
+        self._renew(node_id)
+
+    def receive_snapshot_chunk(
+        self, sender: int, group_id: int, snapshot_id: int, slot: int, sequence: int, body: bytes, is_last: bool
+    ) -> None:
+        group = self.groups.get(group_id)
+        if group is None:
+            return
+        receiver = group.receiver
+        if sequence == 0 and (receiver is None or receiver.snapshot_id != snapshot_id):
+            if group.core.leadership is not None or (slot <= group.core.applied_slot and not group.core.is_restoring):
+                return
+            if receiver is not None and not receiver.is_stale(self._now_ns()):
+                return
+            group.core.is_restoring = True
+            group.machine.begin_restore(slot)
+            receiver = group.receiver = SnapshotReceiver(sender, snapshot_id, slot, self._now_ns())
+        if receiver is None or receiver.snapshot_id != snapshot_id or not receiver.take(sequence, self._now_ns()):
+            return
+
+        def acknowledge() -> None:
+            self._transport.send_snapshot_ack(sender, group_id, snapshot_id, sequence)
+
+        def restored() -> None:
+            if group.receiver is receiver and self.groups.get(group_id) is group:
+                group.receiver = None
+                group.checkpointed_slot = max(group.checkpointed_slot, slot)
+                self._carry_out(group, group.core.snapshot_restored(slot))
+                acknowledge()
+
+        def stored() -> None:
+            if group.receiver is not receiver:
+                return
+            if is_last:
+                group.machine.finish_restore(slot, restored)
+            else:
+                acknowledge()
+
+        group.machine.restore_chunk(body, stored)
+
+    def receive_snapshot_ack(self, sender: int, group_id: int, snapshot_id: int, sequence: int) -> None:
+        group = self.groups.get(group_id)
+        transfer = group.senders.get(sender) if group is not None else None
+        if group is None or transfer is None or transfer.snapshot_id != snapshot_id:
+            return
+        transfer.acknowledged(sequence, self._now_ns())
+        if transfer.is_finished:
+            transfer.close()
+            del group.senders[sender]
+            self._carry_out(group, group.core.snapshot_sent(sender, transfer.slot, self._now_ns()))
+        else:
+            self._send_chunks(group, sender, transfer)
+
+    # Time
+
+    def tick(self) -> None:
+        """To be called every few milliseconds: heartbeats, elections, retries, transfers that have stalled."""
+        now_ns = self._now_ns()
+        if now_ns >= self._next_heartbeat_ns:
+            self._next_heartbeat_ns = now_ns + self.leases.config.heartbeat_ns
+            for node_id, group_ids in self._groups_of_peer.items():
+                if group_ids:
+                    self._transport.send_heartbeat(node_id, now_ns)
+            self._tend_snapshots(now_ns)
+        while self._deadlines and self._deadlines[0][0] <= now_ns:
+            deadline_ns, group_id = heapq.heappop(self._deadlines)
+            group = self.groups.get(group_id)
+            if group is None or group.scheduled_ns != deadline_ns:
+                continue
+            group.scheduled_ns = 1 << 62
+            self._carry_out(group, group.core.tick(now_ns))
+
+    # Inside
+
+    def _renew(self, node_id: int) -> None:
+        for group_id in tuple(self._groups_of_peer.get(node_id, ())):
+            group = self.groups[group_id]
+            self._carry_out(group, group.core.peer_renewed(node_id, self._now_ns()))
+
+    def _schedule(self, group: Group) -> None:
+        deadline_ns = group.core.deadline_ns()
+        if deadline_ns < group.scheduled_ns:
+            group.scheduled_ns = deadline_ns
+            heapq.heappush(self._deadlines, (deadline_ns, group.group_id))
+
+    def _flush_deferred(self) -> None:
+        self._is_flush_due = False
+        self._flush()
+
+    def _flush(self) -> None:
+        """Proposes what has gathered, a batch a group. The log is idle: what arrives from now on gathers until it is
+        idle again."""
+        if not self._with_pending:
+            return
+        group_ids = sorted(self._with_pending)
+        self._with_pending.clear()
+        for group_id in group_ids:
+            group = self.groups.get(group_id)
+            if group is not None and group.core.leadership is not None:
+                self._propose_batch(group)
+
+    def _propose_batch(self, group: Group) -> None:
+        payloads: list[bytes] = []
+        size = 0
+        slot = group.core.next_slot
+        while group.pending and len(payloads) < BATCH_ENTRIES_MAX:
+            payload, done = group.pending[0]
+            if payloads and size + len(payload) > BATCH_BYTES_MAX:
+                break
+            group.pending.popleft()
+            payloads.append(payload)
+            size += len(payload)
+            group.waiting[slot] = done
+            slot += 1
+        if group.pending:
+            self._with_pending.add(group.group_id)
+        if payloads:
+            self._carry_out(group, group.core.propose(tuple(payloads), self._now_ns()))
+
+    def _carry_out(self, group: Group, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, SendMessage):
+                self._send(group, effect)
+            elif isinstance(effect, PersistRecord):
+                self._persist(group, effect)
+            elif isinstance(effect, ApplyEntries):
+                self._apply(group, effect)
+            elif isinstance(effect, LeadershipChanged):
+                if not effect.is_leader:
+                    self._fail_all(group, UNKNOWN)
+            else:
+                self._start_snapshot(group, effect)
+        self._records.clear()
+        core = group.core
+        leadership = core.leadership
+        self._set_serving(group, leadership is not None and core.applied_slot >= leadership.recovered_slot)
+        self._schedule(group)
+
+    def _set_serving(self, group: Group, is_serving: bool) -> None:
+        if is_serving != group.is_serving:
+            group.is_serving = is_serving
+            self.on_leadership(group.group_id, is_serving)
+
+    def _send(self, group: Group, effect: SendMessage) -> None:
+        run = getattr(effect.message, "run", None)
+        record = self._encode(group, run) if run is not None else None
+        self._transport.send(effect.to, group.group_id, effect.message, record)
+
+    def _encode(self, group: Group, record: LogRecord) -> bytes:
+        """The record's bytes; a run is encoded once, for the log and for every follower."""
+        encoded = self._records.get(id(record))
+        if encoded is None:
+            encoded = encode_log_record(group.group_id, record, group.core.log.commit_slot)
+            self._records[id(record)] = encoded
+        return encoded
+
+    def _persist(self, group: Group, effect: PersistRecord) -> None:
+        record = effect.record
+        last_slot = record.last_slot if isinstance(record, Run) else 0
+        encoded = self._encode(group, record)
+        if not effect.then and effect.event is None:
+            self._wal.append(encoded, group.group_id, last_slot, None)
+            return
+        event = effect.event
+        then = effect.then
+
+        def durable() -> None:
+            if self.groups.get(group.group_id) is not group:
+                return
+            for send in then:
+                self._send(group, send)
+            if event is not None:
+                self._carry_out(group, group.core.durable(event, self._now_ns()))
+
+        self._wal.append(encoded, group.group_id, last_slot, durable)
+
+    def _apply(self, group: Group, effect: ApplyEntries) -> None:
+        if group.core.is_restoring:
+            return  # the snapshot that is being restored stands for these entries
+        machine, waiting = group.machine, group.waiting
+        for slot, payload in enumerate(effect.payloads, effect.first_slot):
+            if payload:
+                result = machine.apply(slot, payload)
+            else:
+                machine.applied_no_op(slot)
+                result = None
+            done = waiting.pop(slot, None)
+            if done is not None:
+                group.in_flight_bytes -= len(payload)
+                self.in_flight_bytes -= len(payload)
+                done(Outcome(OutcomeKind.COMMITTED, result))
+
+    def _fail_all(self, group: Group, outcome: Outcome) -> None:
+        """Ends every proposal that leadership was needed for; those not proposed yet have not been executed."""
+        waiting, pending = list(group.waiting.values()), list(group.pending)
+        group.waiting.clear()
+        group.pending.clear()
+        self.in_flight_bytes -= group.in_flight_bytes
+        group.in_flight_bytes = 0
+        not_executed = Outcome(OutcomeKind.NOT_LEADER, None, 0)
+        for done in waiting:
+            done(outcome)
+        for _, done in pending:
+            done(not_executed)
+
+    # Snapshots
+
+    def _start_snapshot(self, group: Group, effect: SendSnapshot) -> None:
+        if effect.to in group.senders:
+            return
+        source = group.machine.open_snapshot()
+        transfer = SnapshotSender(self._rng.getrandbits(63), source, self._now_ns())
+        group.senders[effect.to] = transfer
+        self._send_chunks(group, effect.to, transfer)
+
+    def _send_chunks(self, group: Group, to: int, transfer: SnapshotSender) -> None:
+        while (chunk := transfer.next_chunk()) is not None:
+            sequence, body, is_last = chunk
+            self._transport.send_snapshot_chunk(
+                to, group.group_id, transfer.snapshot_id, transfer.slot, sequence, body, is_last
+            )
+
+    def _abort_snapshots(self, group: Group, node_id: int) -> None:
+        transfer = group.senders.pop(node_id, None)
+        if transfer is not None:
+            transfer.close()
+            self._carry_out(group, group.core.snapshot_sent(node_id, 0, self._now_ns()))
+
+    def _tend_snapshots(self, now_ns: int) -> None:
+        """Gives up transfers that have stalled, and asks for a snapshot where a restore was interrupted."""
+        for group in tuple(self.groups.values()):
+            for node_id, transfer in tuple(group.senders.items()):
+                if transfer.is_stale(now_ns):
+                    self._abort_snapshots(group, node_id)
+            if group.core.is_restoring and (group.receiver is None or group.receiver.is_stale(now_ns)):
+                leader = group.core.leader_node_id
+                if leader not in (0, self.node_id) and now_ns >= group.request_snapshot_at_ns:
+                    group.request_snapshot_at_ns = now_ns + 1_000_000_000
+                    self._transport.send(leader, group.group_id, CatchUpRequest(0), None)
+
+
+def encode_log_record(group_id: int, record: LogRecord, commit_slot: int) -> bytes:
+    """The bytes of a record (server/codec/record.py)."""
+    if isinstance(record, Run):
+        full = Record(RecordType.ENTRIES, group_id, record.ballot, record.first_slot, commit_slot, record.payloads)
+    elif isinstance(record, PromiseRecord):
+        full = Record(RecordType.PROMISE, group_id, record.ballot, 0, commit_slot, ())
+    else:
+        assert isinstance(record, ResetRecord)
+        full = Record(RecordType.RESET, group_id, record.ballot, record.slot + 1, record.slot, ())
+    return encode_record(full)
+
+
+__all__ = ["Durable", "Group", "LogWriter", "Outcome", "OutcomeKind", "ReplicaHost", "StateMachine", "Transport"]

@@ -1,0 +1,98 @@
+"""One snapshot on its way from one member to another: chunks with a window, acknowledged as they are stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+WINDOW_CHUNKS = 8
+"""Chunks sent and not acknowledged at most."""
+
+STALE_NS = 10_000_000_000
+"""A transfer without progress for this long is given up."""
+
+UNAVAILABLE_NS = 1_000_000_000
+"""How long to wait when the state machine had no snapshot to give."""
+
+
+class SnapshotSource(Protocol):
+    """A state as of `slot`, read chunk by chunk."""
+
+    slot: int
+
+    def next_chunk(self) -> bytes | None:
+        """The next chunk; None after the last."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class SnapshotSender:
+    """The sending side. `source` None stands for a snapshot that could not be had: it goes stale after a second."""
+
+    snapshot_id: int
+    source: SnapshotSource | None
+    progressed_ns: int
+    next_sequence: int = 0
+    acked_sequence: int = -1
+    last_sequence: int = -1  # known once the source has ended
+    _ahead: bytes | None = field(default=None)
+
+    @property
+    def slot(self) -> int:
+        return self.source.slot if self.source is not None else 0
+
+    @property
+    def is_finished(self) -> bool:
+        return self.last_sequence >= 0 and self.acked_sequence >= self.last_sequence
+
+    def next_chunk(self) -> tuple[int, bytes, bool] | None:
+        """(sequence, body, is the last) of the chunk to send next; None: the window is full or all is sent.
+
+        A snapshot of nothing is one empty chunk."""
+        source = self.source
+        window_end = self.acked_sequence + WINDOW_CHUNKS
+        if source is None or self.last_sequence >= 0 or self.next_sequence > window_end:
+            return None
+        body = self._ahead if self.next_sequence > 0 else source.next_chunk()
+        self._ahead = source.next_chunk() if body is not None else None
+        sequence = self.next_sequence
+        self.next_sequence += 1
+        if self._ahead is None:
+            self.last_sequence = sequence
+        return sequence, body or b"", self._ahead is None
+
+    def acknowledged(self, sequence: int, now_ns: int) -> None:
+        if self.acked_sequence < sequence < self.next_sequence:
+            self.acked_sequence = sequence
+            self.progressed_ns = now_ns
+
+    def is_stale(self, now_ns: int) -> bool:
+        limit_ns = STALE_NS if self.source is not None else UNAVAILABLE_NS
+        return now_ns - self.progressed_ns > limit_ns
+
+    def close(self) -> None:
+        if self.source is not None:
+            self.source.close()
+
+
+@dataclass(slots=True)
+class SnapshotReceiver:
+    """The receiving side: takes chunks in order only."""
+
+    sender: int
+    snapshot_id: int
+    slot: int
+    progressed_ns: int
+    next_sequence: int = 0
+
+    def take(self, sequence: int, now_ns: int) -> bool:
+        """Whether this chunk is the next one; if so it counts as taken."""
+        if sequence != self.next_sequence:
+            return False
+        self.next_sequence += 1
+        self.progressed_ns = now_ns
+        return True
+
+    def is_stale(self, now_ns: int) -> bool:
+        return now_ns - self.progressed_ns > STALE_NS

@@ -1,0 +1,1 @@
+"""A storage node: its partitions' replicas, their log and their B-tree."""

@@ -1,0 +1,229 @@
+"""One partition's replica on this node: reads, writes, and the state machine behind its replication group."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from statorpb import cluster_pb2, partition_pb2
+
+from server.model.key_encoding import prefix
+from server.runtime.replica_host import Outcome, OutcomeKind, ReplicaHost
+from server.runtime.snapshot_transfer import SnapshotSource
+from storage_node.codec.mutation import Mutation, decode_mutation, encode_mutation
+from storage_node.store import CorruptValueError, Store
+
+SNAPSHOT_CHUNK_BYTES = 256 * 1024
+SCAN_BYTES_MAX = 1024 * 1024
+SCAN_ITEMS_MAX = 10_000
+TOKEN_BYTES = 16
+
+_OK = partition_pb2.OK
+_GET = partition_pb2.GET
+_PUT = partition_pb2.PUT
+_DELETE = partition_pb2.DELETE
+_SCAN = partition_pb2.SCAN
+
+
+class Reply(Protocol):
+    """Adds one reply to the stream that the request came on."""
+
+    def __call__(
+        self,
+        request_id: int,
+        status: partition_pb2.PartitionStatusCode.ValueType,
+        item: bytes = b"",
+        leader_node_id: int = 0,
+        message: str = "",
+    ) -> partition_pb2.PartitionReply: ...
+
+
+class _Snapshot:
+    """A snapshot of the partition, as the host sends it."""
+
+    def __init__(self, store: Store, group_id: int, start: bytes, end: bytes) -> None:
+        self._reader = store.read_snapshot(group_id, start, end)
+        self.slot = self._reader.slot
+        self._chunks = self._reader.chunks(SNAPSHOT_CHUNK_BYTES)
+
+    def next_chunk(self) -> bytes | None:
+        return next(self._chunks, None)
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+class PartitionReplica:
+    """A replica of the partition that `descriptor` describes.
+
+    `run(work, done)` runs blocking work in the engine's thread and calls `done` on the loop afterwards.
+    """
+
+    def __init__(
+        self,
+        descriptor: cluster_pb2.PartitionDescriptor,
+        store: Store,
+        host: ReplicaHost,
+        run: Callable[[Callable[[], None], Callable[[], None]], None],
+    ) -> None:
+        self.descriptor = descriptor
+        self.partition_id = descriptor.partition_id
+        table_prefix = prefix(descriptor.table_number)
+        self.first_key = table_prefix + descriptor.range_start
+        # The end of the table's last partition: the first key of the next table or index.
+        self.end_key = (
+            table_prefix + descriptor.range_end
+            if descriptor.range_end
+            else (int.from_bytes(table_prefix, "big") + 1).to_bytes(len(table_prefix), "big")
+        )
+        self.is_restoring = store.is_restoring(self.partition_id)
+        self._store = store
+        self._host = host
+        self._run = run
+        self._recent = store.recent_writes(self.partition_id)
+        self._in_flight: dict[bytes, list[Callable[[Outcome], None]]] = {}
+
+    # State machine
+
+    def apply(self, slot: int, payload: bytes) -> object:
+        self._store.apply(self.partition_id, slot, decode_mutation(payload), time.monotonic_ns() // 1_000_000)
+        return None
+
+    def applied_no_op(self, slot: int) -> None:
+        self._store.apply_no_op(self.partition_id, slot)
+
+    def open_snapshot(self) -> SnapshotSource | None:
+        if self.is_restoring:
+            return None
+        return _Snapshot(self._store, self.partition_id, self.first_key, self.end_key)
+
+    def begin_restore(self, slot: int) -> None:
+        self.is_restoring = True
+        store, partition_id, first_key, end_key = self._store, self.partition_id, self.first_key, self.end_key
+        self._run(lambda: store.begin_restore(partition_id, first_key, end_key), lambda: None)
+
+    def restore_chunk(self, body: bytes, done: Callable[[], None]) -> None:
+        store, partition_id = self._store, self.partition_id
+        self._run(lambda: store.restore_chunk(partition_id, body), done)
+
+    def finish_restore(self, slot: int, done: Callable[[], None]) -> None:
+        store, partition_id = self._store, self.partition_id
+
+        def finished() -> None:
+            self.is_restoring = False
+            self._recent = store.recent_writes(partition_id)
+            done()
+
+        self._run(lambda: store.finish_restore(partition_id, slot), finished)
+
+    # Requests
+
+    def serve(self, request: partition_pb2.PartitionRequest, reply: Reply, is_full: bool) -> None:
+        """Answers one request, now or once it is committed; never raises for what a client may have sent."""
+        key = request.key
+        operation = request.operation
+        if not self.first_key <= key < self.end_key:
+            reply(request.id, partition_pb2.NOT_MINE)
+        elif operation == _GET:
+            self._get(request, key, reply)
+        elif operation in (_PUT, _DELETE):
+            if is_full and operation == _PUT:
+                reply(request.id, partition_pb2.STORAGE_FULL, message="the storage node's disk is nearly full")
+            else:
+                self._write(request, key, reply)
+        elif operation == _SCAN:
+            self._scan(request, key, reply)
+        else:
+            reply(request.id, partition_pb2.INVALID, message=f"operation {operation} is unknown")
+
+    def _refusal(self, request_id: int, reply: Reply) -> None:
+        """Why this replica does not serve: it does not lead, or not yet, or not any more."""
+        leader = self._host.leader_of(self.partition_id)[0]
+        if leader == self._host.node_id:
+            reply(request_id, partition_pb2.NO_LEASE)
+        else:
+            reply(request_id, partition_pb2.NOT_LEADER, leader_node_id=leader)
+
+    def _get(self, request: partition_pb2.PartitionRequest, key: bytes, reply: Reply) -> None:
+        if self.is_restoring:
+            self._refusal(request.id, reply)
+            return
+        try:
+            item = self._store.get(key)
+        except CorruptValueError as error:
+            reply(request.id, partition_pb2.CORRUPT, message=str(error))
+            return
+        # The lease is looked at after the value: if it held then, nobody else can have acknowledged a newer one.
+        if request.consistent and not self._host.is_serving_leader(self.partition_id):
+            self._refusal(request.id, reply)
+        elif item is None:
+            reply(request.id, partition_pb2.NOT_FOUND)
+        else:
+            reply(request.id, _OK, item)
+
+    def _write(self, request: partition_pb2.PartitionRequest, key: bytes, reply: Reply) -> None:
+        request_id, token = request.id, request.token
+        if len(token) != TOKEN_BYTES:
+            reply(request_id, partition_pb2.INVALID, message=f"a write's token has {TOKEN_BYTES} bytes")
+            return
+        if not self._host.is_serving_leader(self.partition_id):
+            self._refusal(request_id, reply)
+            return
+        if self._recent.seen(token):
+            reply(request_id, _OK)
+            return
+
+        def done(outcome: Outcome) -> None:
+            if outcome.kind == OutcomeKind.COMMITTED:
+                reply(request_id, _OK)
+            elif outcome.kind == OutcomeKind.NOT_LEADER:
+                reply(request_id, partition_pb2.NOT_LEADER, leader_node_id=outcome.leader_node_id)
+            elif outcome.kind == OutcomeKind.OVERLOADED:
+                reply(request_id, partition_pb2.THROTTLED)
+            else:
+                reply(request_id, partition_pb2.UNKNOWN_OUTCOME)
+
+        repeated = self._in_flight.get(token)
+        if repeated is not None:
+            repeated.append(done)
+            return
+        if self._store.is_overloaded:
+            reply(request_id, partition_pb2.THROTTLED)
+            return
+        self._in_flight[token] = [done]
+
+        def finish(outcome: Outcome) -> None:
+            for each in self._in_flight.pop(token):
+                each(outcome)
+
+        item = request.item if request.operation == _PUT else None
+        self._host.propose(self.partition_id, encode_mutation(Mutation(token, key, item)), finish)
+
+    def _scan(self, request: partition_pb2.PartitionRequest, key: bytes, reply: Reply) -> None:
+        if self.is_restoring:
+            self._refusal(request.id, reply)
+            return
+        items_max = min(request.limit or SCAN_ITEMS_MAX, SCAN_ITEMS_MAX)
+        bytes_max = min(request.bytes_max or SCAN_BYTES_MAX, SCAN_BYTES_MAX)
+        scanned: list[partition_pb2.ScannedItem] = []
+        size = 0
+        is_complete = True
+        try:
+            for item_key, item in self._store.scan(key, self.end_key):
+                if len(scanned) == items_max or (scanned and size + len(item) > bytes_max):
+                    is_complete = False
+                    break
+                scanned.append(partition_pb2.ScannedItem(key=item_key, item=item))
+                size += len(item)
+        except CorruptValueError as error:
+            reply(request.id, partition_pb2.CORRUPT, message=str(error))
+            return
+        if request.consistent and not self._host.is_serving_leader(self.partition_id):
+            self._refusal(request.id, reply)
+            return
+        answer = reply(request.id, _OK)
+        answer.scanned.extend(scanned)
+        answer.scan_complete = is_complete
+
+

@@ -1,0 +1,85 @@
+"""What request routers call: one stream each, many requests a frame, replies as they become known."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+import grpc
+from statorpb import partition_pb2, partition_pb2_grpc
+
+if TYPE_CHECKING:
+    from storage_node.node import StorageNode
+
+FRAME_BYTES_MAX = 4 * 1024 * 1024
+"""A reply frame is closed once it holds this much."""
+
+REPLY_OVERHEAD_BYTES = 16
+
+
+class ReplyStream:
+    """Replies that wait for one router. What comes while a write is on its way shares the next frame."""
+
+    def __init__(self) -> None:
+        self._frames: list[partition_pb2.PartitionReplyFrame] = []
+        self._size = 0
+        self._wake = asyncio.Event()
+
+    def reply(
+        self,
+        request_id: int,
+        status: partition_pb2.PartitionStatusCode.ValueType,
+        item: bytes = b"",
+        leader_node_id: int = 0,
+        message: str = "",
+    ) -> partition_pb2.PartitionReply:
+        """Adds a reply; the caller may fill in more of it before it gives up control."""
+        if not self._frames or self._size > FRAME_BYTES_MAX:
+            self._frames.append(partition_pb2.PartitionReplyFrame())
+            self._size = 0
+            self._wake.set()
+        self._size += len(item) + REPLY_OVERHEAD_BYTES
+        replies = self._frames[-1].replies
+        if item:
+            return replies.add(id=request_id, status=status, item=item)
+        if leader_node_id or message:
+            return replies.add(id=request_id, status=status, leader_node_id=leader_node_id, message=message)
+        return replies.add(id=request_id, status=status)
+
+    async def write_all(
+        self, context: grpc.aio.ServicerContext[partition_pb2.PartitionRequestFrame, partition_pb2.PartitionReplyFrame]
+    ) -> None:
+        """Writes what waits, for as long as the stream lives."""
+        while True:
+            if not self._frames:
+                self._wake.clear()
+                await self._wake.wait()
+            await context.write(self._frames.pop(0))
+
+
+class PartitionService(partition_pb2_grpc.PartitionsServicer):
+    """The node's side of the streams."""
+
+    def __init__(self, node: StorageNode) -> None:
+        self._node = node
+
+    async def Serve(  # noqa: N802 (the service's name)
+        self,
+        request_iterator: AsyncIterator[partition_pb2.PartitionRequestFrame],
+        context: grpc.aio.ServicerContext[partition_pb2.PartitionRequestFrame, partition_pb2.PartitionReplyFrame],
+    ) -> None:
+        replies = ReplyStream()
+        writer = asyncio.create_task(replies.write_all(context))
+        serve = self._node.serve
+        reply = replies.reply
+        try:
+            while not writer.done():
+                frame = await context.read()
+                if not isinstance(frame, partition_pb2.PartitionRequestFrame):
+                    break
+                for request in frame.requests:
+                    serve(request, reply)
+        finally:
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
