@@ -153,6 +153,7 @@ class GroupMessage(google.protobuf.message.Message):
     RELEASE_FIELD_NUMBER: builtins.int
     SNAPSHOT_CHUNK_FIELD_NUMBER: builtins.int
     SNAPSHOT_ACK_FIELD_NUMBER: builtins.int
+    LEADERSHIP_QUERY_FIELD_NUMBER: builtins.int
     group_id: builtins.int
     @property
     def prepare(self) -> Global___Prepare: ...
@@ -176,6 +177,8 @@ class GroupMessage(google.protobuf.message.Message):
     def snapshot_chunk(self) -> Global___SnapshotChunk: ...
     @property
     def snapshot_ack(self) -> Global___SnapshotAck: ...
+    @property
+    def leadership_query(self) -> Global___LeadershipQuery: ...
     def __init__(
         self,
         *,
@@ -191,10 +194,11 @@ class GroupMessage(google.protobuf.message.Message):
         release: Global___Release | None = ...,
         snapshot_chunk: Global___SnapshotChunk | None = ...,
         snapshot_ack: Global___SnapshotAck | None = ...,
+        leadership_query: Global___LeadershipQuery | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["accept", b"accept", "accepted", b"accepted", "catch_up", b"catch_up", "catch_up_request", b"catch_up_request", "commit", b"commit", "message", b"message", "prepare", b"prepare", "promise", b"promise", "reject", b"reject", "release", b"release", "snapshot_ack", b"snapshot_ack", "snapshot_chunk", b"snapshot_chunk"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["accept", b"accept", "accepted", b"accepted", "catch_up", b"catch_up", "catch_up_request", b"catch_up_request", "commit", b"commit", "group_id", b"group_id", "message", b"message", "prepare", b"prepare", "promise", b"promise", "reject", b"reject", "release", b"release", "snapshot_ack", b"snapshot_ack", "snapshot_chunk", b"snapshot_chunk"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["prepare", "promise", "accept", "accepted", "reject", "commit", "catch_up_request", "catch_up", "release", "snapshot_chunk", "snapshot_ack"] | None: ...
+    def HasField(self, field_name: typing.Literal["accept", b"accept", "accepted", b"accepted", "catch_up", b"catch_up", "catch_up_request", b"catch_up_request", "commit", b"commit", "leadership_query", b"leadership_query", "message", b"message", "prepare", b"prepare", "promise", b"promise", "reject", b"reject", "release", b"release", "snapshot_ack", b"snapshot_ack", "snapshot_chunk", b"snapshot_chunk"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["accept", b"accept", "accepted", b"accepted", "catch_up", b"catch_up", "catch_up_request", b"catch_up_request", "commit", b"commit", "group_id", b"group_id", "leadership_query", b"leadership_query", "message", b"message", "prepare", b"prepare", "promise", b"promise", "reject", b"reject", "release", b"release", "snapshot_ack", b"snapshot_ack", "snapshot_chunk", b"snapshot_chunk"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["prepare", "promise", "accept", "accepted", "reject", "commit", "catch_up_request", "catch_up", "release", "snapshot_chunk", "snapshot_ack", "leadership_query"] | None: ...
 
 Global___GroupMessage: typing_extensions.TypeAlias = GroupMessage
 
@@ -420,6 +424,25 @@ class Release(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["ballot", b"ballot"]) -> None: ...
 
 Global___Release: typing_extensions.TypeAlias = Release
+
+@typing.final
+class LeadershipQuery(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    BALLOT_FIELD_NUMBER: builtins.int
+    @property
+    def ballot(self) -> Global___Ballot:
+        """owned by the receiver: does it lead under it?"""
+
+    def __init__(
+        self,
+        *,
+        ballot: Global___Ballot | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["ballot", b"ballot"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["ballot", b"ballot"]) -> None: ...
+
+Global___LeadershipQuery: typing_extensions.TypeAlias = LeadershipQuery
 
 @typing.final
 class SnapshotChunk(google.protobuf.message.Message):

@@ -27,6 +27,7 @@ from server.paxos.messages import (
     Durable,
     Effect,
     LeadershipChanged,
+    LeadershipQuery,
     Message,
     PersistRecord,
     Prepare,
@@ -102,6 +103,7 @@ class PaxosCore:
         self._durable_matched = self._matched_slot  # ... and that much of it is on disk
         self._highest_seen = promised
         self._released = ZERO  # the latest leadership known to have let go
+        self._is_led = False  # the owner of `promised` has been seen to lead under it
         self._stand_at_ns = self._first_stand_ns(now_ns)
         self._effects: list[Effect] = []
 
@@ -171,6 +173,8 @@ class PaxosCore:
                 self._on_promise(sender, message, now_ns)
             case CatchUpRequest():
                 self._on_catch_up_request(sender, message)
+            case LeadershipQuery():
+                self._on_leadership_query(sender, message)
             case _:
                 self._on_release(sender, message, now_ns)
         return self._take()
@@ -266,6 +270,7 @@ class PaxosCore:
 
         Its owner has won phase 1, so whoever led before leads no more; no grant needs to be looked at."""
         self._highest_seen = max(self._highest_seen, ballot)
+        self._is_led = True
         if ballot == self.promised:
             if self.role == Role.CANDIDATE:
                 self._step_down(now_ns)
@@ -390,6 +395,7 @@ class PaxosCore:
         if message.ballot > self.promised:
             self._step_down(now_ns)
             self.promised = message.ballot
+            self._is_led = False
             self._matched_slot = self._durable_matched = self.log.commit_slot
         self._stand_at_ns = now_ns + self.election.retry_ns * 2 + self._jitter()
         promise = self._own_promise(message.ballot, message.from_slot, self.leases.epoch_towards(sender))
@@ -408,6 +414,14 @@ class PaxosCore:
         if self.role == Role.FOLLOWER:
             rank = self.configuration.node_ids.index(self.node_id)
             self._stand_at_ns = min(self._stand_at_ns, now_ns + rank * self.election.rank_ns // 4)
+
+    def _on_leadership_query(self, sender: int, message: LeadershipQuery) -> None:
+        if self.leadership is not None and self.leadership.ballot >= message.ballot:
+            self._tell_commit(self.leadership, sender)
+        elif message.ballot.node_id == self.node_id and (
+            self.candidacy is None or self.candidacy.ballot != message.ballot
+        ):
+            self._release(message.ballot, (sender,))
 
     # Candidate
 
@@ -430,7 +444,12 @@ class PaxosCore:
             self._stand_at_ns = self.leases.votes_from_ns + self._jitter()
         elif self._is_bound(self.node_id, ZERO, now_ns):
             self._step_down(now_ns)
-            self._stand_at_ns = self.leases.bound_until_ns(self.promised.node_id) + self._jitter()
+            bound_until_ns = self.leases.bound_until_ns(self.promised.node_id)
+            if not self._is_led:
+                # A grant to a node that never came to lead must not keep everybody waiting.
+                self._send(self.promised.node_id, LeadershipQuery(self.promised))
+                bound_until_ns = min(bound_until_ns, now_ns + self.election.retry_ns)
+            self._stand_at_ns = bound_until_ns + self._jitter()
         else:
             self._stand(now_ns)
 
@@ -463,6 +482,7 @@ class PaxosCore:
             return
         candidacy.is_promising_itself = True
         self.promised = candidacy.ballot
+        self._is_led = False
         self._matched_slot = self._durable_matched = self.log.commit_slot
         event = Durable(candidacy.ballot, 0, is_promise=True)
         self._effects.append(PersistRecord(PromiseRecord(candidacy.ballot), (), event))
@@ -546,7 +566,9 @@ class PaxosCore:
         if leadership is not None and message.ballot == leadership.ballot:
             if message.reason == RejectReason.HOLE:
                 progress = leadership.progress[sender]
-                if progress.hole_slot != message.last_slot:  # each message after a hole is refused; one answer does
+                # Each message after a hole is refused: one answer does. The hole may lie below what was acknowledged:
+                # a follower that restarted vouches for what is committed only.
+                if progress.hole_slot != message.last_slot:
                     progress.restart_from(message.last_slot)
                     progress.hole_slot = message.last_slot
                     leadership.send_missing(sender, self.log, now_ns, self._effects)

@@ -121,7 +121,17 @@ class Release:
     ballot: Ballot
 
 
-Message: TypeAlias = Prepare | Promise | Accept | Accepted | Reject | Commit | CatchUpRequest | CatchUp | Release
+@dataclass(frozen=True, slots=True)
+class LeadershipQuery:
+    """Asks the owner of `ballot` whether it leads under it: the asker promised it that ballot and never heard more.
+    Answered with Commit if it does, with Release if it does not and will not."""
+
+    ballot: Ballot
+
+
+Message: TypeAlias = (
+    Prepare | Promise | Accept | Accepted | Reject | Commit | CatchUpRequest | CatchUp | Release | LeadershipQuery
+)
 
 
 # Effects: what the shell has to do, in this order

@@ -12,6 +12,7 @@ from server.paxos.messages import (
     CatchUp,
     CatchUpRequest,
     Commit,
+    LeadershipQuery,
     Message,
     Prepare,
     Promise,
@@ -69,6 +70,8 @@ def encode_message(group_id: int, message: Message, record: bytes | None) -> rep
             catch_up.commit_slot = message.commit_slot
         case Release():
             _set_ballot(encoded.release.ballot, message.ballot)
+        case LeadershipQuery():
+            _set_ballot(encoded.leadership_query.ballot, message.ballot)
     return encoded
 
 
@@ -119,6 +122,8 @@ def _decode_rare(encoded: replication_pb2.GroupMessage, kind: str | None) -> Mes
         return CatchUp(_ballot(catch_up.ballot), runs, catch_up.commit_slot)
     if kind == "release":
         return Release(_ballot(encoded.release.ballot))
+    if kind == "leadership_query":
+        return LeadershipQuery(_ballot(encoded.leadership_query.ballot))
     raise MalformedMessageError(f"group {group_id}: a message of a kind this version does not know")
 
 

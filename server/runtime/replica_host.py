@@ -36,7 +36,7 @@ from server.paxos.messages import (
     SendSnapshot,
 )
 from server.paxos.quorum import Configuration
-from server.runtime.snapshot_transfer import SnapshotReceiver, SnapshotSender, SnapshotSource
+from server.runtime.snapshot_transfer import DECLINED_SEQUENCE, SnapshotReceiver, SnapshotSender, SnapshotSource
 
 GROUP_IN_FLIGHT_BYTES_MAX = 8 * 1024 * 1024
 NODE_IN_FLIGHT_BYTES_MAX = 64 * 1024 * 1024
@@ -334,6 +334,7 @@ class ReplicaHost:
         receiver = group.receiver
         if sequence == 0 and (receiver is None or receiver.snapshot_id != snapshot_id):
             if group.core.leadership is not None or (slot <= group.core.applied_slot and not group.core.is_restoring):
+                self._transport.send_snapshot_ack(sender, group_id, snapshot_id, DECLINED_SEQUENCE)
                 return
             if receiver is not None and not receiver.is_stale(self._now_ns()):
                 return
@@ -367,6 +368,9 @@ class ReplicaHost:
         group = self.groups.get(group_id)
         transfer = group.senders.get(sender) if group is not None else None
         if group is None or transfer is None or transfer.snapshot_id != snapshot_id:
+            return
+        if sequence == DECLINED_SEQUENCE:
+            self._abort_snapshots(group, sender)
             return
         transfer.acknowledged(sequence, self._now_ns())
         if transfer.is_finished:

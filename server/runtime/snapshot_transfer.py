@@ -15,6 +15,10 @@ UNAVAILABLE_NS = 1_000_000_000
 """How long to wait when the state machine had no snapshot to give."""
 
 
+DECLINED_SEQUENCE = 0xFFFFFFFF
+"""Acknowledged instead of a chunk by a member that has no need of the snapshot."""
+
+
 class SnapshotSource(Protocol):
     """A state as of `slot`, read chunk by chunk."""
 

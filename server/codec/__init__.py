@@ -1,0 +1,1 @@
+"""Bytes of the node's log (pure)."""

@@ -1,0 +1,114 @@
+"""A simulated write-ahead log: the interface of server/wal.py on a simulated clock, losing what was not synced."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from server.codec.record import RecordType, decode_record
+from server.codec.record import encode_record as encode
+from server.paxos.ballot import ZERO, Ballot
+
+Done = Callable[[], None]
+
+
+@dataclass
+class SimulatedGroup:
+    """What the log holds of one group."""
+
+    promised: Ballot = ZERO
+    first_slot: int = 1
+    entries: list[tuple[Ballot, bytes]] = field(default_factory=list)
+    commit_slot: int = 0
+
+
+@dataclass
+class SimulatedRecovery:
+    groups: dict[int, SimulatedGroup]
+
+
+class SimulatedWal:
+    """Records become durable in batches, `sync_ns` (on average) after they were handed over."""
+
+    def __init__(self, schedule: Callable[[int, Done], None], rng: random.Random, *, sync_ns: int) -> None:
+        self.on_idle: Done | None = None
+        self._schedule = schedule
+        self._rng = rng
+        self._sync_ns = sync_ns
+        self._durable: list[bytes] = []
+        self._queued: list[tuple[bytes, Done | None]] = []
+        self._writing: list[tuple[bytes, Done | None]] = []
+        self._life = 0
+        self._is_start_due = False
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._writing
+
+    def append(self, record: bytes, group_id: int, last_slot: int, done: Done | None) -> None:
+        self._queued.append((record, done))
+        if not self._writing and not self._is_start_due:
+            self._is_start_due = True
+            life = self._life
+            self._schedule(0, lambda: self._start(life))
+
+    def _start(self, life: int) -> None:
+        if life != self._life:
+            return
+        self._is_start_due = False
+        if self._writing or not self._queued:
+            return
+        self._writing, self._queued = self._queued, []
+        delay_ns = int(self._sync_ns * (0.5 + self._rng.random()))
+        self._schedule(delay_ns, lambda: self._synced(life))
+
+    def _synced(self, life: int) -> None:
+        if life != self._life:
+            return
+        batch, self._writing = self._writing, []
+        self._durable.extend(record for record, _ in batch)
+        for _, done in batch:
+            if done is not None:
+                done()
+        if self.on_idle is not None and not self._writing:
+            self.on_idle()
+        self._start(life)
+
+    def crash(self) -> None:
+        """Loses what was not synced, but for a random part of the write that was on its way."""
+        survivors = self._rng.randint(0, len(self._writing))
+        self._durable.extend(record for record, _ in self._writing[:survivors])
+        self._life += 1
+        self._queued, self._writing, self._is_start_due = [], [], False
+
+    def trim(self, floors: Mapping[int, int]) -> None:
+        """Drops entries that are checkpointed; promises stay."""
+        kept = []
+        for data in self._durable:
+            record = decode_record(data)
+            if record.type == RecordType.PROMISE or record.last_slot > floors.get(record.group_id, 0):
+                kept.append(data)
+            elif record.type == RecordType.ENTRIES:
+                promise = type(record)(RecordType.PROMISE, record.group_id, record.ballot, 0, record.commit_slot, ())
+                kept.append(encode(promise))
+            else:
+                kept.append(data)
+        self._durable = kept
+
+    def recover(self, floors: Mapping[int, int]) -> SimulatedRecovery:
+        groups: dict[int, SimulatedGroup] = {}
+        for data in self._durable:
+            record = decode_record(data)
+            floor = floors.get(record.group_id, 0)
+            group = groups.setdefault(record.group_id, SimulatedGroup(first_slot=floor + 1))
+            group.promised = max(group.promised, record.ballot)
+            group.commit_slot = max(group.commit_slot, record.commit_slot)
+            if record.type == RecordType.RESET and record.first_slot > group.first_slot + len(group.entries):
+                group.entries.clear()
+                group.first_slot = record.first_slot
+            for slot, payload in enumerate(record.payloads, record.first_slot):
+                index = slot - group.first_slot
+                if 0 <= index <= len(group.entries):
+                    group.entries[index : index + 1] = [(record.ballot, payload)]
+        return SimulatedRecovery(groups)

@@ -1,0 +1,88 @@
+"""A network that loses, delays, repeats and reorders messages, and whose links can be cut in either direction."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from server.paxos.lease import Grant
+from server.paxos.messages import Message
+from server.runtime.replica_host import ReplicaHost
+from tests.simulation.clock import Scheduler
+
+Delivery = Callable[[ReplicaHost], None]
+
+
+@dataclass
+class NetworkFaults:
+    """Chances are of one message; delays in nanoseconds."""
+
+    loss: float = 0.0
+    duplication: float = 0.0
+    delay_mean_ns: int = 500_000
+    spike: float = 0.0
+    spike_ns: int = 100_000_000
+
+
+@dataclass
+class Network:
+    """Carries calls from host to host. `host_of(node)` is the host that runs now, or None."""
+
+    scheduler: Scheduler
+    rng: random.Random
+    faults: NetworkFaults
+    host_of: Callable[[int], ReplicaHost | None]
+    cuts: set[tuple[int, int]] = field(default_factory=set)
+
+    def send(self, sender: int, to: int, delivery: Delivery) -> None:
+        copies = 2 if self.rng.random() < self.faults.duplication else 1
+        for _ in range(copies):
+            if (sender, to) in self.cuts or self.rng.random() < self.faults.loss:
+                continue
+            delay_ns = int(self.rng.expovariate(1 / self.faults.delay_mean_ns)) + 50_000
+            if self.rng.random() < self.faults.spike:
+                delay_ns += self.rng.randrange(self.faults.spike_ns)
+            self.scheduler.schedule(delay_ns, lambda: self._deliver(sender, to, delivery))
+
+    def _deliver(self, sender: int, to: int, delivery: Delivery) -> None:
+        host = self.host_of(to)
+        if host is not None and (sender, to) not in self.cuts:
+            delivery(host)
+
+
+class SimulatedTransport:
+    """One node's Transport."""
+
+    def __init__(self, node_id: int, network: Network) -> None:
+        self._node_id = node_id
+        self._network = network
+        self.on_send: Callable[[Message], None] = lambda message: None
+
+    def send(self, to: int, group_id: int, message: Message, record: bytes | None) -> None:
+        self.on_send(message)
+        self._network.send(self._node_id, to, lambda host: host.receive(self._node_id, group_id, message, record))
+
+    def send_heartbeat(self, to: int, sent_ns: int) -> None:
+        self._network.send(self._node_id, to, lambda host: host.receive_heartbeat(self._node_id, sent_ns))
+
+    def send_grant(self, to: int, grant: Grant, duration_ns: int) -> None:
+        self._network.send(self._node_id, to, lambda host: host.receive_grant(self._node_id, grant))
+
+    def send_snapshot_chunk(
+        self, to: int, group_id: int, snapshot_id: int, slot: int, sequence: int, body: bytes, is_last: bool
+    ) -> None:
+        self._network.send(
+            self._node_id,
+            to,
+            lambda host: host.receive_snapshot_chunk(
+                self._node_id, group_id, snapshot_id, slot, sequence, body, is_last
+            ),
+        )
+
+    def send_snapshot_ack(self, to: int, group_id: int, snapshot_id: int, sequence: int) -> None:
+        self._network.send(
+            self._node_id,
+            to,
+            lambda host: host.receive_snapshot_ack(self._node_id, group_id, snapshot_id, sequence),
+        )

@@ -1,0 +1,424 @@
+"""A cluster of one seed: hosts with the real cores, on simulated clocks, disks and network, under attack.
+
+Two phases: chaos (crashes that drop unsynced writes, cut links, message loss, clock-rate drift, hand-overs,
+checkpoints with trimming), then everything is healed and the groups have to become available again and agree.
+"""
+
+from __future__ import annotations
+
+import pickle
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from server.paxos.ballot import ZERO, Ballot
+from server.paxos.core import ElectionConfig
+from server.paxos.lease import LeaseConfig, NodeLeases
+from server.paxos.messages import Message, Promise
+from server.paxos.quorum import Configuration, Member
+from server.runtime.replica_host import Outcome, OutcomeKind, ReplicaHost
+from tests.simulation.checkers import NEVER_NS, Operation, is_linearizable
+from tests.simulation.clock import NodeClock, Scheduler
+from tests.simulation.disk import SimulatedWal
+from tests.simulation.network import Network, NetworkFaults, SimulatedTransport
+
+MS = 1_000_000
+GROUP = 7
+LEASES = LeaseConfig(duration_ns=400 * MS, heartbeat_ns=100 * MS, drift_ppm=10_000)
+ELECTION = ElectionConfig(jitter_ns=50 * MS, retry_ns=60 * MS, rank_ns=30 * MS, flush_ns=10 * MS)
+ATTEMPT_NS = 300 * MS
+
+
+class InvariantError(AssertionError):
+    """Something that must always hold did not."""
+
+
+@dataclass
+class Broken:
+    """Deliberate breakages, one at a time: the checks below must catch each (replication.md section 10)."""
+
+    wal: type[SimulatedWal] = SimulatedWal
+    leases: type[NodeLeases] = NodeLeases
+    configuration: type[Configuration] = Configuration
+    forgets_boots: bool = False
+
+
+class Machine:
+    """A replicated dictionary that remembers the tokens of writes. `durable` survives crashes."""
+
+    def __init__(self, world: World, node_id: int, durable: tuple[int, bytes]) -> None:
+        self.is_restoring = False
+        self.slot, state = durable
+        self.items: dict[str, str] = pickle.loads(state)
+        self._world = world
+        self._node_id = node_id
+        self._restored: list[bytes] = []
+
+    def apply(self, slot: int, payload: bytes) -> object:
+        self._step(slot, payload)
+        key, value = payload.decode().split("=")
+        self.items[key] = value
+        return None
+
+    def applied_no_op(self, slot: int) -> None:
+        self._step(slot, b"")
+
+    def _step(self, slot: int, payload: bytes) -> None:
+        if slot != self.slot + 1:
+            raise InvariantError(f"node {self._node_id} applied slot {slot} after slot {self.slot}")
+        self.slot = slot
+        chosen = self._world.chosen.setdefault(slot, payload)
+        if chosen != payload:
+            raise InvariantError(f"slot {slot} chosen twice: {chosen!r} and {payload!r} at node {self._node_id}")
+
+    def open_snapshot(self) -> _Snapshot | None:
+        slot, state = self._world.nodes[self._node_id].durable
+        return None if self.is_restoring else _Snapshot(slot, [state[i : i + 64] for i in range(0, len(state), 64)])
+
+    def begin_restore(self, slot: int) -> None:
+        self.is_restoring = True
+        self._world.nodes[self._node_id].is_restoring = True
+        self._restored = []
+
+    def restore_chunk(self, body: bytes, done: Callable[[], None]) -> None:
+        self._restored.append(body)
+        self._world.later(self._node_id, done)
+
+    def finish_restore(self, slot: int, done: Callable[[], None]) -> None:
+        def finished() -> None:
+            node = self._world.nodes[self._node_id]
+            node.durable = (slot, b"".join(self._restored))
+            node.is_restoring = self.is_restoring = False
+            self.slot, self.items = slot, pickle.loads(node.durable[1])
+            done()
+
+        self._world.later(self._node_id, finished)
+
+
+@dataclass
+class _Snapshot:
+    slot: int
+    chunks: list[bytes]
+
+    def next_chunk(self) -> bytes | None:
+        return self.chunks.pop(0) if self.chunks else None
+
+    def close(self) -> None:
+        self.chunks.clear()
+
+
+@dataclass
+class Node:
+    """One simulated node: what survives a crash, and what runs if it is up."""
+
+    node_id: int
+    clock: NodeClock
+    wal: SimulatedWal
+    durable: tuple[int, bytes] = (0, pickle.dumps({}))
+    is_restoring: bool = False
+    boot: int = 0
+    promised_told: Ballot = ZERO
+    host: ReplicaHost | None = None
+    machine: Machine | None = None
+
+
+@dataclass
+class World:
+    """Everything of one seed."""
+
+    seed: int
+    chaos_ns: int = 5_000 * MS
+    broken: Broken = field(default_factory=Broken)
+
+    def __post_init__(self) -> None:
+        self.rng = random.Random(self.seed)
+        self.scheduler = Scheduler()
+        self.chosen: dict[int, bytes] = {}
+        self.acknowledged_slot = 0
+        self.history: dict[str, list[Operation]] = {}
+        self.nodes: dict[int, Node] = {}
+        self.is_healing = False
+        self.outcomes = {kind: 0 for kind in OutcomeKind}
+        self.reads = 0
+        self.trace = 0
+        self._values = 0
+        rng = self.rng
+        faults = NetworkFaults(
+            loss=rng.choice((0, 0, 0.01, 0.1)),
+            duplication=rng.choice((0, 0.05)),
+            delay_mean_ns=rng.choice((200_000, 2 * MS)),
+            spike=rng.choice((0, 0.02)),
+        )
+        self.network = Network(self.scheduler, rng, faults, lambda node_id: self.nodes[node_id].host)
+        sync_ns = rng.choice((200_000, 3 * MS, 15 * MS))
+        drift_max = rng.choice((0, 4_000))
+        zones = [Member(node_id, f"zone-{node_id}") for node_id in (1, 2, 3)]
+        self.configuration = self.broken.configuration(tuple(zones))
+        for member in zones:
+            node_id = member.node_id
+            clock = NodeClock(self.scheduler, rng.randrange(10**12), rng.randint(-drift_max, drift_max))
+            wal = self.broken.wal(self.scheduler.schedule, rng, sync_ns=sync_ns)
+            self.nodes[node_id] = Node(node_id, clock, wal)
+        for node in self.nodes.values():
+            self._boot(node)
+        for client in range(rng.randint(1, 4)):
+            self.scheduler.schedule(rng.randrange(200 * MS), lambda client=client: self._client(client))
+        self.scheduler.schedule(500 * MS, self._nemesis)
+
+    # Running
+
+    def run(self) -> None:
+        """Plays the seed to its end; raises InvariantError for what must not be."""
+        while self.scheduler.now_ns < self.chaos_ns and self.scheduler.step():
+            self._check_leases()
+        self._heal()
+        deadline_ns = self.scheduler.now_ns + 6_000 * MS
+        while not self._has_converged():
+            if self.scheduler.now_ns > deadline_ns:
+                raise InvariantError("not available again, or not in agreement, 6 s after everything was healed")
+            self.scheduler.step()
+            self._check_leases()
+        for key, operations in sorted(self.history.items()):
+            if not is_linearizable(operations):
+                raise InvariantError(f"key {key}: no order explains {operations}")
+
+    def later(self, node_id: int, callback: Callable[[], None]) -> None:
+        """Runs a callback of a node's soon, if that life of the node still lasts."""
+        boot = self.nodes[node_id].boot
+        self.scheduler.schedule(100_000, lambda: self._if_alive(node_id, boot, callback))
+
+    def _if_alive(self, node_id: int, boot: int, callback: Callable[[], None]) -> None:
+        node = self.nodes[node_id]
+        if node.host is not None and node.boot == boot:
+            callback()
+
+    # Nodes
+
+    def _boot(self, node: Node) -> None:
+        if not self.broken.forgets_boots or node.boot == 0:
+            node.boot += 1
+        is_first = node.boot == 1
+        now_ns = node.clock.now_ns()
+        leases = self.broken.leases(LEASES, boot=node.boot, is_first_boot=is_first, now_ns=now_ns)
+        transport = SimulatedTransport(node.node_id, self.network)
+        transport.on_send = lambda message: self._note_promise(node, message)
+        recovered = node.wal.recover({GROUP: node.durable[0]}).groups.get(GROUP)
+        boot = node.boot
+        host = ReplicaHost(
+            node.node_id,
+            node.wal,
+            transport,
+            leases,
+            self.rng,
+            node.clock.now_ns,
+            lambda callback: self.scheduler.schedule(0, lambda: self._if_alive(node.node_id, boot, callback)),
+            ELECTION,
+        )
+        node.machine = Machine(self, node.node_id, node.durable)
+        node.machine.is_restoring = node.is_restoring
+        node.host = host
+        host.on_leadership = lambda group_id, is_serving: self._check_leader(node, is_serving)
+        host.open_group(GROUP, self.configuration, node.machine, recovered, node.durable[0])
+        if host.groups[GROUP].core.promised < node.promised_told:
+            raise InvariantError(f"node {node.node_id} promised {node.promised_told} and forgot it in a crash")
+        self._tick(node.node_id, boot)
+        for other in self.nodes.values():
+            if other is not node and other.host is not None:
+                self._connect(node.node_id, other.node_id)
+
+    def _tick(self, node_id: int, boot: int) -> None:
+        node = self.nodes[node_id]
+        if node.host is not None and node.boot == boot:
+            node.host.tick()
+            self.scheduler.schedule(5 * MS, lambda: self._tick(node_id, boot))
+
+    def _crash(self, node: Node) -> None:
+        node.host = None
+        node.machine = None
+        node.wal.crash()
+        if self.broken.forgets_boots:
+            return
+        node.boot += 1
+
+    def _connect(self, one: int, two: int) -> None:
+        for node_id, peer in ((one, two), (two, one)):
+            boot = self.nodes[node_id].boot
+
+            def connected(node_id: int = node_id, peer: int = peer) -> None:
+                host = self.nodes[node_id].host
+                assert host is not None
+                host.peer_connected(peer)
+
+            self.scheduler.schedule(
+                MS, lambda node_id=node_id, boot=boot, connected=connected: self._if_alive(node_id, boot, connected)
+            )
+
+    # Faults
+
+    def _nemesis(self) -> None:
+        if self.is_healing:
+            return
+        rng = self.rng
+        roll = rng.random()
+        up = [node for node in self.nodes.values() if node.host is not None]
+        if roll < 0.3 and up:
+            self._crash_for_a_while(rng.choice(up))
+        elif roll < 0.35:
+            for node in up:
+                self._crash_for_a_while(node)
+        elif roll < 0.5:
+            node_id = rng.randint(1, 3)
+            self.network.cuts = {pair for pair in self._pairs() if node_id in pair}
+        elif roll < 0.65:
+            self.network.cuts.add(rng.choice(self._pairs()))
+        elif roll < 0.75:
+            leaders = [node for node in up if node.host is not None and node.host.is_serving_leader(GROUP)]
+            if leaders and leaders[0].host is not None:
+                leaders[0].host.hand_over(GROUP)
+        elif roll < 0.9:
+            self._checkpoint(rng.choice(list(self.nodes.values())))
+        else:
+            self._mend_links()
+        self.scheduler.schedule(rng.randrange(50 * MS, 700 * MS), self._nemesis)
+
+    def _pairs(self) -> list[tuple[int, int]]:
+        return [(one, two) for one in (1, 2, 3) for two in (1, 2, 3) if one != two]
+
+    def _crash_for_a_while(self, node: Node) -> None:
+        self._crash(node)
+
+        def boot_again() -> None:
+            if node.host is None:
+                self._boot(node)
+
+        self.scheduler.schedule(self.rng.randrange(10 * MS, 1_000 * MS), boot_again)
+
+    def _checkpoint(self, node: Node) -> None:
+        """The machine's state becomes durable as of now, and the log lets go of what it stands for."""
+        if node.host is None or node.machine is None or node.machine.is_restoring:
+            return
+        node.durable = (node.machine.slot, pickle.dumps(node.machine.items))
+        node.host.groups[GROUP].checkpointed_slot = node.durable[0]
+        node.host.groups[GROUP].core.trim(node.durable[0])
+        node.wal.trim({GROUP: node.durable[0]})
+
+    def _mend_links(self) -> None:
+        mended, self.network.cuts = self.network.cuts, set()
+        for one, two in sorted(mended):
+            if one < two or (two, one) not in mended:
+                self._connect(one, two)
+
+    def _heal(self) -> None:
+        self.is_healing = True
+        self.network.faults = NetworkFaults()
+        self.network.cuts = set()
+        for node in self.nodes.values():
+            if node.host is None:
+                self._boot(node)
+        # Streams lose messages only when they break: after a time of losses every pair connects anew.
+        for one, two in self._pairs():
+            if one < two:
+                self._connect(one, two)
+
+    def _has_converged(self) -> bool:
+        slots = set()
+        is_served = False
+        for node in self.nodes.values():
+            if node.host is None or node.machine is None or node.machine.is_restoring:
+                return False
+            slots.add(node.machine.slot)
+            is_served = is_served or node.host.is_serving_leader(GROUP)
+        pending = any(op.returned_ns == -1 for ops in self.history.values() for op in ops)
+        if len(slots) > 1 or not is_served or pending or slots.pop() < self.acknowledged_slot:
+            return False
+        states = [node.machine.items for node in self.nodes.values() if node.machine is not None]
+        if any(state != states[0] for state in states):
+            raise InvariantError("replicas at the same slot hold different items")
+        return True
+
+    # Clients
+
+    def _client(self, client: int) -> None:
+        """One operation after the other, on few keys, at any node or where the leader seems to be."""
+        if self.scheduler.now_ns > self.chaos_ns - 400 * MS or self.is_healing:
+            return
+        rng = self.rng
+        key = f"k{rng.randrange(3)}"
+        node = self.nodes[rng.randint(1, 3)]
+        if node.host is not None and rng.random() < 0.9:
+            node = self.nodes.get(node.host.leader_of(GROUP)[0], node)
+        if node.host is None or node.machine is None:
+            self._think(client)
+        elif rng.random() < 0.5:
+            self._read(client, node, key)
+        else:
+            self._write(client, node, node.host, key)
+
+    def _think(self, client: int) -> None:
+        self.scheduler.schedule(self.rng.randrange(5 * MS, 40 * MS), lambda: self._client(client))
+
+    def _read(self, client: int, node: Node, key: str) -> None:
+        assert node.host is not None and node.machine is not None
+        if not node.machine.is_restoring:
+            value = node.machine.items.get(key)
+            if node.host.is_serving_leader(GROUP):
+                now_ns = self.scheduler.now_ns
+                self.reads += 1
+                self.history.setdefault(key, []).append(Operation(now_ns, now_ns, False, value))
+        self._think(client)
+
+    def _write(self, client: int, node: Node, host: ReplicaHost, key: str) -> None:
+        self._values += 1
+        operation = Operation(self.scheduler.now_ns, -1, True, f"v{self._values}")
+        history = self.history.setdefault(key, [])
+        history.append(operation)
+
+        def done(outcome: Outcome) -> None:
+            if operation.returned_ns != -1:
+                return
+            self.outcomes[outcome.kind] += 1
+            if outcome.kind == OutcomeKind.COMMITTED:
+                operation.returned_ns = self.scheduler.now_ns
+                assert node.machine is not None
+                self.acknowledged_slot = max(self.acknowledged_slot, node.machine.slot)
+            elif outcome.kind == OutcomeKind.UNKNOWN:
+                operation.returned_ns = NEVER_NS
+            else:
+                history.remove(operation)
+                operation.returned_ns = NEVER_NS
+            self._think(client)
+
+        def give_up() -> None:
+            if operation.returned_ns == -1:
+                operation.returned_ns = NEVER_NS
+                self._think(client)
+
+        self.scheduler.schedule(ATTEMPT_NS, give_up)
+        host.propose(GROUP, f"{key}={operation.value}".encode(), done)
+
+    # Invariants
+
+    def _note_promise(self, node: Node, message: Message) -> None:
+        if isinstance(message, Promise):
+            node.promised_told = max(node.promised_told, message.ballot)
+
+    def _check_leader(self, node: Node, is_serving: bool) -> None:
+        assert node.host is not None
+        applied_slot = node.host.groups[GROUP].core.applied_slot if GROUP in node.host.groups else 0
+        if is_serving and applied_slot < self.acknowledged_slot:
+            raise InvariantError(
+                f"node {node.node_id} leads with slot {applied_slot} applied, "
+                f"slot {self.acknowledged_slot} was acknowledged"
+            )
+
+    def _check_leases(self) -> None:
+        holders = [
+            node.node_id
+            for node in self.nodes.values()
+            if node.host is not None
+            and node.host.groups[GROUP].core.leadership is not None
+            and node.host.is_serving_leader(GROUP)
+        ]
+        self.trace = (self.trace * 1_000_003 + self.scheduler.now_ns + len(holders)) & 0xFFFFFFFFFFFF
+        if len(holders) > 1:
+            raise InvariantError(f"nodes {holders} hold a lease for the same group at the same time")
