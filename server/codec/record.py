@@ -43,6 +43,7 @@ class RecordType(IntEnum):
     ENTRIES = 1  # entries of consecutive slots, accepted at one ballot
     PROMISE = 2  # no ballot below this one will be accepted
     RESET = 3  # a snapshot as of first slot - 1 is installed: the log goes on, empty, at first slot
+    FORGET = 4  # the replica was dropped: what the log says of the group before this is void
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Record:
 
     @property
     def last_slot(self) -> int:
+        """The slot of the last payload; before the first slot if there is none."""
         return self.first_slot + len(self.payloads) - 1
 
 
@@ -111,3 +113,15 @@ def decode_record(data: bytes) -> Record:
     if offset != len(data):
         raise CorruptRecordError("the entries do not fill the record")
     return Record(record_type, group_id, Ballot(round_, node_id), first_slot, commit_slot, tuple(payloads))
+
+
+def record_crc(data: bytes) -> int:
+    """The checksum at the start of an encoded record: an identity of its bytes."""
+    crc: int = _CRC.unpack_from(data)[0]
+    return crc
+
+
+def peek_record(data: bytes) -> tuple[int, Ballot, int]:
+    """(type, ballot, commit slot) of an encoded record, unchecked: for a record just encoded or decoded."""
+    _, kind, _, _, round_, node_id, _, commit_slot, _ = _HEADER.unpack_from(data, _CRC.size)
+    return kind, Ballot(round_, node_id), commit_slot

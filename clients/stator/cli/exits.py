@@ -1,0 +1,57 @@
+"""Exit codes of the `stator` command, and how errors become one sentence and a code."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import NoReturn
+
+OK = 0
+REFUSED = 1  # the server said no, or some items failed
+USAGE = 2  # the command line or a file it names is wrong
+UNREACHABLE = 3  # nothing answered, or not in time
+NOT_FOUND = 4  # `stator get`: there is no such item
+INTERRUPTED = 130  # Ctrl-C
+
+HELP = "Exit codes: 0 ok; 1 refused, or some items failed; 2 wrong usage; 3 no answer; 4 no such item; 130 interrupted."
+
+
+class UsageError(Exception):
+    """The command line, or a file it names, is wrong. `str(error)` says what to do."""
+
+
+def fail(sentence: str, code: int) -> NoReturn:
+    """Ends the command with a sentence on stderr."""
+    print(f"error: {sentence}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+@contextlib.contextmanager
+def expected_errors() -> Iterator[None]:
+    """Turns errors that can be expected into a sentence and an exit code; bugs keep their traceback."""
+    from stator.errors import (
+        DeadlineExceededError,
+        StatorError,
+        UnavailableError,
+    )
+    from stator.local.errors import LocalClusterError, NotRunningError
+
+    try:
+        yield
+    except UsageError as error:
+        fail(str(error), USAGE)
+    except NotRunningError as error:
+        fail(str(error), UNREACHABLE)
+    except LocalClusterError as error:
+        fail(str(error), REFUSED)
+    except (UnavailableError, DeadlineExceededError) as error:
+        fail(error.message, UNREACHABLE)
+    except StatorError as error:
+        fail(f"{error.message} ({error.code})", REFUSED)
+    except (TypeError, ValueError) as error:
+        if not getattr(error, "__notes__", None):
+            raise
+        fail(str(error), USAGE)
+    except BrokenPipeError:
+        # The reader of our output (`head`) has seen enough. Nothing may be written at exit either.
+        sys.stdout = open("/dev/null", "w", encoding="utf-8")
+        raise SystemExit(OK) from None

@@ -1,0 +1,233 @@
+"""`stator local`: a whole three-zone cluster on this machine."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stator.cli.exits import UNREACHABLE, expected_errors, fail
+from stator.cli.output import OutputFormat, print_json, print_table
+
+if TYPE_CHECKING:
+    from stator.local.folder import DataFolder
+    from stator.local.layout import ClusterOptions
+    from stator.local.supervisor import Event
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Run a whole three-zone cluster on this machine: three metadata processes, storage nodes and routers.\n\n"
+    "Example: stator local up --detach; stator local status; stator local down",
+)
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Data folder. Default: $STATOR_DATA, else ~/.stator/local."),
+]
+OutputOption = Annotated[OutputFormat, typer.Option("--output", help="How to print.")]
+NamesArgument = Annotated[
+    list[str],
+    typer.Argument(metavar="NAME", help="Processes: a name (storage-1), a zone (zone-1), a role (storage) or all."),
+]
+
+
+def _folder(data: Path | None) -> "DataFolder":
+    from stator.local.folder import DataFolder, default_data_folder
+
+    return DataFolder(data.expanduser().absolute() if data else default_data_folder(os.environ))
+
+
+@app.command()
+def up(
+    data: DataOption = None,
+    http_port: Annotated[int, typer.Option(help="First of three HTTP ports, one a zone; 0: any free ones.")] = 8000,
+    grpc_port: Annotated[int, typer.Option(help="First of three gRPC ports, one a zone; 0: any free ones.")] = 9000,
+    nodes_per_zone: Annotated[
+        int | None, typer.Option(help="Storage nodes a zone. Default: as the data folder has it, 1 for a new one.")
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Return when the cluster is ready, and leave it running.")] = False,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    ready_timeout: Annotated[float, typer.Option(help="Give up when the cluster is not ready after so many seconds.")] = 60.0,
+) -> None:
+    """Start the cluster. Without --detach it stays here until Ctrl-C. Data is kept across restarts.
+
+    Example: stator local up --data /tmp/stator --http-port 8000
+    """
+    from stator.local.layout import ClusterOptions
+
+    options = ClusterOptions(_folder(data).path, http_port, grpc_port, nodes_per_zone, log_level, ready_timeout)
+    problems = options.problems()
+    if problems:
+        fail(" ".join(problems), 2)
+    with expected_errors():
+        if detach:
+            _up_detached(options)
+        else:
+            _up_foreground(options)
+
+
+def _up_detached(options: "ClusterOptions") -> None:
+    from stator.local.daemon import start_detached
+
+    progress = _Progress(options)
+    try:
+        for event in start_detached(options):
+            progress.show(event)
+    finally:
+        progress.end()
+
+
+def _up_foreground(options: "ClusterOptions") -> None:
+    import asyncio
+
+    from stator.local.daemon import supervise
+
+    progress = _Progress(options)
+    try:
+        asyncio.run(supervise(options, progress.show))
+    finally:
+        progress.end()
+    print("Stopped. The data stays in", options.data)
+
+
+class _Progress:
+    """Tells what the supervisor does: one line that is drawn over until the cluster is ready, then only news."""
+
+    def __init__(self, options: "ClusterOptions") -> None:
+        self._options = options
+        self._states: dict[str, str] = {}
+        self._is_ready = False
+        self._is_drawn = False
+
+    def show(self, event: "Event") -> None:
+        from stator.local.supervisor import ClusterReady, ProcessDied
+
+        if isinstance(event, ClusterReady):
+            self._is_ready = True
+            self.end()
+            self._show_ready(event)
+        elif isinstance(event, ProcessDied):
+            self.end()
+            print(f"\nWARNING: {event.sentence} It wrote last:", file=sys.stderr)
+            for line in event.log_tail:
+                print(f"    {line}", file=sys.stderr)
+            sys.stderr.flush()
+        else:
+            self._states[event.name] = str(event.state)
+            if self._is_ready:
+                print(f"{event.name} ({event.zone}): {event.state}", flush=True)
+            elif sys.stdout.isatty():
+                ready = sum(state == "ready" for state in self._states.values())
+                waiting = [name for name, state in self._states.items() if state == "starting"]
+                text = f"Starting: {ready} of {len(self._states)} ready; waiting for {', '.join(waiting) or 'nothing'}"
+                print(f"\r\033[K{text[:110]}", end="", flush=True)
+                self._is_drawn = True
+
+    def end(self) -> None:
+        """Removes the line that is drawn over."""
+        if self._is_drawn:
+            print("\r\033[K", end="", flush=True)
+            self._is_drawn = False
+
+    def _show_ready(self, event: Any) -> None:
+        default = self._options.http_port == 8000 and self._options.grpc_port == 9000
+        http, grpc = (", ".join(f"127.0.0.1:{port}" for port in ports) for ports in (event.http_ports, event.grpc_ports))
+        first = f"http://127.0.0.1:{event.http_ports[0]}"
+        print(f"Stator is ready after {event.start_s:.1f} s: {len(self._states)} processes in 3 zones.")
+        print(f"  HTTP (DynamoDB)  {http}")
+        print(f"  gRPC (Stator)    {grpc}")
+        print(f"  data             {self._options.data}")
+        print("Try:")
+        print(f"  aws dynamodb list-tables --endpoint-url {first} --region local")
+        where = "" if default else f" --endpoint 127.0.0.1:{event.grpc_ports[0]}"
+        print(f"  stator table create music --partition-key artist:S{where}")
+        print("  stator local status | logs | down", "" if default else f"  (with --data {self._options.data})")
+        sys.stdout.flush()
+
+
+@app.command()
+def down(data: DataOption = None) -> None:
+    """Stop the cluster: routers, then storage nodes, then metadata. The data stays.
+
+    Example: stator local down
+    """
+    from stator.local.status import stop_cluster
+
+    with expected_errors():
+        folder = _folder(data)
+        stop_cluster(folder)
+        print("Stopped. The data stays in", folder.path)
+
+
+@app.command()
+def status(data: DataOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
+    """List every process: name, role, zone, pid, state, ports. Ends with 3 when the cluster does not run.
+
+    Example: stator local status --output json
+    """
+    from stator.local.status import read_status
+
+    with expected_errors():
+        folder = _folder(data)
+        is_running, processes = read_status(folder)
+        _print_processes(processes, output)
+        if not is_running:
+            print(f"The cluster in {folder.path} is not running: start it with `stator local up`.", file=sys.stderr)
+            raise SystemExit(UNREACHABLE)
+
+
+@app.command()
+def logs(
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="A process, or supervisor, or all.")] = "all",
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what is written from now on.")] = False,
+    lines: Annotated[int, typer.Option("-n", "--lines", help="How many lines of each log to begin with.")] = 20,
+    data: DataOption = None,
+) -> None:
+    """Show what the processes have logged.
+
+    Example: stator local logs storage-1 -f
+    """
+    from stator.cli.logs import show_logs
+
+    with expected_errors():
+        show_logs(_folder(data), name, lines_max=lines, is_following=follow)
+
+
+def _command(word: str, summary: str, example: str) -> Callable[..., None]:
+    """One of the commands that do something to processes."""
+
+    def run(names: NamesArgument, data: DataOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
+        from stator.local.control import ask
+
+        with expected_errors():
+            _print_processes(ask(_folder(data), word, names, timeout_s=90.0)["processes"], output)
+
+    run.__doc__ = f"{summary}\n\n    Example: stator local {example}\n    "
+    run.__name__ = word
+    return run
+
+
+for _word, _summary, _example in (
+    ("kill", "End processes at once, with SIGKILL: what a crash does.", "kill storage-1"),
+    ("pause", "Halt processes (SIGSTOP): they keep their connections and answer nothing.", "pause zone-1"),
+    ("resume", "Let paused processes go on (SIGCONT).", "resume zone-1"),
+    ("start", "Start processes that were killed or ended, and wait until they serve.", "start storage-1"),
+):
+    app.command(_word)(_command(_word, _summary, _example))
+
+
+def _print_processes(processes: Sequence[dict[str, Any]], output: OutputFormat) -> None:
+    if output is OutputFormat.JSON:
+        print_json(processes)
+        return
+    rows = [
+        [
+            *(entry["name"], entry["zone"], entry["state"], entry["pid"] or "-"),
+            ", ".join(f"{port['kind']} {port['port']}" for port in entry["ports"]),
+            "" if entry["exit_code"] is None else entry["exit_code"],
+        ]
+        for entry in processes
+    ]
+    print_table(["name", "zone", "state", "pid", "ports", "exit code"], rows, right=["pid"])

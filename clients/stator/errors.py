@@ -1,0 +1,151 @@
+"""The errors that calls raise: one tree, each with the wire's code, a message, and whether trying again can help.
+
+    StatorError
+      ValidationError              ValidationException: the request breaks a rule; the message says which
+      ResourceNotFoundError        ResourceNotFoundException: no such table, or not ready yet
+      ResourceInUseError           ResourceInUseException: the table exists already, or is being created or deleted
+      LimitExceededError           LimitExceededException
+      ConditionalCheckFailedError  ConditionalCheckFailedException
+      UnknownOperationError        UnknownOperationException: this server is older than this client
+      SerializationError           SerializationException
+      AccessDeniedError            AccessDeniedException and its kin
+      ThrottledError               ThrottlingException, ProvisionedThroughputExceededException, RequestLimitExceeded
+      InternalServerError          InternalServerError
+      UnavailableError             nothing answered, or nobody can serve the request at present
+      DeadlineExceededError        the call's time ran out; a write may or may not have been carried out
+      ClientClosedError            the client was closed
+
+Calls retry by themselves what can be retried, within `timeout_s`; what they raise is what the last attempt met.
+"""
+
+
+class StatorError(Exception):
+    """A call that was not carried out, or of which that is not known.
+
+    `code` is DynamoDB's name of the error, `message` a sentence, `is_retriable` says whether the same call may succeed
+    later.
+    """
+
+    code = "InternalServerError"
+    is_retriable = False
+
+    def __init__(self, message: str, *, code: str | None = None, is_retriable: bool | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if code is not None:
+            self.code = code
+        if is_retriable is not None:
+            self.is_retriable = is_retriable
+
+
+class ValidationError(StatorError):
+    """The request breaks a rule of the data model or the API."""
+
+    code = "ValidationException"
+
+
+class ResourceNotFoundError(StatorError):
+    """There is no such table, or it is not ready yet."""
+
+    code = "ResourceNotFoundException"
+
+
+class ResourceInUseError(StatorError):
+    """The table exists already, or is being created or deleted."""
+
+    code = "ResourceInUseException"
+
+
+class LimitExceededError(StatorError):
+    """A limit on tables or partitions would be passed."""
+
+    code = "LimitExceededException"
+
+
+class ConditionalCheckFailedError(StatorError):
+    """The condition of a write did not hold; nothing was written."""
+
+    code = "ConditionalCheckFailedException"
+
+
+class UnknownOperationError(StatorError):
+    """The server does not know this operation."""
+
+    code = "UnknownOperationException"
+
+
+class SerializationError(StatorError):
+    """The server could not read the request."""
+
+    code = "SerializationException"
+
+
+class AccessDeniedError(StatorError):
+    """The server does not let this client do that."""
+
+    code = "AccessDeniedException"
+
+
+class ThrottledError(StatorError):
+    """More was asked than is admitted at present; the request was not carried out."""
+
+    code = "ThrottlingException"
+    is_retriable = True
+
+
+class InternalServerError(StatorError):
+    """Something failed on the servers' side; a write may or may not have been carried out."""
+
+    code = "InternalServerError"
+    is_retriable = True
+
+
+class UnavailableError(StatorError):
+    """Nothing answers at the endpoints, or nobody can serve the request at present."""
+
+    code = "ServiceUnavailableException"
+    is_retriable = True
+
+
+class DeadlineExceededError(StatorError):
+    """The call's time ran out. A write may or may not have been carried out."""
+
+    code = "DeadlineExceeded"
+    is_retriable = True
+
+
+class ClientClosedError(StatorError):
+    """The client was closed before the call ended."""
+
+    code = "ClientClosed"
+
+
+_BY_CODE: dict[str, type[StatorError]] = {
+    kind.code: kind
+    for kind in (
+        ValidationError,
+        ResourceNotFoundError,
+        ResourceInUseError,
+        LimitExceededError,
+        ConditionalCheckFailedError,
+        UnknownOperationError,
+        SerializationError,
+        AccessDeniedError,
+        ThrottledError,
+        InternalServerError,
+        UnavailableError,
+        DeadlineExceededError,
+    )
+} | {
+    "ProvisionedThroughputExceededException": ThrottledError,
+    "RequestLimitExceeded": ThrottledError,
+    "UnrecognizedClientException": AccessDeniedError,
+    "MissingAuthenticationTokenException": AccessDeniedError,
+    "InvalidSignatureException": AccessDeniedError,
+    "ExpiredTokenException": AccessDeniedError,
+}
+
+
+def error_from_wire(code: str, message: str, *, is_retriable: bool) -> StatorError:
+    """The error that a server named; StatorError itself for a code that this version does not know."""
+    return _BY_CODE.get(code, StatorError)(message, code=code, is_retriable=is_retriable)

@@ -1,0 +1,1 @@
+"""A whole three-zone cluster on this machine: what `stator local` drives."""

@@ -1,0 +1,298 @@
+"""The supervisor: starts the processes of a local cluster, watches them, and ends with none of them left."""
+
+import asyncio
+import contextlib
+import os
+import random
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stator.local.child import ALIVE, Child, State, rotate, shorten
+from stator.local.control import ControlServer
+from stator.local.errors import LocalClusterError, StartFailedError
+from stator.local.folder import ClusterFile, DataFolder, SupervisorAddress
+from stator.local.layout import ClusterOptions, Role, internal_names, plan_cluster, select
+from stator.local.ports import door_ports, internal_ports
+from stator.local.services import check_server_packages, child_environment, command, service_folder
+
+# Together less than the five seconds in which Ctrl-C must be done.
+_GRACE_S = {Role.ROUTER: 1.2, Role.STORAGE: 2.0, Role.METADATA: 1.2}
+_HOUSEKEEPING_S = 30.0
+_START_READY_S = 30.0
+
+# The exit codes of the services that name a cause in `_CAUSES`; see server/runtime/lifecycle.py.
+EXIT_DAMAGED_DATA = 3
+_CAUSES = {
+    2: "its configuration was refused",
+    EXIT_DAMAGED_DATA: "its data is damaged",
+    4: "its address is in use",
+    5: "its disk failed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """A process changed its state."""
+
+    name: str
+    zone: str
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessDied:
+    """A process ended of its own accord. `log_tail` is what it wrote last."""
+
+    name: str
+    zone: str
+    exit_code: int
+    sentence: str
+    log_tail: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterReady:
+    """Every process serves."""
+
+    http_ports: tuple[int, ...]
+    grpc_ports: tuple[int, ...]
+    start_s: float
+
+
+Event = StateChanged | ProcessDied | ClusterReady
+
+
+class Supervisor:
+    """A local cluster from the first process to the last. `on_event` hears what happens, on the loop."""
+
+    def __init__(self, options: ClusterOptions, environ: Mapping[str, str], on_event: Callable[[Event], None]) -> None:
+        self._options = options
+        self._environ = environ
+        self._on_event = on_event
+        self._folder = DataFolder(options.data)
+        self._cluster = ClusterFile(nodes_per_zone=1)
+        self._children: dict[str, Child] = {}
+        self._services = options.data
+        self._environment: dict[str, str] = {}
+        self._inherited_fds: tuple[int, int] = (-1, -1)
+        self._is_starting = False
+        self._is_stopping = False
+        self._stop = asyncio.Event()
+        self._died = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """The cluster's whole life: returns once `stop` is set, or `stator local down` came, and every process is gone.
+
+        Raises LocalClusterError if it cannot start; nothing is left running then either.
+        """
+        self._stop = stop
+        check_server_packages()
+        self._services = service_folder(self._environ)
+        self._environment = child_environment(self._environ, self._services, self._options.log_level)
+        self._folder.prepare()
+        with contextlib.ExitStack() as held:
+            held.callback(self._folder.unlock)
+            await asyncio.to_thread(self._folder.lock)
+            self._plan()
+            # Only this process keeps the writing end: that it is closed tells the children that this process is gone.
+            read_end, write_end = os.pipe()
+            held.callback(os.close, read_end)
+            held.callback(os.close, write_end)
+            self._inherited_fds = (read_end, self._folder.process_lock_fd)
+            await self._live()
+
+    def _plan(self) -> None:
+        """Settles nodes and ports, before anything starts. Raises PortInUseError, DamagedFolderError, LocalClusterError."""
+        rng = random.Random()
+        if self._folder.exists():
+            self._cluster = self._folder.read()
+        wanted = self._options.nodes_per_zone or self._cluster.nodes_per_zone
+        if wanted < self._cluster.nodes_per_zone:
+            raise LocalClusterError(
+                f"The cluster in {self._folder.path} has {self._cluster.nodes_per_zone} storage nodes a zone, and they hold "
+                f"replicas: it cannot be started with --nodes-per-zone {wanted}."
+            )
+        cluster = self._cluster
+        cluster.nodes_per_zone = wanted
+        cluster.http_ports = door_ports(self._options.http_port, "--http-port", (), rng)
+        cluster.grpc_ports = door_ports(self._options.grpc_port, "--grpc-port", cluster.http_ports, rng)
+        doors = {*cluster.http_ports, *cluster.grpc_ports}
+        cluster.internal_ports = internal_ports(internal_names(wanted), cluster.internal_ports, doors, rng)
+        plans = plan_cluster(
+            self._folder.path,
+            nodes_per_zone=wanted,
+            http_ports=cluster.http_ports,
+            grpc_ports=cluster.grpc_ports,
+            internal_ports=cluster.internal_ports,
+            is_first_start=not cluster.bootstrapped,
+        )
+        for plan in plans:
+            rotate(self._folder.log_path(plan.name))
+            self._children[plan.name] = Child(plan, self._folder.log_path(plan.name), self._child_changed)
+
+    async def _live(self) -> None:
+        control = ControlServer(secrets.token_urlsafe(24), self._carry_out)
+        port = await control.start()
+        self._cluster.supervisor = SupervisorAddress(os.getpid(), port, control.token)
+        self._folder.write(self._cluster)
+        housekeeping = asyncio.create_task(self._keep_house(), name="housekeeping")
+        try:
+            await self._start_all()
+            await self._stop.wait()
+        finally:
+            housekeeping.cancel()
+            await self._stop_all()
+            self._cluster.supervisor = None
+            self._cluster.pids = {}
+            self._folder.write(self._cluster)
+            await control.close()
+
+    async def _start_all(self) -> None:
+        """Starts every process at once, and returns when all of them serve or `stop` is set."""
+        began = time.monotonic()
+        self._is_starting = True
+        for child in self._children.values():
+            await self._start(child)
+        self._folder.write(self._cluster)
+        ready = asyncio.create_task(self._wait_ready(), name="ready")
+        waits = [ready, asyncio.create_task(self._stop.wait()), asyncio.create_task(self._died.wait())]
+        try:
+            await asyncio.wait(waits, timeout=self._options.ready_timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            if self._stop.is_set():
+                return
+            if not ready.done():
+                raise self._start_failure()
+            await ready
+        finally:
+            for wait in waits:
+                wait.cancel()
+        self._is_starting = False
+        self._on_event(
+            ClusterReady(tuple(self._cluster.http_ports), tuple(self._cluster.grpc_ports), time.monotonic() - began)
+        )
+
+    async def _wait_ready(self) -> None:
+        by_role = [[c for c in self._children.values() if c.plan.role is role] for role in Role]
+        for children in by_role:
+            for child in children:
+                while not await child.wait_settled(self._options.ready_timeout_s):
+                    continue
+            # The folders of all metadata processes hold data now: an empty one is damage from here on.
+            if not self._cluster.bootstrapped and all(child.state is State.READY for child in children):
+                self._cluster.bootstrapped = True
+                self._folder.write(self._cluster)
+
+    def _start_failure(self) -> StartFailedError:
+        for child in self._children.values():
+            if child.state is State.EXITED and child.exit_code != EXIT_DAMAGED_DATA:
+                return StartFailedError(f"{self._death_sentence(child)} It wrote:\n" + _indented(child.log_tail()))
+        late = [child for child in self._children.values() if child.state in ALIVE and child.state is not State.READY]
+        names = ", ".join(child.plan.name for child in late)
+        tails = "\n".join(f"{child.log_path}:\n" + _indented(child.log_tail(5)) for child in late)
+        return StartFailedError(
+            f"The cluster was not ready within {self._options.ready_timeout_s:g} s: {names} did not come to serve.\n{tails}"
+        )
+
+    async def _start(self, child: Child) -> None:
+        line = command(child.plan.module, child.plan.arguments)
+        await child.start(line, self._environment, self._inherited_fds, self._folder.path)
+        assert child.pid is not None
+        self._cluster.pids[child.plan.name] = child.pid
+
+    async def _stop_all(self) -> None:
+        """Routers first, so that nothing is asked of those that stop next."""
+        self._is_stopping = True
+        for role in reversed(Role):
+            children = [child for child in self._children.values() if child.plan.role is role]
+            await asyncio.gather(*(child.stop(_GRACE_S[role]) for child in children))
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(_HOUSEKEEPING_S)
+            for child in self._children.values():
+                shorten(child.log_path)
+
+    def _child_changed(self, child: Child) -> None:
+        self._on_event(StateChanged(child.plan.name, child.plan.zone, child.state))
+        if child.state is not State.EXITED or self._is_stopping:
+            return
+        assert child.exit_code is not None
+        if self._is_starting and child.exit_code != EXIT_DAMAGED_DATA:
+            self._died.set()
+            return
+        sentence = f"{self._death_sentence(child)} Start it again with `stator local start {child.plan.name}`."
+        tail = tuple(child.log_tail())
+        self._on_event(ProcessDied(child.plan.name, child.plan.zone, child.exit_code, sentence, tail))
+
+    def _death_sentence(self, child: Child) -> str:
+        code = child.exit_code or 0
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        cause = f": {_CAUSES[code]}" if code in _CAUSES else ""
+        return f"{child.plan.name} ({child.plan.zone}) ended by itself ({how}{cause}); its log is {child.log_path}."
+
+    async def _carry_out(self, name: str, words: Sequence[str]) -> dict[str, Any]:
+        """One command from the control socket; answers the state of the processes it concerned."""
+        if name == "status":
+            return {"processes": self.status(words or ["all"])}
+        if name == "down":
+            self._stop.set()
+            return {"processes": []}
+        children = [self._children[known] for known in self._select(words)]
+        if self._is_stopping:
+            raise LocalClusterError("The cluster is stopping.")
+        if name == "kill":
+            await asyncio.gather(*(child.kill() for child in children))
+        elif name == "pause":
+            for child in children:
+                child.pause()
+        elif name == "resume":
+            for child in children:
+                child.resume()
+        elif name == "start":
+            await self._start_again(children)
+        else:
+            raise LocalClusterError(f"There is no command {name!r}.")
+        return {"processes": self.status(words)}
+
+    async def _start_again(self, children: Sequence[Child]) -> None:
+        """Starts those that are not alive and waits until all serve. Raises StartFailedError."""
+        for child in children:
+            if child.state not in ALIVE:
+                await self._start(child)
+        self._folder.write(self._cluster)
+        for child in children:
+            is_settled = await child.wait_settled(_START_READY_S)
+            if child.state is State.EXITED:
+                raise StartFailedError(f"{self._death_sentence(child)} It wrote:\n" + _indented(child.log_tail()))
+            if not is_settled and child.state is not State.PAUSED:
+                raise StartFailedError(
+                    f"{child.plan.name} runs but does not serve after {_START_READY_S:g} s; its log is {child.log_path}."
+                )
+
+    def _select(self, words: Sequence[str]) -> list[str]:
+        return select(words, [(child.plan.name, child.plan.role, child.plan.zone) for child in self._children.values()])
+
+    def status(self, words: Sequence[str]) -> list[dict[str, Any]]:
+        """What `stator local status --output json` prints, for the processes that `words` mean."""
+        return [describe(self._children[name]) for name in self._select(words)]
+
+
+def describe(child: Child) -> dict[str, Any]:
+    """One entry of `stator local status --output json`."""
+    return {
+        "name": child.plan.name,
+        "role": str(child.plan.role),
+        "zone": child.plan.zone,
+        "pid": child.pid,
+        "state": str(child.state),
+        "ports": [{"kind": port.kind, "port": port.port} for port in child.plan.ports],
+        "exit_code": child.exit_code,
+        "log": str(child.log_path),
+    }
+
+
+def _indented(lines: Sequence[str]) -> str:
+    return "\n".join(f"    {line}" for line in lines) or "    (nothing)"

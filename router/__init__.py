@@ -1,0 +1,1 @@
+"""The request router: both doors, validation, routing."""

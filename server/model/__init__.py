@@ -1,0 +1,1 @@
+"""DynamoDB's data model: items, keys, limits, errors (pure)."""

@@ -1,0 +1,130 @@
+"""The one tree of errors that a client can be told of; each carries its wire code. Translated at the doors only.
+
+Codes, prefixes and HTTP statuses are DynamoDB's (developer guide, "Error handling"; botocore's service model).
+"""
+
+from __future__ import annotations
+
+SERVICE_PREFIX = "com.amazonaws.dynamodb.v20120810#"
+FRAMEWORK_PREFIX = "com.amazon.coral.service#"
+VALIDATION_PREFIX = "com.amazon.coral.validate#"
+
+
+class StatorError(Exception):
+    """A request that was not carried out as asked. `message` says what is wrong, and where."""
+
+    code = "InternalServerError"
+    type_prefix = SERVICE_PREFIX
+    http_status = 500
+    grpc_status = "INTERNAL"
+    is_retriable = True
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class InternalServerError(StatorError):
+    """Something failed on the servers' side; for a write, the outcome is unknown."""
+
+
+class DeadlineExceededError(StatorError):
+    """The request's time ran out; for a write, the outcome is unknown."""
+
+    grpc_status = "DEADLINE_EXCEEDED"
+
+
+class ServiceUnavailableError(StatorError):
+    """Nobody can carry the request out at present; it was not carried out."""
+
+    code = "ServiceUnavailableException"
+    type_prefix = FRAMEWORK_PREFIX
+    http_status = 503
+    grpc_status = "UNAVAILABLE"
+
+
+class _ClientError(StatorError):
+    http_status = 400
+    grpc_status = "INVALID_ARGUMENT"
+    is_retriable = False
+
+
+class ValidationError(_ClientError):
+    """The request breaks a rule of the API."""
+
+    code = "ValidationException"
+    type_prefix = VALIDATION_PREFIX
+
+
+class SerializationError(_ClientError):
+    """The body is not what the protocol prescribes."""
+
+    code = "SerializationException"
+    type_prefix = FRAMEWORK_PREFIX
+
+
+class UnknownOperationError(_ClientError):
+    """There is no such operation here."""
+
+    code = "UnknownOperationException"
+    type_prefix = FRAMEWORK_PREFIX
+    grpc_status = "UNIMPLEMENTED"
+
+
+class ResourceNotFoundError(_ClientError):
+    """The table does not exist, or is not active."""
+
+    code = "ResourceNotFoundException"
+    grpc_status = "NOT_FOUND"
+
+
+class ResourceInUseError(_ClientError):
+    """The table exists already, or is being created or deleted."""
+
+    code = "ResourceInUseException"
+    grpc_status = "ALREADY_EXISTS"
+
+
+class LimitExceededError(_ClientError):
+    """A limit on tables or partitions would be passed."""
+
+    code = "LimitExceededException"
+    grpc_status = "RESOURCE_EXHAUSTED"
+
+
+class RequestLimitExceededError(_ClientError):
+    """Too much is in flight; the request was not carried out."""
+
+    code = "RequestLimitExceeded"
+    grpc_status = "RESOURCE_EXHAUSTED"
+    is_retriable = True
+
+
+class ThrottledError(_ClientError):
+    """A partition takes no more at present; the request was not carried out."""
+
+    code = "ThrottlingException"
+    grpc_status = "RESOURCE_EXHAUSTED"
+    is_retriable = True
+
+
+_BY_CODE: dict[str, type[StatorError]] = {
+    error.code: error
+    for error in (
+        InternalServerError,
+        ServiceUnavailableError,
+        ValidationError,
+        SerializationError,
+        UnknownOperationError,
+        ResourceNotFoundError,
+        ResourceInUseError,
+        LimitExceededError,
+        RequestLimitExceededError,
+        ThrottledError,
+    )
+}
+
+
+def error_by_code(code: str) -> type[StatorError]:
+    """The class of a wire code; InternalServerError for one that is not known."""
+    return _BY_CODE.get(code, InternalServerError)

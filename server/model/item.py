@@ -1,0 +1,161 @@
+"""Items as the processes hold them: DynamoDB's typed dictionaries, binary values as bytes.
+
+`{"id": {"S": "a"}, "n": {"N": "1"}, "raw": {"B": b"\\x00"}}`. One walk checks everything, makes numbers canonical and
+adds up the size by DynamoDB's rules (developer guide, "Item sizes and formats").
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from server.model.errors import SerializationError, ValidationError
+from server.model.limits import ATTRIBUTE_NAME_BYTES_MAX, ITEM_BYTES_MAX, NESTING_MAX
+from server.model.number import canonical_number, number_bytes
+
+AttributeValue: TypeAlias = dict[str, Any]
+Item: TypeAlias = dict[str, AttributeValue]
+
+_EMPTY_VALUE = "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"
+_SEVERAL_TYPES = (
+    "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes"
+)
+_CONTAINER_BYTES = 3
+_ELEMENT_BYTES = 1
+
+
+def check_item(item: Any, *, is_json: bool = False) -> tuple[Item, int]:
+    """(the item with canonical numbers, its size in bytes).
+
+    `is_json`: binary values are base64 text, as the JSON protocol has them. Raises ValidationError for what DynamoDB's
+    rules forbid, SerializationError for what is not of the protocol's shape."""
+    if not isinstance(item, dict):
+        raise SerializationError("an item must be a map of attribute names to attribute values")
+    checker = _Checker(_decode_base64 if is_json else _keep_bytes)
+    checked = checker.entries(item, 0)
+    if checker.size > ITEM_BYTES_MAX:
+        raise ValidationError("Item size has exceeded the maximum allowed size")
+    return checked, checker.size
+
+
+def _keep_bytes(value: Any) -> bytes:
+    if not isinstance(value, bytes):
+        raise SerializationError("a binary value must be bytes")
+    return value
+
+
+def _decode_base64(value: Any) -> bytes:
+    if not isinstance(value, str):
+        raise SerializationError("a binary value must be base64 text")
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise SerializationError("a binary value is not valid base64") from error
+
+
+def text_bytes(value: Any) -> int:
+    """The UTF-8 length of a string value; SerializationError if it is not one, or not text that UTF-8 can hold."""
+    if not isinstance(value, str):
+        raise SerializationError("a string value must be text")
+    if value.isascii():
+        return len(value)
+    try:
+        return len(value.encode())
+    except UnicodeEncodeError as error:
+        raise SerializationError("a string holds a lone surrogate") from error
+
+
+class _Checker:
+    """One walk over an item; `size` adds up as it goes."""
+
+    def __init__(self, read_binary: Callable[[Any], bytes]) -> None:
+        self.size = 0
+        self._binary = read_binary
+
+    def entries(self, entries: dict[str, Any], depth: int) -> Item:
+        checked: Item = {}
+        for name, value in entries.items():
+            name_bytes = text_bytes(name)
+            if name_bytes > ATTRIBUTE_NAME_BYTES_MAX:
+                raise ValidationError(
+                    f"Attribute name is too large, must be less than {ATTRIBUTE_NAME_BYTES_MAX + 1} bytes"
+                )
+            self.size += name_bytes
+            checked[name] = self.value(value, depth)
+        return checked
+
+    def value(self, value: Any, depth: int) -> AttributeValue:
+        if not isinstance(value, dict):
+            raise SerializationError("an attribute value must be a map from its type to its content")
+        if len(value) != 1:
+            raise ValidationError(_SEVERAL_TYPES if value else _EMPTY_VALUE)
+        ((kind, content),) = value.items()
+        if kind == "S":
+            self.size += text_bytes(content)
+            return value
+        if kind == "N":
+            return {"N": self._number(content)}
+        if kind == "B":
+            binary = self._binary(content)
+            self.size += len(binary)
+            return {"B": binary}
+        if kind in ("BOOL", "NULL"):
+            return self._flag(kind, content)
+        if kind in ("M", "L"):
+            return self._container(kind, content, depth + 1)
+        if kind in ("SS", "NS", "BS"):
+            return self._set(kind, content)
+        raise ValidationError(_EMPTY_VALUE)
+
+    def _number(self, content: Any) -> str:
+        if not isinstance(content, str):
+            raise SerializationError("a number value must be text")
+        number = canonical_number(content)
+        self.size += number_bytes(number)
+        return number
+
+    def _flag(self, kind: str, content: Any) -> AttributeValue:
+        if not isinstance(content, bool):
+            raise SerializationError(f"a {kind} value must be true or false")
+        if kind == "NULL" and not content:
+            raise ValidationError(
+                "One or more parameter values were invalid: Null attribute value types must have the value of true"
+            )
+        self.size += 1
+        return {kind: content}
+
+    def _container(self, kind: str, content: Any, depth: int) -> AttributeValue:
+        if depth > NESTING_MAX:
+            raise ValidationError("Nesting Levels have exceeded supported limits")
+        if kind == "M":
+            if not isinstance(content, dict):
+                raise SerializationError("a value of type M must be a map")
+            self.size += _CONTAINER_BYTES + _ELEMENT_BYTES * len(content)
+            return {"M": self.entries(content, depth)}
+        if not isinstance(content, list):
+            raise SerializationError("a value of type L must be a list")
+        self.size += _CONTAINER_BYTES + _ELEMENT_BYTES * len(content)
+        return {"L": [self.value(each, depth) for each in content]}
+
+    def _set(self, kind: str, content: Any) -> AttributeValue:
+        if not isinstance(content, list):
+            raise SerializationError(f"a value of type {kind} must be a list")
+        if not content:
+            name = {"SS": "string", "NS": "number", "BS": "binary"}[kind]
+            raise ValidationError(f"One or more parameter values were invalid: An {name} set  may not be empty")
+        members: list[Any] = []
+        for each in content:
+            if kind == "SS":
+                self.size += text_bytes(each)
+                members.append(each)
+            elif kind == "NS":
+                members.append(self._number(each))
+            else:
+                binary = self._binary(each)
+                self.size += len(binary)
+                members.append(binary)
+        if len(set(members)) != len(members):
+            raise ValidationError("One or more parameter values were invalid: Input collection contains duplicates.")
+        return {kind: members}

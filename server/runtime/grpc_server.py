@@ -1,0 +1,114 @@
+"""gRPC servers and channels as every process of the system has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import status_pb2
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from statorpb import items_pb2
+
+from server.model.errors import StatorError
+
+MESSAGE_BYTES_MAX = 16 * 1024 * 1024
+"""The largest request (DynamoDB's limit for one); messages get a little more for what surrounds it."""
+
+_SLACK_BYTES = 1024 * 1024
+DETAILS_KEY = "grpc-status-details-bin"
+
+
+class AddressInUseError(Exception):
+    """The address to listen on cannot be had; the sentence names it."""
+
+
+def channel_options() -> list[tuple[str, int]]:
+    """Options of client channels between processes."""
+    return [
+        ("grpc.max_send_message_length", MESSAGE_BYTES_MAX + _SLACK_BYTES),
+        ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX + _SLACK_BYTES),
+        ("grpc.enable_retries", 0),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 1000),
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.enable_http_proxy", 0),
+    ]
+
+
+class GrpcServer:
+    """A running server. Not serving (for health checks) until told."""
+
+    def __init__(self, server: grpc.aio.Server, servicer: health.aio.HealthServicer, port: int) -> None:
+        self.port = port
+        self._server = server
+        self._health = servicer
+        self._is_serving = False
+
+    async def set_serving(self, is_serving: bool) -> None:
+        """What health checks of the whole process ("") answer."""
+        self._is_serving = is_serving
+        status = health_pb2.HealthCheckResponse
+        await self._health.set("", status.SERVING if is_serving else status.NOT_SERVING)
+
+    async def stop(self, grace_s: float) -> None:
+        await self._server.stop(grace_s)
+
+
+async def start_server(
+    listen: str, add: Sequence[Callable[[grpc.aio.Server], None]], service_names: Sequence[str]
+) -> GrpcServer:
+    """Serves on `listen` (host:port; port 0: any). Raises AddressInUseError."""
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_send_message_length", MESSAGE_BYTES_MAX + _SLACK_BYTES),
+            ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX + _SLACK_BYTES),
+            ("grpc.so_reuseport", 0),
+            ("grpc.server_handshake_timeout_ms", 3000),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.min_ping_interval_without_data_ms", 5000),
+        ]
+    )
+    servicer = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    for each in add:
+        each(server)
+    reflection.enable_server_reflection([*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    try:
+        port = server.add_insecure_port(listen)
+    except RuntimeError as error:
+        raise AddressInUseError(f"cannot listen on {listen}: the address is in use or not this machine's") from error
+    await servicer.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+    await server.start()
+    return GrpcServer(server, servicer, port)
+
+
+def status_of(error: StatorError) -> tuple[grpc.StatusCode, str, tuple[tuple[str, bytes], ...]]:
+    """(code, message, trailing metadata with google.rpc.Status) for an error of the model."""
+    code = grpc.StatusCode[error.grpc_status]
+    detail = any_pb2.Any()
+    detail.Pack(items_pb2.Error(code=error.code, message=error.message, retriable=error.is_retriable))
+    status = status_pb2.Status(code=code.value[0], message=error.message, details=[detail])
+    return code, error.message, ((DETAILS_KEY, status.SerializeToString()),)
+
+
+async def abort(context: grpc.aio.ServicerContext, error: StatorError) -> NoReturn:  # type: ignore[type-arg]
+    """Ends a call with an error of the model: status code, message, and stator.v1.Error in the details."""
+    code, message, metadata = status_of(error)
+    await context.abort(code, message, metadata)
+    raise AssertionError("abort always raises")
+
+
+def error_of(error: grpc.aio.AioRpcError) -> tuple[str, str] | None:
+    """(code, message) of the model's error that a failed call carries; None: it carries none."""
+    for key, value in error.trailing_metadata() or ():
+        if key == DETAILS_KEY and isinstance(value, bytes):
+            status = status_pb2.Status.FromString(value)
+            for detail in status.details:
+                unpacked = items_pb2.Error()
+                if detail.Unpack(unpacked):
+                    return unpacked.code, unpacked.message
+    return None

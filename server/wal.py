@@ -1,0 +1,363 @@
+"""The write-ahead log of a node, shared by all its groups: append with group commit, recover, trim."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Final
+
+from server.codec.frame import FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, encode_frame, encode_sync_mark
+from server.codec.record import Record, RecordType, encode_record, peek_record, record_crc
+from server.paxos.ballot import ZERO
+from server.wal_recovery import LogContents, LogReader, RecoveredGroup, Recovery, SegmentContents, WalError
+from server.wal_segment import OpenSegment, SegmentFiles
+
+__all__ = ["RecoveredGroup", "Recovery", "Wal", "WalError"]
+
+BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
+"""A write takes no more records once it is this large, so that none waits long behind another's bytes."""
+
+QUIET_S: Final = 0.05
+"""After this long without a write a sync mark vouches for the last one."""
+
+SPARE_RETRY_S: Final = 1.0
+"""How long to wait before trying again to make a segment for which there was no room."""
+
+Done = Callable[[], None]
+_Queued = tuple[bytes, int, int, Done | None]
+
+
+@dataclass(slots=True)
+class _Batch:
+    """One write: frames back to back in one segment. No buffers: a sync mark, for which nobody waits."""
+
+    segment: OpenSegment
+    position: int
+    buffers: list[bytes]
+    records: list[_Queued]
+    size: int
+
+
+class Wal:
+    """Records of many groups in one log, made durable a batch at a time by one thread.
+
+    Requires `recover`, then `start`, then all other calls on the event loop's thread. A record's `done` is called on
+    the loop once it is on the disk, in the order of the appends. After a failed write or sync nothing is written any
+    more and no `done` is called: `on_fatal` is called once, on the loop, and the process must end.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        node_id: int,
+        segment_bytes: int,
+        on_fatal: Callable[[OSError], None],
+        files: SegmentFiles | None = None,
+    ) -> None:
+        self.on_idle: Done | None = None
+        self.bytes_queued = 0
+        """Bytes of records that are not durable yet."""
+        self.is_full = False
+        """No room for another segment on the disk; what is left of the current one can still be written."""
+        self._files = files or SegmentFiles(directory, node_id=node_id, segment_bytes=segment_bytes)
+        self._segment_bytes = segment_bytes
+        self._on_fatal = on_fatal
+        self._queue: deque[_Queued] = deque()
+        self._writing: _Batch | None = None
+        self._is_flush_due = False
+        self._has_failed = False
+        self._contents = LogContents()
+        self._next_sequence = 1
+        self._active: OpenSegment | None = None
+        self._spare: OpenSegment | None = None
+        self._is_spare_due = False
+        self._is_trimming = False
+        self._reusable: Path | None = None
+        self._marked_sequence = 0
+        self._quiet: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._batches: SimpleQueue[_Batch | None] = SimpleQueue()
+        self._chores: SimpleQueue[tuple[Callable[[], object], Callable[[object], None]] | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+
+    # Start and stop
+
+    def recover(self, floors: Mapping[int, int]) -> Recovery:
+        """Reads the log; blocking; once, before `start`.
+
+        `floors`: group id -> the slot up to which its state machine's checkpoint stands for the log; entries at or
+        below are not returned. Cuts off a torn end; reports damage and leaves it in place. Raises WalError, OSError.
+        """
+        self._files.prepare()
+        reader = LogReader(self._files, floors)
+        recovery = reader.read()
+        self._contents = reader.contents
+        self._next_sequence = reader.next_sequence
+        segments = self._contents.segments
+        self._active = self._files.create(segments[-1].number + 1 if segments else 1)
+        segments.append(SegmentContents(self._active.number, self._active.path))
+        return recovery
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Starts the writer thread, and one for the slow work on files."""
+        self._loop = loop
+        for target, name in ((self._write_batches, "wal-writer"), (self._do_chores, "wal-files")):
+            thread = threading.Thread(target=target, name=name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    async def close(self) -> None:
+        """Waits until all that was appended is durable, then stops the threads."""
+        assert self._loop is not None
+        if self._quiet is not None:
+            self._quiet.cancel()
+        if not self._has_failed and (self._queue or self._writing is not None):
+            last = self._loop.create_future()
+            self._close_waiter = last
+            self._start_write()
+            await last
+        if not self._has_failed:
+            self._write_mark()
+        self._has_failed = True  # nothing is written after the mark
+        self._batches.put(None)
+        self._chores.put(None)
+        for thread in self._threads:
+            await self._loop.run_in_executor(None, thread.join)
+        for segment in (self._active, self._spare):
+            if segment is not None:
+                self._files.close(segment)
+
+    _close_waiter: asyncio.Future[None] | None = None
+
+    # Append
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing is being written: what is appended now is on its way to the disk at the end of the loop iteration."""
+        return self._writing is None
+
+    @property
+    def log_bytes(self) -> int:
+        """Bytes of the segments that hold the log."""
+        return len(self._contents.segments) * self._segment_bytes
+
+    def append(self, record: bytes, group_id: int, last_slot: int, done: Done | None) -> None:
+        """Queues an encoded record. `last_slot`: of its entries; any number for the other types.
+
+        The write starts at the end of the loop iteration, or when the one in flight ends.
+        """
+        self._queue.append((record, group_id, last_slot, done))
+        self.bytes_queued += len(record)
+        if self._writing is None and not self._is_flush_due:
+            self._is_flush_due = True
+            assert self._loop is not None
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._is_flush_due = False
+        self._start_write()
+
+    def _start_write(self) -> None:
+        """Hands as much of the queue as fits into one write to the writer thread."""
+        if self._writing is not None or not self._queue or self._has_failed:
+            return
+        segment = self._active
+        assert segment is not None
+        if segment.end + FRAME_HEADER_BYTES + len(self._queue[0][0]) > self._segment_bytes:
+            size = SEGMENT_HEADER_BYTES + FRAME_HEADER_BYTES + len(self._queue[0][0])
+            if size > self._segment_bytes:
+                raise ValueError(f"a record of {size} bytes does not fit into a segment of {self._segment_bytes}")
+            if self._spare is None:
+                self._make_spare()
+                return
+            segment = self._switch()
+        batch = self._form_batch(segment)
+        self._writing = batch
+        self._batches.put(batch)
+        if segment.end * 2 > self._segment_bytes:
+            self._make_spare()
+
+    def _form_batch(self, segment: OpenSegment) -> _Batch:
+        queue, seed = self._queue, segment.seed
+        first_sequence = sequence = self._next_sequence
+        buffers: list[bytes] = []
+        records: list[_Queued] = []
+        size = 0
+        room = min(BATCH_BYTES_MAX, self._segment_bytes - segment.end)
+        while queue:
+            record = queue[0][0]
+            framed_bytes = FRAME_HEADER_BYTES + len(record)
+            if size + framed_bytes > room and (buffers or framed_bytes > self._segment_bytes - segment.end):
+                break
+            records.append(queue.popleft())
+            buffers.append(
+                encode_frame(len(record), sequence, first_sequence, records[-1][1], record_crc(record), seed)
+            )
+            buffers.append(record)
+            size += framed_bytes
+            sequence += 1
+        batch = _Batch(segment, segment.end, buffers, records, size)
+        self._next_sequence = sequence
+        segment.end += size
+        return batch
+
+    def _write_batches(self) -> None:
+        """The writer thread."""
+        assert self._loop is not None
+        while (batch := self._batches.get()) is not None:
+            try:
+                if batch.records:
+                    self._files.write_synced(batch.segment.fd, batch.buffers, batch.position)
+                else:
+                    self._files.write_unsynced(batch.segment.fd, batch.buffers[0], batch.position)
+            except OSError as error:
+                self._loop.call_soon_threadsafe(self._fail, error)
+                return
+            if batch.records:
+                self._loop.call_soon_threadsafe(self._written, batch)
+
+    def _written(self, batch: _Batch) -> None:
+        """A batch is durable."""
+        contents = self._contents
+        segment = contents.segments[-1]
+        for record, group_id, last_slot, _ in batch.records:
+            kind, ballot, commit_slot = peek_record(record)
+            contents.add(segment, kind, group_id, ballot, commit_slot, last_slot)
+            self.bytes_queued -= len(record)
+        self._writing = None
+        # What the callbacks append goes into the next write, which starts when all have been called.
+        self._is_flush_due = True
+        for _, _, _, done in batch.records:
+            if done is not None:
+                done()
+        if self.on_idle is not None:
+            self.on_idle()
+        self._is_flush_due = False
+        self._start_write()
+        if self._writing is None and not self._queue:
+            if self._close_waiter is not None and not self._close_waiter.done():
+                self._close_waiter.set_result(None)
+            elif self._quiet is None:
+                assert self._loop is not None
+                self._quiet = self._loop.call_later(QUIET_S, self._fell_quiet)
+
+    def _fell_quiet(self) -> None:
+        self._quiet = None
+        if self._writing is None and not self._has_failed:
+            self._write_mark()
+
+    def _write_mark(self) -> None:
+        """Vouches for all that was written; the next write overwrites the mark."""
+        segment = self._active
+        assert segment is not None
+        has_room = segment.end + FRAME_HEADER_BYTES <= self._segment_bytes
+        if has_room and segment.end > SEGMENT_HEADER_BYTES and self._marked_sequence != self._next_sequence:
+            self._marked_sequence = self._next_sequence
+            mark = encode_sync_mark(self._next_sequence, segment.seed)
+            self._batches.put(_Batch(segment, segment.end, [mark], [], len(mark)))
+
+    def _fail(self, error: OSError) -> None:
+        self._has_failed = True
+        if self._close_waiter is not None and not self._close_waiter.done():
+            self._close_waiter.set_result(None)
+        self._on_fatal(error)
+
+    # Segments
+
+    def _do_chores(self) -> None:
+        """The thread for making and removing files: results, or OSErrors, go back to the loop."""
+        assert self._loop is not None
+        while (chore := self._chores.get()) is not None:
+            work, done = chore
+            result: object
+            try:
+                result = work()
+            except OSError as error:
+                result = error
+            self._loop.call_soon_threadsafe(done, result)
+
+    def _switch(self) -> OpenSegment:
+        """Goes on in the spare segment; requires that nothing is being written."""
+        assert self._active is not None
+        assert self._spare is not None
+        full, self._active, self._spare = self._active, self._spare, None
+        self._contents.segments[-1].is_reusable = True
+        self._contents.segments.append(SegmentContents(self._active.number, self._active.path))
+        self._chores.put((lambda: self._files.close(full), lambda _: None))
+        return self._active
+
+    def _make_spare(self) -> None:
+        if self._spare is not None or self._is_spare_due or self._has_failed:
+            return
+        self._is_spare_due = True
+        assert self._active is not None
+        number, reuse, self._reusable = self._active.number + 1, self._reusable, None
+        self._chores.put((lambda: self._files.create(number, reuse), self._spare_made))
+
+    def _spare_made(self, result: object) -> None:
+        assert self._loop is not None
+        self._is_spare_due = False
+        if isinstance(result, OpenSegment):
+            self._spare = result
+            self.is_full = False
+            self._start_write()
+        else:
+            self.is_full = True
+            self._loop.call_later(SPARE_RETRY_S, self._make_spare)
+
+    # Trim
+
+    def trim(self, floors: Mapping[int, int]) -> None:
+        """Removes the oldest segments in which nothing is needed any more.
+
+        `floors`: group id -> checkpointed slot, of every group that the node has; the entries of any other group are
+        void. Promises that only a removed segment holds are written again first. Does nothing while an earlier trim
+        is at work.
+        """
+        segments = self._contents.segments
+        count = 0
+        for segment in segments[:-1]:
+            if any(slot > floors.get(group_id, slot) for group_id, slot in segment.last_slots.items()):
+                break
+            count += 1
+        if count == 0 or self._is_trimming or self._has_failed:
+            return
+        self._is_trimming = True
+        last_number = segments[count - 1].number
+        carried = [
+            encode_record(Record(RecordType.PROMISE, group_id, promise.ballot, 0, promise.commit_slot, ()))
+            for group_id, promise in self._contents.promises.items()
+            if promise.segment_number <= last_number and group_id in floors
+        ]
+        for group_id in [group_id for group_id in self._contents.promises if group_id not in floors]:
+            if self._contents.promises[group_id].segment_number <= last_number:
+                del self._contents.promises[group_id]
+        group_ids = [group_id for group_id, p in self._contents.promises.items() if p.segment_number <= last_number]
+        for group_id, record in zip(group_ids, carried, strict=True):
+            is_last = group_id == group_ids[-1]
+            self.append(record, group_id, 0, (lambda: self._remove_oldest(count)) if is_last else None)
+        if not carried:
+            self._remove_oldest(count)
+
+    def _remove_oldest(self, count: int) -> None:
+        """Removes `count` segments; everything in them is void or repeated in a newer one, durably."""
+        removed, self._contents.segments = self._contents.segments[:count], self._contents.segments[count:]
+        paths = [segment.path for segment in removed]
+        if self._reusable is None and self._spare is None and not self._is_spare_due and removed[-1].is_reusable:
+            self._reusable = paths.pop()
+        self._chores.put((lambda: self._files.remove(paths), self._removed))
+
+    def _removed(self, result: object) -> None:
+        self._is_trimming = False
+        if isinstance(result, OSError):
+            self._fail(result)
+
+    def forget_group(self, group_id: int) -> None:
+        """Makes all that the log says of a dropped group void; what is appended for it later counts again."""
+        self.append(encode_record(Record(RecordType.FORGET, group_id, ZERO, 0, 0, ())), group_id, 0, None)

@@ -1,0 +1,127 @@
+"""Messages <-> model, the only place: items between their protobuf bytes, the model's dictionaries and DynamoDB's JSON."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from statorpb import item_pb2, items_pb2
+
+from server.model.errors import StatorError, error_by_code
+from server.model.item import AttributeValue, Item
+
+
+def item_to_bytes(item: Item) -> bytes:
+    """An item's canonical form: serialized stator.v1.Item with its map keys in order."""
+    message = item_pb2.Item()
+    attributes = message.attributes
+    for name, value in item.items():
+        _set_value(attributes[name], value)
+    return message.SerializeToString(deterministic=True)
+
+
+def item_to_message(item: Item) -> item_pb2.Item:
+    """An item as a message of the public API."""
+    return item_pb2.Item.FromString(item_to_bytes(item))
+
+
+def _set_value(target: item_pb2.AttributeValue, value: AttributeValue) -> None:
+    ((kind, content),) = value.items()
+    if kind == "S":
+        target.s = content
+    elif kind == "N":
+        target.n = content
+    elif kind == "B":
+        target.b = content
+    elif kind == "BOOL":
+        target.boolean = content
+    elif kind == "NULL":
+        target.null = True
+    elif kind == "M":
+        target.m.SetInParent()
+        entries = target.m.entries
+        for name, each in content.items():
+            _set_value(entries[name], each)
+    elif kind == "L":
+        target.l.SetInParent()
+        values = target.l.values
+        for each in content:
+            _set_value(values.add(), each)
+    elif kind == "SS":
+        target.ss.values.extend(content)
+    elif kind == "NS":
+        target.ns.values.extend(content)
+    else:
+        target.bs.values.extend(content)
+
+
+def item_from_message(message: item_pb2.Item) -> Item:
+    """A public message's item, unchecked: a value without content becomes an empty map, which the model refuses."""
+    return {name: _value(value, is_json=False) for name, value in message.attributes.items()}
+
+
+def item_from_bytes(data: bytes) -> Item:
+    """An item in canonical form, as the model has it."""
+    return item_from_message(item_pb2.Item.FromString(data))
+
+
+def item_bytes_to_json(data: bytes) -> dict[str, Any]:
+    """An item in canonical form, as DynamoDB's JSON has it (binary values as base64 text)."""
+    message = item_pb2.Item.FromString(data)
+    return {name: _value(value, is_json=True) for name, value in message.attributes.items()}
+
+
+def item_to_json(item: Item) -> dict[str, Any]:
+    """A model's item as DynamoDB's JSON has it."""
+    return item_bytes_to_json(item_to_bytes(item))
+
+
+def _value(message: item_pb2.AttributeValue, *, is_json: bool) -> AttributeValue:
+    kind = message.WhichOneof("value")
+    if kind == "s":
+        return {"S": message.s}
+    if kind == "n":
+        return {"N": message.n}
+    if kind == "b":
+        return {"B": _binary(message.b) if is_json else message.b}
+    if kind == "boolean":
+        return {"BOOL": message.boolean}
+    if kind == "null":
+        return {"NULL": message.null}
+    if kind == "m":
+        return {"M": {name: _value(each, is_json=is_json) for name, each in message.m.entries.items()}}
+    if kind == "l":
+        return {"L": [_value(each, is_json=is_json) for each in message.l.values]}
+    if kind == "ss":
+        return {"SS": list(message.ss.values)}
+    if kind == "ns":
+        return {"NS": list(message.ns.values)}
+    if kind == "bs":
+        return {"BS": [_binary(each) if is_json else each for each in message.bs.values]}
+    return {}
+
+
+def _binary(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def error_to_message(error: StatorError) -> items_pb2.Error:
+    """An error as the public API has it."""
+    return items_pb2.Error(code=error.code, message=error.message, retriable=error.is_retriable)
+
+
+def error_from_message(message: items_pb2.Error) -> StatorError:
+    """The model's error of a public one."""
+    return error_by_code(message.code)(message.message)
+
+
+__all__ = [
+    "error_from_message",
+    "error_to_message",
+    "item_bytes_to_json",
+    "item_from_bytes",
+    "item_from_message",
+    "item_to_bytes",
+    "item_to_json",
+    "item_to_message",
+]

@@ -1,0 +1,95 @@
+"""Runs a storage node: `python -m storage_node --name storage-1 --zone zone-1 --data DIR --metadata host:port,...`"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import structlog
+from statorpb import partition_pb2_grpc, replication_pb2_grpc
+
+from server.runtime import config as runtime_config
+from server.runtime import lifecycle, telemetry
+from server.runtime.grpc_server import AddressInUseError, start_server
+from server.runtime.identity import Identity, IdentityError
+from storage_node.attendance import Attendance, RegistrationRefusedError, register
+from storage_node.config import Config
+from storage_node.node import StorageNode
+from storage_node.service import PartitionService
+
+log = structlog.get_logger()
+
+
+async def serve(config: Config, stop: asyncio.Event) -> None:
+    """Registers, recovers, serves until `stop` is set."""
+    try:
+        identity = Identity.load_or_create(Path(config.data), config.name)
+    except IdentityError as error:
+        lifecycle.die(lifecycle.EXIT_DAMAGED, str(error))
+    node_holder: list[StorageNode] = []
+
+    def fail(sentence: str) -> None:
+        lifecycle.die(lifecycle.EXIT_DISK, sentence)
+
+    advertised = config.advertise or config.listen
+    if identity.node_id == 0:
+        try:
+            response = await _register(config, identity, advertised, stop)
+        except RegistrationRefusedError as error:
+            lifecycle.die(lifecycle.EXIT_CONFIGURATION, str(error))
+        if response is None:
+            return
+        identity = identity.joined(response.node_id, response.cluster_id)
+    node = StorageNode(config, identity, fail)
+    node_holder.append(node)
+    try:
+        server = await start_server(
+            config.listen,
+            [
+                lambda grpc_server: partition_pb2_grpc.add_PartitionsServicer_to_server(
+                    PartitionService(node), grpc_server
+                ),
+                lambda grpc_server: replication_pb2_grpc.add_ReplicationServicer_to_server(node.peers, grpc_server),
+            ],
+            ["stator.internal.v1.Partitions", "stator.internal.v1.Replication"],
+        )
+    except AddressInUseError as error:
+        lifecycle.die(lifecycle.EXIT_ADDRESS_IN_USE, str(error))
+    await node.start()
+    attendance = Attendance(node, config.metadata)
+    attendance.start()
+    # A node that has served before serves again whether the metadata service is there or not; its address is
+    # brought up to date as soon as it is.
+    refresh = asyncio.create_task(_register(config, identity, advertised, stop))
+    server.set_serving(True)
+    log.info("serving", listen=config.listen, node_id=identity.node_id, pid=os.getpid())
+    await stop.wait()
+    server.set_serving(False)
+    refresh.cancel()
+    await attendance.stop()
+    await node.stop()
+    await server.stop(0.5)
+
+
+async def _register(config: Config, identity: Identity, advertised: str, stop: asyncio.Event):  # type: ignore[no-untyped-def]
+    """Registers, unless the process is told to stop before anybody answers."""
+    registering = asyncio.create_task(
+        register(config.metadata, config.name, config.zone, advertised, identity.data_id, identity.node_id)
+    )
+    stopping = asyncio.create_task(stop.wait())
+    done, pending = await asyncio.wait({registering, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    return registering.result() if registering in done else None
+
+
+def main() -> None:
+    config = runtime_config.load_or_exit(Config, sys.argv[1:])
+    telemetry.configure(config.name, config.zone, config.log_format, config.log_level)
+    lifecycle.run(lambda stop: serve(config, stop), name=config.name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""A storage node's configuration: defaults here, then file, environment, flags."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One frozen object a process; `problems` says in sentences what is wrong with it."""
+
+    name: str = field(metadata={"help": "the node's name, unique in the cluster"})
+    zone: str = field(metadata={"help": "the availability zone the node is in"})
+    data: str = field(metadata={"help": "folder for the node's log and data"})
+    metadata: tuple[str, ...] = field(metadata={"help": "addresses (host:port) of the metadata processes"})
+    listen: str = field(default="127.0.0.1:0", metadata={"help": "address to serve gRPC on"})
+    advertise: str = field(default="", metadata={"help": "address others reach this node at; empty: as `listen`"})
+    log_format: str = field(default="console", metadata={"help": "console or json"})
+    log_level: str = field(default="info", metadata={"help": "debug, info, warning or error"})
+    wal_segment_bytes: int = field(default=64 * MIB, metadata={"help": "size of a log segment"})
+    memtable_bytes: int = field(
+        default=16 * MIB, metadata={"help": "committed writes held in memory before a checkpoint writes them to disk"}
+    )
+    checkpoint_interval_ms: int = field(
+        default=30_000, metadata={"help": "the longest a committed write waits for a checkpoint"}
+    )
+    map_bytes: int = field(default=1024 * MIB, metadata={"help": "initial size of the B-tree's map; it grows by itself"})
+    disk_reserve_bytes: int = field(
+        default=256 * MIB, metadata={"help": "writes are refused when less than this is free on the disk"}
+    )
+    lease_ms: int = field(default=2_000, metadata={"help": "how long a node's grant to a leader lasts"})
+    heartbeat_ms: int = field(default=500, metadata={"help": "interval of the heartbeats that renew grants"})
+    clock_drift_ppm: int = field(
+        default=10_000, metadata={"help": "how much two nodes' clock rates may differ, in parts per million"}
+    )
+
+    def problems(self) -> list[str]:
+        """What is wrong, a sentence each; empty: nothing."""
+        found = []
+        if not self.name:
+            found.append("name must not be empty.")
+        if not self.zone:
+            found.append("zone must not be empty.")
+        if not self.metadata:
+            found.append("metadata must name at least one address.")
+        if self.log_format not in ("console", "json"):
+            found.append(f"log_format must be console or json, not {self.log_format!r}.")
+        if self.lease_ms < 2 * self.heartbeat_ms or self.heartbeat_ms < 10:
+            found.append("lease_ms must be at least twice heartbeat_ms, and heartbeat_ms at least 10.")
+        if not 0 <= self.clock_drift_ppm < 500_000:
+            found.append("clock_drift_ppm must be at least 0 and below 500000.")
+        if self.wal_segment_bytes < MIB:
+            found.append("wal_segment_bytes must be at least 1 MiB.")
+        if self.memtable_bytes < MIB:
+            found.append("memtable_bytes must be at least 1 MiB.")
+        if self.map_bytes < 4 * self.memtable_bytes:
+            found.append("map_bytes must be at least four times memtable_bytes.")
+        return found

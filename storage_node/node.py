@@ -1,0 +1,270 @@
+"""A storage node: its replicas, and the work around them (opening, checkpoints, trimming, dropping)."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import structlog
+from statorpb import cluster_pb2, partition_pb2
+
+from server.paxos.lease import LeaseConfig, NodeLeases
+from server.paxos.quorum import Configuration, Member
+from server.runtime.identity import Identity
+from server.runtime.peers import PeerStreams
+from server.runtime.replica_host import ReplicaHost
+from server.wal import Recovery, Wal
+from storage_node.config import Config
+from storage_node.disk import DiskSpace
+from storage_node.replica import PartitionReplica, Reply
+from storage_node.store import Store
+
+TICK_S = 0.02
+HOUSEKEEPING_S = 0.25
+DROP_SLICE_ITEMS = 2_000
+
+log = structlog.get_logger()
+
+
+class StorageNode:
+    """Everything of one process but its doors. `fail(sentence)` ends the process: a disk that fails is not trusted."""
+
+    def __init__(self, config: Config, identity: Identity, fail: Callable[[str], None]) -> None:
+        self.config = config
+        self.identity = identity
+        self.replicas: dict[int, PartitionReplica] = {}
+        self.damaged: set[int] = set()  # partitions whose log is damaged: present, but they must not vote
+        self.missing: set[int] = set()  # partitions that should be here and are not
+        self.dropping: dict[int, cluster_pb2.PartitionDescriptor] = {}
+        self.dropped: set[int] = set()  # dropped, to be reported
+        self.on_change: Callable[[], None] = lambda: None
+        self.recovery: Recovery | None = None
+        directory = Path(config.data)
+        self._fail = fail
+        self._store = Store(directory / "btree", map_bytes=config.map_bytes, memtable_bytes=config.memtable_bytes)
+        self._wal = Wal(
+            directory / "wal",
+            node_id=identity.node_id,
+            segment_bytes=config.wal_segment_bytes,
+            on_fatal=lambda error: fail(f"the log cannot be written any more: {error}"),
+        )
+        self._disk = DiskSpace(directory, config.disk_reserve_bytes)
+        self._is_full = False
+        self._loop = asyncio.get_running_loop()
+        self._engine = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._tasks: list[asyncio.Task[None]] = []
+        self._checkpointed_at = time.monotonic()
+        self.peers = PeerStreams(identity.node_id, identity.data_id, lambda: self.identity.cluster_id)
+        leases = NodeLeases(
+            LeaseConfig(config.lease_ms * 1_000_000, config.heartbeat_ms * 1_000_000, config.clock_drift_ppm),
+            boot=identity.boot,
+            is_first_boot=identity.boot == 1,
+            now_ns=time.monotonic_ns(),
+        )
+        self.host = ReplicaHost(
+            identity.node_id,
+            self._wal,
+            self.peers,
+            leases,
+            random.Random(),
+            time.monotonic_ns,
+            self._loop.call_soon,
+        )
+        self.host.on_leadership = lambda group_id, is_serving: self.on_change()
+        self.peers.bind(self.host)
+
+    # Start and stop
+
+    async def start(self) -> None:
+        """Recovers what is on disk, without asking anybody, and takes part."""
+        self._disk.prepare()
+        await self._loop.run_in_executor(self._engine, self._store.open)
+        descriptors = {
+            group_id: cluster_pb2.PartitionDescriptor.FromString(data)
+            for group_id, data in self._store.all_descriptors().items()
+        }
+        floors = {group_id: self._store.checkpointed_slot(group_id) for group_id in descriptors}
+        recovery = await self._loop.run_in_executor(self._engine, self._wal.recover, floors)
+        self.recovery = recovery
+        for note in recovery.notes:
+            log.warning("log recovered", note=note)
+        self._wal.start(self._loop)
+        for group_id, descriptor in descriptors.items():
+            if recovery.all_damaged or group_id in recovery.damaged_groups:
+                self.damaged.add(group_id)
+                log.error("replica not opened: its log is damaged", partition_id=group_id)
+            else:
+                self._open(descriptor, recovery)
+        self._tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._keep_house())]
+
+    async def stop(self) -> None:
+        """Hands leaderships over and closes; everything acknowledged is on disk already."""
+        for partition_id in list(self.replicas):
+            self.host.hand_over(partition_id)
+        await asyncio.sleep(0)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.peers.close()
+        await self._wal.close()
+        self._engine.shutdown(wait=True)
+        self._store.close()
+
+    @property
+    def note(self) -> str:
+        """What is wrong with this node, for people; empty: nothing."""
+        notes = []
+        if self._is_full:
+            notes.append("disk nearly full, writes are refused")
+        if self.damaged:
+            notes.append(f"log damaged: partitions {sorted(self.damaged)}")
+        if self.missing:
+            notes.append(f"missing on disk: partitions {sorted(self.missing)}")
+        return "; ".join(notes)
+
+    # Requests
+
+    def serve(self, request: partition_pb2.PartitionRequest, reply: Reply) -> None:
+        """Answers one request of a router, now or later."""
+        replica = self.replicas.get(request.partition_id)
+        if replica is None:
+            reply(request.id, partition_pb2.NOT_MINE)
+        else:
+            replica.serve(request, reply, self._is_full)
+
+    def leaders(self) -> list[cluster_pb2.LeaderReport]:
+        """The partitions that this node leads and has recovered."""
+        return [
+            cluster_pb2.LeaderReport(
+                partition_id=group_id,
+                leader_node_id=self.identity.node_id,
+                ballot_round=group.core.promised.round,
+            )
+            for group_id, group in self.host.groups.items()
+            if group.is_serving
+        ]
+
+    def sizes(self) -> list[cluster_pb2.PartitionSize]:
+        """Items and bytes of each partition, as of the last checkpoint."""
+        found = []
+        for partition_id in self.replicas:
+            items, size = self._store.size(partition_id)
+            found.append(cluster_pb2.PartitionSize(partition_id=partition_id, items=items, bytes=size))
+        return found
+
+    # Assignments
+
+    async def assign(self, assignments: cluster_pb2.NodeAssignments) -> None:
+        """Opens what is new, drops what is to be removed, and learns where the peers are."""
+        addresses: dict[int, str] = {}
+        for descriptor in assignments.partitions:
+            for member in descriptor.members:
+                addresses[member.node_id] = member.address
+            partition_id = descriptor.partition_id
+            if partition_id in self.replicas or partition_id in self.damaged or partition_id in self.dropping:
+                continue
+            if not descriptor.fresh:
+                if partition_id not in self.missing:
+                    log.error("a partition that should be here is not", partition_id=partition_id)
+                self.missing.add(partition_id)
+                continue
+            data = descriptor.SerializeToString()
+            await self._loop.run_in_executor(self._engine, self._store.put_descriptor, partition_id, data)
+            self._open(descriptor, None)
+            self.on_change()
+        self.peers.set_peers(addresses)
+        for partition_id in assignments.removed:
+            await self._drop(partition_id)
+
+    def _open(self, descriptor: cluster_pb2.PartitionDescriptor, recovery: Recovery | None) -> None:
+        partition_id = descriptor.partition_id
+        replica = PartitionReplica(descriptor, self._store, self.host, self._run)
+        members = tuple(Member(member.node_id, member.zone) for member in descriptor.members)
+        recovered = recovery.groups.get(partition_id) if recovery is not None else None
+        try:
+            self.host.open_group(
+                partition_id, Configuration(members), replica, recovered, self._store.checkpointed_slot(partition_id)
+            )
+        except ValueError as error:
+            self.damaged.add(partition_id)
+            log.error("replica not opened", partition_id=partition_id, reason=str(error))
+            return
+        self.replicas[partition_id] = replica
+        self.peers.set_peers({member.node_id: member.address for member in descriptor.members})
+        log.info("replica opened", partition_id=partition_id, table=descriptor.table_name)
+
+    async def _drop(self, partition_id: int) -> None:
+        """Removes a deleted partition's replica and data; what is not here counts as removed."""
+        replica = self.replicas.pop(partition_id, None)
+        self.damaged.discard(partition_id)
+        self.missing.discard(partition_id)
+        self.host.close_group(partition_id)
+        if replica is not None:
+            run = self._loop.run_in_executor
+            self._store.forget(partition_id)
+            while not await run(
+                self._engine, self._store.delete_range, replica.first_key, replica.end_key, DROP_SLICE_ITEMS
+            ):
+                pass
+            await run(self._engine, self._store.delete_descriptor, partition_id)
+            self._wal.forget_group(partition_id)
+            log.info("replica dropped", partition_id=partition_id)
+        self.dropped.add(partition_id)
+        self.on_change()
+
+    # Background
+
+    def _run(self, work: Callable[[], None], done: Callable[[], None]) -> None:
+        """Runs blocking work in the engine's thread, in order, then `done` on the loop."""
+
+        def finished(future: asyncio.Future[None]) -> None:
+            if future.cancelled():
+                return
+            error = future.exception()
+            if error is not None:
+                self._fail(f"the B-tree cannot be written: {error}")
+            else:
+                done()
+
+        self._loop.run_in_executor(self._engine, work).add_done_callback(finished)
+
+    async def _tick(self) -> None:
+        while True:
+            self.host.tick()
+            await asyncio.sleep(TICK_S)
+
+    async def _keep_house(self) -> None:
+        """Checkpoints when enough has gathered or enough time has passed; watches the disk."""
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_S)
+            is_full = self._disk.is_nearly_full() or self._wal.is_full
+            if is_full != self._is_full:
+                self._is_full = is_full
+                log.warning("disk nearly full: writes are refused" if is_full else "room on the disk again")
+                self.on_change()
+            waited_ms = (time.monotonic() - self._checkpointed_at) * 1000
+            has_enough = self._store.memtable_bytes >= self.config.memtable_bytes
+            if has_enough or (self._store.memtable_bytes and waited_ms >= self.config.checkpoint_interval_ms):
+                await self.checkpoint()
+
+    async def checkpoint(self) -> None:
+        """Writes the memtable to the B-tree and lets the log go of what that stands for."""
+        checkpoint = self._store.freeze_for_checkpoint()
+        self._checkpointed_at = time.monotonic()
+        if checkpoint is None:
+            return
+        try:
+            await self._loop.run_in_executor(self._engine, self._store.write_checkpoint, checkpoint)
+        except OSError as error:
+            self._store.abandon_checkpoint(checkpoint)
+            log.error("checkpoint failed, it will be tried again", reason=str(error))
+            return
+        self._store.finish_checkpoint(checkpoint)
+        floors = {group_id: self._store.checkpointed_slot(group_id) for group_id in self.replicas}
+        for group_id, slot in floors.items():
+            self.host.trim(group_id, slot)
+        self._wal.trim(floors)
