@@ -78,10 +78,12 @@ class Wal:
         self._spare: OpenSegment | None = None
         self._is_spare_due = False
         self._is_trimming = False
+        self._is_damaged = False
         self._reusable: Path | None = None
         self._marked_sequence = 0
         self._quiet: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._close_waiter: asyncio.Future[None] | None = None
         self._batches: SimpleQueue[_Batch | None] = SimpleQueue()
         self._chores: SimpleQueue[tuple[Callable[[], object], Callable[[object], None]] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
@@ -97,6 +99,7 @@ class Wal:
         self._files.prepare()
         reader = LogReader(self._files, floors)
         recovery = reader.read()
+        self._is_damaged = recovery.all_damaged or bool(recovery.damaged_groups)
         self._contents = reader.contents
         self._next_sequence = reader.next_sequence
         segments = self._contents.segments
@@ -113,15 +116,14 @@ class Wal:
             self._threads.append(thread)
 
     async def close(self) -> None:
-        """Waits until all that was appended is durable, then stops the threads."""
+        """Waits until all that was appended is durable, as far as there is room for it, then stops the threads."""
         assert self._loop is not None
         if self._quiet is not None:
             self._quiet.cancel()
         if not self._has_failed and (self._queue or self._writing is not None):
-            last = self._loop.create_future()
-            self._close_waiter = last
+            self._close_waiter = self._loop.create_future()
             self._start_write()
-            await last
+            await self._close_waiter
         if not self._has_failed:
             self._write_mark()
         self._has_failed = True  # nothing is written after the mark
@@ -132,8 +134,6 @@ class Wal:
         for segment in (self._active, self._spare):
             if segment is not None:
                 self._files.close(segment)
-
-    _close_waiter: asyncio.Future[None] | None = None
 
     # Append
 
@@ -309,6 +309,8 @@ class Wal:
             self._start_write()
         else:
             self.is_full = True
+            if self._close_waiter is not None and not self._close_waiter.done():
+                self._close_waiter.set_result(None)
             self._loop.call_later(SPARE_RETRY_S, self._make_spare)
 
     # Trim
@@ -318,7 +320,7 @@ class Wal:
 
         `floors`: group id -> checkpointed slot, of every group that the node has; the entries of any other group are
         void. Promises that only a removed segment holds are written again first. Does nothing while an earlier trim
-        is at work.
+        is at work, and in a damaged log: without its damage it would pass for whole.
         """
         segments = self._contents.segments
         count = 0
@@ -326,30 +328,36 @@ class Wal:
             if any(slot > floors.get(group_id, slot) for group_id, slot in segment.last_slots.items()):
                 break
             count += 1
-        if count == 0 or self._is_trimming or self._has_failed:
+        if count == 0 or self._is_trimming or self._has_failed or self._is_damaged:
             return
         self._is_trimming = True
         last_number = segments[count - 1].number
-        carried = [
-            encode_record(Record(RecordType.PROMISE, group_id, promise.ballot, 0, promise.commit_slot, ()))
-            for group_id, promise in self._contents.promises.items()
-            if promise.segment_number <= last_number and group_id in floors
-        ]
-        for group_id in [group_id for group_id in self._contents.promises if group_id not in floors]:
-            if self._contents.promises[group_id].segment_number <= last_number:
-                del self._contents.promises[group_id]
-        group_ids = [group_id for group_id, p in self._contents.promises.items() if p.segment_number <= last_number]
-        for group_id, record in zip(group_ids, carried, strict=True):
-            is_last = group_id == group_ids[-1]
-            self.append(record, group_id, 0, (lambda: self._remove_oldest(count)) if is_last else None)
-        if not carried:
+        promises = self._contents.promises
+        carried = []
+        for group_id, promise in list(promises.items()):
+            if promise.segment_number <= last_number:
+                if group_id in floors:
+                    record = Record(RecordType.PROMISE, group_id, promise.ballot, 0, promise.commit_slot, ())
+                    carried.append((group_id, encode_record(record)))
+                else:
+                    del promises[group_id]
+        for group_id, encoded in carried[:-1]:
+            self.append(encoded, group_id, 0, None)
+        if carried:
+            group_id, encoded = carried[-1]
+            self.append(encoded, group_id, 0, lambda: self._remove_oldest(count))
+        else:
             self._remove_oldest(count)
 
     def _remove_oldest(self, count: int) -> None:
         """Removes `count` segments; everything in them is void or repeated in a newer one, durably."""
         removed, self._contents.segments = self._contents.segments[:count], self._contents.segments[count:]
         paths = [segment.path for segment in removed]
-        if self._reusable is None and self._spare is None and not self._is_spare_due and removed[-1].is_reusable:
+        if self._reusable is not None:
+            # Only the newest may stay behind: a gap between segments means that one was lost.
+            paths.insert(0, self._reusable)
+            self._reusable = None
+        if self._spare is None and not self._is_spare_due and removed[-1].is_reusable:
             self._reusable = paths.pop()
         self._chores.put((lambda: self._files.remove(paths), self._removed))
 

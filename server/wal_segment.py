@@ -53,6 +53,10 @@ class SegmentFiles:
         found = [(int(path.stem), path) for path in self.directory.glob(f"*{_SUFFIX}") if path.stem.isdigit()]
         return sorted(found)
 
+    def read(self, path: Path) -> bytes:
+        """All of a segment."""
+        return path.read_bytes()
+
     def create(self, number: int, reuse: Path | None = None) -> OpenSegment:
         """A new segment, durable with its header, ready to be written. Takes over the file `reuse` if given.
 
@@ -121,10 +125,10 @@ class SegmentFiles:
         os.close(segment.fd)
 
     def remove(self, paths: Sequence[Path]) -> None:
-        """Removes segments, in the order given, durably."""
+        """Removes segments durably, one after the other: what remains is never with a gap."""
         for path in paths:
             path.unlink()
-        _sync_directory(self.directory)
+            _sync_directory(self.directory)
 
 
 def _write_all(fd: int, data: bytes | memoryview, position: int) -> None:

@@ -1,4 +1,4 @@
-"""Messages <-> model, the only place: items between their protobuf bytes, the model's dictionaries and DynamoDB's JSON."""
+"""Messages <-> model, the only place: items as protobuf bytes, as the model's dictionaries, as DynamoDB's JSON."""
 
 from __future__ import annotations
 

@@ -63,10 +63,10 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     # A node that has served before serves again whether the metadata service is there or not; its address is
     # brought up to date as soon as it is.
     refresh = asyncio.create_task(_register(config, identity, advertised, stop))
-    server.set_serving(True)
+    await server.set_serving(True)
     log.info("serving", listen=config.listen, node_id=identity.node_id, pid=os.getpid())
     await stop.wait()
-    server.set_serving(False)
+    await server.set_serving(False)
     refresh.cancel()
     await attendance.stop()
     await node.stop()

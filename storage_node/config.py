@@ -26,7 +26,9 @@ class Config:
     checkpoint_interval_ms: int = field(
         default=30_000, metadata={"help": "the longest a committed write waits for a checkpoint"}
     )
-    map_bytes: int = field(default=1024 * MIB, metadata={"help": "initial size of the B-tree's map; it grows by itself"})
+    map_bytes: int = field(
+        default=1024 * MIB, metadata={"help": "initial size of the B-tree's map; it grows by itself"}
+    )
     disk_reserve_bytes: int = field(
         default=256 * MIB, metadata={"help": "writes are refused when less than this is free on the disk"}
     )

@@ -225,5 +225,3 @@ class PartitionReplica:
         answer = reply(request.id, _OK)
         answer.scanned.extend(scanned)
         answer.scan_complete = is_complete
-
-

@@ -1,0 +1,63 @@
+"""Stator's client for Python: `AsyncClient` for asyncio, `Client` that blocks, and the errors that they raise.
+
+import stator
+
+with stator.Client() as client:
+    client.put_item("music", {"artist": "Nina Simone", "year": 1964})
+"""
+
+from stator.client import AsyncClient
+from stator.descriptions import (
+    ClusterDescription,
+    KeyAttribute,
+    NodeDescription,
+    PartitionDescription,
+    ReplicaDescription,
+    TableDescription,
+)
+from stator.errors import (
+    AccessDeniedError,
+    ClientClosedError,
+    ConditionalCheckFailedError,
+    DeadlineExceededError,
+    InternalServerError,
+    LimitExceededError,
+    ResourceInUseError,
+    ResourceNotFoundError,
+    SerializationError,
+    StatorError,
+    ThrottledError,
+    UnavailableError,
+    UnknownOperationError,
+    ValidationError,
+)
+from stator.sync_client import Client
+from stator.transport import Statistics
+from stator.values import Item
+
+__all__ = [
+    "AccessDeniedError",
+    "AsyncClient",
+    "Client",
+    "ClientClosedError",
+    "ClusterDescription",
+    "ConditionalCheckFailedError",
+    "DeadlineExceededError",
+    "InternalServerError",
+    "Item",
+    "KeyAttribute",
+    "LimitExceededError",
+    "NodeDescription",
+    "PartitionDescription",
+    "ReplicaDescription",
+    "ResourceInUseError",
+    "ResourceNotFoundError",
+    "SerializationError",
+    "Statistics",
+    "StatorError",
+    "TableDescription",
+    "ThrottledError",
+    "UnavailableError",
+    "UnknownOperationError",
+    "ValidationError",
+]

@@ -23,11 +23,13 @@ class StatorError(Exception):
     """A call that was not carried out, or of which that is not known.
 
     `code` is DynamoDB's name of the error, `message` a sentence, `is_retriable` says whether the same call may succeed
-    later.
+    later. `follows_unknown_attempt`: an earlier attempt of the same call ended without a reply, so it may have been
+    carried out (calls on tables only; writes of items carry a token that settles this).
     """
 
     code = "InternalServerError"
     is_retriable = False
+    follows_unknown_attempt = False
 
     def __init__(self, message: str, *, code: str | None = None, is_retriable: bool | None = None) -> None:
         super().__init__(message)
@@ -120,23 +122,21 @@ class ClientClosedError(StatorError):
     code = "ClientClosed"
 
 
-_BY_CODE: dict[str, type[StatorError]] = {
-    kind.code: kind
-    for kind in (
-        ValidationError,
-        ResourceNotFoundError,
-        ResourceInUseError,
-        LimitExceededError,
-        ConditionalCheckFailedError,
-        UnknownOperationError,
-        SerializationError,
-        AccessDeniedError,
-        ThrottledError,
-        InternalServerError,
-        UnavailableError,
-        DeadlineExceededError,
-    )
-} | {
+_KINDS: tuple[type[StatorError], ...] = (
+    ValidationError,
+    ResourceNotFoundError,
+    ResourceInUseError,
+    LimitExceededError,
+    ConditionalCheckFailedError,
+    UnknownOperationError,
+    SerializationError,
+    AccessDeniedError,
+    ThrottledError,
+    InternalServerError,
+    UnavailableError,
+    DeadlineExceededError,
+)
+_BY_CODE: dict[str, type[StatorError]] = {kind.code: kind for kind in _KINDS} | {
     "ProvisionedThroughputExceededException": ThrottledError,
     "RequestLimitExceeded": ThrottledError,
     "UnrecognizedClientException": AccessDeniedError,

@@ -28,8 +28,6 @@ NESTING_MAX = 32
 _PLAIN_INT_LIMIT = 10**NUMBER_DIGITS_MAX
 _EXACT = Context(prec=NUMBER_DIGITS_MAX, Emax=NUMBER_EXPONENT_MAX, Emin=NUMBER_EXPONENT_MIN, traps=[Inexact, Rounded])
 
-Fill = Callable[[item_pb2.AttributeValue, Any, int], None]
-
 
 class ValueEncoder:
     """Writes items into wire messages. `floats` says what a float becomes."""
@@ -68,7 +66,7 @@ class ValueEncoder:
         if fill is not None:
             fill(wire, value)
         elif isinstance(value, float):
-            self._fill_float(wire, value)
+            wire.n = self._number_text(value)
         elif isinstance(value, list | tuple):
             self._fill_list(wire, value, depth)
         elif isinstance(value, Mapping):
@@ -77,9 +75,6 @@ class ValueEncoder:
             self._fill_set(wire, value)
         else:
             _fill_subclass(wire, value)
-
-    def _fill_float(self, wire: item_pb2.AttributeValue, value: float) -> None:
-        wire.n = self._number_text(value)
 
     def _number_text(self, value: Any) -> str:
         if isinstance(value, float):
@@ -115,7 +110,8 @@ class ValueEncoder:
         elif all(isinstance(element, bytes) for element in value):
             wire.bs.values.extend(sorted(value))
         elif all(isinstance(element, int | Decimal | float) and not isinstance(element, bool) for element in value):
-            wire.ns.values.extend(self._number_text(element) for element in value)
+            # The float 0.1 and Decimal("0.1") differ, their texts do not.
+            wire.ns.values.extend(dict.fromkeys(self._number_text(element) for element in value))
         else:
             kinds = ", ".join(sorted({type(element).__name__ for element in value}))
             raise TypeError(f"a set holds only str, only bytes, or only numbers, not {kinds}")
@@ -140,8 +136,10 @@ def number_text(value: int | Decimal) -> str:
             f"magnitude 1E{NUMBER_EXPONENT_MIN} to 9.99E+{NUMBER_EXPONENT_MAX}"
         )
     if exact.adjusted() < NUMBER_EXPONENT_MIN:
-        raise ValidationError(f"the number {_short(number)} is too small: the least magnitude is 1E{NUMBER_EXPONENT_MIN}")
-    return format(exact, "f") if -NUMBER_DIGITS_MAX < exact.adjusted() < NUMBER_DIGITS_MAX else str(exact)
+        raise ValidationError(
+            f"the number {_short(number)} is too small: the least magnitude is 1E{NUMBER_EXPONENT_MIN}"
+        )
+    return format(exact, "f")
 
 
 def number_value(text: str) -> int | Decimal:
@@ -198,7 +196,8 @@ def _fill_null(wire: item_pb2.AttributeValue, value: None) -> None:
 
 def _fill_subclass(wire: item_pb2.AttributeValue, value: Any) -> None:
     """Subclasses of str, int, Decimal and bytes, such as members of StrEnum and IntEnum."""
-    for kind in (str, int, Decimal, bytes):
+    kinds: tuple[type[Any], ...] = (str, int, Decimal, bytes)
+    for kind in kinds:
         if isinstance(value, kind):
             _FILL[kind](wire, kind(value))
             return

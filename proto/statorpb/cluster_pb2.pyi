@@ -377,32 +377,41 @@ class CatalogCommand(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    FOUND_CLUSTER_FIELD_NUMBER: builtins.int
     REGISTER_NODE_FIELD_NUMBER: builtins.int
     CREATE_TABLE_FIELD_NUMBER: builtins.int
-    PARTITIONS_OPENED_FIELD_NUMBER: builtins.int
+    ACTIVATE_TABLE_FIELD_NUMBER: builtins.int
     DELETE_TABLE_FIELD_NUMBER: builtins.int
+    REMOVE_TABLE_FIELD_NUMBER: builtins.int
     PARTITIONS_DROPPED_FIELD_NUMBER: builtins.int
+    found_cluster: builtins.str
+    """the cluster's id"""
+    activate_table: builtins.int
+    """table number"""
     delete_table: builtins.str
+    """table name"""
     @property
     def register_node(self) -> Global___RegisterNodeRequest: ...
     @property
     def create_table(self) -> Global___CreateTableCommand: ...
     @property
-    def partitions_opened(self) -> Global___PartitionsOpened: ...
+    def remove_table(self) -> Global___RemoveTable: ...
     @property
     def partitions_dropped(self) -> Global___PartitionsDropped: ...
     def __init__(
         self,
         *,
+        found_cluster: builtins.str = ...,
         register_node: Global___RegisterNodeRequest | None = ...,
         create_table: Global___CreateTableCommand | None = ...,
-        partitions_opened: Global___PartitionsOpened | None = ...,
+        activate_table: builtins.int = ...,
         delete_table: builtins.str = ...,
+        remove_table: Global___RemoveTable | None = ...,
         partitions_dropped: Global___PartitionsDropped | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["command", b"command", "create_table", b"create_table", "delete_table", b"delete_table", "partitions_dropped", b"partitions_dropped", "partitions_opened", b"partitions_opened", "register_node", b"register_node"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["command", b"command", "create_table", b"create_table", "delete_table", b"delete_table", "partitions_dropped", b"partitions_dropped", "partitions_opened", b"partitions_opened", "register_node", b"register_node"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["command", b"command"]) -> typing.Literal["register_node", "create_table", "partitions_opened", "delete_table", "partitions_dropped"] | None: ...
+    def HasField(self, field_name: typing.Literal["activate_table", b"activate_table", "command", b"command", "create_table", b"create_table", "delete_table", b"delete_table", "found_cluster", b"found_cluster", "partitions_dropped", b"partitions_dropped", "register_node", b"register_node", "remove_table", b"remove_table"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["activate_table", b"activate_table", "command", b"command", "create_table", b"create_table", "delete_table", b"delete_table", "found_cluster", b"found_cluster", "partitions_dropped", b"partitions_dropped", "register_node", b"register_node", "remove_table", b"remove_table"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["command", b"command"]) -> typing.Literal["found_cluster", "register_node", "create_table", "activate_table", "delete_table", "remove_table", "partitions_dropped"] | None: ...
 
 Global___CatalogCommand: typing_extensions.TypeAlias = CatalogCommand
 
@@ -410,26 +419,41 @@ Global___CatalogCommand: typing_extensions.TypeAlias = CatalogCommand
 class CreateTableCommand(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    REQUEST_FIELD_NUMBER: builtins.int
+    TABLE_NAME_FIELD_NUMBER: builtins.int
+    PARTITION_KEY_FIELD_NUMBER: builtins.int
+    SORT_KEY_FIELD_NUMBER: builtins.int
+    READ_UNITS_FIELD_NUMBER: builtins.int
+    WRITE_UNITS_FIELD_NUMBER: builtins.int
     TABLE_ID_FIELD_NUMBER: builtins.int
     CREATED_AT_MS_FIELD_NUMBER: builtins.int
     PARTITIONS_FIELD_NUMBER: builtins.int
+    table_name: builtins.str
+    read_units: builtins.int
+    write_units: builtins.int
     table_id: builtins.str
     created_at_ms: builtins.int
     @property
-    def request(self) -> statorpb.tables_pb2.CreateTableRequest: ...
+    def partition_key(self) -> Global___KeyAttribute: ...
+    @property
+    def sort_key(self) -> Global___KeyAttribute:
+        """absent: none"""
+
     @property
     def partitions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PlannedPartition]: ...
     def __init__(
         self,
         *,
-        request: statorpb.tables_pb2.CreateTableRequest | None = ...,
+        table_name: builtins.str = ...,
+        partition_key: Global___KeyAttribute | None = ...,
+        sort_key: Global___KeyAttribute | None = ...,
+        read_units: builtins.int = ...,
+        write_units: builtins.int = ...,
         table_id: builtins.str = ...,
         created_at_ms: builtins.int = ...,
         partitions: collections.abc.Iterable[Global___PlannedPartition] | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["request", b"request"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["created_at_ms", b"created_at_ms", "partitions", b"partitions", "request", b"request", "table_id", b"table_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["partition_key", b"partition_key", "sort_key", b"sort_key"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["created_at_ms", b"created_at_ms", "partition_key", b"partition_key", "partitions", b"partitions", "read_units", b"read_units", "sort_key", b"sort_key", "table_id", b"table_id", "table_name", b"table_name", "write_units", b"write_units"]) -> None: ...
 
 Global___CreateTableCommand: typing_extensions.TypeAlias = CreateTableCommand
 
@@ -456,23 +480,44 @@ class PlannedPartition(google.protobuf.message.Message):
 Global___PlannedPartition: typing_extensions.TypeAlias = PlannedPartition
 
 @typing.final
-class PartitionsOpened(google.protobuf.message.Message):
+class RemoveTable(google.protobuf.message.Message):
+    """The table is gone; nodes that were not there to drop their replicas are to do so when they come back."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    NODE_ID_FIELD_NUMBER: builtins.int
-    PARTITION_IDS_FIELD_NUMBER: builtins.int
-    node_id: builtins.int
+    TABLE_NUMBER_FIELD_NUMBER: builtins.int
+    GARBAGE_FIELD_NUMBER: builtins.int
+    table_number: builtins.int
     @property
-    def partition_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]: ...
+    def garbage(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Garbage]: ...
     def __init__(
         self,
         *,
-        node_id: builtins.int = ...,
-        partition_ids: collections.abc.Iterable[builtins.int] | None = ...,
+        table_number: builtins.int = ...,
+        garbage: collections.abc.Iterable[Global___Garbage] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["node_id", b"node_id", "partition_ids", b"partition_ids"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["garbage", b"garbage", "table_number", b"table_number"]) -> None: ...
 
-Global___PartitionsOpened: typing_extensions.TypeAlias = PartitionsOpened
+Global___RemoveTable: typing_extensions.TypeAlias = RemoveTable
+
+@typing.final
+class Garbage(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARTITION_ID_FIELD_NUMBER: builtins.int
+    NODE_IDS_FIELD_NUMBER: builtins.int
+    partition_id: builtins.int
+    @property
+    def node_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        partition_id: builtins.int = ...,
+        node_ids: collections.abc.Iterable[builtins.int] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["node_ids", b"node_ids", "partition_id", b"partition_id"]) -> None: ...
+
+Global___Garbage: typing_extensions.TypeAlias = Garbage
 
 @typing.final
 class PartitionsDropped(google.protobuf.message.Message):
@@ -528,17 +573,11 @@ class CatalogPartition(google.protobuf.message.Message):
     RANGE_START_FIELD_NUMBER: builtins.int
     RANGE_END_FIELD_NUMBER: builtins.int
     NODE_IDS_FIELD_NUMBER: builtins.int
-    OPENED_BY_FIELD_NUMBER: builtins.int
-    DROPPED_BY_FIELD_NUMBER: builtins.int
     partition_id: builtins.int
     range_start: builtins.bytes
     range_end: builtins.bytes
     @property
     def node_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]: ...
-    @property
-    def opened_by(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]: ...
-    @property
-    def dropped_by(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]: ...
     def __init__(
         self,
         *,
@@ -546,10 +585,8 @@ class CatalogPartition(google.protobuf.message.Message):
         range_start: builtins.bytes = ...,
         range_end: builtins.bytes = ...,
         node_ids: collections.abc.Iterable[builtins.int] | None = ...,
-        opened_by: collections.abc.Iterable[builtins.int] | None = ...,
-        dropped_by: collections.abc.Iterable[builtins.int] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["dropped_by", b"dropped_by", "node_ids", b"node_ids", "opened_by", b"opened_by", "partition_id", b"partition_id", "range_end", b"range_end", "range_start", b"range_start"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["node_ids", b"node_ids", "partition_id", b"partition_id", "range_end", b"range_end", "range_start", b"range_start"]) -> None: ...
 
 Global___CatalogPartition: typing_extensions.TypeAlias = CatalogPartition
 
@@ -557,32 +594,45 @@ Global___CatalogPartition: typing_extensions.TypeAlias = CatalogPartition
 class CatalogTable(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    REQUEST_FIELD_NUMBER: builtins.int
-    TABLE_ID_FIELD_NUMBER: builtins.int
+    TABLE_NAME_FIELD_NUMBER: builtins.int
     TABLE_NUMBER_FIELD_NUMBER: builtins.int
-    CREATED_AT_MS_FIELD_NUMBER: builtins.int
+    TABLE_ID_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
+    PARTITION_KEY_FIELD_NUMBER: builtins.int
+    SORT_KEY_FIELD_NUMBER: builtins.int
+    READ_UNITS_FIELD_NUMBER: builtins.int
+    WRITE_UNITS_FIELD_NUMBER: builtins.int
+    CREATED_AT_MS_FIELD_NUMBER: builtins.int
     PARTITIONS_FIELD_NUMBER: builtins.int
-    table_id: builtins.str
+    table_name: builtins.str
     table_number: builtins.int
-    created_at_ms: builtins.int
+    table_id: builtins.str
     status: statorpb.tables_pb2.TableStatus.ValueType
+    read_units: builtins.int
+    write_units: builtins.int
+    created_at_ms: builtins.int
     @property
-    def request(self) -> statorpb.tables_pb2.CreateTableRequest: ...
+    def partition_key(self) -> Global___KeyAttribute: ...
+    @property
+    def sort_key(self) -> Global___KeyAttribute: ...
     @property
     def partitions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___CatalogPartition]: ...
     def __init__(
         self,
         *,
-        request: statorpb.tables_pb2.CreateTableRequest | None = ...,
-        table_id: builtins.str = ...,
+        table_name: builtins.str = ...,
         table_number: builtins.int = ...,
-        created_at_ms: builtins.int = ...,
+        table_id: builtins.str = ...,
         status: statorpb.tables_pb2.TableStatus.ValueType = ...,
+        partition_key: Global___KeyAttribute | None = ...,
+        sort_key: Global___KeyAttribute | None = ...,
+        read_units: builtins.int = ...,
+        write_units: builtins.int = ...,
+        created_at_ms: builtins.int = ...,
         partitions: collections.abc.Iterable[Global___CatalogPartition] | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["request", b"request"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["created_at_ms", b"created_at_ms", "partitions", b"partitions", "request", b"request", "status", b"status", "table_id", b"table_id", "table_number", b"table_number"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["partition_key", b"partition_key", "sort_key", b"sort_key"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["created_at_ms", b"created_at_ms", "partition_key", b"partition_key", "partitions", b"partitions", "read_units", b"read_units", "sort_key", b"sort_key", "status", b"status", "table_id", b"table_id", "table_name", b"table_name", "table_number", b"table_number", "write_units", b"write_units"]) -> None: ...
 
 Global___CatalogTable: typing_extensions.TypeAlias = CatalogTable
 
@@ -594,9 +644,10 @@ class CatalogSnapshot(google.protobuf.message.Message):
     NEXT_NODE_ID_FIELD_NUMBER: builtins.int
     NEXT_PARTITION_ID_FIELD_NUMBER: builtins.int
     NEXT_TABLE_NUMBER_FIELD_NUMBER: builtins.int
+    CLUSTER_ID_FIELD_NUMBER: builtins.int
     NODES_FIELD_NUMBER: builtins.int
     TABLES_FIELD_NUMBER: builtins.int
-    CLUSTER_ID_FIELD_NUMBER: builtins.int
+    GARBAGE_FIELD_NUMBER: builtins.int
     format_version: builtins.int
     next_node_id: builtins.int
     next_partition_id: builtins.int
@@ -606,6 +657,8 @@ class CatalogSnapshot(google.protobuf.message.Message):
     def nodes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___CatalogNode]: ...
     @property
     def tables(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___CatalogTable]: ...
+    @property
+    def garbage(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Garbage]: ...
     def __init__(
         self,
         *,
@@ -613,10 +666,11 @@ class CatalogSnapshot(google.protobuf.message.Message):
         next_node_id: builtins.int = ...,
         next_partition_id: builtins.int = ...,
         next_table_number: builtins.int = ...,
+        cluster_id: builtins.str = ...,
         nodes: collections.abc.Iterable[Global___CatalogNode] | None = ...,
         tables: collections.abc.Iterable[Global___CatalogTable] | None = ...,
-        cluster_id: builtins.str = ...,
+        garbage: collections.abc.Iterable[Global___Garbage] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["cluster_id", b"cluster_id", "format_version", b"format_version", "next_node_id", b"next_node_id", "next_partition_id", b"next_partition_id", "next_table_number", b"next_table_number", "nodes", b"nodes", "tables", b"tables"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["cluster_id", b"cluster_id", "format_version", b"format_version", "garbage", b"garbage", "next_node_id", b"next_node_id", "next_partition_id", b"next_partition_id", "next_table_number", b"next_table_number", "nodes", b"nodes", "tables", b"tables"]) -> None: ...
 
 Global___CatalogSnapshot: typing_extensions.TypeAlias = CatalogSnapshot

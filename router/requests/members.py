@@ -45,6 +45,7 @@ def required(body: Mapping[str, Any], name: str, kind: type[T]) -> T:
     if value is None:
         shown = name[0].lower() + name[1:]
         raise ValidationError(
-            f"1 validation error detected: Value null at '{shown}' failed to satisfy constraint: Member must not be null"
+            f"1 validation error detected: Value null at '{shown}' failed to satisfy constraint: "
+            "Member must not be null"
         )
     return value

@@ -23,9 +23,9 @@ Frame header, 40 bytes, then the record:
     32  4   the record's own CRC-32C, repeated: binds the header to the record behind it
     36  4   CRC-32C of bytes 0 to 35, seeded with the segment's salt
 
-The salt is random, so neither what clients write nor what a reused file still holds can pass for a frame of this segment.
-A sync mark says that every frame with a lower sequence number has been synced; it takes no number itself and the next write
-overwrites it.
+The salt is random, so neither what clients write nor what a reused file still holds can pass for a frame of this
+segment. A sync mark says that every frame with a lower sequence number has been synced; it takes no number itself and
+the next write overwrites it.
 """
 
 from __future__ import annotations

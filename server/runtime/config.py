@@ -1,7 +1,7 @@
 """Configuration of a process: one frozen object, from defaults, a TOML file, the environment and flags, in that order.
 
-A configuration class is a frozen dataclass of str, int, float, bool and tuple[str, ...] fields, each with a help text in
-its metadata, and a method `problems() -> list[str]`.
+A configuration class is a frozen dataclass of str, int, float, bool and tuple[str, ...] fields, each with a help text
+in its metadata, and a method `problems() -> list[str]`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, get_type_hints
+from typing import Any, ClassVar, Protocol, TypeVar, get_type_hints
 
 ENVIRONMENT_PREFIX = "STATOR_"
 EXIT_CONFIGURATION = 2
@@ -27,7 +27,7 @@ class HelpRequested(Exception):  # noqa: N818 (not an error)
 
 
 class _Config(Protocol):
-    __dataclass_fields__: Any
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def problems(self) -> list[str]: ...
 

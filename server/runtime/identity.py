@@ -33,9 +33,7 @@ class Identity:
     boot: int
 
     @classmethod
-    def load_or_create(
-        cls, directory: Path, name: str, *, node_id: int = 0, may_create: bool = True
-    ) -> Identity:
+    def load_or_create(cls, directory: Path, name: str, *, node_id: int = 0, may_create: bool = True) -> Identity:
         """Takes the folder for this process, and counts this life. Raises IdentityError."""
         try:
             directory.mkdir(parents=True, exist_ok=True)

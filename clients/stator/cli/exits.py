@@ -1,6 +1,7 @@
 """Exit codes of the `stator` command, and how errors become one sentence and a code."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 from typing import NoReturn
@@ -52,6 +53,6 @@ def expected_errors() -> Iterator[None]:
             raise
         fail(str(error), USAGE)
     except BrokenPipeError:
-        # The reader of our output (`head`) has seen enough. Nothing may be written at exit either.
-        sys.stdout = open("/dev/null", "w", encoding="utf-8")
+        # The reader of our output (`head`) has seen enough. What is still buffered must not be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(OK) from None

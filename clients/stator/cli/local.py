@@ -47,9 +47,13 @@ def up(
     nodes_per_zone: Annotated[
         int | None, typer.Option(help="Storage nodes a zone. Default: as the data folder has it, 1 for a new one.")
     ] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Return when the cluster is ready, and leave it running.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return when the cluster is ready, and leave it running.")
+    ] = False,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
-    ready_timeout: Annotated[float, typer.Option(help="Give up when the cluster is not ready after so many seconds.")] = 60.0,
+    ready_timeout: Annotated[
+        float, typer.Option(help="Give up when the cluster is not ready after so many seconds.")
+    ] = 60.0,
 ) -> None:
     """Start the cluster. Without --detach it stays here until Ctrl-C. Data is kept across restarts.
 
@@ -133,7 +137,9 @@ class _Progress:
 
     def _show_ready(self, event: Any) -> None:
         default = self._options.http_port == 8000 and self._options.grpc_port == 9000
-        http, grpc = (", ".join(f"127.0.0.1:{port}" for port in ports) for ports in (event.http_ports, event.grpc_ports))
+        http, grpc = (
+            ", ".join(f"127.0.0.1:{port}" for port in ports) for ports in (event.http_ports, event.grpc_ports)
+        )
         first = f"http://127.0.0.1:{event.http_ports[0]}"
         print(f"Stator is ready after {event.start_s:.1f} s: {len(self._states)} processes in 3 zones.")
         print(f"  HTTP (DynamoDB)  {http}")

@@ -52,7 +52,7 @@ class _Follower:
         status = self._path.stat()
         if status.st_ino != self._inode or status.st_size < self._position:
             self._inode, self._position, self._partial = status.st_ino, 0, b""
-        with open(self._path, "rb") as file:
+        with self._path.open("rb") as file:
             file.seek(self._position)
             while chunk := file.read(_CHUNK_BYTES):
                 self._position += len(chunk)

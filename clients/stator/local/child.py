@@ -59,14 +59,17 @@ class Child:
         self._ended = asyncio.Event()
         self._changed = asyncio.Event()
 
-    async def start(self, command: Sequence[str], environment: Mapping[str, str], inherited_fds: Sequence[int], cwd: Path) -> None:
+    async def start(
+        self, command: Sequence[str], environment: Mapping[str, str], inherited_fds: Sequence[int], cwd: Path
+    ) -> None:
         """Starts the process; the first of `inherited_fds` is the pipe that tells it when its parent is gone."""
         assert self._process is None, self.plan.name
         self._is_stop_asked = False
         self.exit_code = None
         self._ended = asyncio.Event()
-        with open(self.log_path, "ab", buffering=0) as log:
-            log.write(f"--- {self.plan.name} started at {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n".encode())
+        log = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            os.write(log, f"--- {self.plan.name} started at {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n".encode())
             self._process = await asyncio.create_subprocess_exec(
                 *command,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -79,6 +82,8 @@ class Child:
                 # paused process whose supervisor was killed (its group is then orphaned), so that it can end.
                 process_group=0,
             )
+        finally:
+            os.close(log)
         self.pid = self._process.pid
         self._set_state(State.STARTING)
         self._watching = asyncio.create_task(self._watch(self._process), name=f"watch {self.plan.name}")
@@ -161,7 +166,7 @@ class Child:
         """One stream on which the process reports each change: costs nothing while nothing changes."""
         options = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 200)]
         async with grpc.aio.insecure_channel(f"{LOOPBACK}:{self.plan.grpc_port}", options=options) as channel:
-            watch = channel.unary_stream(_WATCH)
+            watch: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(_WATCH)
             while True:
                 try:
                     async for answer in watch(b"", wait_for_ready=True):
@@ -182,7 +187,7 @@ class Child:
 def tail(path: Path, lines_max: int) -> list[str]:
     """The last lines of a log; none if there is no such file."""
     try:
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             file.seek(0, os.SEEK_END)
             file.seek(max(0, file.tell() - _TAIL_BYTES_MAX))
             return list(deque(file.read().decode("utf-8", "replace").splitlines(), maxlen=lines_max))

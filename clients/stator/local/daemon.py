@@ -20,9 +20,7 @@ from stator.local.folder import DataFolder
 from stator.local.layout import ClusterOptions
 from stator.local.supervisor import ClusterReady, Event, ProcessDied, StateChanged, Supervisor
 
-_EVENTS: dict[str, type[StateChanged] | type[ProcessDied] | type[ClusterReady]] = {
-    kind.__name__: kind for kind in (StateChanged, ProcessDied, ClusterReady)
-}
+_EVENTS: dict[str, Callable[..., Event]] = {kind.__name__: kind for kind in (StateChanged, ProcessDied, ClusterReady)}
 
 
 async def supervise(options: ClusterOptions, on_event: Callable[[Event], None]) -> None:
@@ -47,13 +45,13 @@ def start_detached(options: ClusterOptions) -> Iterator[Event]:
     folder.prepare()
     read_end, write_end = os.pipe()
     line = [sys.executable, "-m", "stator.local.daemon", _dump_options(options), str(write_end)]
-    with open(folder.log_path("supervisor"), "ab", buffering=0) as log:
+    with folder.log_path("supervisor").open("ab", buffering=0) as log:
         daemon = subprocess.Popen(
             line, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(write_end,), start_new_session=True
         )
     os.close(write_end)
     try:
-        with open(read_end, encoding="utf-8") as report:
+        with os.fdopen(read_end, encoding="utf-8") as report:
             yield from _read_report(report)
     except (KeyboardInterrupt, GeneratorExit):
         with contextlib.suppress(ProcessLookupError):
@@ -82,7 +80,7 @@ class _Report:
 
     def __init__(self, descriptor: int) -> None:
         os.set_inheritable(descriptor, False)
-        self._pipe: IO[str] | None = open(descriptor, "w", encoding="utf-8", buffering=1)
+        self._pipe: IO[str] | None = os.fdopen(descriptor, "w", encoding="utf-8", buffering=1)
 
     def event(self, event: Event) -> None:
         self._write({"event": type(event).__name__, **asdict(event)})

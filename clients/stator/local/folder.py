@@ -77,7 +77,8 @@ class DataFolder:
             text = self.cluster_path.read_text(encoding="utf-8")
         except FileNotFoundError:
             raise NotRunningError(
-                f"There is no cluster in {self.path}: start one with `stator local up`, or name another folder with --data."
+                f"There is no cluster in {self.path}: start one with `stator local up`, or name another folder "
+                "with --data."
             ) from None
         except (OSError, UnicodeDecodeError) as error:
             raise DamagedFolderError(f"{self.cluster_path} cannot be read ({error}).") from error
@@ -93,7 +94,7 @@ class DataFolder:
         temporary = self.path / "cluster.json.new"
         temporary.unlink(missing_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(asdict(cluster), file, indent=2)
             file.write("\n")
             file.flush()
@@ -112,8 +113,8 @@ class DataFolder:
             entries = {entry.name for entry in self.path.iterdir()}
             if entries - {"lock", "processes.lock", "logs", "cluster.json.new"} and "cluster.json" not in entries:
                 raise DamagedFolderError(
-                    f"{self.path} has files in it but no cluster.json, so it is not a cluster's data folder, or it is a "
-                    "damaged one. Name an empty or a new folder with --data."
+                    f"{self.path} has files in it but no cluster.json: it is not a cluster's data folder, or it is "
+                    "damaged. Name an empty or a new folder with --data."
                 )
             self.log_folder.mkdir(exist_ok=True, mode=0o700)
         except OSError as error:

@@ -50,7 +50,8 @@ class ClusterOptions:
         apart = abs(self.http_port - self.grpc_port)
         if self.http_port and self.grpc_port and apart < len(ZONES):
             found.append(
-                f"--http-port {self.http_port} and --grpc-port {self.grpc_port} overlap: each needs three ports in a row."
+                f"--http-port {self.http_port} and --grpc-port {self.grpc_port} overlap: "
+                "each needs three ports in a row."
             )
         if self.nodes_per_zone is not None and not 1 <= self.nodes_per_zone <= NODES_PER_ZONE_MAX:
             found.append(f"--nodes-per-zone must be 1 to {NODES_PER_ZONE_MAX}, not {self.nodes_per_zone}.")
@@ -127,9 +128,14 @@ def plan_cluster(
         common = ("--name", name, "--zone", zone)
         if role is Role.ROUTER:
             index = ZONES.index(zone)
-            ports = (Port("http", http_ports[index]), Port("grpc", grpc_ports[index]))
-            own = (
-                *("--http-listen", f"{LOOPBACK}:{http_ports[index]}", "--grpc-listen", f"{LOOPBACK}:{grpc_ports[index]}"),
+            ports: tuple[Port, ...] = (Port("http", http_ports[index]), Port("grpc", grpc_ports[index]))
+            own: tuple[str, ...] = (
+                *(
+                    "--http-listen",
+                    f"{LOOPBACK}:{http_ports[index]}",
+                    "--grpc-listen",
+                    f"{LOOPBACK}:{grpc_ports[index]}",
+                ),
                 *("--metadata", ",".join(addresses)),
             )
         else:

@@ -66,7 +66,9 @@ def door_ports(first: int, flag: str, taken: Container[int], rng: random.Random)
 
 def internal_ports(names: Sequence[str], before: dict[str, int], taken: set[int], rng: random.Random) -> dict[str, int]:
     """A free port for each name; the one it had before where that is still free."""
-    kept = {name: before[name] for name in names if name in before and before[name] not in taken and is_free(before[name])}
+    kept = {
+        name: before[name] for name in names if name in before and before[name] not in taken and is_free(before[name])
+    }
     missing = [name for name in names if name not in kept]
     chosen = choose_free(len(missing), taken | set(kept.values()), rng)
     return kept | dict(zip(missing, chosen, strict=True))

@@ -30,7 +30,9 @@ def service_folder(environ: Mapping[str, str]) -> Path:
         if all((folder / module / "__main__.py").is_file() for module in MODULES.values()):
             return folder
     places = " or ".join(str(folder) for folder in candidates)
-    raise LocalClusterError(f"The servers' programs are not in {places}: install Stator again (pip install 'stator[server]').")
+    raise LocalClusterError(
+        f"The servers' programs are not in {places}: install Stator again (pip install 'stator[server]')."
+    )
 
 
 def check_server_packages() -> None:

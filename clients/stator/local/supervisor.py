@@ -105,15 +105,15 @@ class Supervisor:
             await self._live()
 
     def _plan(self) -> None:
-        """Settles nodes and ports, before anything starts. Raises PortInUseError, DamagedFolderError, LocalClusterError."""
+        """Settles nodes and ports, before anything starts. Raises LocalClusterError."""
         rng = random.Random()
         if self._folder.exists():
             self._cluster = self._folder.read()
         wanted = self._options.nodes_per_zone or self._cluster.nodes_per_zone
         if wanted < self._cluster.nodes_per_zone:
             raise LocalClusterError(
-                f"The cluster in {self._folder.path} has {self._cluster.nodes_per_zone} storage nodes a zone, and they hold "
-                f"replicas: it cannot be started with --nodes-per-zone {wanted}."
+                f"The cluster in {self._folder.path} has {self._cluster.nodes_per_zone} storage nodes a zone, and they "
+                f"hold replicas: it cannot be started with --nodes-per-zone {wanted}."
             )
         cluster = self._cluster
         cluster.nodes_per_zone = wanted
@@ -193,7 +193,8 @@ class Supervisor:
         names = ", ".join(child.plan.name for child in late)
         tails = "\n".join(f"{child.log_path}:\n" + _indented(child.log_tail(5)) for child in late)
         return StartFailedError(
-            f"The cluster was not ready within {self._options.ready_timeout_s:g} s: {names} did not come to serve.\n{tails}"
+            f"The cluster was not ready within {self._options.ready_timeout_s:g} s: {names} did not come to serve.\n"
+            f"{tails}"
         )
 
     async def _start(self, child: Child) -> None:
@@ -269,7 +270,8 @@ class Supervisor:
                 raise StartFailedError(f"{self._death_sentence(child)} It wrote:\n" + _indented(child.log_tail()))
             if not is_settled and child.state is not State.PAUSED:
                 raise StartFailedError(
-                    f"{child.plan.name} runs but does not serve after {_START_READY_S:g} s; its log is {child.log_path}."
+                    f"{child.plan.name} runs but does not serve after {_START_READY_S:g} s; "
+                    f"its log is {child.log_path}."
                 )
 
     def _select(self, words: Sequence[str]) -> list[str]:

@@ -1,0 +1,471 @@
+"""The asynchronous client."""
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from statorpb import admin_pb2, item_pb2, items_pb2, tables_pb2
+
+from stator.batches import BATCH_GET_KEYS_MAX, BATCH_WRITES_MAX, BATCHES_AT_ONCE, batches, key_identity
+from stator.descriptions import (
+    ClusterDescription,
+    TableDescription,
+    cluster_description,
+    table_description,
+    wire_key_attribute,
+)
+from stator.errors import (
+    ClientClosedError,
+    DeadlineExceededError,
+    ResourceInUseError,
+    ResourceNotFoundError,
+    UnavailableError,
+)
+from stator.transport import RETRY_DELAY_S_MAX, RETRY_DELAY_S_MIN, Statistics, Transport
+from stator.values import Floats, Item, ValueEncoder, item_value
+
+DEFAULT_ENDPOINTS = ("127.0.0.1:9000", "127.0.0.1:9001", "127.0.0.1:9002")
+TIMEOUT_S_DEFAULT = 10.0
+TOKEN_BYTES = 16
+_TABLE_WAIT_S_DEFAULT = 60.0
+_TABLES = "/stator.v1.Tables/"
+_POLL_S_MIN = 0.05
+_POLL_S_MAX = 0.5
+
+BatchT = TypeVar("BatchT")
+AnswerT = TypeVar("AnswerT")
+
+
+class AsyncClient:
+    """A connection to a Stator cluster, for asyncio. Cheap to share: make one and use it from all tasks of a loop.
+
+    Requests that run concurrently travel together, so many at once cost far less than many in a row:
+
+        async with stator.AsyncClient() as client:
+            await client.create_table("music", partition_key=("artist", "S"), sort_key=("year", "N"))
+            await client.wait_until_table_active("music")
+            await client.put_item("music", {"artist": "Nina Simone", "year": 1964, "live": True})
+            item = await client.get_item("music", {"artist": "Nina Simone", "year": 1964})
+
+    `endpoints` are routers' gRPC addresses ("host:port"). One is used at a time, chosen at random so that many clients
+    spread; when it fails the client turns to the next. `timeout_s` bounds each call, retries included, and can be given
+    to each call. Every call raises a `stator.StatorError`; see `stator.errors`. Throttling, failing servers and broken
+    connections are retried within that time; a write is never carried out twice.
+
+    `floats="decimal"` stores floats by their shortest decimal text; by default a float is a TypeError, because it would
+    come back as a Decimal. See `stator.values` for how Python's values map.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[str] = DEFAULT_ENDPOINTS,
+        *,
+        timeout_s: float = TIMEOUT_S_DEFAULT,
+        floats: Floats = "refuse",
+        rng: random.Random | None = None,
+    ) -> None:
+        if isinstance(endpoints, str):
+            raise TypeError(f"endpoints must be a list of addresses: write [{endpoints!r}].")
+        self._addresses = tuple(endpoints)
+        self._timeout_s = timeout_s
+        self._encoder = ValueEncoder(floats)
+        self._rng = rng or random.Random()
+        self._transport_made: Transport | None = None
+        self._is_closed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends the connections; calls under way raise ClientClosedError. May be called twice."""
+        self._is_closed = True
+        if self._transport_made is not None:
+            await self._transport_made.close()
+
+    @property
+    def statistics(self) -> Statistics:
+        """How many requests, retries, fail-overs and frames so far."""
+        return self._transport_made.statistics if self._transport_made else Statistics()
+
+    @property
+    def retries(self) -> int:
+        """How many attempts after the first were made so far, over all calls."""
+        return self.statistics.retries
+
+    # ---- items
+
+    async def put_item(self, table: str, item: Mapping[str, Any], *, timeout_s: float | None = None) -> None:
+        """Writes a whole item, in place of any that has its key. Durable in two zones when it returns.
+
+        Raises ValidationError (key missing or of the wrong type, item above 400 KB, ...), ResourceNotFoundError,
+        TypeError for a value that cannot be stored.
+
+            await client.put_item("music", {"artist": "Nina Simone", "year": 1964})
+        """
+        request = items_pb2.SessionRequest(token=os.urandom(TOKEN_BYTES))
+        put = request.put_item
+        put.table_name = table
+        self._encoder.fill_item(put.item, item)
+        await self._transport().request(request.SerializeToString(), timeout_s or self._timeout_s)
+
+    async def get_item(
+        self, table: str, key: Mapping[str, Any], *, consistent_read: bool = False, timeout_s: float | None = None
+    ) -> Item | None:
+        """The item with this key, or None.
+
+        With `consistent_read` it reflects every write that was acknowledged before; without, it may be a little behind,
+        and is answered by any replica.
+
+            item = await client.get_item("music", {"artist": "Nina Simone", "year": 1964}, consistent_read=True)
+        """
+        request = items_pb2.SessionRequest()
+        get = request.get_item
+        get.table_name = table
+        get.consistent_read = consistent_read
+        self._encoder.fill_item(get.key, key)
+        reply = await self._transport().request(request.SerializeToString(), timeout_s or self._timeout_s)
+        found = reply.get_item
+        return item_value(found.item) if found.HasField("item") else None
+
+    async def delete_item(self, table: str, key: Mapping[str, Any], *, timeout_s: float | None = None) -> None:
+        """Deletes the item with this key; nothing happens if there is none.
+
+        await client.delete_item("music", {"artist": "Nina Simone", "year": 1964})
+        """
+        request = items_pb2.SessionRequest(token=os.urandom(TOKEN_BYTES))
+        delete = request.delete_item
+        delete.table_name = table
+        self._encoder.fill_item(delete.key, key)
+        await self._transport().request(request.SerializeToString(), timeout_s or self._timeout_s)
+
+    async def batch_write_item(
+        self,
+        table: str,
+        *,
+        put: Iterable[Mapping[str, Any]] = (),
+        delete: Iterable[Mapping[str, Any]] = (),
+        timeout_s: float | None = None,
+    ) -> None:
+        """Puts items and deletes keys, any number of them, 25 a request; what the server leaves over is sent again.
+
+        Not a transaction: on an error some writes may have been carried out. `timeout_s` bounds each request of 25.
+        Naming one key twice is a ValidationError if both fall into one request.
+
+            await client.batch_write_item("music", put=[{"id": number} for number in range(1000)])
+        """
+
+        def writes() -> Iterable[items_pb2.WriteRequest]:
+            for item in put:
+                write = items_pb2.WriteRequest()
+                self._encoder.fill_item(write.put, item)
+                yield write
+            for key in delete:
+                write = items_pb2.WriteRequest()
+                self._encoder.fill_item(write.delete_key, key)
+                yield write
+
+        async def send(batch: list[items_pb2.WriteRequest]) -> None:
+            await self._write_batch(table, batch, timeout_s or self._timeout_s)
+
+        await _run_batches(batches(writes(), BATCH_WRITES_MAX), send)
+
+    async def batch_get_item(
+        self,
+        table: str,
+        keys: Iterable[Mapping[str, Any]],
+        *,
+        consistent_read: bool = False,
+        timeout_s: float | None = None,
+    ) -> list[Item | None]:
+        """The items of these keys, in their order; None where there is none. Any number, 100 a request.
+
+        A key may be named twice. `timeout_s` bounds each request of 100.
+
+            items = await client.batch_get_item("users", [{"id": 1}, {"id": 2}])
+        """
+        asked = list(keys)
+        wires: dict[Any, item_pb2.Item] = {}
+        identities = []
+        for key in asked:
+            wire = item_pb2.Item()
+            self._encoder.fill_item(wire, key)
+            identity = key_identity(wire.attributes)
+            identities.append(identity)
+            wires[identity] = wire
+        names = set(asked[0]) if asked else set()
+        found: dict[Any, Item] = {}
+
+        async def send(batch: list[item_pb2.Item]) -> None:
+            async for item in self._read_batch(table, batch, consistent_read, timeout_s or self._timeout_s):
+                key_part = {name: value for name, value in item.attributes.items() if name in names}
+                found[key_identity(key_part)] = item_value(item)
+
+        await _run_batches(batches(wires.values(), BATCH_GET_KEYS_MAX), send)
+        return [found.get(identity) for identity in identities]
+
+    async def scan(
+        self, table: str, *, limit: int | None = None, page_items: int = 0, consistent_read: bool = False
+    ) -> AsyncIterator[Item]:
+        """Every item of a table, in no useful order, page by page as they are asked for; at most `limit` of them.
+
+        `page_items` is how many items a request asks for; 0 means what fits into 1 MB.
+
+            async for item in client.scan("music"):
+                print(item)
+        """
+        async for page in self.scan_pages(table, limit=limit, page_items=page_items, consistent_read=consistent_read):
+            for item in page:
+                yield item
+
+    async def scan_pages(
+        self, table: str, *, limit: int | None = None, page_items: int = 0, consistent_read: bool = False
+    ) -> AsyncGenerator[list[Item], None]:
+        """As `scan`, a list for each page."""
+        left = limit
+        start: Item | None = None
+        while left is None or left > 0:
+            ask = page_items if left is None else min(left, page_items or left)
+            items, start = await self.scan_page(
+                table, exclusive_start_key=start, limit=ask, consistent_read=consistent_read
+            )
+            yield items
+            if start is None:
+                return
+            if left is not None:
+                left -= len(items)
+
+    async def scan_page(
+        self,
+        table: str,
+        *,
+        exclusive_start_key: Mapping[str, Any] | None = None,
+        limit: int = 0,
+        consistent_read: bool = False,
+        timeout_s: float | None = None,
+    ) -> tuple[list[Item], Item | None]:
+        """One page of a scan: (items, the key to go on after, or None at the end). `limit` 0: what fits into 1 MB."""
+        request = items_pb2.SessionRequest()
+        scan = request.scan
+        scan.table_name = table
+        scan.limit = limit
+        scan.consistent_read = consistent_read
+        if exclusive_start_key is not None:
+            self._encoder.fill_item(scan.exclusive_start_key, exclusive_start_key)
+        reply = await self._transport().request(request.SerializeToString(), timeout_s or self._timeout_s)
+        page = reply.scan
+        last = item_value(page.last_evaluated_key) if page.HasField("last_evaluated_key") else None
+        return [item_value(item) for item in page.items], last
+
+    # ---- tables
+
+    async def create_table(
+        self,
+        name: str,
+        partition_key: tuple[str, str] = ("pk", "S"),
+        sort_key: tuple[str, str] | None = None,
+        *,
+        read_capacity_units: int | None = None,
+        write_capacity_units: int | None = None,
+        partitions: int | None = None,
+        timeout_s: float | None = None,
+    ) -> TableDescription:
+        """Begins to make a table; `wait_until_table_active` tells when it can be used.
+
+        Keys are (name, type), type "S" (str), "N" (number) or "B" (bytes). Without capacity units the table is on
+        demand; with them, give both, each a second. `partitions` None: derived from them. Raises ResourceInUseError if
+        the table exists.
+
+            await client.create_table("music", ("artist", "S"), ("year", "N"), partitions=4)
+        """
+        schema = tables_pb2.KeySchema(partition_key=wire_key_attribute(partition_key))
+        if sort_key is not None:
+            schema.sort_key.CopyFrom(wire_key_attribute(sort_key))
+        request = tables_pb2.CreateTableRequest(table_name=name, key_schema=schema, partitions=partitions or 0)
+        if read_capacity_units is not None or write_capacity_units is not None:
+            if read_capacity_units is None or write_capacity_units is None:
+                raise ValueError("give both read_capacity_units and write_capacity_units, or neither.")
+            request.provisioned.read_capacity_units = read_capacity_units
+            request.provisioned.write_capacity_units = write_capacity_units
+        limit_s = timeout_s or self._timeout_s
+        try:
+            response = await self._transport().unary(
+                _TABLES + "CreateTable", request, tables_pb2.CreateTableResponse, limit_s
+            )
+        except ResourceInUseError as error:
+            # The attempt before, whose reply was lost, may have made it.
+            if error.follows_unknown_attempt:
+                made = await self._describe(name, limit_s)
+                if made.key_schema == schema:
+                    return table_description(made)
+            raise
+        return table_description(response.table)
+
+    async def describe_table(self, name: str, *, timeout_s: float | None = None) -> TableDescription:
+        """The table's key, state and size. Raises ResourceNotFoundError."""
+        return table_description(await self._describe(name, timeout_s or self._timeout_s))
+
+    async def delete_table(self, name: str, *, timeout_s: float | None = None) -> None:
+        """Begins to delete a table with all its items; `wait_until_table_gone` tells when it is done.
+
+        Raises ResourceNotFoundError, and ResourceInUseError while the table is being created.
+        """
+        request = tables_pb2.DeleteTableRequest(table_name=name)
+        try:
+            await self._transport().unary(
+                _TABLES + "DeleteTable", request, tables_pb2.DeleteTableResponse, timeout_s or self._timeout_s
+            )
+        except ResourceNotFoundError as error:
+            # The attempt before, whose reply was lost, may have deleted it.
+            if not error.follows_unknown_attempt:
+                raise
+
+    async def list_tables(self, *, timeout_s: float | None = None) -> AsyncIterator[str]:
+        """The names of all tables, in order. `timeout_s` bounds each page of 100.
+
+        names = [name async for name in client.list_tables()]
+        """
+        async for page in self.list_table_pages(timeout_s=timeout_s):
+            for name in page:
+                yield name
+
+    async def list_table_pages(self, *, timeout_s: float | None = None) -> AsyncGenerator[list[str], None]:
+        """As `list_tables`, a list for each page."""
+        last = ""
+        while True:
+            request = tables_pb2.ListTablesRequest(exclusive_start_table_name=last)
+            response = await self._transport().unary(
+                _TABLES + "ListTables", request, tables_pb2.ListTablesResponse, timeout_s or self._timeout_s
+            )
+            yield list(response.table_names)
+            last = response.last_evaluated_table_name
+            if not last:
+                return
+
+    async def wait_until_table_active(self, name: str, *, timeout_s: float = _TABLE_WAIT_S_DEFAULT) -> TableDescription:
+        """Returns once the table can be used. Raises DeadlineExceededError, ResourceNotFoundError."""
+
+        async def is_active() -> TableDescription | None:
+            table = await self.describe_table(name)
+            return table if table.status == "ACTIVE" else None
+
+        return await _poll(is_active, f"table {name} is not active", timeout_s)
+
+    async def wait_until_table_gone(self, name: str, *, timeout_s: float = _TABLE_WAIT_S_DEFAULT) -> None:
+        """Returns once there is no such table. Raises DeadlineExceededError."""
+
+        async def is_gone() -> bool | None:
+            try:
+                await self.describe_table(name)
+            except ResourceNotFoundError:
+                return True
+            return None
+
+        await _poll(is_gone, f"table {name} is not gone", timeout_s)
+
+    async def describe_cluster(self, *, timeout_s: float | None = None) -> ClusterDescription:
+        """The cluster's nodes, and where the partitions and their leaders are."""
+        response = await self._transport().unary(
+            "/stator.v1.Admin/DescribeCluster",
+            admin_pb2.DescribeClusterRequest(),
+            admin_pb2.DescribeClusterResponse,
+            timeout_s or self._timeout_s,
+        )
+        return cluster_description(response)
+
+    # ---- inside
+
+    def _transport(self) -> Transport:
+        """Made when first needed: it belongs to the loop that runs then."""
+        if self._is_closed:
+            raise ClientClosedError("the client is closed")
+        transport = self._transport_made
+        if transport is None:
+            transport = self._transport_made = Transport(self._addresses, self._rng)
+        return transport
+
+    async def _describe(self, name: str, timeout_s: float) -> tables_pb2.TableDescription:
+        request = tables_pb2.DescribeTableRequest(table_name=name)
+        response = await self._transport().unary(
+            _TABLES + "DescribeTable", request, tables_pb2.DescribeTableResponse, timeout_s
+        )
+        return response.table
+
+    async def _write_batch(self, table: str, writes: list[items_pb2.WriteRequest], timeout_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        attempt = 0
+        while writes:
+            # A new token each time: a token names a whole request, and what is left over is another one.
+            request = items_pb2.SessionRequest(token=os.urandom(TOKEN_BYTES))
+            request.batch_write_item.tables.add(table_name=table, writes=writes)
+            reply = await self._transport().request(request.SerializeToString(), max(0.001, deadline - loop.time()))
+            writes = [write for unprocessed in reply.batch_write_item.unprocessed for write in unprocessed.writes]
+            if writes:
+                await self._wait_unprocessed(attempt, deadline, len(writes))
+                attempt += 1
+
+    async def _read_batch(
+        self, table: str, keys: list[item_pb2.Item], consistent_read: bool, timeout_s: float
+    ) -> AsyncIterator[item_pb2.Item]:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        attempt = 0
+        while keys:
+            request = items_pb2.SessionRequest()
+            request.batch_get_item.tables.add(table_name=table, keys=keys, consistent_read=consistent_read)
+            reply = await self._transport().request(request.SerializeToString(), max(0.001, deadline - loop.time()))
+            for answered in reply.batch_get_item.tables:
+                for item in answered.items:
+                    yield item
+            keys = [key for unprocessed in reply.batch_get_item.unprocessed for key in unprocessed.keys]
+            if keys:
+                await self._wait_unprocessed(attempt, deadline, len(keys))
+                attempt += 1
+
+    async def _wait_unprocessed(self, attempt: int, deadline: float, left: int) -> None:
+        delay_s = self._rng.random() * min(RETRY_DELAY_S_MAX, RETRY_DELAY_S_MIN * 2**attempt)
+        if asyncio.get_running_loop().time() + delay_s >= deadline:
+            raise UnavailableError(
+                f"{left} parts of a batch were left unprocessed by the server each time they were sent"
+            )
+        await asyncio.sleep(delay_s)
+
+
+async def _run_batches(made: Iterable[list[BatchT]], send: Callable[[list[BatchT]], Awaitable[None]]) -> None:
+    """Sends batches, BATCHES_AT_ONCE at a time, each made only when it can be sent; the first error ends it."""
+    iterator = iter(made)
+
+    async def work() -> None:
+        for batch in iterator:
+            await send(batch)
+
+    workers = [asyncio.ensure_future(work()) for _ in range(BATCHES_AT_ONCE)]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+
+async def _poll(question: Callable[[], Awaitable[AnswerT | None]], what: str, timeout_s: float) -> AnswerT:
+    """Asks until the answer is not None. Raises DeadlineExceededError."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout_s
+    delay_s = _POLL_S_MIN
+    while True:
+        answer = await question()
+        if answer is not None:
+            return answer
+        if loop.time() + delay_s > deadline:
+            raise DeadlineExceededError(f"{what} after {timeout_s:g} s")
+        await asyncio.sleep(delay_s)
+        delay_s = min(_POLL_S_MAX, delay_s * 1.5)

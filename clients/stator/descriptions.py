@@ -1,0 +1,147 @@
+"""What the client tells about tables and the cluster: plain, frozen values."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from statorpb import admin_pb2, tables_pb2
+
+from stator.errors import ValidationError
+
+KeyType = Literal["S", "N", "B"]
+TableStatus = Literal["CREATING", "ACTIVE", "DELETING", "UNKNOWN"]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyAttribute:
+    """An attribute of a table's key: its name, and "S" (str), "N" (number) or "B" (bytes)."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class TableDescription:
+    """A table. `items` and `bytes` are as last counted by the storage nodes, so a little behind.
+
+    `read_capacity_units` and `write_capacity_units` are None for a table on demand.
+    """
+
+    name: str
+    id: str
+    status: TableStatus
+    partition_key: KeyAttribute
+    sort_key: KeyAttribute | None
+    read_capacity_units: int | None
+    write_capacity_units: int | None
+    created_at: datetime
+    partitions: int
+    items: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeDescription:
+    """A metadata or storage process. `note` is empty, or says what is wrong."""
+
+    node_id: int
+    name: str
+    role: str
+    zone: str
+    address: str
+    is_alive: bool
+    is_leader: bool
+    replicas: int
+    leaders: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaDescription:
+    """One copy of a partition."""
+
+    node_id: int
+    zone: str
+    is_leader: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionDescription:
+    """A range of a table's hashed keys: from `range_start` up to but without `range_end` (empty: no bound)."""
+
+    partition_id: int
+    table_name: str
+    range_start: bytes
+    range_end: bytes
+    replicas: tuple[ReplicaDescription, ...]
+
+    @property
+    def leader(self) -> ReplicaDescription | None:
+        """The replica that takes the writes; None while there is none."""
+        return next((replica for replica in self.replicas if replica.is_leader), None)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterDescription:
+    """The nodes of a cluster, and where its partitions are."""
+
+    nodes: tuple[NodeDescription, ...]
+    partitions: tuple[PartitionDescription, ...]
+
+
+def wire_key_attribute(key: tuple[str, str]) -> tables_pb2.KeyAttribute:
+    """From ("pk", "S"). Raises ValidationError for a type that no key can have."""
+    name, key_type = key
+    if key_type not in ("S", "N", "B"):
+        raise ValidationError(f"a key attribute's type is 'S' (str), 'N' (number) or 'B' (bytes), not {key_type!r}")
+    return tables_pb2.KeyAttribute(name=name, type=tables_pb2.AttributeType.Value(key_type))
+
+
+def table_description(wire: tables_pb2.TableDescription) -> TableDescription:
+    """From the wire."""
+    schema = wire.key_schema
+    is_provisioned = wire.HasField("provisioned")
+    statuses: dict[int, TableStatus] = {
+        tables_pb2.CREATING: "CREATING",
+        tables_pb2.ACTIVE: "ACTIVE",
+        tables_pb2.DELETING: "DELETING",
+    }
+    return TableDescription(
+        name=wire.table_name,
+        id=wire.table_id,
+        status=statuses.get(wire.status, "UNKNOWN"),
+        partition_key=_key_attribute(schema.partition_key),
+        sort_key=_key_attribute(schema.sort_key) if schema.HasField("sort_key") else None,
+        read_capacity_units=wire.provisioned.read_capacity_units if is_provisioned else None,
+        write_capacity_units=wire.provisioned.write_capacity_units if is_provisioned else None,
+        created_at=datetime.fromtimestamp(wire.created_at_ms / 1000, UTC),
+        partitions=wire.partitions,
+        items=wire.items,
+        bytes=wire.bytes,
+    )
+
+
+def cluster_description(wire: admin_pb2.DescribeClusterResponse) -> ClusterDescription:
+    """From the wire."""
+    nodes = tuple(
+        NodeDescription(
+            *(node.node_id, node.name, node.role, node.zone, node.address, node.alive),
+            *(node.is_leader, node.replicas, node.leaders, node.note),
+        )
+        for node in wire.nodes
+    )
+    partitions = tuple(
+        PartitionDescription(
+            partition_id=partition.partition_id,
+            table_name=partition.table_name,
+            range_start=partition.range_start,
+            range_end=partition.range_end,
+            replicas=tuple(ReplicaDescription(r.node_id, r.zone, r.is_leader) for r in partition.replicas),
+        )
+        for partition in wire.partitions
+    )
+    return ClusterDescription(nodes, partitions)
+
+
+def _key_attribute(wire: tables_pb2.KeyAttribute) -> KeyAttribute:
+    return KeyAttribute(wire.name, tables_pb2.AttributeType.Name(wire.type))

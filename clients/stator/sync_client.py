@@ -1,0 +1,273 @@
+"""The synchronous client: the asynchronous one, on an event loop in a background thread."""
+
+import asyncio
+import random
+import threading
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, ClassVar, Self, TypeVar
+
+from stator.client import DEFAULT_ENDPOINTS, TIMEOUT_S_DEFAULT, AsyncClient
+from stator.descriptions import ClusterDescription, TableDescription
+from stator.errors import ClientClosedError
+from stator.transport import Statistics
+from stator.values import Floats, Item
+
+ResultT = TypeVar("ResultT")
+
+_TABLE_WAIT_S_DEFAULT = 60.0
+
+
+class _LoopThread:
+    """The one background event loop of this process; it runs while any synchronous client is open."""
+
+    _lock: ClassVar[threading.Lock] = threading.Lock()
+    _shared: ClassVar["_LoopThread | None"] = None
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._users = 0
+        self._thread = threading.Thread(target=self._run, name="stator client", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def acquire(cls) -> "_LoopThread":
+        """The shared loop, started if need be; `release` must follow."""
+        with cls._lock:
+            if cls._shared is None:
+                cls._shared = cls()
+            cls._shared._users += 1
+            return cls._shared
+
+    def release(self) -> None:
+        """Stops the loop when nobody uses it any more."""
+        with _LoopThread._lock:
+            self._users -= 1
+            if self._users:
+                return
+            _LoopThread._shared = None
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+    def call(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
+        """Runs `work` on the loop and waits for its end. Ctrl-C while waiting cancels it."""
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise RuntimeError("stator.Client blocks: on an event loop use stator.AsyncClient.")
+        future = asyncio.run_coroutine_threadsafe(work, self.loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_forever()
+
+
+class Client:
+    """A connection to a Stator cluster that blocks: the surface of `stator.AsyncClient`, without `await`.
+
+    Safe to share between threads, and better shared: requests of several threads travel together.
+
+        with stator.Client() as client:
+            client.put_item("music", {"artist": "Nina Simone", "year": 1964})
+            print(client.get_item("music", {"artist": "Nina Simone", "year": 1964}))
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[str] = DEFAULT_ENDPOINTS,
+        *,
+        timeout_s: float = TIMEOUT_S_DEFAULT,
+        floats: Floats = "refuse",
+        rng: random.Random | None = None,
+    ) -> None:
+        self._client = AsyncClient(endpoints, timeout_s=timeout_s, floats=floats, rng=rng)
+        self._thread: _LoopThread | None = None
+        self._is_closed = False
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the connections; calls under way in other threads raise ClientClosedError. May be called twice."""
+        with self._lock:
+            thread, self._thread, self._is_closed = self._thread, None, True
+        if thread is not None:
+            thread.call(self._client.close())
+            thread.release()
+
+    @property
+    def statistics(self) -> Statistics:
+        """How many requests, retries, fail-overs and frames so far."""
+        return self._client.statistics
+
+    @property
+    def retries(self) -> int:
+        """How many attempts after the first were made so far, over all calls."""
+        return self._client.retries
+
+    def put_item(self, table: str, item: Mapping[str, Any], *, timeout_s: float | None = None) -> None:
+        """Writes a whole item. See AsyncClient.put_item."""
+        self._call(self._client.put_item(table, item, timeout_s=timeout_s))
+
+    def get_item(
+        self, table: str, key: Mapping[str, Any], *, consistent_read: bool = False, timeout_s: float | None = None
+    ) -> Item | None:
+        """The item with this key, or None. See AsyncClient.get_item."""
+        return self._call(self._client.get_item(table, key, consistent_read=consistent_read, timeout_s=timeout_s))
+
+    def delete_item(self, table: str, key: Mapping[str, Any], *, timeout_s: float | None = None) -> None:
+        """Deletes the item with this key. See AsyncClient.delete_item."""
+        self._call(self._client.delete_item(table, key, timeout_s=timeout_s))
+
+    def batch_write_item(
+        self,
+        table: str,
+        *,
+        put: Iterable[Mapping[str, Any]] = (),
+        delete: Iterable[Mapping[str, Any]] = (),
+        timeout_s: float | None = None,
+    ) -> None:
+        """Puts items and deletes keys, any number of them. See AsyncClient.batch_write_item.
+
+        The iterables are read on the background thread: they must not use a synchronous client themselves.
+        """
+        self._call(self._client.batch_write_item(table, put=put, delete=delete, timeout_s=timeout_s))
+
+    def batch_get_item(
+        self,
+        table: str,
+        keys: Iterable[Mapping[str, Any]],
+        *,
+        consistent_read: bool = False,
+        timeout_s: float | None = None,
+    ) -> list[Item | None]:
+        """The items of these keys, in their order. See AsyncClient.batch_get_item."""
+        return self._call(
+            self._client.batch_get_item(table, keys, consistent_read=consistent_read, timeout_s=timeout_s)
+        )
+
+    def scan(
+        self, table: str, *, limit: int | None = None, page_items: int = 0, consistent_read: bool = False
+    ) -> Iterator[Item]:
+        """Every item of a table, page by page. See AsyncClient.scan."""
+        return self._iterate(
+            self._client.scan_pages(table, limit=limit, page_items=page_items, consistent_read=consistent_read)
+        )
+
+    def scan_pages(
+        self, table: str, *, limit: int | None = None, page_items: int = 0, consistent_read: bool = False
+    ) -> Iterator[list[Item]]:
+        """As `scan`, a list for each page. See AsyncClient.scan_pages."""
+        return self._iterate_pages(
+            self._client.scan_pages(table, limit=limit, page_items=page_items, consistent_read=consistent_read)
+        )
+
+    def scan_page(
+        self,
+        table: str,
+        *,
+        exclusive_start_key: Mapping[str, Any] | None = None,
+        limit: int = 0,
+        consistent_read: bool = False,
+        timeout_s: float | None = None,
+    ) -> tuple[list[Item], Item | None]:
+        """One page of a scan. See AsyncClient.scan_page."""
+        return self._call(
+            self._client.scan_page(
+                table,
+                exclusive_start_key=exclusive_start_key,
+                limit=limit,
+                consistent_read=consistent_read,
+                timeout_s=timeout_s,
+            )
+        )
+
+    def create_table(
+        self,
+        name: str,
+        partition_key: tuple[str, str] = ("pk", "S"),
+        sort_key: tuple[str, str] | None = None,
+        *,
+        read_capacity_units: int | None = None,
+        write_capacity_units: int | None = None,
+        partitions: int | None = None,
+        timeout_s: float | None = None,
+    ) -> TableDescription:
+        """Begins to make a table. See AsyncClient.create_table."""
+        return self._call(
+            self._client.create_table(
+                name,
+                partition_key,
+                sort_key,
+                read_capacity_units=read_capacity_units,
+                write_capacity_units=write_capacity_units,
+                partitions=partitions,
+                timeout_s=timeout_s,
+            )
+        )
+
+    def describe_table(self, name: str, *, timeout_s: float | None = None) -> TableDescription:
+        """The table's key, state and size. See AsyncClient.describe_table."""
+        return self._call(self._client.describe_table(name, timeout_s=timeout_s))
+
+    def delete_table(self, name: str, *, timeout_s: float | None = None) -> None:
+        """Begins to delete a table. See AsyncClient.delete_table."""
+        self._call(self._client.delete_table(name, timeout_s=timeout_s))
+
+    def list_tables(self, *, timeout_s: float | None = None) -> Iterator[str]:
+        """The names of all tables, in order. See AsyncClient.list_tables."""
+        return self._iterate(self._client.list_table_pages(timeout_s=timeout_s))
+
+    def list_table_pages(self, *, timeout_s: float | None = None) -> Iterator[list[str]]:
+        """As `list_tables`, a list for each page. See AsyncClient.list_table_pages."""
+        return self._iterate_pages(self._client.list_table_pages(timeout_s=timeout_s))
+
+    def wait_until_table_active(self, name: str, *, timeout_s: float = _TABLE_WAIT_S_DEFAULT) -> TableDescription:
+        """Returns once the table can be used. See AsyncClient.wait_until_table_active."""
+        return self._call(self._client.wait_until_table_active(name, timeout_s=timeout_s))
+
+    def wait_until_table_gone(self, name: str, *, timeout_s: float = _TABLE_WAIT_S_DEFAULT) -> None:
+        """Returns once there is no such table. See AsyncClient.wait_until_table_gone."""
+        self._call(self._client.wait_until_table_gone(name, timeout_s=timeout_s))
+
+    def describe_cluster(self, *, timeout_s: float | None = None) -> ClusterDescription:
+        """The cluster's nodes and partitions. See AsyncClient.describe_cluster."""
+        return self._call(self._client.describe_cluster(timeout_s=timeout_s))
+
+    def _call(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
+        with self._lock:
+            if self._is_closed:
+                work.close()
+                raise ClientClosedError("the client is closed")
+            if self._thread is None:
+                self._thread = _LoopThread.acquire()
+            thread = self._thread
+        return thread.call(work)
+
+    def _iterate(self, pages: AsyncGenerator[list[ResultT], None]) -> Iterator[ResultT]:
+        """Crosses to the background thread once a page, not once an element."""
+        for page in self._iterate_pages(pages):
+            yield from page
+
+    def _iterate_pages(self, pages: AsyncGenerator[list[ResultT], None]) -> Iterator[list[ResultT]]:
+        try:
+            while (page := self._call(_next_page(pages))) is not None:
+                yield page
+        finally:
+            if not self._is_closed:
+                self._call(pages.aclose())
+
+
+async def _next_page(pages: AsyncGenerator[list[ResultT], None]) -> list[ResultT] | None:
+    return await anext(pages, None)

@@ -1,0 +1,189 @@
+"""The catalog: nodes, tables and their partitions; the state machine of the metadata service's group."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from metadata.catalog.commands import (
+    ActivateTable,
+    Command,
+    CreateTable,
+    DeleteTable,
+    FoundCluster,
+    PartitionsDropped,
+    RegisterNode,
+    RemoveTable,
+)
+from server.model.errors import ResourceInUseError, ResourceNotFoundError, StatorError, ValidationError
+from server.model.table import KeySchema
+
+FIRST_PARTITION_ID = 100
+"""Partition ids are group ids too; the ones below are kept for groups of the system's own."""
+
+
+class TableStatus(IntEnum):
+    """A table's life (proto/statorpb/tables.proto)."""
+
+    CREATING = 1
+    ACTIVE = 2
+    DELETING = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A storage node. `data_id` names its data folder."""
+
+    node_id: int
+    name: str
+    zone: str
+    address: str
+    data_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A half-open range of range positions, and the nodes that hold it."""
+
+    partition_id: int
+    range_start: bytes
+    range_end: bytes
+    node_ids: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Table:
+    """A table. `number` is in the keys of its items and never used again."""
+
+    name: str
+    number: int
+    table_id: str
+    status: TableStatus
+    key_schema: KeySchema
+    read_units: int
+    write_units: int
+    created_at_ms: int
+    partitions: tuple[Partition, ...]
+
+
+@dataclass(slots=True)
+class Catalog:
+    """Everything the cluster has agreed on. Ids only ever grow.
+
+    Invariant: a partition's ranges cover its table's positions in order, without gap or overlap (placement makes them
+    so); no two tables share a name or a number."""
+
+    cluster_id: str = ""
+    next_node_id: int = 1
+    next_partition_id: int = FIRST_PARTITION_ID
+    next_table_number: int = 1
+    nodes: dict[int, Node] = field(default_factory=dict)
+    tables: dict[str, Table] = field(default_factory=dict)
+    garbage: dict[int, set[int]] = field(default_factory=dict)  # partition id -> nodes that still have it
+
+    def apply(self, command: Command) -> object:
+        """Carries out a command. Returns what its proposer wants to know, or the error that it met (a value: the same
+        on every member)."""
+        match command:
+            case FoundCluster():
+                self.cluster_id = self.cluster_id or command.cluster_id
+                return self.cluster_id
+            case RegisterNode():
+                return self._register(command)
+            case CreateTable():
+                return self._create(command)
+            case ActivateTable():
+                table = self.table_of(command.table_number)
+                if table is not None and table.status == TableStatus.CREATING:
+                    table.status = TableStatus.ACTIVE
+                return table
+            case DeleteTable():
+                return self._delete(command)
+            case RemoveTable():
+                return self._remove(command)
+            case PartitionsDropped():
+                return self._dropped(command)
+
+    def table_of(self, number: int) -> Table | None:
+        """The table with a number, or None."""
+        return next((table for table in self.tables.values() if table.number == number), None)
+
+    def table_named(self, name: str) -> Table:
+        """The table with a name. Raises ResourceNotFoundError."""
+        table = self.tables.get(name)
+        if table is None:
+            raise ResourceNotFoundError(f"Requested resource not found: Table: {name} not found")
+        return table
+
+    def check_new_name(self, name: str) -> None:
+        """Raises ResourceInUseError if there is such a table."""
+        if name in self.tables:
+            raise ResourceInUseError(f"Table already exists: {name}")
+
+    def node_named(self, name: str) -> Node | None:
+        """The node with a name, or None."""
+        return next((node for node in self.nodes.values() if node.name == name), None)
+
+    def _register(self, command: RegisterNode) -> Node | StatorError:
+        known = self.node_named(command.name)
+        if known is not None and known.data_id != command.data_id:
+            return ValidationError(
+                f"{command.name} is registered with another data folder: a node that has lost its data must come back "
+                "under another name, since it has forgotten what it promised"
+            )
+        if known is not None and known.zone != command.zone:
+            return ValidationError(f"{command.name} is registered in {known.zone}, not in {command.zone}")
+        node_id = known.node_id if known is not None else self.next_node_id
+        node = Node(node_id, command.name, command.zone, command.address, command.data_id)
+        self.nodes[node_id] = node
+        self.next_node_id = max(self.next_node_id, node_id + 1)
+        return node
+
+    def _create(self, command: CreateTable) -> Table | StatorError:
+        if command.table_name in self.tables:
+            return ResourceInUseError(f"Table already exists: {command.table_name}")
+        partitions = tuple(
+            Partition(partition_id, planned.range_start, planned.range_end, planned.node_ids)
+            for partition_id, planned in enumerate(command.partitions, self.next_partition_id)
+        )
+        table = Table(
+            command.table_name,
+            self.next_table_number,
+            command.table_id,
+            TableStatus.CREATING,
+            command.key_schema,
+            command.read_units,
+            command.write_units,
+            command.created_at_ms,
+            partitions,
+        )
+        self.next_partition_id += len(partitions)
+        self.next_table_number += 1
+        self.tables[table.name] = table
+        return table
+
+    def _delete(self, command: DeleteTable) -> Table | StatorError:
+        table = self.tables.get(command.table_name)
+        if table is None:
+            return ResourceNotFoundError(f"Requested resource not found: Table: {command.table_name} not found")
+        if table.status == TableStatus.CREATING:
+            return ResourceInUseError(f"Attempt to change a resource which is still in use: Table: {table.name}")
+        table.status = TableStatus.DELETING
+        return table
+
+    def _remove(self, command: RemoveTable) -> Table | None:
+        table = self.table_of(command.table_number)
+        if table is not None and table.status == TableStatus.DELETING:
+            del self.tables[table.name]
+            for partition_id, node_ids in command.garbage:
+                if node_ids:
+                    self.garbage[partition_id] = set(node_ids)
+        return table
+
+    def _dropped(self, command: PartitionsDropped) -> None:
+        for partition_id in command.partition_ids:
+            left = self.garbage.get(partition_id)
+            if left is not None:
+                left.discard(command.node_id)
+                if not left:
+                    del self.garbage[partition_id]

@@ -1,0 +1,173 @@
+"""The catalog's commands and snapshots as protobuf."""
+
+from __future__ import annotations
+
+from statorpb import cluster_pb2, tables_pb2
+
+from metadata.catalog.catalog import Catalog, Node, Partition, Table, TableStatus
+from metadata.catalog.commands import (
+    ActivateTable,
+    Command,
+    CreateTable,
+    DeleteTable,
+    FoundCluster,
+    PartitionsDropped,
+    PlannedPartition,
+    RegisterNode,
+    RemoveTable,
+)
+from server.model.table import KeyAttribute, KeySchema
+
+SNAPSHOT_VERSION = 1
+
+
+class CorruptCatalogError(Exception):
+    """Bytes that are not a command or a snapshot of the catalog; the sentence says why."""
+
+
+def encode_command(command: Command) -> bytes:
+    """A command as an entry's payload."""
+    message = cluster_pb2.CatalogCommand()
+    match command:
+        case FoundCluster():
+            message.found_cluster = command.cluster_id
+        case RegisterNode():
+            message.register_node.CopyFrom(
+                cluster_pb2.RegisterNodeRequest(
+                    name=command.name, zone=command.zone, address=command.address, data_id=command.data_id
+                )
+            )
+        case CreateTable():
+            create = message.create_table
+            create.table_name = command.table_name
+            _set_schema(create, command.key_schema)
+            create.read_units, create.write_units = command.read_units, command.write_units
+            create.table_id, create.created_at_ms = command.table_id, command.created_at_ms
+            for planned in command.partitions:
+                create.partitions.add(
+                    range_start=planned.range_start, range_end=planned.range_end, node_ids=planned.node_ids
+                )
+        case ActivateTable():
+            message.activate_table = command.table_number
+        case DeleteTable():
+            message.delete_table = command.table_name
+        case RemoveTable():
+            message.remove_table.table_number = command.table_number
+            for partition_id, node_ids in command.garbage:
+                message.remove_table.garbage.add(partition_id=partition_id, node_ids=node_ids)
+        case PartitionsDropped():
+            message.partitions_dropped.node_id = command.node_id
+            message.partitions_dropped.partition_ids.extend(command.partition_ids)
+    return message.SerializeToString(deterministic=True)
+
+
+def decode_command(data: bytes) -> Command:
+    """The command in an entry. Raises CorruptCatalogError for one that this version does not know."""
+    message = cluster_pb2.CatalogCommand.FromString(data)
+    kind = message.WhichOneof("command")
+    if kind == "found_cluster":
+        return FoundCluster(message.found_cluster)
+    if kind == "register_node":
+        node = message.register_node
+        return RegisterNode(node.name, node.zone, node.address, node.data_id)
+    if kind == "create_table":
+        create = message.create_table
+        planned = tuple(
+            PlannedPartition(each.range_start, each.range_end, tuple(each.node_ids)) for each in create.partitions
+        )
+        return CreateTable(
+            create.table_name,
+            _schema(create),
+            create.read_units,
+            create.write_units,
+            create.table_id,
+            create.created_at_ms,
+            planned,
+        )
+    if kind == "activate_table":
+        return ActivateTable(message.activate_table)
+    if kind == "delete_table":
+        return DeleteTable(message.delete_table)
+    if kind == "remove_table":
+        garbage = tuple((each.partition_id, tuple(each.node_ids)) for each in message.remove_table.garbage)
+        return RemoveTable(message.remove_table.table_number, garbage)
+    if kind == "partitions_dropped":
+        dropped = message.partitions_dropped
+        return PartitionsDropped(dropped.node_id, tuple(dropped.partition_ids))
+    raise CorruptCatalogError("a command of a kind that this version does not know")
+
+
+def encode_snapshot(catalog: Catalog) -> bytes:
+    """The whole catalog; equal catalogs give equal bytes."""
+    message = cluster_pb2.CatalogSnapshot(
+        format_version=SNAPSHOT_VERSION,
+        next_node_id=catalog.next_node_id,
+        next_partition_id=catalog.next_partition_id,
+        next_table_number=catalog.next_table_number,
+        cluster_id=catalog.cluster_id,
+    )
+    for _, node in sorted(catalog.nodes.items()):
+        message.nodes.add(
+            node_id=node.node_id, name=node.name, zone=node.zone, address=node.address, data_id=node.data_id
+        )
+    for _, table in sorted(catalog.tables.items()):
+        encoded = message.tables.add(
+            table_name=table.name,
+            table_number=table.number,
+            table_id=table.table_id,
+            status=tables_pb2.TableStatus.Name(table.status),
+            read_units=table.read_units,
+            write_units=table.write_units,
+            created_at_ms=table.created_at_ms,
+        )
+        _set_schema(encoded, table.key_schema)
+        for partition in table.partitions:
+            encoded.partitions.add(
+                partition_id=partition.partition_id,
+                range_start=partition.range_start,
+                range_end=partition.range_end,
+                node_ids=partition.node_ids,
+            )
+    for partition_id, node_ids in sorted(catalog.garbage.items()):
+        message.garbage.add(partition_id=partition_id, node_ids=sorted(node_ids))
+    return message.SerializeToString(deterministic=True)
+
+
+def decode_snapshot(data: bytes) -> Catalog:
+    """The catalog of a snapshot. Raises CorruptCatalogError for a version that is not known."""
+    message = cluster_pb2.CatalogSnapshot.FromString(data)
+    if message.format_version != SNAPSHOT_VERSION:
+        raise CorruptCatalogError(f"the snapshot has version {message.format_version}, not {SNAPSHOT_VERSION}")
+    catalog = Catalog(message.cluster_id, message.next_node_id, message.next_partition_id, message.next_table_number)
+    for node in message.nodes:
+        catalog.nodes[node.node_id] = Node(node.node_id, node.name, node.zone, node.address, node.data_id)
+    for table in message.tables:
+        partitions = tuple(
+            Partition(each.partition_id, each.range_start, each.range_end, tuple(each.node_ids))
+            for each in table.partitions
+        )
+        catalog.tables[table.table_name] = Table(
+            table.table_name,
+            table.table_number,
+            table.table_id,
+            TableStatus(table.status),
+            _schema(table),
+            table.read_units,
+            table.write_units,
+            table.created_at_ms,
+            partitions,
+        )
+    for each in message.garbage:
+        catalog.garbage[each.partition_id] = set(each.node_ids)
+    return catalog
+
+
+def _set_schema(target: cluster_pb2.CreateTableCommand | cluster_pb2.CatalogTable, schema: KeySchema) -> None:
+    target.partition_key.name, target.partition_key.type = schema.partition_key.name, schema.partition_key.type
+    if schema.sort_key is not None:
+        target.sort_key.name, target.sort_key.type = schema.sort_key.name, schema.sort_key.type
+
+
+def _schema(source: cluster_pb2.CreateTableCommand | cluster_pb2.CatalogTable) -> KeySchema:
+    sort_key = KeyAttribute(source.sort_key.name, source.sort_key.type) if source.HasField("sort_key") else None
+    return KeySchema(KeyAttribute(source.partition_key.name, source.partition_key.type), sort_key)

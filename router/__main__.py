@@ -1,0 +1,90 @@
+"""Runs a request router: `python -m router --name router-1 --zone zone-1 --metadata host:port,...`"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import zlib
+
+import grpc
+import structlog
+from statorpb import admin_pb2_grpc, cluster_pb2, items_pb2_grpc, tables_pb2_grpc
+
+from router.config import Config
+from router.dispatcher import Dispatcher
+from router.grpc_door import AdminService, ItemsService, SessionService, TablesService
+from router.http_door import HttpDoor
+from router.partition_map_cache import MetadataClient, PartitionMapCache
+from router.storage_client import StorageClient
+from server.model.errors import ServiceUnavailableError
+from server.runtime import config as runtime_config
+from server.runtime import lifecycle, telemetry
+from server.runtime.grpc_server import AddressInUseError, start_server
+
+log = structlog.get_logger()
+
+
+async def serve(config: Config, stop: asyncio.Event) -> None:
+    """Opens both doors and serves until `stop` is set."""
+    metadata = MetadataClient(config.metadata, zlib.crc32(config.name.encode()))
+    cache = PartitionMapCache(metadata)
+    storage = StorageClient(cache, config.zone)
+    dispatcher = Dispatcher(cache, storage, metadata)
+    timeout_s = config.request_timeout_ms / 1000
+    items = ItemsService(dispatcher, timeout_s)
+    tables = TablesService(dispatcher, timeout_s)
+    admin = AdminService(dispatcher, timeout_s)
+    session = SessionService(dispatcher, timeout_s)
+    try:
+        server = await start_server(
+            config.grpc_listen,
+            [
+                lambda grpc_server: items_pb2_grpc.add_ItemsServicer_to_server(items, grpc_server),
+                lambda grpc_server: tables_pb2_grpc.add_TablesServicer_to_server(tables, grpc_server),
+                lambda grpc_server: admin_pb2_grpc.add_AdminServicer_to_server(admin, grpc_server),
+                session.add_to,
+            ],
+            ["stator.v1.Items", "stator.v1.Tables", "stator.v1.Session", "stator.v1.Admin"],
+        )
+    except AddressInUseError as error:
+        lifecycle.die(lifecycle.EXIT_ADDRESS_IN_USE, str(error))
+    door = HttpDoor(dispatcher, timeout_s)
+    host, _, port = config.http_listen.rpartition(":")
+    try:
+        await door.start(host, int(port))
+    except OSError as error:
+        lifecycle.die(
+            lifecycle.EXIT_ADDRESS_IN_USE, f"cannot listen on {config.http_listen}: {error.strerror or error}"
+        )
+    cache.start()
+    await _wait_until_metadata_answers(metadata, stop)
+    await server.set_serving(True)
+    log.info("serving", http=config.http_listen, grpc=config.grpc_listen)
+    await stop.wait()
+    await server.set_serving(False)
+    grace_s = config.stop_grace_ms / 1000
+    await asyncio.gather(door.stop(grace_s), server.stop(min(grace_s, 0.5)))
+    await cache.stop()
+    await storage.close()
+    await metadata.close()
+
+
+async def _wait_until_metadata_answers(metadata: MetadataClient, stop: asyncio.Event) -> None:
+    """A router that knows nobody can serve nobody: it is ready once a metadata process has answered."""
+    request = cluster_pb2.LookUpTablesRequest()
+    while not stop.is_set():
+        try:
+            await metadata.call(lambda stub: stub.LookUpTables(request, timeout=1.0), 2.0)
+            return
+        except (ServiceUnavailableError, grpc.aio.AioRpcError) as error:
+            log.debug("no metadata process answers yet", reason=str(error))
+
+
+def main() -> None:
+    config = runtime_config.load_or_exit(Config, sys.argv[1:])
+    telemetry.configure(config.name, config.zone, config.log_format, config.log_level)
+    lifecycle.run(lambda stop: serve(config, stop), name=config.name)
+
+
+if __name__ == "__main__":
+    main()

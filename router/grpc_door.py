@@ -1,0 +1,359 @@
+"""The gRPC door: the public services, one call or one stream of frames at a time, onto the same request objects."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeAlias
+
+import grpc
+from statorpb import (
+    admin_pb2,
+    admin_pb2_grpc,
+    items_pb2,
+    items_pb2_grpc,
+    passthrough_pb2,
+    tables_pb2,
+    tables_pb2_grpc,
+)
+
+from router.dispatcher import BatchRead, Dispatcher, Page
+from router.requests import (
+    batch_get_item,
+    batch_write_item,
+    create_table,
+    delete_item,
+    get_item,
+    put_item,
+    scan,
+    table_requests,
+)
+from router.requests.batch_write_item import Write
+from router.requests.put_item import PutItemRequest
+from server.model.errors import InternalServerError, RequestLimitExceededError, StatorError, ValidationError
+from server.model.item import Item
+from server.model.table import KeyAttribute, KeySchema
+from server.runtime.grpc_server import abort
+from server.wire import error_to_message, item_from_message, item_to_message
+
+FRAME_BYTES_MAX = 4 * 1024 * 1024
+STREAM_REQUESTS_MAX = 10_000
+"""Requests in flight on one session; past it they are refused at once."""
+
+TOKEN_BYTES_MAX = 36
+REPLY_OVERHEAD_BYTES = 16
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+def read_item_request(kind: str, message: Any) -> Any:
+    """The request object of a message; `kind` is its field in SessionRequest. Raises StatorError."""
+    if kind == "put_item":
+        return put_item.from_model(message.table_name, item_from_message(message.item))
+    if kind == "get_item":
+        return get_item.from_model(message.table_name, item_from_message(message.key), message.consistent_read)
+    if kind == "delete_item":
+        return delete_item.from_model(message.table_name, item_from_message(message.key))
+    if kind == "batch_write_item":
+        return batch_write_item.from_model(_writes(message))
+    if kind == "batch_get_item":
+        return batch_get_item.from_model(
+            [
+                (table.table_name, item_from_message(key), table.consistent_read)
+                for table in message.tables
+                for key in table.keys
+            ]
+        )
+    start = item_from_message(message.exclusive_start_key) if message.HasField("exclusive_start_key") else None
+    return scan.from_model(message.table_name, message.limit, start, message.consistent_read)
+
+
+def _writes(message: items_pb2.BatchWriteItemRequest) -> list[tuple[str, Item, bool]]:
+    writes: list[tuple[str, Item, bool]] = []
+    for table in message.tables:
+        for write in table.writes:
+            kind = write.WhichOneof("write")
+            if kind is None:
+                raise ValidationError("a write request is either a put or a delete")
+            is_put = kind == "put"
+            writes.append((table.table_name, item_from_message(write.put if is_put else write.delete_key), is_put))
+    return writes
+
+
+def fill_reply(reply: passthrough_pb2.RawSessionReply, kind: str, result: Any) -> int:
+    """Puts a result into a session's reply; returns about how many bytes that are."""
+    if kind == "get_item":
+        reply.get_item.SetInParent()
+        if result is not None:
+            reply.get_item.item = result
+            return len(result)
+    elif kind == "put_item":
+        reply.put_item.SetInParent()
+    elif kind == "delete_item":
+        reply.delete_item.SetInParent()
+    elif kind == "batch_write_item":
+        reply.batch_write_item.CopyFrom(_unprocessed_writes(result))
+    elif kind == "batch_get_item":
+        reply.batch_get_item.CopyFrom(_batch_read(result))
+        return sum(len(item) for _, item in result.found)
+    else:
+        reply.scan.CopyFrom(_page(result))
+        return sum(map(len, result.items))
+    return 0
+
+
+def _unprocessed_writes(writes: list[Write]) -> items_pb2.BatchWriteItemResponse:
+    response = items_pb2.BatchWriteItemResponse()
+    for write in writes:
+        table = response.unprocessed.add(table_name=write.table_name)
+        if isinstance(write, PutItemRequest):
+            table.writes.add(put=item_to_message(write.item))
+        else:
+            table.writes.add(delete_key=item_to_message(write.key))
+    return response
+
+
+def _batch_read(result: BatchRead) -> passthrough_pb2.RawBatchGetItemResponse:
+    response = passthrough_pb2.RawBatchGetItemResponse()
+    tables: dict[str, passthrough_pb2.RawTableItems] = {}
+    for name, item in result.found:
+        table = tables.get(name)
+        if table is None:
+            table = tables[name] = response.tables.add(table_name=name)
+        table.items.append(item)
+    for read in result.unprocessed:
+        response.unprocessed.add(
+            table_name=read.table_name, keys=[item_to_message(read.key)], consistent_read=read.is_consistent
+        )
+    return response
+
+
+def _page(page: Page) -> passthrough_pb2.RawScanResponse:
+    last_key = item_to_message(page.last_key) if page.last_key is not None else None
+    return passthrough_pb2.RawScanResponse(items=page.items, last_evaluated_key=last_key)
+
+
+class _SessionStream:
+    """Replies that wait for one session's client; what comes during a write shares the next frame."""
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+        self._frames: list[passthrough_pb2.RawSessionReplyFrame] = []
+        self._size = 0
+        self._wake = asyncio.Event()
+
+    def reply(self, request_id: int, kind: str, result: Any, error: StatorError | None) -> None:
+        if not self._frames or self._size > FRAME_BYTES_MAX:
+            self._frames.append(passthrough_pb2.RawSessionReplyFrame())
+            self._size = 0
+            self._wake.set()
+        reply = self._frames[-1].replies.add(id=request_id)
+        self._size += REPLY_OVERHEAD_BYTES
+        if error is not None:
+            reply.error.CopyFrom(error_to_message(error))
+        else:
+            self._size += fill_reply(reply, kind, result)
+
+    async def write_all(self, context: Context) -> None:
+        while True:
+            if not self._frames:
+                self._wake.clear()
+                await self._wake.wait()
+            await context.write(self._frames.pop(0))
+
+
+class SessionService:
+    """stator.v1.Session: many requests in one message, replies in any order."""
+
+    def __init__(self, dispatcher: Dispatcher, request_timeout_s: float) -> None:
+        self._dispatcher = dispatcher
+        self._request_timeout_s = request_timeout_s
+        self._loop = asyncio.get_running_loop()
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Registers the service. By hand, since its replies are the twins that carry items as bytes."""
+        handler = grpc.stream_stream_rpc_method_handler(
+            self.converse,
+            request_deserializer=items_pb2.SessionRequestFrame.FromString,
+            response_serializer=passthrough_pb2.RawSessionReplyFrame.SerializeToString,
+        )
+        server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler("stator.v1.Session", {"Converse": handler}),)
+        )
+
+    async def converse(self, request_iterator: AsyncIterator[items_pb2.SessionRequestFrame], context: Context) -> None:
+        """One client's stream."""
+        stream = _SessionStream()
+        writer = asyncio.create_task(stream.write_all(context))
+        try:
+            while not writer.done():
+                frame = await context.read()
+                if not isinstance(frame, items_pb2.SessionRequestFrame):
+                    break
+                for request in frame.requests:
+                    self._serve(stream, request)
+        finally:
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+
+    def _serve(self, stream: _SessionStream, request: items_pb2.SessionRequest) -> None:
+        request_id = request.id
+        kind = request.WhichOneof("operation")
+        try:
+            if kind is None:
+                raise ValidationError("a request without an operation, or with one that this version does not know")
+            if stream.in_flight >= STREAM_REQUESTS_MAX:
+                raise RequestLimitExceededError("Too many requests are in flight on this session")
+            if len(request.token) > TOKEN_BYTES_MAX:
+                raise ValidationError(f"a token has at most {TOKEN_BYTES_MAX} bytes")
+            timeout_s = request.timeout_ms / 1000 or self._request_timeout_s
+            read = read_item_request(kind, getattr(request, kind))
+            stream.in_flight += 1
+
+            def done(result: Any, error: StatorError | None) -> None:
+                stream.in_flight -= 1
+                stream.reply(request_id, kind, result, error)
+
+            self._dispatcher.submit(read, self._loop.time() + timeout_s, request.token, done)
+        except StatorError as error:
+            stream.reply(request_id, kind or "", None, error)
+
+
+class _Unary:
+    """One call at a time onto the dispatcher's callbacks."""
+
+    def __init__(self, dispatcher: Dispatcher, request_timeout_s: float) -> None:
+        self._dispatcher = dispatcher
+        self._request_timeout_s = request_timeout_s
+
+    async def _call(
+        self, context: Context, submit: Callable[[float, Callable[[Any, StatorError | None], None]], None]
+    ) -> Any:
+        """Runs `submit(deadline, done)` and returns the result, or ends the call with the error."""
+        loop = asyncio.get_running_loop()
+        remaining_s = context.time_remaining()
+        timeout_s = self._request_timeout_s if remaining_s is None else remaining_s
+        future: asyncio.Future[Any] = loop.create_future()
+
+        def done(result: Any, error: StatorError | None) -> None:
+            if not future.done():
+                if error is not None:
+                    future.set_exception(error)
+                else:
+                    future.set_result(result)
+
+        try:
+            submit(loop.time() + timeout_s, done)
+            return await future
+        except StatorError as error:
+            await abort(context, error)
+
+
+class ItemsService(_Unary, items_pb2_grpc.ItemsServicer):
+    """stator.v1.Items."""
+
+    async def _item_call(self, kind: str, request: Any, context: Context) -> passthrough_pb2.RawSessionReply:
+        def submit(deadline: float, done: Callable[[Any, StatorError | None], None]) -> None:
+            token = dict(context.invocation_metadata() or ()).get("stator-token", "")
+            seed = token.encode() if isinstance(token, str) else token
+            self._dispatcher.submit(read_item_request(kind, request), deadline, seed, done)
+
+        result = await self._call(context, submit)
+        reply = passthrough_pb2.RawSessionReply()
+        fill_reply(reply, kind, result)
+        return reply
+
+    async def PutItem(self, request: items_pb2.PutItemRequest, context: Context) -> items_pb2.PutItemResponse:  # noqa: N802
+        return (await self._item_call("put_item", request, context)).put_item
+
+    async def GetItem(self, request: items_pb2.GetItemRequest, context: Context) -> items_pb2.GetItemResponse:  # noqa: N802
+        reply = await self._item_call("get_item", request, context)
+        return items_pb2.GetItemResponse.FromString(reply.get_item.SerializeToString())
+
+    async def DeleteItem(  # noqa: N802
+        self, request: items_pb2.DeleteItemRequest, context: Context
+    ) -> items_pb2.DeleteItemResponse:
+        return (await self._item_call("delete_item", request, context)).delete_item
+
+    async def BatchWriteItem(  # noqa: N802
+        self, request: items_pb2.BatchWriteItemRequest, context: Context
+    ) -> items_pb2.BatchWriteItemResponse:
+        return (await self._item_call("batch_write_item", request, context)).batch_write_item
+
+    async def BatchGetItem(  # noqa: N802
+        self, request: items_pb2.BatchGetItemRequest, context: Context
+    ) -> items_pb2.BatchGetItemResponse:
+        reply = await self._item_call("batch_get_item", request, context)
+        return items_pb2.BatchGetItemResponse.FromString(reply.batch_get_item.SerializeToString())
+
+    async def Scan(self, request: items_pb2.ScanRequest, context: Context) -> items_pb2.ScanResponse:  # noqa: N802
+        reply = await self._item_call("scan", request, context)
+        return items_pb2.ScanResponse.FromString(reply.scan.SerializeToString())
+
+
+class TablesService(_Unary, tables_pb2_grpc.TablesServicer):
+    """stator.v1.Tables."""
+
+    async def _table_call(self, context: Context, read: Callable[[], Any]) -> Any:
+        return await self._call(context, lambda deadline, done: self._dispatcher.submit_tables(read(), deadline, done))
+
+    async def CreateTable(  # noqa: N802
+        self, request: tables_pb2.CreateTableRequest, context: Context
+    ) -> tables_pb2.CreateTableResponse:
+        def read() -> create_table.CreateTableRequest:
+            return create_table.from_model(
+                request.table_name,
+                _key_schema(request.key_schema),
+                request.provisioned.read_capacity_units,
+                request.provisioned.write_capacity_units,
+                request.partitions,
+            )
+
+        response: tables_pb2.CreateTableResponse = await self._table_call(context, read)
+        return response
+
+    async def DescribeTable(  # noqa: N802
+        self, request: tables_pb2.DescribeTableRequest, context: Context
+    ) -> tables_pb2.DescribeTableResponse:
+        response: tables_pb2.DescribeTableResponse = await self._table_call(
+            context, lambda: table_requests.describe_from_json({"TableName": request.table_name})
+        )
+        return response
+
+    async def ListTables(  # noqa: N802
+        self, request: tables_pb2.ListTablesRequest, context: Context
+    ) -> tables_pb2.ListTablesResponse:
+        response: tables_pb2.ListTablesResponse = await self._table_call(
+            context,
+            lambda: table_requests.list_from_model(request.exclusive_start_table_name, request.limit or 100),
+        )
+        return response
+
+    async def DeleteTable(  # noqa: N802
+        self, request: tables_pb2.DeleteTableRequest, context: Context
+    ) -> tables_pb2.DeleteTableResponse:
+        response: tables_pb2.DeleteTableResponse = await self._table_call(
+            context, lambda: table_requests.delete_from_json({"TableName": request.table_name})
+        )
+        return response
+
+
+class AdminService(_Unary, admin_pb2_grpc.AdminServicer):
+    """stator.v1.Admin."""
+
+    async def DescribeCluster(  # noqa: N802
+        self, request: admin_pb2.DescribeClusterRequest, context: Context
+    ) -> admin_pb2.DescribeClusterResponse:
+        response = await self._call(context, self._dispatcher.describe_cluster)
+        if not isinstance(response, admin_pb2.DescribeClusterResponse):
+            raise InternalServerError("the metadata service answered something else")
+        return response
+
+
+def _key_schema(schema: tables_pb2.KeySchema) -> KeySchema:
+    def attribute(message: tables_pb2.KeyAttribute) -> KeyAttribute:
+        kind = tables_pb2.AttributeType.Name(message.type) if message.type in (1, 2, 3) else ""
+        return KeyAttribute(message.name, kind)
+
+    sort_key = attribute(schema.sort_key) if schema.HasField("sort_key") else None
+    return KeySchema(attribute(schema.partition_key), sort_key)

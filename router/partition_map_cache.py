@@ -1,0 +1,219 @@
+"""What the router knows of tables and their partitions.
+
+A hit is answered from memory and never waits. The tables in use are asked for again about every second, in one message
+to one metadata process; a storage node's "not mine" asks at once. When no metadata process answers, the router goes on
+with what it knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import grpc
+import structlog
+from statorpb import cluster_pb2, cluster_pb2_grpc, tables_pb2
+
+from router.routing.decision import Replica
+from server.model.errors import ServiceUnavailableError
+from server.model.key_encoding import prefix
+from server.model.partition_map import PartitionMap
+from server.model.table import KeyAttribute, KeySchema
+from server.runtime.grpc_server import channel_options
+
+REFRESH_INTERVAL_S = 1.0
+LOOK_UP_TIMEOUT_S = 1.0
+TABLES_MAX = 10_000
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Partition:
+    """One partition. `leader_node_id` 0: unknown; `leader_round` tells newer knowledge from older."""
+
+    partition_id: int
+    replicas: tuple[Replica, ...]
+    leader_node_id: int
+    leader_round: int
+
+
+@dataclass(slots=True)
+class Table:
+    """One table's route. `is_active`: items can be read and written."""
+
+    name: str
+    number: int
+    key_prefix: bytes
+    schema: KeySchema
+    is_active: bool
+    map: PartitionMap
+    partitions: list[Partition]
+    is_used: bool = field(default=True)  # since the last refresh
+
+    def partition_at(self, position: bytes) -> Partition:
+        return self.partitions[self.map.index_of(position)]
+
+
+class MetadataClient:
+    """Calls to the metadata service: to one process at a time, to the next when it does not answer."""
+
+    def __init__(self, addresses: tuple[str, ...], first: int) -> None:
+        self._channels = [grpc.aio.insecure_channel(address, options=channel_options()) for address in addresses]
+        self._stubs: list[cluster_pb2_grpc.MetadataAsyncStub] = [
+            cluster_pb2_grpc.MetadataStub(channel) for channel in self._channels
+        ]
+        self._current = first % len(addresses)
+
+    async def call(
+        self, invoke: Callable[[cluster_pb2_grpc.MetadataAsyncStub], Awaitable[object]], deadline_s: float
+    ) -> object:
+        """The answer of the first process that has one. Raises AioRpcError for an answer that is an error, and
+        ServiceUnavailableError when nobody answers within `deadline_s` seconds."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + deadline_s
+        while True:
+            for _ in self._stubs:
+                try:
+                    return await asyncio.wait_for(invoke(self._stubs[self._current]), max(0.05, end - loop.time()))
+                except TimeoutError:
+                    self._current = (self._current + 1) % len(self._stubs)
+                except grpc.aio.AioRpcError as error:
+                    if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                        raise
+                    self._current = (self._current + 1) % len(self._stubs)
+                if loop.time() >= end:
+                    break
+            if loop.time() >= end:
+                raise ServiceUnavailableError("no metadata process answers; tables cannot be looked up or changed")
+            await asyncio.sleep(0.05)
+
+    async def close(self) -> None:
+        for channel in self._channels:
+            await channel.close()
+
+
+class PartitionMapCache:
+    """Tables by name."""
+
+    def __init__(self, metadata: MetadataClient) -> None:
+        self._metadata = metadata
+        self._tables: dict[str, Table] = {}
+        self._fetching: dict[str, asyncio.Task[Table | None]] = {}
+        self._refresh_now = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._refresh_forever())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def get(self, name: str) -> Table | None:
+        """The table as far as it is known; None: not known, or not active when last heard of (then `fetch`)."""
+        table = self._tables.get(name)
+        if table is None or not table.is_active:
+            return None
+        table.is_used = True
+        return table
+
+    async def fetch(self, name: str, deadline_s: float) -> Table | None:
+        """Asks for a table; None: there is none, and a leader of the metadata service has confirmed that (or a process
+        that cannot reach one says so). Raises ServiceUnavailableError when nobody answers."""
+        task = self._fetching.get(name)
+        if task is None:
+            task = self._fetching[name] = asyncio.create_task(self._fetch(name, deadline_s))
+            task.add_done_callback(lambda _: self._fetching.pop(name, None))
+        return await asyncio.shield(task)
+
+    async def _fetch(self, name: str, deadline_s: float) -> Table | None:
+        await self._look_up([name], linearizable=False, deadline_s=deadline_s)
+        table = self._tables.get(name)
+        if table is None or not table.is_active:
+            await self._look_up([name], linearizable=True, deadline_s=deadline_s)
+        return self._tables.get(name)
+
+    def refresh_soon(self, table: Table) -> None:
+        """A storage node knows better: asks for the tables in use without waiting for the interval."""
+        table.is_used = True
+        self._refresh_now.set()
+
+    def learn_leader(self, partition: Partition, leader_node_id: int) -> None:
+        """A storage node has shown, or said, who leads (0: it is not the one that was thought to)."""
+        partition.leader_node_id = leader_node_id
+
+    async def _refresh_forever(self) -> None:
+        while True:
+            try:
+                await asyncio.wait_for(self._refresh_now.wait(), REFRESH_INTERVAL_S)
+                await asyncio.sleep(0.02)  # what else is found stale meanwhile shares the message
+            except TimeoutError:
+                pass
+            self._refresh_now.clear()
+            names = [name for name, table in self._tables.items() if table.is_used]
+            if not names:
+                continue
+            for name in names:
+                self._tables[name].is_used = False
+            try:
+                await self._look_up(names, linearizable=False, deadline_s=LOOK_UP_TIMEOUT_S)
+            except (ServiceUnavailableError, grpc.aio.AioRpcError) as error:
+                log.debug("partition maps not refreshed", reason=str(error))
+
+    async def _look_up(self, names: list[str], *, linearizable: bool, deadline_s: float) -> None:
+        request = cluster_pb2.LookUpTablesRequest(table_names=names, linearizable=linearizable)
+        try:
+            response = await self._metadata.call(
+                lambda stub: stub.LookUpTables(request, timeout=LOOK_UP_TIMEOUT_S), deadline_s
+            )
+        except ServiceUnavailableError:
+            if linearizable and any(name in self._tables for name in names):
+                return  # what is known is all there is
+            raise
+        assert isinstance(response, cluster_pb2.LookUpTablesResponse)
+        for route in response.tables:
+            self._take(route)
+        if linearizable:
+            for name in response.unknown:
+                self._tables.pop(name, None)
+        elif any(name in self._tables for name in response.unknown):
+            await self._look_up(list(response.unknown), linearizable=True, deadline_s=deadline_s)
+
+    def _take(self, route: cluster_pb2.TableRoute) -> None:
+        """Takes a route. What is known of leaders stays where it is newer."""
+        known = self._tables.get(route.table_name)
+        leaders: dict[int, Partition] = {}
+        if known is not None and known.number == route.table_number:
+            leaders = {partition.partition_id: partition for partition in known.partitions}
+        elif known is not None and known.number > route.table_number:
+            return
+        partitions = []
+        for each in route.partitions:
+            replicas = tuple(Replica(member.node_id, member.zone, member.address) for member in each.members)
+            partition = Partition(each.partition_id, replicas, each.leader_node_id, each.leader_round)
+            former = leaders.get(each.partition_id)
+            if former is not None and former.leader_node_id and former.leader_round >= each.leader_round:
+                partition.leader_node_id = former.leader_node_id
+                partition.leader_round = former.leader_round
+            partitions.append(partition)
+        sort_key = KeyAttribute(route.sort_key.name, route.sort_key.type) if route.HasField("sort_key") else None
+        table = Table(
+            route.table_name,
+            route.table_number,
+            prefix(route.table_number),
+            KeySchema(KeyAttribute(route.partition_key.name, route.partition_key.type), sort_key),
+            route.status == tables_pb2.ACTIVE,
+            PartitionMap(
+                tuple(each.range_start for each in route.partitions),
+                tuple(each.partition_id for each in route.partitions),
+            ),
+            partitions,
+            is_used=known.is_used if known is not None else True,
+        )
+        if len(self._tables) >= TABLES_MAX and route.table_name not in self._tables:
+            unused = next((name for name, each in self._tables.items() if not each.is_used), None)
+            self._tables.pop(unused if unused is not None else next(iter(self._tables)))
+        self._tables[route.table_name] = table

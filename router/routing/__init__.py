@@ -1,0 +1,1 @@
+"""Where a request goes, and what to do with the answer (pure)."""

@@ -1,0 +1,93 @@
+"""What a router does with a storage node's answer, and which member it asks first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Status(IntEnum):
+    """A storage node's answer (proto/statorpb/partition.proto, PartitionStatusCode)."""
+
+    OK = 0
+    NOT_FOUND = 1
+    NOT_LEADER = 2
+    NOT_MINE = 3
+    NO_LEASE = 4
+    THROTTLED = 5
+    STORAGE_FULL = 6
+    UNKNOWN_OUTCOME = 7
+    CORRUPT = 8
+    INVALID = 9
+
+
+class Step(IntEnum):
+    """What comes next."""
+
+    DONE = 1
+    FOLLOW_HINT = 2  # at once, to the leader that the answer names
+    RETRY = 3  # after a back-off, wherever the route then leads
+    REFRESH = 4  # ask the metadata service for the route, then retry
+    TRY_OTHER = 5  # another member may answer a read
+    THROTTLE = 6  # refuse: too much is in flight
+    REFUSE_FULL = 7  # refuse: no room on the disk
+    FAIL = 8  # an error on the servers' side
+
+
+_STEPS: Mapping[Status, Step] = {
+    Status.OK: Step.DONE,
+    Status.NOT_FOUND: Step.DONE,
+    Status.NOT_LEADER: Step.RETRY,
+    Status.NOT_MINE: Step.REFRESH,
+    Status.NO_LEASE: Step.RETRY,
+    Status.THROTTLED: Step.THROTTLE,
+    Status.STORAGE_FULL: Step.REFUSE_FULL,
+    Status.UNKNOWN_OUTCOME: Step.RETRY,
+    Status.CORRUPT: Step.FAIL,
+    Status.INVALID: Step.FAIL,
+}
+
+
+def next_step(status: int, *, leader_hint: int, asked_node_id: int, needs_leader: bool) -> Step:
+    """What to do with an answer of node `asked_node_id`. `leader_hint` 0: it named nobody."""
+    try:
+        step = _STEPS[Status(status)]
+    except ValueError:
+        return Step.FAIL
+    if status == Status.NOT_LEADER and leader_hint not in (0, asked_node_id):
+        return Step.FOLLOW_HINT
+    if status == Status.CORRUPT and not needs_leader:
+        return Step.TRY_OTHER
+    return step
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """A member of a partition, as a router knows it."""
+
+    node_id: int
+    zone: str
+    address: str
+
+
+def choose_replica(
+    replicas: Sequence[Replica], leader_node_id: int, own_zone: str, attempt: int, *, needs_leader: bool
+) -> Replica:
+    """Whom to ask. For what only the leader answers: the leader, if it is known, else one member after the other. For
+    other reads: a member in the router's own zone first, then the others in turn."""
+    if needs_leader:
+        for replica in replicas:
+            if replica.node_id == leader_node_id:
+                return replica
+        return replicas[attempt % len(replicas)]
+    near = [replica for replica in replicas if replica.zone == own_zone]
+    far = [replica for replica in replicas if replica.zone != own_zone]
+    ordered = near + far
+    return ordered[attempt % len(ordered)]
+
+
+def backoff_ms(attempt: int, chance: float) -> float:
+    """How long to wait before another attempt: it doubles from 5 ms to 160 ms; `chance` in [0, 1) spreads it over the
+    upper half."""
+    return float(min(5 * 2**attempt, 160)) * (0.5 + chance / 2)

@@ -1,0 +1,293 @@
+"""Requests to storage nodes: one stream a node, many requests a frame, retries and redirects inside the deadline.
+
+No task, future or await for a single request: a call is an object with a callback, on a stream's pending table until
+its answer, its attempt's timeout or the stream's end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import grpc
+import structlog
+from statorpb import partition_pb2, partition_pb2_grpc
+
+from router.partition_map_cache import Partition, PartitionMapCache, Table
+from router.routing.decision import Step, backoff_ms, choose_replica, next_step
+from server.model.errors import (
+    DeadlineExceededError,
+    InternalServerError,
+    RequestLimitExceededError,
+    ResourceNotFoundError,
+    ServiceUnavailableError,
+    StatorError,
+    ThrottledError,
+)
+from server.runtime.grpc_server import channel_options
+
+CALLS_MAX = 10_000
+BYTES_MAX = 128 * 1024 * 1024
+"""Requests in flight in this router; past it they are refused at once."""
+
+FRAME_BYTES_MAX = 4 * 1024 * 1024
+ATTEMPT_TIMEOUT_S = 1.0
+SWEEP_S = 0.1
+CONNECT_TIMEOUT_S = 1.0
+CALL_OVERHEAD_BYTES = 32
+
+log = structlog.get_logger()
+
+Done = Callable[[partition_pb2.PartitionReply | None, StatorError | None], None]
+
+GET = partition_pb2.GET
+PUT = partition_pb2.PUT
+DELETE = partition_pb2.DELETE
+SCAN = partition_pb2.SCAN
+
+
+@dataclass(slots=True, eq=False)
+class PartitionCall:
+    """One request to one partition. `position`: the key's range position; `deadline`: loop time, seconds.
+
+    `done` is called exactly once, with a reply or an error."""
+
+    table: Table
+    operation: partition_pb2.PartitionOperation.ValueType
+    position: bytes
+    deadline: float
+    done: Done
+    item: bytes = b""
+    is_consistent: bool = True
+    token: bytes = b""
+    limit: int = 0
+    bytes_max: int = 0
+    attempt: int = 0
+    attempt_ends: float = 0.0
+    partition: Partition | None = None
+    node_id: int = 0
+
+    @property
+    def needs_leader(self) -> bool:
+        return self.is_consistent or self.operation in (PUT, DELETE)
+
+    @property
+    def size(self) -> int:
+        return len(self.item) + len(self.position) + CALL_OVERHEAD_BYTES
+
+
+@dataclass(slots=True)
+class _Stream:
+    """The stream to one storage node."""
+
+    address: str
+    pending: dict[int, PartitionCall] = field(default_factory=dict)
+    frames: list[partition_pb2.PartitionRequestFrame] = field(default_factory=list)
+    frame_bytes: int = 0
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+
+class StorageClient:
+    """Sends calls where they belong."""
+
+    def __init__(self, cache: PartitionMapCache, zone: str) -> None:
+        self._cache = cache
+        self._zone = zone
+        self._streams: dict[str, _Stream] = {}
+        self._next_id = 1
+        self._calls = 0
+        self._bytes = 0
+        self._loop = asyncio.get_running_loop()
+        self._rng = random.Random()
+        self._sweeper = asyncio.create_task(self._sweep_forever())
+
+    async def close(self) -> None:
+        tasks = [stream.task for stream in self._streams.values() if stream.task is not None]
+        for task in (self._sweeper, *tasks):
+            task.cancel()
+        await asyncio.gather(self._sweeper, *tasks, return_exceptions=True)
+
+    @property
+    def in_flight(self) -> int:
+        return self._calls
+
+    def submit(self, call: PartitionCall) -> None:
+        """Takes on a call."""
+        if self._calls >= CALLS_MAX or self._bytes + call.size > BYTES_MAX:
+            call.done(None, RequestLimitExceededError("Too many requests are in flight in this router"))
+            return
+        self._calls += 1
+        self._bytes += call.size
+        self._send(call)
+
+    # One call's way
+
+    def _finish(
+        self, call: PartitionCall, reply: partition_pb2.PartitionReply | None, error: StatorError | None
+    ) -> None:
+        self._calls -= 1
+        self._bytes -= call.size
+        call.done(reply, error)
+
+    def _send(self, call: PartitionCall) -> None:
+        table = call.table
+        partition = call.partition = table.partition_at(call.position)
+        replica = choose_replica(
+            partition.replicas, partition.leader_node_id, self._zone, call.attempt, needs_leader=call.needs_leader
+        )
+        call.node_id = replica.node_id
+        now = self._loop.time()
+        remaining = call.deadline - now
+        if remaining <= 0:
+            self._expire(call)
+            return
+        call.attempt_ends = now + min(remaining, ATTEMPT_TIMEOUT_S)
+        stream = self._streams.get(replica.address)
+        if stream is None or stream.task is None or stream.task.done():
+            stream = self._open(replica.address)
+        request_id = self._next_id
+        self._next_id += 1
+        stream.pending[request_id] = call
+        if not stream.frames or stream.frame_bytes > FRAME_BYTES_MAX:
+            stream.frames.append(partition_pb2.PartitionRequestFrame())
+            stream.frame_bytes = 0
+            stream.wake.set()
+        stream.frame_bytes += call.size
+        request = stream.frames[-1].requests.add(
+            id=request_id,
+            partition_id=partition.partition_id,
+            operation=call.operation,
+            key=table.key_prefix + call.position,
+            consistent=call.is_consistent,
+            timeout_ms=int(remaining * 1000),
+        )
+        if call.operation == SCAN:
+            request.limit = call.limit
+            request.bytes_max = call.bytes_max
+        elif call.operation != GET:
+            request.item = call.item
+            request.token = call.token
+
+    def _answered(self, call: PartitionCall, reply: partition_pb2.PartitionReply) -> None:
+        partition = call.partition
+        assert partition is not None
+        step = next_step(
+            reply.status,
+            leader_hint=reply.leader_node_id,
+            asked_node_id=call.node_id,
+            needs_leader=call.needs_leader,
+        )
+        if step == Step.DONE:
+            if call.needs_leader:
+                partition.leader_node_id = call.node_id
+            self._finish(call, reply, None)
+        elif step == Step.FOLLOW_HINT:
+            partition.leader_node_id = reply.leader_node_id
+            self._again(call, 0.0 if call.attempt < 4 else self._backoff_s(call))
+        elif step in (Step.RETRY, Step.TRY_OTHER):
+            if reply.status == partition_pb2.NOT_LEADER and partition.leader_node_id == call.node_id:
+                partition.leader_node_id = 0
+            self._again(call, self._backoff_s(call))
+        elif step == Step.REFRESH:
+            self._cache.refresh_soon(call.table)
+            self._again(call, max(0.05, self._backoff_s(call)))
+        elif step == Step.THROTTLE:
+            self._finish(call, None, ThrottledError("The partition has too much in flight; try again"))
+        elif step == Step.REFUSE_FULL:
+            self._finish(call, None, ServiceUnavailableError(f"The write was refused: {reply.message}"))
+        else:
+            self._finish(call, None, InternalServerError(f"A storage node failed the request: {reply.message}"))
+
+    def _lost(self, call: PartitionCall, *, is_silent: bool) -> None:
+        """An attempt came to nothing: its stream broke, or it got no answer in time. A write may have been carried out;
+        it is sent again with the same token, which storage nodes recognise."""
+        partition = call.partition
+        if partition is not None and partition.leader_node_id == call.node_id:
+            partition.leader_node_id = 0
+        self._cache.refresh_soon(call.table)
+        self._again(call, 0.0 if is_silent else self._backoff_s(call))
+
+    def _backoff_s(self, call: PartitionCall) -> float:
+        return backoff_ms(call.attempt, self._rng.random()) / 1000
+
+    def _again(self, call: PartitionCall, delay_s: float) -> None:
+        call.attempt += 1
+        if self._loop.time() + delay_s >= call.deadline:
+            self._loop.call_at(call.deadline, self._expire, call)
+        elif delay_s:
+            self._loop.call_later(delay_s, self._resend, call)
+        else:
+            self._loop.call_soon(self._resend, call)
+
+    def _resend(self, call: PartitionCall) -> None:
+        """The table may have been changed or deleted since the last attempt."""
+        table = self._cache.get(call.table.name)
+        if table is None or table.number != call.table.number:
+            self._finish(call, None, ResourceNotFoundError("Requested resource not found"))
+            return
+        call.table = table
+        self._send(call)
+
+    def _expire(self, call: PartitionCall) -> None:
+        what = "; it may or may not have been carried out" if call.operation in (PUT, DELETE) else ""
+        self._finish(call, None, DeadlineExceededError(f"The request's time ran out{what}"))
+
+    # Streams
+
+    def _open(self, address: str) -> _Stream:
+        stream = self._streams[address] = _Stream(address)
+        stream.task = asyncio.create_task(self._run(stream))
+        return stream
+
+    async def _run(self, stream: _Stream) -> None:
+        """Connects, carries frames both ways until the stream breaks, and gives back what had no answer."""
+        try:
+            async with grpc.aio.insecure_channel(stream.address, options=channel_options()) as channel:
+                await asyncio.wait_for(channel.channel_ready(), CONNECT_TIMEOUT_S)
+                call = partition_pb2_grpc.PartitionsStub(channel).Serve()
+                writer = asyncio.create_task(self._write(stream, call))
+                try:
+                    while not writer.done():
+                        frame = await call.read()
+                        if not isinstance(frame, partition_pb2.PartitionReplyFrame):
+                            break
+                        for reply in frame.replies:
+                            pending = stream.pending.pop(reply.id, None)
+                            if pending is not None:
+                                self._answered(pending, reply)
+                finally:
+                    writer.cancel()
+                    await asyncio.gather(writer, return_exceptions=True)
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError) as error:
+            log.debug("stream to a storage node broke", address=stream.address, reason=str(error))
+        finally:
+            if self._streams.get(stream.address) is stream:
+                del self._streams[stream.address]
+            calls = list(stream.pending.values())
+            stream.pending.clear()
+            for each in calls:
+                self._lost(each, is_silent=False)
+
+    async def _write(
+        self,
+        stream: _Stream,
+        call: grpc.aio.StreamStreamCall[partition_pb2.PartitionRequestFrame, partition_pb2.PartitionReplyFrame],
+    ) -> None:
+        while True:
+            if not stream.frames:
+                stream.wake.clear()
+                await stream.wake.wait()
+            await call.write(stream.frames.pop(0))
+
+    async def _sweep_forever(self) -> None:
+        """Takes back calls whose attempt got no answer in time: a stopped node answers nothing, and its stream lives."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            now = self._loop.time()
+            for stream in tuple(self._streams.values()):
+                overdue = [request_id for request_id, call in stream.pending.items() if call.attempt_ends <= now]
+                for request_id in overdue:
+                    self._lost(stream.pending.pop(request_id), is_silent=True)

@@ -1,0 +1,50 @@
+"""A partition's state as of one slot, read from the B-tree chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from storage_node.btree import BTree, group_key
+from storage_node.codec.snapshot import ChunkKind, encode_chunk
+
+
+class SnapshotReader:
+    """Pins the B-tree as it is now: the items of `start` <= key < `end`, and the group's recent writes, at `slot`.
+
+    May be used in any one thread at a time. Until `close` the B-tree's map cannot grow.
+    """
+
+    def __init__(self, btree: BTree, group_id: int, start: bytes, end: bytes) -> None:
+        self._btree = btree
+        self._group_id = group_id
+        self._start = start
+        self._end = end
+        self._txn = btree.pin()
+        self._is_open = True
+        self.slot = btree.group_row(self._txn, group_id).applied_slot
+
+    def chunks(self, bytes_max: int) -> Iterator[bytes]:
+        """Encoded chunks of about `bytes_max` bytes, or of one item where that is larger.
+
+        Raises CorruptValueError where a checksum does not match: a damaged state is not passed on.
+        """
+        recent = self._btree.row(self._txn, self._btree.recent, group_key(self._group_id))
+        if recent is not None:
+            yield encode_chunk(ChunkKind.RECENT_WRITES, [(b"", recent)])
+        pairs: list[tuple[bytes, bytes]] = []
+        size = 0
+        for key, item in self._btree.keys.scan(self._txn, self._start, self._end, False):
+            pair_bytes = len(key) + len(item) + 8
+            if pairs and size + pair_bytes > bytes_max:
+                yield encode_chunk(ChunkKind.ITEMS, pairs)
+                pairs, size = [], 0
+            pairs.append((key, item))
+            size += pair_bytes
+        if pairs:
+            yield encode_chunk(ChunkKind.ITEMS, pairs)
+
+    def close(self) -> None:
+        """Lets go of the B-tree; may be called more than once."""
+        if self._is_open:
+            self._is_open = False
+            self._btree.unpin(self._txn)

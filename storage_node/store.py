@@ -1,0 +1,342 @@
+"""The storage engine of a node: a memtable over the B-tree, for all its groups.
+
+Committed writes go into the memtable; from time to time it is frozen and written to the B-tree in one synced
+transaction together with the slots that it stands for. What was not is applied again from the log after a restart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from storage_node.btree import BTree, CorruptValueError, StoreError, StoreFullError, group_key
+from storage_node.codec.mutation import Mutation
+from storage_node.codec.snapshot import ChunkKind, CorruptChunkError, decode_chunk
+from storage_node.codec.value import GroupRow
+from storage_node.memtable import GroupState, Memtable
+from storage_node.overflow import Pace, Transaction
+from storage_node.partition.recent_writes import RecentWrites
+from storage_node.snapshots import SnapshotReader
+
+__all__ = [
+    "Checkpoint",
+    "CorruptChunkError",
+    "CorruptValueError",
+    "Store",
+    "StoreError",
+    "StoreFullError",
+]
+
+OVERLOADED_FACTOR: Final = 3
+"""With so many times the memtable's limit not yet in the B-tree, writes are to be refused."""
+RESTORE_SLICE_ITEMS: Final = 2_000
+
+
+@dataclass(slots=True)
+class Checkpoint:
+    """A frozen memtable, the slots whose state it completes, and once it is written the groups' new sizes."""
+
+    memtable: Memtable
+    groups: list[tuple[int, GroupState, int]]
+    """(group id, group, applied slot)."""
+    sizes: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Group id -> (items, bytes)."""
+
+
+class Store:
+    """Requires `open` first. Unless it says otherwise a method belongs to the event loop's thread and does not block.
+
+    Those that write to the B-tree block and belong to one worker thread; they raise StoreFullError when there is no
+    room (nothing has changed then) and StoreError when the disk fails.
+    """
+
+    def __init__(self, directory: Path, *, map_bytes: int, memtable_bytes: int) -> None:
+        self.memtable_bytes_max = memtable_bytes
+        self._btree = BTree(directory, map_bytes=map_bytes)
+        self._groups: dict[int, GroupState] = {}
+        self._live = Memtable()
+        self._frozen: Memtable | None = None
+        self._checkpoint: Checkpoint | None = None
+
+    def open(self) -> None:
+        """Opens or creates the B-tree; blocking. Raises StoreError, StoreFullError, CorruptValueError."""
+        self._btree.open()
+        for group_id in self._btree.all_rows(self._btree.groups):
+            row = self._btree.read(lambda txn, group_id=group_id: self._btree.group_row(txn, group_id))  # type: ignore[misc]
+            self._groups[group_id] = GroupState(row.applied_slot, row.items, row.bytes, row.is_restoring)
+
+    def close(self) -> None:
+        """Closes the B-tree; what is in the memtable only is in the log."""
+        self._btree.close()
+
+    # Reading
+
+    def get(self, key: bytes) -> bytes | None:
+        """The key's item as of the last mutation applied. Raises CorruptValueError, StoreError."""
+        entry = self._live.entries.get(key)
+        if entry is None and self._frozen is not None:
+            entry = self._frozen.entries.get(key)
+        if entry is not None and not entry[0].is_void:
+            return entry[1]
+        return self._btree.get(key)
+
+    def scan(self, start: bytes, end: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """(key, item) of every `start` <= key < `end` in order, backwards if `reverse`.
+
+        To be consumed, or dropped, before anything else is done with the store. Raises CorruptValueError, StoreError.
+        """
+        merged: Iterator[tuple[bytes, bytes | None]] = self._btree.scan(start, end, reverse)
+        for memtable in (self._frozen, self._live):
+            if memtable is not None and memtable.entries:
+                merged = _merge(memtable.scan(start, end, reverse), merged, reverse)
+        for key, item in merged:
+            if item is not None:
+                yield key, item
+
+    # Applying
+
+    def apply(self, group_id: int, slot: int, mutation: Mutation, now_ms: int) -> None:
+        """Carries out the mutation of a committed slot; slots of a group come in order. `now_ms`: monotonic time."""
+        group = self._advance(group_id, slot)
+        self._live.put(group, mutation.key, mutation.item)
+        if mutation.token:
+            recent = group.recent
+            if recent is None:
+                recent = self.recent_writes(group_id)
+            recent.remember(mutation.token, now_ms)
+
+    def apply_no_op(self, group_id: int, slot: int) -> None:
+        """A committed slot that changes nothing."""
+        self._advance(group_id, slot)
+
+    def _advance(self, group_id: int, slot: int) -> GroupState:
+        group = self._groups.get(group_id)
+        if group is None:
+            group = self._groups[group_id] = GroupState()
+        if slot <= group.applied_slot:
+            raise ValueError(f"group {group_id}: slot {slot} is applied after slot {group.applied_slot}")
+        group.applied_slot = slot
+        return group
+
+    def applied_slot(self, group_id: int) -> int:
+        """The last slot applied, 0 for an unknown group."""
+        group = self._groups.get(group_id)
+        return 0 if group is None else group.applied_slot
+
+    def checkpointed_slot(self, group_id: int) -> int:
+        """The slot whose state the B-tree holds durably, 0 for an unknown group."""
+        group = self._groups.get(group_id)
+        return 0 if group is None else group.checkpointed_slot
+
+    def size(self, group_id: int) -> tuple[int, int]:
+        """(items, bytes) of the group as of its last checkpoint."""
+        group = self._groups.get(group_id)
+        return (0, 0) if group is None else (group.items, group.bytes)
+
+    def recent_writes(self, group_id: int) -> RecentWrites:
+        """The tokens of the group's last writes; reads the B-tree the first time."""
+        group = self._groups.get(group_id)
+        if group is None:
+            group = self._groups[group_id] = GroupState()
+        if group.recent is None:
+            data = self._btree.read(lambda txn: self._btree.row(txn, self._btree.recent, group_key(group_id)))
+            group.recent = RecentWrites() if data is None else RecentWrites.decode(data)
+        return group.recent
+
+    @property
+    def memtable_bytes(self) -> int:
+        """Memory that holds writes which the B-tree does not have yet."""
+        return self._live.bytes + (0 if self._frozen is None else self._frozen.bytes)
+
+    @property
+    def is_overloaded(self) -> bool:
+        """Checkpoints do not keep up: no more writes should be proposed."""
+        return self.memtable_bytes > OVERLOADED_FACTOR * self.memtable_bytes_max
+
+    # Checkpoints
+
+    def freeze_for_checkpoint(self) -> Checkpoint | None:
+        """What the B-tree lacks, frozen; None if it lacks nothing. One that was abandoned is given out again."""
+        if self._checkpoint is not None:
+            return self._checkpoint
+        groups = [
+            (group_id, group, group.applied_slot)
+            for group_id, group in self._groups.items()
+            if group.applied_slot > group.checkpointed_slot
+        ]
+        if not groups:
+            return None
+        self._checkpoint = Checkpoint(self._live, groups)
+        self._frozen, self._live = self._live, Memtable()
+        return self._checkpoint
+
+    def write_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Writes it in one synced transaction. In the worker thread; sleeps in between, for the loop's sake."""
+        checkpoint.sizes = self._btree.write(lambda txn: self._write(txn, checkpoint))
+
+    def _write(self, txn: Transaction, checkpoint: Checkpoint) -> dict[int, tuple[int, int]]:
+        btree, keys, pace = self._btree, self._btree.keys, Pace()
+        items: dict[int, int] = {}
+        sizes: dict[int, int] = {}
+        ids = {id(group): group_id for group_id, group, _ in checkpoint.groups}
+        for key, (group, item) in checkpoint.memtable.entries.items():
+            pace.step()
+            if group.is_void:
+                continue
+            old_bytes = keys.delete(txn, key) if item is None else keys.put(txn, key, item)
+            group_id = ids[id(group)]
+            added = (item is not None) - (old_bytes >= 0)
+            items[group_id] = items.get(group_id, 0) + added
+            growth = (len(item) if item is not None else 0) - max(old_bytes, 0) + added * len(key)
+            sizes[group_id] = sizes.get(group_id, 0) + growth
+        totals = {}
+        for group_id, group, slot in checkpoint.groups:
+            if group.is_void:
+                continue
+            row = btree.group_row(txn, group_id)
+            total = (row.items + items.get(group_id, 0), row.bytes + sizes.get(group_id, 0))
+            btree.put_group_row(txn, group_id, GroupRow(slot, *total))
+            if group.recent is not None:
+                # It may know of later slots already: those are committed, so whoever asks is told the truth.
+                btree.put_row(txn, btree.recent, group_key(group_id), group.recent.encode())
+            totals[group_id] = total
+            pace.step()
+        return totals
+
+    def finish_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """After it was written: reads go to the B-tree."""
+        self._frozen = self._checkpoint = None
+        for group_id, group, slot in checkpoint.groups:
+            if not group.is_void:
+                group.checkpointed_slot = slot
+                group.items, group.bytes = checkpoint.sizes[group_id]
+
+    def abandon_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """After it could not be written: it stays in memory, frozen, to be given out again."""
+        assert checkpoint is self._checkpoint
+
+    # Groups
+
+    def put_descriptor(self, group_id: int, descriptor: bytes) -> None:
+        """Keeps what a group is. In the worker thread; durable on return."""
+        self._btree.write(
+            lambda txn: self._btree.put_row(txn, self._btree.descriptors, group_key(group_id), descriptor)
+        )
+
+    def delete_descriptor(self, group_id: int) -> None:
+        """Removes all rows of a group. In the worker thread; durable on return."""
+
+        def delete(txn: Transaction) -> None:
+            for db in (self._btree.descriptors, self._btree.groups, self._btree.recent):
+                txn.delete(group_key(group_id), db=db)
+
+        self._btree.write(delete)
+
+    def all_descriptors(self) -> dict[int, bytes]:
+        """Group id -> descriptor. Blocking; raises CorruptValueError."""
+        return self._btree.all_rows(self._btree.descriptors)
+
+    def forget(self, group_id: int) -> None:
+        """Drops a group from memory; its items and rows stay in the B-tree until they are deleted."""
+        group = self._groups.pop(group_id, None)
+        if group is not None:
+            group.is_void = True
+
+    def delete_range(self, start: bytes, end: bytes, items_max: int) -> bool:
+        """Removes up to `items_max` items of `start` <= key < `end` from the B-tree; whether that was all.
+
+        In the worker thread, synced. The memtable must hold none of them: `forget` or `begin_restore` the group first.
+        """
+        return self._btree.write(lambda txn: self._btree.keys.delete_range(txn, start, end, items_max))
+
+    # Snapshots
+
+    def read_snapshot(self, group_id: int, start: bytes, end: bytes) -> SnapshotReader:
+        """The group's state as of its last checkpoint; `close` it."""
+        return SnapshotReader(self._btree, group_id, start, end)
+
+    def is_restoring(self, group_id: int) -> bool:
+        """Whether a snapshot was begun to be installed and not finished, perhaps before a restart."""
+        group = self._groups.get(group_id)
+        return group is not None and group.is_restoring
+
+    def begin_restore(self, group_id: int, start: bytes, end: bytes) -> None:
+        """Removes the group's state, to put a snapshot in its place. In the worker thread; durable on return.
+
+        Until `finish_restore`, also after a crash, the group is restoring: it has no state to serve.
+        """
+        fresh = GroupState(is_restoring=True)
+        old = self._groups.get(group_id)
+        if old is not None:
+            old.is_void = True
+        self._groups[group_id] = fresh
+
+        def begin(txn: Transaction) -> None:
+            self._btree.put_group_row(txn, group_id, GroupRow(is_restoring=True))
+            txn.delete(group_key(group_id), db=self._btree.recent)
+
+        self._btree.write(begin)
+        while not self.delete_range(start, end, RESTORE_SLICE_ITEMS):
+            pass
+
+    def restore_chunk(self, group_id: int, chunk: bytes) -> None:
+        """Stores one chunk of a snapshot (an empty one is none). In the worker thread; durable on return.
+
+        Raises CorruptChunkError, and then nothing of the chunk is stored.
+        """
+        if not chunk:
+            return
+        kind, pairs = decode_chunk(chunk)
+
+        def restore(txn: Transaction) -> None:
+            if kind is ChunkKind.RECENT_WRITES:
+                for _, data in pairs:
+                    self._btree.put_row(txn, self._btree.recent, group_key(group_id), data)
+                return
+            pace = Pace()
+            row = self._btree.group_row(txn, group_id)
+            items, size = row.items, row.bytes
+            for key, item in pairs:
+                old_bytes = self._btree.keys.put(txn, key, item)
+                items += old_bytes < 0
+                size += len(item) - max(old_bytes, 0) + (len(key) if old_bytes < 0 else 0)
+                pace.step()
+            self._btree.put_group_row(txn, group_id, GroupRow(0, items, size, is_restoring=True))
+
+        self._btree.write(restore)
+
+    def finish_restore(self, group_id: int, slot: int) -> None:
+        """The group's state is now the snapshot's, as of `slot`. In the worker thread; durable on return."""
+
+        def finish(txn: Transaction) -> GroupRow:
+            row = self._btree.group_row(txn, group_id)
+            self._btree.put_group_row(txn, group_id, GroupRow(slot, row.items, row.bytes))
+            return row
+
+        row = self._btree.write(finish)
+        self._groups[group_id] = GroupState(slot, row.items, row.bytes)
+
+
+def _merge(
+    newer: Iterator[tuple[bytes, bytes | None]], older: Iterator[tuple[bytes, bytes | None]], reverse: bool
+) -> Iterator[tuple[bytes, bytes | None]]:
+    """Both in order; where both have a key, the newer's."""
+    new, old = next(newer, None), next(older, None)
+    while new is not None and old is not None:
+        if new[0] == old[0]:
+            yield new
+            new, old = next(newer, None), next(older, None)
+        elif (new[0] < old[0]) != reverse:
+            yield new
+            new = next(newer, None)
+        else:
+            yield old
+            old = next(older, None)
+    if new is not None:
+        yield new
+        yield from newer
+    elif old is not None:
+        yield old
+        yield from older

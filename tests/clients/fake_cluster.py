@@ -1,0 +1,301 @@
+"""A cluster in a dictionary: the Session, Tables and Admin services over gRPC, with faults on demand.
+
+`FakeState` is what the cluster holds; several `FakeRouter`s share one, as routers do. Writes are carried out once a
+token, as the storage nodes do, and every token that arrives is noted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import grpc.aio
+from google.protobuf import any_pb2
+from google.rpc import code_pb2, status_pb2  # type: ignore[import-untyped]
+from statorpb import admin_pb2, admin_pb2_grpc, item_pb2, items_pb2, items_pb2_grpc, tables_pb2, tables_pb2_grpc
+
+Key = tuple[bytes, ...]
+
+
+class Refusal(Exception):  # noqa: N818 (it becomes an error on the wire)
+    """An error of the server's."""
+
+    def __init__(self, code: str, message: str, *, retriable: bool = False) -> None:
+        super().__init__(message)
+        self.wire = items_pb2.Error(code=code, message=message, retriable=retriable)
+
+
+@dataclass
+class FakeTable:
+    description: tables_pb2.TableDescription
+    items: dict[Key, item_pb2.Item] = field(default_factory=dict)
+    describes_until_active: int = 1
+
+    def key_of(self, attributes: item_pb2.Item) -> Key:
+        schema = self.description.key_schema
+        names = [schema.partition_key.name] + ([schema.sort_key.name] if schema.HasField("sort_key") else [])
+        for name in names:
+            if name not in attributes.attributes:
+                raise Refusal("ValidationException", f"One of the required keys was not given a value: {name}")
+        return tuple(attributes.attributes[name].SerializeToString() for name in names)
+
+
+@dataclass
+class FakeState:
+    """What the cluster holds, and what happened to it."""
+
+    tables: dict[str, FakeTable] = field(default_factory=dict)
+    tokens: Counter[bytes] = field(default_factory=Counter)
+    carried_out: set[bytes] = field(default_factory=set)
+    writes_carried_out: int = 0
+    # Answered instead of the next requests, one each.
+    refusals: deque[Refusal] = field(default_factory=deque)
+    # How many parts of each batch are left unprocessed; counted down to 0.
+    unprocessed: int = 0
+
+    def add_table(self, name: str, partition_key: str = "pk", sort_key: str | None = None) -> FakeTable:
+        schema = tables_pb2.KeySchema(partition_key=tables_pb2.KeyAttribute(name=partition_key, type=tables_pb2.S))
+        if sort_key is not None:
+            schema.sort_key.CopyFrom(tables_pb2.KeyAttribute(name=sort_key, type=tables_pb2.N))
+        description = tables_pb2.TableDescription(table_name=name, status=tables_pb2.ACTIVE, key_schema=schema)
+        self.tables[name] = FakeTable(description, describes_until_active=0)
+        return self.tables[name]
+
+    def table(self, name: str) -> FakeTable:
+        if name not in self.tables:
+            raise Refusal("ResourceNotFoundException", f"Requested resource not found: Table: {name} not found")
+        return self.tables[name]
+
+    def answer(self, request: items_pb2.SessionRequest) -> items_pb2.SessionReply:
+        """Carries one request out."""
+        reply = items_pb2.SessionReply(id=request.id)
+        if request.token:
+            self.tokens[request.token] += 1
+        try:
+            if self.refusals:
+                raise self.refusals.popleft()
+            operation = request.WhichOneof("operation")
+            assert operation is not None
+            getattr(self, f"_{operation}")(request, reply)
+        except Refusal as refusal:
+            reply.error.CopyFrom(refusal.wire)
+        return reply
+
+    def _write(self, token: bytes) -> bool:
+        if token in self.carried_out:
+            return False
+        self.carried_out.add(token)
+        self.writes_carried_out += 1
+        return True
+
+    def _put_item(self, request: items_pb2.SessionRequest, reply: items_pb2.SessionReply) -> None:
+        table = self.table(request.put_item.table_name)
+        key = table.key_of(request.put_item.item)
+        if self._write(request.token):
+            table.items[key] = request.put_item.item
+        reply.put_item.SetInParent()
+
+    def _get_item(self, request: items_pb2.SessionRequest, reply: items_pb2.SessionReply) -> None:
+        table = self.table(request.get_item.table_name)
+        reply.get_item.SetInParent()
+        item = table.items.get(table.key_of(request.get_item.key))
+        if item is not None:
+            reply.get_item.item.CopyFrom(item)
+
+    def _delete_item(self, request: items_pb2.SessionRequest, reply: items_pb2.SessionReply) -> None:
+        table = self.table(request.delete_item.table_name)
+        key = table.key_of(request.delete_item.key)
+        if self._write(request.token):
+            table.items.pop(key, None)
+        reply.delete_item.SetInParent()
+
+    def _take_unprocessed(self, parts: int) -> int:
+        left = min(self.unprocessed, parts)
+        self.unprocessed -= left
+        return left
+
+    def _batch_write_item(self, request: items_pb2.SessionRequest, reply: items_pb2.SessionReply) -> None:
+        reply.batch_write_item.SetInParent()
+        for part in request.batch_write_item.tables:
+            table = self.table(part.table_name)
+            writes = list(part.writes)
+            if len(writes) > 25:
+                raise Refusal("ValidationException", "Too many items requested for the BatchWriteItem call")
+            left = self._take_unprocessed(len(writes))
+            if left:
+                reply.batch_write_item.unprocessed.add(table_name=part.table_name, writes=writes[-left:])
+            for write in writes[: len(writes) - left]:
+                if write.HasField("put"):
+                    table.items[table.key_of(write.put)] = write.put
+                else:
+                    table.items.pop(table.key_of(write.delete_key), None)
+
+    def _batch_get_item(self, request: items_pb2.SessionRequest, reply: items_pb2.SessionReply) -> None:
+        reply.batch_get_item.SetInParent()
+        for part in request.batch_get_item.tables:
+            table = self.table(part.table_name)
+            keys = list(part.keys)
+            if len(keys) > 100:
+                raise Refusal("ValidationException", "Too many items requested for the BatchGetItem call")
+            left = self._take_unprocessed(len(keys))
+            if left:
+                reply.batch_get_item.unprocessed.add(table_name=part.table_name, keys=keys[-left:])
+            found = [table.items.get(table.key_of(key)) for key in keys[: len(keys) - left]]
+            # In another order than asked, as DynamoDB may.
+            answered = [item for item in reversed(found) if item is not None]
+            reply.batch_get_item.tables.add(table_name=part.table_name, items=answered)
+
+    def _scan(self, request: items_pb2.SessionRequest, reply: items_pb2.SessionReply) -> None:
+        table = self.table(request.scan.table_name)
+        reply.scan.SetInParent()
+        keys = list(table.items)
+        begin = 0
+        if request.scan.HasField("exclusive_start_key"):
+            begin = keys.index(table.key_of(request.scan.exclusive_start_key)) + 1
+        end = begin + (request.scan.limit or 10)
+        reply.scan.items.extend(table.items[key] for key in keys[begin:end])
+        if end < len(keys):
+            last = table.items[keys[end - 1]]
+            schema = table.description.key_schema
+            names = {schema.partition_key.name, schema.sort_key.name}
+            for name in names & set(last.attributes):
+                reply.scan.last_evaluated_key.attributes[name].CopyFrom(last.attributes[name])
+
+
+class FakeRouter:
+    """One router over a FakeState. Use as an asynchronous context manager."""
+
+    def __init__(self, state: FakeState) -> None:
+        self.state = state
+        self.port = 0
+        self.is_hung = False  # takes requests, carries nothing out, answers nothing
+        self.loses_replies = 0  # so many requests are carried out and not answered
+        self.frames = 0
+        self.requests = 0
+        self.unavailable_after_next = 0  # so many unary calls are carried out, and answered with UNAVAILABLE
+        self._server: grpc.aio.Server | None = None
+        self._streams: set[Any] = set()
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    async def __aenter__(self) -> FakeRouter:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *details: object) -> None:
+        await self.kill()
+
+    async def start(self) -> None:
+        """Serves, on the same port as before if there was one."""
+        self._server = grpc.aio.server(options=[("grpc.max_receive_message_length", 17 * 1024 * 1024)])
+        services = _Services(self)
+        items_pb2_grpc.add_SessionServicer_to_server(services, self._server)
+        tables_pb2_grpc.add_TablesServicer_to_server(services, self._server)
+        admin_pb2_grpc.add_AdminServicer_to_server(services, self._server)
+        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        await self._server.start()
+
+    async def kill(self) -> None:
+        """Breaks every stream and stops listening."""
+        if self._server is not None:
+            await self._server.stop(0)
+            self._server = None
+
+
+class _Services(items_pb2_grpc.SessionServicer, tables_pb2_grpc.TablesServicer, admin_pb2_grpc.AdminServicer):
+    def __init__(self, router: FakeRouter) -> None:
+        self._router = router
+        self._state = router.state
+
+    async def Converse(  # type: ignore[override]
+        self, request_iterator: AsyncIterator[items_pb2.SessionRequestFrame], context: Any
+    ) -> AsyncIterator[items_pb2.SessionReplyFrame]:
+        router = self._router
+        async for frame in request_iterator:
+            router.frames += 1
+            router.requests += len(frame.requests)
+            if router.is_hung:
+                continue
+            replies = [self._state.answer(request) for request in frame.requests]
+            lost = min(router.loses_replies, len(replies))
+            router.loses_replies -= lost
+            if replies[lost:]:
+                yield items_pb2.SessionReplyFrame(replies=replies[lost:])
+
+    async def _answer(self, context: Any, response: Any) -> Any:
+        if self._router.is_hung:
+            await asyncio.Event().wait()
+        if self._router.unavailable_after_next:
+            self._router.unavailable_after_next -= 1
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the connection broke")
+        return response
+
+    async def _refuse(self, context: Any, refusal: Refusal) -> None:
+        detail = any_pb2.Any()
+        detail.Pack(refusal.wire)
+        status = status_pb2.Status(code=code_pb2.INTERNAL, message=refusal.wire.message, details=[detail])
+        trailing = (("grpc-status-details-bin", status.SerializeToString()),)
+        await context.abort(grpc.StatusCode.INTERNAL, refusal.wire.message, trailing)
+
+    async def CreateTable(self, request: tables_pb2.CreateTableRequest, context: Any) -> Any:  # type: ignore[override]
+        if request.table_name in self._state.tables:
+            await self._refuse(context, Refusal("ResourceInUseException", f"Table already exists: {request.table_name}"))
+        description = tables_pb2.TableDescription(
+            table_name=request.table_name,
+            table_id="1-2-3",
+            status=tables_pb2.CREATING,
+            key_schema=request.key_schema,
+            partitions=request.partitions or 1,
+            created_at_ms=1_700_000_000_000,
+        )
+        if request.HasField("provisioned"):
+            description.provisioned.CopyFrom(request.provisioned)
+        self._state.tables[request.table_name] = FakeTable(description)
+        return await self._answer(context, tables_pb2.CreateTableResponse(table=description))
+
+    async def DescribeTable(self, request: tables_pb2.DescribeTableRequest, context: Any) -> Any:  # type: ignore[override]
+        try:
+            table = self._state.table(request.table_name)
+        except Refusal as refusal:
+            await self._refuse(context, refusal)
+            raise
+        if table.describes_until_active:
+            table.describes_until_active -= 1
+        else:
+            table.description.status = tables_pb2.ACTIVE
+        table.description.items = len(table.items)
+        return await self._answer(context, tables_pb2.DescribeTableResponse(table=table.description))
+
+    async def ListTables(self, request: tables_pb2.ListTablesRequest, context: Any) -> Any:  # type: ignore[override]
+        names = sorted(name for name in self._state.tables if name > request.exclusive_start_table_name)
+        page = names[: request.limit or 2]
+        response = tables_pb2.ListTablesResponse(table_names=page)
+        if len(page) < len(names):
+            response.last_evaluated_table_name = page[-1]
+        return await self._answer(context, response)
+
+    async def DeleteTable(self, request: tables_pb2.DeleteTableRequest, context: Any) -> Any:  # type: ignore[override]
+        try:
+            table = self._state.table(request.table_name)
+        except Refusal as refusal:
+            await self._refuse(context, refusal)
+            raise
+        del self._state.tables[request.table_name]
+        return await self._answer(context, tables_pb2.DeleteTableResponse(table=table.description))
+
+    async def DescribeCluster(self, request: admin_pb2.DescribeClusterRequest, context: Any) -> Any:  # type: ignore[override]
+        response = admin_pb2.DescribeClusterResponse()
+        for index in (1, 2, 3):
+            response.nodes.add(
+                node_id=index, name=f"storage-{index}", role="storage", zone=f"zone-{index}", alive=index != 3, replicas=1
+            )
+        partition = response.partitions.add(partition_id=100, table_name="music")
+        for index in (1, 2, 3):
+            partition.replicas.add(node_id=index, zone=f"zone-{index}", is_leader=index == 2)
+        return await self._answer(context, response)

@@ -1,0 +1,56 @@
+"""Mutations survive encoding, and malformed bytes are refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storage_node.codec.mutation import CorruptMutationError, Mutation, decode_mutation, encode_mutation
+
+MUTATIONS = st.builds(
+    Mutation,
+    st.just(b"") | st.binary(min_size=16, max_size=16),
+    st.binary(max_size=60),
+    st.none() | st.binary(max_size=60),
+)
+
+
+@given(MUTATIONS)
+def test_round_trip(mutation: Mutation) -> None:
+    """What is decoded is what was encoded."""
+    assert decode_mutation(encode_mutation(mutation)) == mutation
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_decoded_or_refused(data: bytes) -> None:
+    """Bytes from anywhere are a mutation that encodes to them, or an error."""
+    try:
+        mutation = decode_mutation(data)
+    except CorruptMutationError:
+        return
+    assert encode_mutation(mutation) == data
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"\x01", "shorter"),
+        (b"\x02\x00\x00\x00\x00\x00\x00\x00", "version 2"),
+        (b"\x01\x02\x00\x00\x00\x00\x00\x00", "values"),
+        (b"\x01\x00\x05\x00\x00\x00\x00\x00", "values"),
+        (b"\x01\x00\x00\x01\x00\x00\x00\x00", "values"),
+        (b"\x01\x00\x00\x00\x09\x00\x00\x00", "inside its key"),
+        (b"\x01\x01\x00\x00\x01\x00\x00\x00ki", "carries an item"),
+    ],
+)
+def test_malformed(data: bytes, message: str) -> None:
+    """Each way to be malformed has its sentence."""
+    with pytest.raises(CorruptMutationError, match=message):
+        decode_mutation(data)
+
+
+def test_tokens_have_one_length() -> None:
+    """A token is 16 bytes or none."""
+    with pytest.raises(ValueError, match="3 bytes"):
+        encode_mutation(Mutation(b"abc", b"key", b""))
