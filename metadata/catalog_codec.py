@@ -115,7 +115,7 @@ def encode_snapshot(catalog: Catalog) -> bytes:
             table_name=table.name,
             table_number=table.number,
             table_id=table.table_id,
-            status=tables_pb2.TableStatus.Name(table.status),
+            status=tables_pb2.TableStatus.Value(table.status.name),
             read_units=table.read_units,
             write_units=table.write_units,
             created_at_ms=table.created_at_ms,

@@ -177,7 +177,7 @@ class LogReader:
             self._ends.append(SEGMENT_HEADER_BYTES)
             self._seeds.append(None)
             self.contents.segments.append(SegmentContents(number, path))
-            self._read_segment(index, files.read(path))
+            self._read_segment(index, self._files.read(path))
         cut = self._undecided[0] if self._undecided else None
         if isinstance(cut, _Bad):
             self.next_sequence = cut.sequence

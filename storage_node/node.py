@@ -72,7 +72,7 @@ class StorageNode:
             leases,
             random.Random(),
             time.monotonic_ns,
-            self._loop.call_soon,
+            self._defer,
         )
         self.host.on_leadership = lambda group_id, is_serving: self.on_change()
         self.peers.bind(self.host)
@@ -217,6 +217,9 @@ class StorageNode:
         self.on_change()
 
     # Background
+
+    def _defer(self, callback: Callable[[], None]) -> None:
+        self._loop.call_soon(callback)
 
     def _run(self, work: Callable[[], None], done: Callable[[], None]) -> None:
         """Runs blocking work in the engine's thread, in order, then `done` on the loop."""

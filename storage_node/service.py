@@ -64,7 +64,7 @@ class PartitionService(partition_pb2_grpc.PartitionsServicer):
     def __init__(self, node: StorageNode) -> None:
         self._node = node
 
-    async def Serve(  # noqa: N802 (the service's name)
+    async def Serve(  # type: ignore[override]  # noqa: N802 (the generated type knows only generators)
         self,
         request_iterator: AsyncIterator[partition_pb2.PartitionRequestFrame],
         context: grpc.aio.ServicerContext[partition_pb2.PartitionRequestFrame, partition_pb2.PartitionReplyFrame],

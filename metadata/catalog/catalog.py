@@ -102,7 +102,8 @@ class Catalog:
             case RemoveTable():
                 return self._remove(command)
             case PartitionsDropped():
-                return self._dropped(command)
+                self._dropped(command)
+                return None
 
     def table_of(self, number: int) -> Table | None:
         """The table with a number, or None."""

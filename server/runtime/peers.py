@@ -168,7 +168,7 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
 
     # Streams
 
-    async def Exchange(  # noqa: N802 (the service's name)
+    async def Exchange(  # type: ignore[override]  # noqa: N802 (the generated type knows only generators)
         self,
         request_iterator: AsyncIterator[replication_pb2.PeerFrame],
         context: grpc.aio.ServicerContext[replication_pb2.PeerFrame, replication_pb2.PeerFrame],

@@ -74,8 +74,10 @@ class StateMachine(Protocol):
 class LogWriter(Protocol):
     """The part of the write-ahead log that the host uses (server/wal.py)."""
 
-    is_idle: bool
     on_idle: Callable[[], None] | None
+
+    @property
+    def is_idle(self) -> bool: ...
 
     def append(self, record: bytes, group_id: int, last_slot: int, done: Callable[[], None] | None) -> None: ...
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from server.codec.record import RecordType, decode_record
+from server.codec.record import Record, RecordType, decode_record
 from server.codec.record import encode_record as encode
 from server.paxos.ballot import ZERO, Ballot
 
@@ -33,6 +33,8 @@ class SimulatedWal:
 
     def __init__(self, schedule: Callable[[int, Done], None], rng: random.Random, *, sync_ns: int) -> None:
         self.on_idle: Done | None = None
+        self.bytes_queued = 0
+        self.is_full = False
         self._schedule = schedule
         self._rng = rng
         self._sync_ns = sync_ns
@@ -48,6 +50,7 @@ class SimulatedWal:
 
     def append(self, record: bytes, group_id: int, last_slot: int, done: Done | None) -> None:
         self._queued.append((record, done))
+        self.bytes_queued += len(record)
         if not self._writing and not self._is_start_due:
             self._is_start_due = True
             life = self._life
@@ -68,6 +71,7 @@ class SimulatedWal:
             return
         batch, self._writing = self._writing, []
         self._durable.extend(record for record, _ in batch)
+        self.bytes_queued -= sum(len(record) for record, _ in batch)
         for _, done in batch:
             if done is not None:
                 done()
@@ -81,13 +85,20 @@ class SimulatedWal:
         self._durable.extend(record for record, _ in self._writing[:survivors])
         self._life += 1
         self._queued, self._writing, self._is_start_due = [], [], False
+        self.bytes_queued = 0
+
+    def forget_group(self, group_id: int) -> None:
+        """Makes all that the log says of a dropped group void."""
+        self.append(encode(Record(RecordType.FORGET, group_id, ZERO, 0, 0, ())), group_id, 0, None)
 
     def trim(self, floors: Mapping[int, int]) -> None:
         """Drops entries that are checkpointed; promises stay."""
         kept = []
         for data in self._durable:
             record = decode_record(data)
-            if record.type == RecordType.PROMISE or record.last_slot > floors.get(record.group_id, 0):
+            if record.type in (RecordType.PROMISE, RecordType.FORGET) or record.last_slot > floors.get(
+                record.group_id, 0
+            ):
                 kept.append(data)
             elif record.type == RecordType.ENTRIES:
                 promise = type(record)(RecordType.PROMISE, record.group_id, record.ballot, 0, record.commit_slot, ())
@@ -100,6 +111,9 @@ class SimulatedWal:
         groups: dict[int, SimulatedGroup] = {}
         for data in self._durable:
             record = decode_record(data)
+            if record.type == RecordType.FORGET:
+                groups.pop(record.group_id, None)
+                continue
             floor = floors.get(record.group_id, 0)
             group = groups.setdefault(record.group_id, SimulatedGroup(first_slot=floor + 1))
             group.promised = max(group.promised, record.ballot)

@@ -1,0 +1,99 @@
+"""Who lives and who leads, as the storage nodes report it: in memory, in every metadata process, led or not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from statorpb import cluster_pb2
+
+from metadata.catalog.catalog import Catalog, TableStatus
+
+
+@dataclass(slots=True)
+class Attendee:
+    """A storage node, as of its last report."""
+
+    reported_at_s: float
+    leads: set[int] = field(default_factory=set)
+    opened: set[int] = field(default_factory=set)
+    dropped: set[int] = field(default_factory=set)
+    note: str = ""
+
+
+class Attendance:
+    """What the nodes report. `clock` is a monotonic time in seconds.
+
+    Of two reports on a partition's leader the one of the higher ballot counts, whichever came first."""
+
+    def __init__(self, silence_s: float, clock: Callable[[], float]) -> None:
+        self.nodes: dict[int, Attendee] = {}
+        self.leaders: dict[int, tuple[int, int]] = {}  # partition -> (ballot round, node)
+        self.sizes: dict[int, tuple[int, int]] = {}  # partition -> (items, bytes), of its leader
+        self.changed = asyncio.Event()
+        self._silence_s = silence_s
+        self._clock = clock
+
+    def report(self, report: cluster_pb2.NodeReport) -> None:
+        """Takes a node's report (complete, not a difference)."""
+        attendee = self.nodes.get(report.node_id)
+        if attendee is None:
+            attendee = self.nodes[report.node_id] = Attendee(0.0)
+        before = (attendee.leads, attendee.opened, attendee.dropped)
+        attendee.reported_at_s = self._clock()
+        attendee.note = report.note
+        attendee.leads = {leader.partition_id for leader in report.leaders}
+        attendee.opened = set(report.opened)
+        attendee.dropped = set(report.dropped)
+        for leader in report.leaders:
+            known = self.leaders.get(leader.partition_id, (0, 0))
+            if leader.ballot_round >= known[0]:
+                self.leaders[leader.partition_id] = (leader.ballot_round, leader.leader_node_id)
+        for size in report.sizes:
+            if self.leaders.get(size.partition_id, (0, 0))[1] == report.node_id:
+                self.sizes[size.partition_id] = (size.items, size.bytes)
+        if before != (attendee.leads, attendee.opened, attendee.dropped):
+            self.changed.set()
+
+    def is_alive(self, node_id: int) -> bool:
+        attendee = self.nodes.get(node_id)
+        return attendee is not None and self._clock() - attendee.reported_at_s < self._silence_s
+
+    def has_leader(self, partition_id: int) -> bool:
+        """Whether a live node has reported that it leads the partition and serves it."""
+        _, node_id = self.leaders.get(partition_id, (0, 0))
+        attendee = self.nodes.get(node_id)
+        return attendee is not None and partition_id in attendee.leads and self.is_alive(node_id)
+
+    def forget_partitions(self, catalog: Catalog) -> None:
+        """Lets go of what is known of partitions that are no more."""
+        known = {partition.partition_id for table in catalog.tables.values() for partition in table.partitions}
+        for partition_id in [each for each in self.leaders if each not in known]:
+            del self.leaders[partition_id]
+            self.sizes.pop(partition_id, None)
+
+
+def assignments(catalog: Catalog, slot: int, node_id: int) -> cluster_pb2.NodeAssignments:
+    """Everything that a storage node is to keep, and what it is to drop."""
+    message = cluster_pb2.NodeAssignments(catalog_slot=slot)
+    for table in catalog.tables.values():
+        for partition in table.partitions:
+            if node_id not in partition.node_ids:
+                continue
+            if table.status == TableStatus.DELETING:
+                message.removed.append(partition.partition_id)
+                continue
+            descriptor = message.partitions.add(
+                partition_id=partition.partition_id,
+                table_number=table.number,
+                table_name=table.name,
+                range_start=partition.range_start,
+                range_end=partition.range_end,
+                fresh=table.status == TableStatus.CREATING,
+            )
+            for member_id in partition.node_ids:
+                node = catalog.nodes[member_id]
+                descriptor.members.add(node_id=member_id, zone=node.zone, address=node.address)
+    message.removed.extend(sorted(each for each, node_ids in catalog.garbage.items() if node_id in node_ids))
+    return message

@@ -1,0 +1,79 @@
+"""A metadata process's configuration: defaults here, then file, environment, flags."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+MIB = 1024 * 1024
+_MEMBER = re.compile(r"([1-9][0-9]*)@([^=@]+)=([^=@]+:[0-9]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class MemberAddress:
+    """A member of the metadata group: its id, its zone, where it serves gRPC."""
+
+    node_id: int
+    zone: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One frozen object a process; `problems` says in sentences what is wrong with it."""
+
+    name: str = field(metadata={"help": "the process's name"})
+    zone: str = field(metadata={"help": "the availability zone the process is in"})
+    node_id: int = field(metadata={"help": "this member's id in `members`"})
+    data: str = field(metadata={"help": "folder for the catalog and its log"})
+    members: tuple[str, ...] = field(metadata={"help": "all members of the metadata group: ID@ZONE=HOST:PORT,..."})
+    listen: str = field(default="", metadata={"help": "address to serve gRPC on; empty: this member's in `members`"})
+    bootstrap: bool = field(
+        default=False, metadata={"help": "an empty data folder is right: the cluster is being made for the first time"}
+    )
+    log_format: str = field(default="console", metadata={"help": "console or json"})
+    log_level: str = field(default="info", metadata={"help": "debug, info, warning or error"})
+    wal_segment_bytes: int = field(default=4 * MIB, metadata={"help": "size of a log segment"})
+    snapshot_every: int = field(default=1_000, metadata={"help": "commands between two snapshots of the catalog"})
+    lease_ms: int = field(default=2_000, metadata={"help": "how long a member's grant to the leader lasts"})
+    heartbeat_ms: int = field(default=500, metadata={"help": "interval of the heartbeats that renew grants"})
+    clock_drift_ppm: int = field(
+        default=10_000, metadata={"help": "how much two members' clock rates may differ, in parts per million"}
+    )
+    node_silence_ms: int = field(
+        default=3_000, metadata={"help": "a storage node that has not reported for this long counts as not alive"}
+    )
+
+    def member_addresses(self) -> tuple[MemberAddress, ...]:
+        """The members, parsed; those that cannot be are left out (`problems` names them)."""
+        matches = [_MEMBER.fullmatch(member) for member in self.members]
+        return tuple(MemberAddress(int(match[1]), match[2], match[3]) for match in matches if match is not None)
+
+    @property
+    def own_address(self) -> str:
+        return next((each.address for each in self.member_addresses() if each.node_id == self.node_id), "")
+
+    def problems(self) -> list[str]:
+        """What is wrong, a sentence each; empty: nothing."""
+        found = []
+        members = self.member_addresses()
+        if len(members) != len(self.members) or not members:
+            found.append(f"members must be a list of ID@ZONE=HOST:PORT, not {','.join(self.members)!r}.")
+        ids = [member.node_id for member in members]
+        if len(set(ids)) != len(ids):
+            found.append("members must have distinct ids.")
+        if self.node_id not in ids:
+            found.append(f"node_id {self.node_id} is not among the members.")
+        elif next(member.zone for member in members if member.node_id == self.node_id) != self.zone:
+            found.append(f"members has node {self.node_id} in another zone than {self.zone!r}.")
+        if self.lease_ms < 2 * self.heartbeat_ms or self.heartbeat_ms < 10:
+            found.append("lease_ms must be at least twice heartbeat_ms, and heartbeat_ms at least 10.")
+        if not 0 <= self.clock_drift_ppm < 500_000:
+            found.append("clock_drift_ppm must be at least 0 and below 500000.")
+        if self.wal_segment_bytes < MIB:
+            found.append("wal_segment_bytes must be at least 1 MiB.")
+        if self.snapshot_every < 1:
+            found.append("snapshot_every must be at least 1.")
+        if self.log_format not in ("console", "json"):
+            found.append(f"log_format must be console or json, not {self.log_format!r}.")
+        return found

@@ -1,0 +1,333 @@
+"""What routers and storage nodes ask of the metadata service.
+
+Look-ups are answered by any process from its own memory. What changes the catalog, or must reflect everything
+acknowledged before, is for the leader; the others pass it on, within the caller's deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any, TypeAlias
+
+import grpc
+import structlog
+from statorpb import admin_pb2, cluster_pb2, cluster_pb2_grpc, tables_pb2
+
+from metadata.attendance import assignments
+from metadata.catalog import commands
+from metadata.catalog.catalog import Node, Table
+from metadata.node import MetadataNode
+from metadata.placement.placement import partition_count, place
+from server.model.errors import InternalServerError, ServiceUnavailableError, StatorError
+from server.model.table import KeyAttribute, KeySchema
+from server.runtime.grpc_server import DETAILS_KEY, abort, channel_options
+
+DEFAULT_TIMEOUT_S = 5.0
+FORWARDED_KEY = "stator-forwarded"
+LIST_TABLES_MAX = 100
+CHECK_ASSIGNMENTS_S = 1.0
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+log = structlog.get_logger()
+
+
+class MetadataService(cluster_pb2_grpc.MetadataServicer):
+    """stator.internal.v1.Metadata."""
+
+    def __init__(self, node: MetadataNode) -> None:
+        self._node = node
+        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._creating = asyncio.Lock()  # two tables are never placed on the same counts
+
+    async def close(self) -> None:
+        for channel in self._channels.values():
+            await channel.close()
+
+    # At the leader
+
+    async def _at_leader(self, method: str, request: Any, context: Context, carry_out: Any) -> Any:
+        """`carry_out()` if this process leads, else the leader's answer; ends the call with any error."""
+        timeout_s = context.time_remaining()
+        timeout_s = DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s
+        try:
+            if self._node.is_serving_leader:
+                return await asyncio.wait_for(carry_out(), timeout_s)
+            address = self._node.leader_address()
+            if not address or FORWARDED_KEY in dict(context.invocation_metadata() or ()):
+                raise ServiceUnavailableError("no leader of the metadata service is available at present")
+            return await self._forward(address, method, request, timeout_s)
+        except TimeoutError:
+            await abort(context, InternalServerError("the metadata service could not finish in time"))
+        except StatorError as error:
+            await abort(context, error)
+        except grpc.aio.AioRpcError as error:
+            metadata = tuple(each for each in error.trailing_metadata() or () if each[0] == DETAILS_KEY)
+            await context.abort(error.code(), error.details() or "", metadata)
+
+    async def _forward(self, address: str, method: str, request: Any, timeout_s: float) -> Any:
+        channel = self._channels.get(address)
+        if channel is None:
+            channel = self._channels[address] = grpc.aio.insecure_channel(address, options=channel_options())
+        call = getattr(cluster_pb2_grpc.MetadataStub(channel), method)
+        return await call(request, timeout=timeout_s, metadata=((FORWARDED_KEY, "1"),))
+
+    async def RegisterNode(  # noqa: N802
+        self, request: cluster_pb2.RegisterNodeRequest, context: Context
+    ) -> cluster_pb2.RegisterNodeResponse:
+        async def carry_out() -> cluster_pb2.RegisterNodeResponse:
+            catalog = self._node.machine.catalog
+            if not catalog.cluster_id:
+                raise ServiceUnavailableError("the cluster is still being founded")
+            known = catalog.node_named(request.name)
+            wanted = (request.zone, request.address, request.data_id)
+            if known is None or (known.zone, known.address, known.data_id) != wanted:
+                command = commands.RegisterNode(request.name, request.zone, request.address, request.data_id)
+                known = await self._node.propose(command)  # type: ignore[assignment]
+            assert isinstance(known, Node)
+            return cluster_pb2.RegisterNodeResponse(node_id=known.node_id, cluster_id=catalog.cluster_id)
+
+        response: cluster_pb2.RegisterNodeResponse = await self._at_leader("RegisterNode", request, context, carry_out)
+        return response
+
+    async def CreateTable(  # noqa: N802
+        self, request: tables_pb2.CreateTableRequest, context: Context
+    ) -> tables_pb2.CreateTableResponse:
+        async def carry_out() -> tables_pb2.CreateTableResponse:
+            async with self._creating:
+                result = await self._node.propose(self._plan(request))
+            assert isinstance(result, Table)
+            return tables_pb2.CreateTableResponse(table=self._describe(result))
+
+        response: tables_pb2.CreateTableResponse = await self._at_leader("CreateTable", request, context, carry_out)
+        return response
+
+    def _plan(self, request: tables_pb2.CreateTableRequest) -> commands.CreateTable:
+        catalog = self._node.machine.catalog
+        catalog.check_new_name(request.table_name)
+        zones: dict[str, list[int]] = {}
+        for node in catalog.nodes.values():
+            if self._node.attendance.is_alive(node.node_id):
+                zones.setdefault(node.zone, []).append(node.node_id)
+        replicas: dict[int, int] = {}
+        first_choices: dict[int, int] = {}
+        for table in catalog.tables.values():
+            for partition in table.partitions:
+                first = partition.node_ids[0]
+                first_choices[first] = first_choices.get(first, 0) + 1
+                for node_id in partition.node_ids:
+                    replicas[node_id] = replicas.get(node_id, 0) + 1
+        throughput = request.provisioned
+        read_units, write_units = throughput.read_capacity_units, throughput.write_capacity_units
+        count = partition_count(request.partitions, read_units, write_units)
+        schema = request.key_schema
+        sort_key = _key_attribute(schema.sort_key) if schema.HasField("sort_key") else None
+        return commands.CreateTable(
+            request.table_name,
+            KeySchema(_key_attribute(schema.partition_key), sort_key),
+            read_units,
+            write_units,
+            str(uuid.uuid4()),
+            time.time_ns() // 1_000_000,
+            place(count, zones, replicas, first_choices),
+        )
+
+    async def DescribeTable(  # noqa: N802
+        self, request: tables_pb2.DescribeTableRequest, context: Context
+    ) -> tables_pb2.DescribeTableResponse:
+        async def carry_out() -> tables_pb2.DescribeTableResponse:
+            table = self._node.machine.catalog.table_named(request.table_name)
+            return tables_pb2.DescribeTableResponse(table=self._describe(table))
+
+        response: tables_pb2.DescribeTableResponse = await self._at_leader("DescribeTable", request, context, carry_out)
+        return response
+
+    async def DeleteTable(  # noqa: N802
+        self, request: tables_pb2.DeleteTableRequest, context: Context
+    ) -> tables_pb2.DeleteTableResponse:
+        async def carry_out() -> tables_pb2.DeleteTableResponse:
+            result = await self._node.propose(commands.DeleteTable(request.table_name))
+            assert isinstance(result, Table)
+            return tables_pb2.DeleteTableResponse(table=self._describe(result))
+
+        response: tables_pb2.DeleteTableResponse = await self._at_leader("DeleteTable", request, context, carry_out)
+        return response
+
+    async def ListTables(  # noqa: N802
+        self, request: tables_pb2.ListTablesRequest, context: Context
+    ) -> tables_pb2.ListTablesResponse:
+        async def carry_out() -> tables_pb2.ListTablesResponse:
+            after = request.exclusive_start_table_name
+            limit = request.limit or LIST_TABLES_MAX
+            names = [name for name in sorted(self._node.machine.catalog.tables) if name > after]
+            last = names[limit - 1] if len(names) > limit else ""
+            return tables_pb2.ListTablesResponse(table_names=names[:limit], last_evaluated_table_name=last)
+
+        response: tables_pb2.ListTablesResponse = await self._at_leader("ListTables", request, context, carry_out)
+        return response
+
+    async def DescribeCluster(  # noqa: N802
+        self, request: admin_pb2.DescribeClusterRequest, context: Context
+    ) -> admin_pb2.DescribeClusterResponse:
+        """From this process's own memory: it must work when nobody leads."""
+        return self._cluster()
+
+    def _cluster(self) -> admin_pb2.DescribeClusterResponse:
+        node, catalog, attendance = self._node, self._node.machine.catalog, self._node.attendance
+        response = admin_pb2.DescribeClusterResponse()
+        connected = {node.config.node_id, *node.peers.connected_node_ids()}
+        leader = node.host.leader_of(1)[0]
+        for member in node.config.member_addresses():
+            response.nodes.add(
+                node_id=member.node_id,
+                name=f"metadata-{member.node_id}",
+                role="metadata",
+                zone=member.zone,
+                address=member.address,
+                alive=member.node_id in connected,
+                is_leader=member.node_id == leader,
+            )
+        replicas: dict[int, int] = {}
+        for name, table in sorted(catalog.tables.items()):
+            for partition in table.partitions:
+                status = response.partitions.add(
+                    partition_id=partition.partition_id,
+                    table_name=name,
+                    range_start=partition.range_start,
+                    range_end=partition.range_end,
+                )
+                leads = attendance.leaders.get(partition.partition_id, (0, 0))[1]
+                is_led = attendance.has_leader(partition.partition_id)
+                for node_id in partition.node_ids:
+                    replicas[node_id] = replicas.get(node_id, 0) + 1
+                    zone = catalog.nodes[node_id].zone
+                    status.replicas.add(node_id=node_id, zone=zone, is_leader=is_led and node_id == leads)
+        for node_id, each in sorted(catalog.nodes.items()):
+            attendee = attendance.nodes.get(node_id)
+            is_alive = attendance.is_alive(node_id)
+            response.nodes.add(
+                node_id=node_id,
+                name=each.name,
+                role="storage",
+                zone=each.zone,
+                address=each.address,
+                alive=is_alive,
+                replicas=replicas.get(node_id, 0),
+                leaders=len(attendee.leads) if attendee is not None and is_alive else 0,
+                note=attendee.note if attendee is not None else "",
+            )
+        return response
+
+    def _describe(self, table: Table) -> tables_pb2.TableDescription:
+        description = tables_pb2.TableDescription(
+            table_name=table.name,
+            table_id=table.table_id,
+            status=tables_pb2.TableStatus.Value(table.status.name),
+            created_at_ms=table.created_at_ms,
+            partitions=len(table.partitions),
+        )
+        for target, attribute in (
+            (description.key_schema.partition_key, table.key_schema.partition_key),
+            *(((description.key_schema.sort_key, table.key_schema.sort_key),) if table.key_schema.sort_key else ()),
+        ):
+            target.name = attribute.name
+            target.type = tables_pb2.AttributeType.Value(attribute.type)
+        if table.read_units:
+            description.provisioned.read_capacity_units = table.read_units
+            description.provisioned.write_capacity_units = table.write_units
+        sizes = [self._node.attendance.sizes.get(each.partition_id, (0, 0)) for each in table.partitions]
+        description.items = sum(items for items, _ in sizes)
+        description.bytes = sum(size for _, size in sizes)
+        return description
+
+    # From memory
+
+    async def LookUpTables(  # noqa: N802
+        self, request: cluster_pb2.LookUpTablesRequest, context: Context
+    ) -> cluster_pb2.LookUpTablesResponse:
+        if not request.linearizable:
+            return self._look_up(request)
+
+        async def carry_out() -> cluster_pb2.LookUpTablesResponse:
+            response = self._look_up(request)
+            if not self._node.is_serving_leader:  # looked at after the answer: it held while the answer was made
+                raise ServiceUnavailableError("no leader of the metadata service is available at present")
+            return response
+
+        response: cluster_pb2.LookUpTablesResponse = await self._at_leader("LookUpTables", request, context, carry_out)
+        return response
+
+    def _look_up(self, request: cluster_pb2.LookUpTablesRequest) -> cluster_pb2.LookUpTablesResponse:
+        catalog, leaders = self._node.machine.catalog, self._node.attendance.leaders
+        response = cluster_pb2.LookUpTablesResponse(catalog_slot=self._node.machine.slot)
+        for name in request.table_names:
+            table = catalog.tables.get(name)
+            if table is None:
+                response.unknown.append(name)
+                continue
+            route = response.tables.add(
+                table_name=name,
+                table_number=table.number,
+                status=tables_pb2.TableStatus.Value(table.status.name),
+            )
+            schema = table.key_schema
+            route.partition_key.name, route.partition_key.type = schema.partition_key.name, schema.partition_key.type
+            if schema.sort_key is not None:
+                route.sort_key.name, route.sort_key.type = schema.sort_key.name, schema.sort_key.type
+            for partition in table.partitions:
+                round_, leader = leaders.get(partition.partition_id, (0, 0))
+                entry = route.partitions.add(
+                    partition_id=partition.partition_id,
+                    range_start=partition.range_start,
+                    leader_node_id=leader,
+                    leader_round=round_,
+                )
+                for node_id in partition.node_ids:
+                    node = catalog.nodes[node_id]
+                    entry.members.add(node_id=node_id, zone=node.zone, address=node.address)
+        return response
+
+    # Storage nodes
+
+    async def Attend(  # type: ignore[override]  # noqa: N802 (the generated type knows only generators)
+        self, request_iterator: AsyncIterator[cluster_pb2.NodeReport], context: Context
+    ) -> None:
+        """A storage node's stream: its reports come up, its assignments go down whenever they change."""
+        first = await context.read()
+        if not isinstance(first, cluster_pb2.NodeReport):
+            return
+        node_id = first.node_id
+        self._node.attendance.report(first)
+        writer = asyncio.create_task(self._assign(node_id, context))
+        try:
+            while not writer.done():
+                report = await context.read()
+                if not isinstance(report, cluster_pb2.NodeReport):
+                    break
+                self._node.attendance.report(report)
+        finally:
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+
+    async def _assign(self, node_id: int, context: Context) -> None:
+        sent = b""
+        while True:
+            machine = self._node.machine
+            message = assignments(machine.catalog, machine.slot, node_id)
+            content = message.SerializeToString(deterministic=True)
+            if content != sent:
+                await context.write(message)
+                sent = content
+            async with self._node.version_changed:
+                if machine.slot == message.catalog_slot:
+                    try:
+                        await asyncio.wait_for(self._node.version_changed.wait(), CHECK_ASSIGNMENTS_S)
+                    except TimeoutError:
+                        continue
+
+
+def _key_attribute(message: tables_pb2.KeyAttribute) -> KeyAttribute:
+    return KeyAttribute(message.name, tables_pb2.AttributeType.Name(message.type))

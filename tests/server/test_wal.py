@@ -1,0 +1,276 @@
+"""The write-ahead log: its contract on a real disk and in the simulation, failures, segments, trimming."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import random
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from server.codec.frame import SEGMENT_HEADER_BYTES
+from server.codec.record import Record, RecordType, encode_record
+from server.wal import Recovery, Wal, WalError
+from server.wal_segment import SegmentFiles
+from tests.server.wal_contract import ONE, TWO, Harness, Recovered, WalContract, entries, put
+from tests.server.wal_files import MemoryFiles
+from tests.simulation.clock import Scheduler
+from tests.simulation.disk import SimulatedWal
+
+SEGMENT_BYTES = 4096
+
+
+def fail(error: OSError) -> None:
+    raise error
+
+
+class RealHarness:
+    """A log on `files`, by default on a real disk."""
+
+    def __init__(self, directory: Path, files: SegmentFiles | None = None) -> None:
+        self.directory = directory
+        self.files = files
+        self.errors: list[OSError] = []
+        self.recovery: Recovery | None = None
+        self.open({})
+
+    def open(self, floors: Mapping[int, int]) -> Recovery:
+        self.log = Wal(
+            self.directory,
+            node_id=1,
+            segment_bytes=SEGMENT_BYTES,
+            on_fatal=self.errors.append,
+            files=self.files,
+        )
+        self.recovery = self.log.recover(floors)
+        self.log.start(asyncio.get_running_loop())
+        return self.recovery
+
+    async def settle(self) -> None:
+        synced = asyncio.get_running_loop().create_future()
+        record = encode_record(Record(RecordType.PROMISE, 999, ONE, 0, 0, ()))
+        self.log.append(record, 999, 0, lambda: synced.set_result(None))
+        await synced
+        while not self.log.is_idle:
+            await asyncio.sleep(0)
+
+    async def restart(self, floors: dict[int, int], *, crash: bool = False) -> Mapping[int, Recovered]:
+        await self.log.close()
+        return self.open(floors).groups
+
+
+class SimulatedHarness:
+    def __init__(self) -> None:
+        self.scheduler = Scheduler()
+        self.log = SimulatedWal(self.scheduler.schedule, random.Random(1), sync_ns=1000)
+
+    async def settle(self) -> None:
+        while self.scheduler.step():
+            pass
+
+    async def restart(self, floors: dict[int, int], *, crash: bool = False) -> Mapping[int, Recovered]:
+        if crash:
+            self.log.crash()
+        return self.log.recover(floors).groups
+
+
+class TestOnDisk(WalContract):
+    @pytest_asyncio.fixture
+    async def harness(self, tmp_path: Path) -> AsyncIterator[Harness]:
+        harness = RealHarness(tmp_path / "wal")
+        yield harness
+        await harness.log.close()
+        assert harness.errors == []
+
+    async def test_what_was_written_and_not_synced_is_made_durable(self, harness: RealHarness) -> None:
+        """A second restart finds what the first one found."""
+        put(harness, entries(5, 1, b"a", b"b"))
+        first = await harness.restart({5: 0})
+        second = await harness.restart({5: 0})
+        assert first[5].entries == second[5].entries == [(ONE, b"a"), (ONE, b"b")]
+
+    async def test_an_empty_log_says_so(self, harness: RealHarness) -> None:
+        """A log that was never there is told from one that holds nothing of a group."""
+        assert harness.recovery is not None
+        assert harness.recovery.was_empty
+        put(harness, entries(5, 1, b"a"))
+        await harness.restart({})
+        assert not harness.recovery.was_empty
+        assert harness.recovery.notes == []
+
+    async def test_segments_follow_one_another_and_are_reused(self, harness: RealHarness) -> None:
+        """The log goes on from segment to segment, and trimming keeps it to a few files."""
+        for slot in range(1, 60):
+            put(harness, entries(5, slot, bytes([slot]) * 900))
+            await harness.settle()
+            harness.log.trim({5: slot - 1, 999: 0})
+        await harness.settle()
+        paths = list(harness.directory.glob("*"))
+        assert len(paths) <= 5
+        assert {path.suffix for path in paths} <= {".wal", ".tmp"}
+        assert max(int(path.stem) for path in paths) >= 15
+        groups = await harness.restart({5: 57, 999: 0})
+        assert groups[5].entries == [(ONE, bytes([58]) * 900), (ONE, bytes([59]) * 900)]
+        assert not harness.recovery.all_damaged  # type: ignore[union-attr]
+
+    async def test_a_large_batch_spans_segments(self, harness: RealHarness) -> None:
+        """What is appended at once and does not fit into one segment is written in several."""
+        for slot in range(1, 30):
+            put(harness, entries(5, slot, bytes([slot]) * 1000))
+        await harness.settle()
+        groups = await harness.restart({5: 0})
+        assert [payload[0] for _, payload in groups[5].entries] == list(range(1, 30))
+
+    async def test_many_small_records_in_one_write(self, tmp_path: Path, harness: RealHarness) -> None:
+        """More buffers than one system call takes are written all the same."""
+        log = Wal(tmp_path / "other", node_id=1, segment_bytes=1 << 20, on_fatal=fail)
+        log.recover({})
+        log.start(asyncio.get_running_loop())
+        for slot in range(1, 3000):
+            log.append(encode_record(entries(5, slot, b"x")), 5, slot, None)
+        await log.close()
+        log = Wal(tmp_path / "other", node_id=1, segment_bytes=1 << 20, on_fatal=fail)
+        assert len(log.recover({5: 0}).groups[5].entries) == 2999
+        log.start(asyncio.get_running_loop())
+        await log.close()
+
+    async def test_another_nodes_log_is_refused(self, harness: RealHarness) -> None:
+        """A data folder that was copied from another node is not taken for one's own."""
+        put(harness, entries(5, 1, b"a"))
+        await harness.log.close()
+        other = Wal(harness.directory, node_id=2, segment_bytes=SEGMENT_BYTES, on_fatal=fail)
+        with pytest.raises(WalError, match="node 1"):
+            other.recover({})
+        harness.open({})
+
+    async def test_unfinished_segments_are_cleared_away(self, harness: RealHarness) -> None:
+        """A segment that a crash left unfinished is nothing."""
+        (harness.directory / "000000000009.tmp").write_bytes(b"abc")
+        await harness.restart({})
+        assert not list(harness.directory.glob("*.tmp"))
+
+
+class TestInMemory(WalContract):
+    """The memory files that other tests use keep the same contract."""
+
+    @pytest_asyncio.fixture
+    async def harness(self, tmp_path: Path) -> AsyncIterator[Harness]:
+        harness = RealHarness(tmp_path, MemoryFiles(segment_bytes=SEGMENT_BYTES))
+        yield harness
+        await harness.log.close()
+        assert harness.errors == []
+
+
+class TestSimulated(WalContract):
+    @pytest.fixture
+    def harness(self) -> Harness:
+        return SimulatedHarness()
+
+
+@pytest_asyncio.fixture
+async def memory(tmp_path: Path) -> AsyncIterator[RealHarness]:
+    harness = RealHarness(tmp_path, MemoryFiles(segment_bytes=SEGMENT_BYTES))
+    yield harness
+    await harness.log.close()
+
+
+async def test_a_failed_write_is_fatal_and_never_retried(memory: RealHarness) -> None:
+    """After a failed sync no `done` is called, nothing is written again, and the node is told once."""
+    files = memory.files
+    assert isinstance(files, MemoryFiles)
+    files.error = OSError(errno.EIO, "input/output error")
+    called: list[int] = []
+    put(memory, entries(5, 1, b"a"), lambda: called.append(1))
+    while not memory.errors:
+        await asyncio.sleep(0)
+    files.error = None
+    put(memory, entries(5, 2, b"b"), lambda: called.append(2))
+    await asyncio.sleep(0)
+    await memory.log.close()
+    assert called == []
+    assert files.writes == []
+    assert [error.errno for error in memory.errors] == [errno.EIO]
+    memory.open({})
+
+
+async def test_a_full_disk_is_told_and_lived_with(memory: RealHarness) -> None:
+    """Without room for another segment the current one is still used; with room again the log goes on."""
+    files = memory.files
+    assert isinstance(files, MemoryFiles)
+    files.is_full = True
+    slot = 0
+    while not memory.log.is_full:
+        slot += 1
+        put(memory, entries(5, slot, bytes(400)))
+        await memory.settle()
+        await asyncio.sleep(0)
+    room = files.segment_bytes - SEGMENT_HEADER_BYTES - sum(len(write.data) for write in files.writes)
+    assert room > 500
+    slot += 1
+    put(memory, entries(5, slot, bytes(400)))
+    await memory.settle()
+    files.is_full = False
+    for more in range(slot + 1, slot + 12):
+        put(memory, entries(5, more, bytes(400)))
+    await memory.settle()
+    assert not memory.log.is_full
+    assert len((await memory.restart({5: 0}))[5].entries) == slot + 11
+
+
+async def test_records_that_can_never_fit_are_refused(memory: RealHarness) -> None:
+    """A record larger than a segment is the programmer's mistake."""
+    memory.log._queue.append((encode_record(entries(5, 1, bytes(SEGMENT_BYTES))), 5, 1, None))
+    with pytest.raises(ValueError, match="does not fit"):
+        memory.log._start_write()
+    memory.log._queue.clear()
+
+
+async def test_quiet_logs_vouch_for_their_last_write(memory: RealHarness) -> None:
+    """A while after the last write a sync mark is written, once."""
+    put(memory, entries(5, 1, b"a"))
+    await memory.settle()
+    files = memory.files
+    assert isinstance(files, MemoryFiles)
+    while len(files.writes) < 3 and not any(not write.is_synced for write in files.writes):
+        await asyncio.sleep(0)
+    assert [write.is_synced for write in files.writes].count(False) == 1
+
+
+async def test_trimming_spares_what_is_needed(memory: RealHarness) -> None:
+    """A segment stays while any group needs an entry in it; groups that are not named need none."""
+    files = memory.files
+    assert isinstance(files, MemoryFiles)
+    put(memory, entries(5, 1, bytes(1500)))
+    for slot in range(1, 20):
+        put(memory, entries(6, slot, bytes(1500)))
+        await memory.settle()
+    count = len(files.contents)
+    memory.log.trim({5: 0, 6: 19})
+    await memory.settle()
+    assert len(files.contents) == count
+    memory.log.trim({6: 19, 999: 0})
+    while len(files.contents) > 4:
+        await asyncio.sleep(0)
+    groups = await memory.restart({6: 19, 999: 0})
+    assert 5 not in groups
+    assert groups[6].promised == ONE
+
+
+async def test_a_promise_is_not_trimmed_before_its_copy_is_durable(memory: RealHarness) -> None:
+    """At every moment of a trim the files on the disk hold the highest promise."""
+    files = memory.files
+    assert isinstance(files, MemoryFiles)
+    put(memory, Record(RecordType.PROMISE, 5, TWO, 0, 0, ()))
+    for slot in range(1, 12):
+        put(memory, entries(6, slot, bytes(1500)))
+        await memory.settle()
+    files.error = OSError(errno.EIO, "input/output error")
+    memory.log.trim({5: 0, 6: 11, 999: 0})
+    while not memory.errors:
+        await asyncio.sleep(0)
+    await memory.log.close()
+    files.error = None
+    assert memory.open({5: 0, 6: 11}).groups[5].promised == TWO
