@@ -32,7 +32,7 @@ proto: $(VENV)/.ready
 	$(BIN)/python -m tests.tidy.generated_code --write
 
 simulate: $(VENV)/.ready
-	$(BIN)/python -m tests.simulation $(ARGS)
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(N),--n $(N)) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
 bench: $(VENV)/.ready
 	$(BIN)/python -m tests.benchmarks $(ARGS)

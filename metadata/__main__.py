@@ -30,7 +30,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     except IdentityError as error:
         lifecycle.die(lifecycle.EXIT_DAMAGED, str(error))
     node = MetadataNode(config, identity, lambda sentence: lifecycle.die(lifecycle.EXIT_DISK, sentence))
-    service = MetadataService(node)
+    service = MetadataService(config, node)
     try:
         server = await start_server(
             config.listen or config.own_address,

@@ -47,9 +47,8 @@ class Attendance:
         attendee.opened = set(report.opened)
         attendee.dropped = set(report.dropped)
         for leader in report.leaders:
-            known = self.leaders.get(leader.partition_id, (0, 0))
-            if leader.ballot_round >= known[0]:
-                self.leaders[leader.partition_id] = (leader.ballot_round, leader.leader_node_id)
+            ballot = (leader.ballot_round, leader.leader_node_id)
+            self.leaders[leader.partition_id] = max(ballot, self.leaders.get(leader.partition_id, (0, 0)))
         for size in report.sizes:
             if self.leaders.get(size.partition_id, (0, 0))[1] == report.node_id:
                 self.sizes[size.partition_id] = (size.items, size.bytes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from google.protobuf.message import DecodeError
 from statorpb import cluster_pb2, tables_pb2
 
 from metadata.catalog.catalog import Catalog, Node, Partition, Table, TableStatus
@@ -63,7 +64,10 @@ def encode_command(command: Command) -> bytes:
 
 def decode_command(data: bytes) -> Command:
     """The command in an entry. Raises CorruptCatalogError for one that this version does not know."""
-    message = cluster_pb2.CatalogCommand.FromString(data)
+    try:
+        message = cluster_pb2.CatalogCommand.FromString(data)
+    except DecodeError as error:
+        raise CorruptCatalogError(f"the command is no protobuf message: {error}") from error
     kind = message.WhichOneof("command")
     if kind == "found_cluster":
         return FoundCluster(message.found_cluster)
@@ -135,7 +139,10 @@ def encode_snapshot(catalog: Catalog) -> bytes:
 
 def decode_snapshot(data: bytes) -> Catalog:
     """The catalog of a snapshot. Raises CorruptCatalogError for a version that is not known."""
-    message = cluster_pb2.CatalogSnapshot.FromString(data)
+    try:
+        message = cluster_pb2.CatalogSnapshot.FromString(data)
+    except DecodeError as error:
+        raise CorruptCatalogError(f"the snapshot is no protobuf message: {error}") from error
     if message.format_version != SNAPSHOT_VERSION:
         raise CorruptCatalogError(f"the snapshot has version {message.format_version}, not {SNAPSHOT_VERSION}")
     catalog = Catalog(message.cluster_id, message.next_node_id, message.next_partition_id, message.next_table_number)

@@ -55,17 +55,22 @@ class Config:
 
     def problems(self) -> list[str]:
         """What is wrong, a sentence each; empty: nothing."""
-        found = []
+        found = [f"{option} must not be empty." for option in ("name", "zone", "data") if not getattr(self, option)]
         members = self.member_addresses()
         if len(members) != len(self.members) or not members:
             found.append(f"members must be a list of ID@ZONE=HOST:PORT, not {','.join(self.members)!r}.")
         ids = [member.node_id for member in members]
         if len(set(ids)) != len(ids):
             found.append("members must have distinct ids.")
+        if len({member.zone for member in members}) != len(members):
+            found.append("members must be in distinct zones: the loss of one zone must leave a majority.")
         if self.node_id not in ids:
             found.append(f"node_id {self.node_id} is not among the members.")
         elif next(member.zone for member in members if member.node_id == self.node_id) != self.zone:
             found.append(f"members has node {self.node_id} in another zone than {self.zone!r}.")
+        host, _, port = self.listen.rpartition(":")
+        if self.listen and (not host or not port.isdigit() or int(port) > 65_535):
+            found.append(f"listen must be host:port, not {self.listen!r}.")
         if self.lease_ms < 2 * self.heartbeat_ms or self.heartbeat_ms < 10:
             found.append("lease_ms must be at least twice heartbeat_ms, and heartbeat_ms at least 10.")
         if not 0 <= self.clock_drift_ppm < 500_000:
@@ -74,6 +79,10 @@ class Config:
             found.append("wal_segment_bytes must be at least 1 MiB.")
         if self.snapshot_every < 1:
             found.append("snapshot_every must be at least 1.")
+        if self.node_silence_ms < 1_000:
+            found.append("node_silence_ms must be at least 1000: nodes report every 500 ms.")
+        if self.log_level not in ("debug", "info", "warning", "error"):
+            found.append(f"log_level must be debug, info, warning or error, not {self.log_level!r}.")
         if self.log_format not in ("console", "json"):
             found.append(f"log_format must be console or json, not {self.log_format!r}.")
         return found

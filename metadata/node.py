@@ -1,32 +1,41 @@
-"""A metadata process: the catalog's group on this node, and the reconciler that its leader runs."""
+"""A metadata process: this process's member of the catalog's group, its snapshots, and its turn as leader."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import time
-import uuid
 from collections.abc import Callable
 
 import structlog
 
 from metadata.attendance import Attendance
-from metadata.catalog.catalog import Table, TableStatus
-from metadata.catalog.commands import ActivateTable, Command, FoundCluster, PartitionsDropped, RemoveTable
+from metadata.catalog.commands import Command
 from metadata.catalog_codec import CorruptCatalogError, encode_command
 from metadata.config import Config
-from metadata.store import CatalogMachine
+from metadata.group import NO_LEADER, Changes
+from metadata.reconciler import Reconciler
+from metadata.store import CatalogMachine, write_snapshot
 from server.model.errors import InternalServerError, ServiceUnavailableError, StatorError
 from server.paxos.lease import LeaseConfig, NodeLeases
 from server.paxos.quorum import Configuration, Member
 from server.runtime.identity import Identity
 from server.runtime.peers import PeerStreams
 from server.runtime.replica_host import Outcome, OutcomeKind, ReplicaHost
-from server.wal import Wal
+from server.wal import Wal, WalError
 
 GROUP_ID = 1
 TICK_S = 0.02
 RECONCILE_S = 0.25
+
+RECONCILE_TIMEOUT_S = 5.0
+"""What a pass of the reconciler may take; the rest is done in the next."""
+
+HAND_OVER_S = 0.5
+"""How long a leader that stops waits for another member to take over."""
+
+SNAPSHOT_RETRY_S = 10.0
+"""When to try again after a snapshot for which there was no room."""
 
 log = structlog.get_logger()
 
@@ -36,14 +45,18 @@ class DamagedDataError(Exception):
 
 
 class MetadataNode:
-    """Everything of one process but its door. `fail(sentence)` ends the process."""
+    """Everything of one process but its door; a CatalogGroup (metadata/group.py).
+
+    `fail(sentence)` ends the process: the disk has failed, or something here that must not go wrong went wrong."""
 
     def __init__(self, config: Config, identity: Identity, fail: Callable[[str], None]) -> None:
         self.config = config
         self.identity = identity
-        self.machine = CatalogMachine(identity.directory)
+        self.machine = CatalogMachine(identity.directory, fail)
         self.attendance = Attendance(config.node_silence_ms / 1000, time.monotonic)
-        self.version_changed = asyncio.Condition()
+        self.catalog_changes = Changes()
+        self._ticks = Changes()
+        self._fail = fail
         self._loop = asyncio.get_running_loop()
         self._wal = Wal(
             identity.directory / "wal",
@@ -64,7 +77,9 @@ class MetadataNode:
             config.node_id, self._wal, self.peers, leases, random.Random(), time.monotonic_ns, self._defer
         )
         self.peers.bind(self.host)
-        self._checkpointed_slot = 0
+        self._reconciler = Reconciler(self.machine, self.attendance, self.propose)
+        self._snapshot_slot = 0
+        self._snapshot_not_before_s = 0.0
         self._tasks: list[asyncio.Task[None]] = []
         self.machine.on_change = self._changed
 
@@ -77,38 +92,51 @@ class MetadataNode:
     async def start(self) -> None:
         """Recovers and takes part. Raises DamagedDataError."""
         try:
-            self._checkpointed_slot = self.machine.load()
-        except CorruptCatalogError as error:
+            self._snapshot_slot = self.machine.load()
+            recovery = await asyncio.to_thread(self._wal.recover, {GROUP_ID: self._snapshot_slot})
+        except (CorruptCatalogError, WalError) as error:
             raise DamagedDataError(str(error)) from error
-        recovery = await asyncio.to_thread(self._wal.recover, {GROUP_ID: self._checkpointed_slot})
         for note in recovery.notes:
             log.warning("log recovered", note=note)
         if recovery.all_damaged or recovery.damaged_groups:
             raise DamagedDataError("; ".join(recovery.notes))
+        if recovery.was_empty and self.identity.cluster_id:
+            raise DamagedDataError(
+                f"the log in {self.identity.directory} is gone: this member has forgotten what it promised"
+            )
         self._wal.start(self._loop)
         members = tuple(Member(node_id, zone) for node_id, zone in sorted(self._zones.items()))
         recovered = recovery.groups.get(GROUP_ID)
         try:
-            self.host.open_group(GROUP_ID, Configuration(members), self.machine, recovered, self._checkpointed_slot)
+            self.host.open_group(GROUP_ID, Configuration(members), self.machine, recovered, self._snapshot_slot)
         except ValueError as error:
             raise DamagedDataError(str(error)) from error
         self.peers.set_peers(self._addresses)
-        self._tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._reconcile_forever())]
+        self._tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._keep_house())]
+        for task in self._tasks:
+            task.add_done_callback(self._ended)
 
     async def stop(self) -> None:
-        """Hands the leadership over and closes."""
-        self.host.hand_over(GROUP_ID)
-        await asyncio.sleep(0)
+        """Hands the leadership over, stores the catalog and closes."""
+        await self._hand_over()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.machine.slot > self._snapshot_slot:
+            await self._store_snapshot()
         await self.peers.close()
         await self._wal.close()
 
     async def wait_ready(self) -> None:
         """Until the cluster has an id and somebody leads the group."""
-        while not (self.machine.catalog.cluster_id and self.host.leader_of(GROUP_ID)[0]):
-            await asyncio.sleep(TICK_S)
+        while not (self.machine.catalog.cluster_id and self.leader_node_id):
+            await self._ticks.next().wait()
+
+    async def _hand_over(self) -> None:
+        self.host.hand_over(GROUP_ID)
+        deadline_s = self._loop.time() + HAND_OVER_S
+        while self.connected_node_ids() and not self.leader_node_id and self._loop.time() < deadline_s:
+            await self._ticks.next().wait()
 
     # Leading
 
@@ -116,13 +144,21 @@ class MetadataNode:
     def is_serving_leader(self) -> bool:
         return self.host.is_serving_leader(GROUP_ID)
 
+    @property
+    def leader_node_id(self) -> int:
+        return self.host.leader_of(GROUP_ID)[0]
+
     def leader_address(self) -> str:
-        """Where the leader is; empty: nobody is known to lead, or this process does not know that it does."""
-        leader = self.host.leader_of(GROUP_ID)[0]
+        leader = self.leader_node_id
         return self._addresses.get(leader, "") if leader != self.config.node_id else ""
+
+    def connected_node_ids(self) -> list[int]:
+        return self.peers.connected_node_ids()
 
     async def propose(self, command: Command) -> object:
         """Replicates a command and returns what the catalog made of it. Raises that, if it is an error."""
+        if self._wal.is_full:
+            raise ServiceUnavailableError("the disk of the metadata service's leader is nearly full")
         future: asyncio.Future[Outcome] = self._loop.create_future()
 
         def done(outcome: Outcome) -> None:
@@ -134,7 +170,7 @@ class MetadataNode:
         if outcome.kind == OutcomeKind.UNKNOWN:
             raise InternalServerError("the metadata service's leader changed: the change may or may not be carried out")
         if outcome.kind != OutcomeKind.COMMITTED:
-            raise ServiceUnavailableError("no leader of the metadata service is available at present")
+            raise ServiceUnavailableError(NO_LEADER)
         if isinstance(outcome.result, StatorError):
             raise outcome.result
         return outcome.result
@@ -146,18 +182,21 @@ class MetadataNode:
 
     def _changed(self) -> None:
         self.attendance.changed.set()
-        self._loop.create_task(self._notify())
+        self.catalog_changes.notify()
 
-    async def _notify(self) -> None:
-        async with self.version_changed:
-            self.version_changed.notify_all()
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A task that goes on for ever has ended: a process that only seems to take part must not stay."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a task of the node failed", exc_info=error)
+            self._fail(f"the metadata process cannot go on: {error!r}")
 
     async def _tick(self) -> None:
         while True:
             self.host.tick()
+            self._ticks.notify()
             await asyncio.sleep(TICK_S)
 
-    async def _reconcile_forever(self) -> None:
+    async def _keep_house(self) -> None:
         """Looks whenever something was reported or changed, and regularly."""
         while True:
             try:
@@ -165,54 +204,41 @@ class MetadataNode:
             except TimeoutError:
                 pass
             self.attendance.changed.clear()
-            if self.machine.slot - self._checkpointed_slot >= self.config.snapshot_every:
-                self._checkpointed_slot = await asyncio.to_thread(self.machine.checkpoint)
-                self.host.trim(GROUP_ID, self._checkpointed_slot)
-                self._wal.trim({GROUP_ID: self._checkpointed_slot})
+            self.attendance.forget_partitions(self.machine.catalog)
+            if self.machine.catalog.cluster_id not in ("", self.identity.cluster_id):
+                await self._note_cluster(self.machine.catalog.cluster_id)
+            if self.machine.slot - self._snapshot_slot >= self.config.snapshot_every:
+                await self._store_snapshot()
             if self.is_serving_leader:
                 try:
-                    await self._reconcile()
+                    await asyncio.wait_for(self._reconciler.reconcile(), RECONCILE_TIMEOUT_S)
                 except StatorError as error:
                     log.warning("reconciling was interrupted", reason=error.message)
+                except TimeoutError:
+                    log.warning("reconciling was interrupted", reason="nothing was committed in time")
 
-    async def _reconcile(self) -> None:
-        """Brings tables a step nearer to what they should be. Each step is a command; being interrupted between two of
-        them is harmless."""
-        catalog, attendance = self.machine.catalog, self.attendance
-        if not catalog.cluster_id:
-            await self.propose(FoundCluster(str(uuid.uuid4())))
-        for table in list(catalog.tables.values()):
-            if table.status == TableStatus.CREATING and self._is_open(table):
-                await self.propose(ActivateTable(table.number))
-            elif table.status == TableStatus.DELETING:
-                await self._remove(table)
-        for node_id, attendee in list(attendance.nodes.items()):
-            dropped = [each for each in sorted(attendee.dropped) if node_id in catalog.garbage.get(each, ())]
-            if dropped:
-                await self.propose(PartitionsDropped(node_id, tuple(dropped)))
-        attendance.forget_partitions(catalog)
-
-    def _is_open(self, table: Table) -> bool:
-        nodes = self.attendance.nodes
-        return all(
-            self.attendance.has_leader(partition.partition_id)
-            and all(
-                node_id in nodes and partition.partition_id in nodes[node_id].opened for node_id in partition.node_ids
+    async def _note_cluster(self, cluster_id: str) -> None:
+        """Remembers which cluster the data folder belongs to, once that is known."""
+        if self.identity.cluster_id:
+            self._fail(
+                f"the data folder {self.identity.directory} belongs to the cluster {self.identity.cluster_id}, "
+                f"but the catalog is that of {cluster_id}"
             )
-            for partition in table.partitions
-        )
+            return
+        self.identity = await asyncio.to_thread(self.identity.joined, self.config.node_id, cluster_id)
 
-    async def _remove(self, table: Table) -> None:
-        """Removes a table once every live member has dropped its replicas; the others owe it."""
-        garbage: list[tuple[int, tuple[int, ...]]] = []
-        for partition in table.partitions:
-            owing = []
-            for node_id in partition.node_ids:
-                attendee = self.attendance.nodes.get(node_id)
-                if attendee is not None and partition.partition_id in attendee.dropped:
-                    continue
-                if self.attendance.is_alive(node_id):
-                    return
-                owing.append(node_id)
-            garbage.append((partition.partition_id, tuple(owing)))
-        await self.propose(RemoveTable(table.number, tuple(garbage)))
+    async def _store_snapshot(self) -> None:
+        """Writes the catalog as it is now, and lets the log go of what that stands for."""
+        if self._loop.time() < self._snapshot_not_before_s:
+            return
+        slot, content = self.machine.capture()
+        try:
+            await asyncio.to_thread(write_snapshot, self.identity.directory, slot, content)
+        except OSError as error:
+            self._snapshot_not_before_s = self._loop.time() + SNAPSHOT_RETRY_S
+            log.error("the catalog's snapshot could not be stored, it will be tried again", reason=str(error))
+            return
+        self.machine.captured(slot, content)
+        self._snapshot_slot = slot
+        self.host.trim(GROUP_ID, slot)
+        self._wal.trim({GROUP_ID: slot})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias
 
 import grpc
@@ -19,16 +19,33 @@ from statorpb import admin_pb2, cluster_pb2, cluster_pb2_grpc, tables_pb2
 from metadata.attendance import assignments
 from metadata.catalog import commands
 from metadata.catalog.catalog import Node, Table
-from metadata.node import MetadataNode
+from metadata.config import Config
+from metadata.group import NO_LEADER, CatalogGroup
 from metadata.placement.placement import partition_count, place
-from server.model.errors import InternalServerError, ServiceUnavailableError, StatorError
-from server.model.table import KeyAttribute, KeySchema
-from server.runtime.grpc_server import DETAILS_KEY, abort, channel_options
+from server.model.errors import (
+    DeadlineExceededError,
+    InternalServerError,
+    RequestLimitExceededError,
+    ServiceUnavailableError,
+    StatorError,
+    ValidationError,
+    error_by_code,
+)
+from server.model.limits import LIST_TABLES_MAX, PARTITIONS_MAX
+from server.model.table import KEY_TYPES, KeyAttribute, KeySchema, check_table_name
+from server.runtime.grpc_server import abort, channel_options, error_of
 
-DEFAULT_TIMEOUT_S = 5.0
+TIMEOUT_S_DEFAULT = 5.0
+TIMEOUT_S_MAX = 60.0
+"""Of a call that goes to the leader, where its caller gives no deadline, and whatever deadline it gives."""
+
+CONNECT_S = 1.0
+"""How long to try to reach the leader: until then nothing has been sent, so nothing can have been carried out."""
+
+CALLS_MAX = 1_000
+"""Calls for the leader that are under way in this process; one more is refused at once."""
+
 FORWARDED_KEY = "stator-forwarded"
-LIST_TABLES_MAX = 100
-CHECK_ASSIGNMENTS_S = 1.0
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -38,9 +55,11 @@ log = structlog.get_logger()
 class MetadataService(cluster_pb2_grpc.MetadataServicer):
     """stator.internal.v1.Metadata."""
 
-    def __init__(self, node: MetadataNode) -> None:
-        self._node = node
+    def __init__(self, config: Config, group: CatalogGroup) -> None:
+        self._config = config
+        self._group = group
         self._channels: dict[str, grpc.aio.Channel] = {}
+        self._calls = 0
         self._creating = asyncio.Lock()  # two tables are never placed on the same counts
 
     async def close(self) -> None:
@@ -49,44 +68,72 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
 
     # At the leader
 
-    async def _at_leader(self, method: str, request: Any, context: Context, carry_out: Any) -> Any:
+    async def _at_leader(
+        self, method: str, request: Any, context: Context, carry_out: Callable[[], Awaitable[Any]]
+    ) -> Any:
         """`carry_out()` if this process leads, else the leader's answer; ends the call with any error."""
-        timeout_s = context.time_remaining()
-        timeout_s = DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s
+        remaining_s = context.time_remaining()
+        timeout_s = TIMEOUT_S_DEFAULT if remaining_s is None else min(remaining_s, TIMEOUT_S_MAX)
+        self._calls += 1
         try:
-            if self._node.is_serving_leader:
-                return await asyncio.wait_for(carry_out(), timeout_s)
-            address = self._node.leader_address()
-            if not address or FORWARDED_KEY in dict(context.invocation_metadata() or ()):
-                raise ServiceUnavailableError("no leader of the metadata service is available at present")
-            return await self._forward(address, method, request, timeout_s)
+            if self._calls > CALLS_MAX:
+                raise RequestLimitExceededError(f"{CALLS_MAX} calls are under way in this metadata process already")
+            async with asyncio.timeout(timeout_s):
+                if self._group.is_serving_leader:
+                    return await carry_out()
+                if FORWARDED_KEY in dict(context.invocation_metadata() or ()):
+                    raise ServiceUnavailableError(NO_LEADER)
+                return await self._forward(method, request, timeout_s)
         except TimeoutError:
-            await abort(context, InternalServerError("the metadata service could not finish in time"))
+            await abort(context, DeadlineExceededError("the metadata service could not finish in time"))
         except StatorError as error:
             await abort(context, error)
-        except grpc.aio.AioRpcError as error:
-            metadata = tuple(each for each in error.trailing_metadata() or () if each[0] == DETAILS_KEY)
-            await context.abort(error.code(), error.details() or "", metadata)
+        finally:
+            self._calls -= 1
 
-    async def _forward(self, address: str, method: str, request: Any, timeout_s: float) -> Any:
+    def _check_still_leads(self) -> None:
+        """Asked after an answer was made from memory: it was true while the lease held."""
+        if not self._group.is_serving_leader:
+            raise ServiceUnavailableError(NO_LEADER)
+
+    async def _forward(self, method: str, request: Any, timeout_s: float) -> Any:
+        address = self._group.leader_address()
+        if not address:
+            raise ServiceUnavailableError(NO_LEADER)
         channel = self._channels.get(address)
         if channel is None:
             channel = self._channels[address] = grpc.aio.insecure_channel(address, options=channel_options())
+        try:
+            await asyncio.wait_for(channel.channel_ready(), CONNECT_S)
+        except TimeoutError as error:
+            raise ServiceUnavailableError(NO_LEADER) from error
         call = getattr(cluster_pb2_grpc.MetadataStub(channel), method)
-        return await call(request, timeout=timeout_s, metadata=((FORWARDED_KEY, "1"),))
+        try:
+            return await call(request, timeout=timeout_s, metadata=((FORWARDED_KEY, "1"),))
+        except grpc.aio.AioRpcError as error:
+            known = error_of(error)
+            if known is not None:
+                code, message = known
+                raise error_by_code(code)(message) from error
+            if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise DeadlineExceededError("the metadata service could not finish in time") from error
+            raise InternalServerError(
+                "the metadata service's leader was lost: the request may or may not have been carried out"
+            ) from error
 
     async def RegisterNode(  # noqa: N802
         self, request: cluster_pb2.RegisterNodeRequest, context: Context
     ) -> cluster_pb2.RegisterNodeResponse:
         async def carry_out() -> cluster_pb2.RegisterNodeResponse:
-            catalog = self._node.machine.catalog
+            catalog = self._group.machine.catalog
             if not catalog.cluster_id:
                 raise ServiceUnavailableError("the cluster is still being founded")
             known = catalog.node_named(request.name)
+            _check_registration(request, known)
             wanted = (request.zone, request.address, request.data_id)
             if known is None or (known.zone, known.address, known.data_id) != wanted:
                 command = commands.RegisterNode(request.name, request.zone, request.address, request.data_id)
-                known = await self._node.propose(command)  # type: ignore[assignment]
+                known = await self._group.propose(command)  # type: ignore[assignment]
             assert isinstance(known, Node)
             return cluster_pb2.RegisterNodeResponse(node_id=known.node_id, cluster_id=catalog.cluster_id)
 
@@ -98,7 +145,7 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
     ) -> tables_pb2.CreateTableResponse:
         async def carry_out() -> tables_pb2.CreateTableResponse:
             async with self._creating:
-                result = await self._node.propose(self._plan(request))
+                result = await self._group.propose(self._plan(request))
             assert isinstance(result, Table)
             return tables_pb2.CreateTableResponse(table=self._describe(result))
 
@@ -106,11 +153,14 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
         return response
 
     def _plan(self, request: tables_pb2.CreateTableRequest) -> commands.CreateTable:
-        catalog = self._node.machine.catalog
+        check_table_name(request.table_name)
+        if request.partitions > PARTITIONS_MAX:
+            raise ValidationError(f"a table has at most {PARTITIONS_MAX} partitions when it is created")
+        catalog = self._group.machine.catalog
         catalog.check_new_name(request.table_name)
         zones: dict[str, list[int]] = {}
         for node in catalog.nodes.values():
-            if self._node.attendance.is_alive(node.node_id):
+            if self._group.attendance.is_alive(node.node_id):
                 zones.setdefault(node.zone, []).append(node.node_id)
         replicas: dict[int, int] = {}
         first_choices: dict[int, int] = {}
@@ -139,7 +189,8 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
         self, request: tables_pb2.DescribeTableRequest, context: Context
     ) -> tables_pb2.DescribeTableResponse:
         async def carry_out() -> tables_pb2.DescribeTableResponse:
-            table = self._node.machine.catalog.table_named(request.table_name)
+            table = self._group.machine.catalog.table_named(request.table_name)
+            self._check_still_leads()
             return tables_pb2.DescribeTableResponse(table=self._describe(table))
 
         response: tables_pb2.DescribeTableResponse = await self._at_leader("DescribeTable", request, context, carry_out)
@@ -149,7 +200,7 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
         self, request: tables_pb2.DeleteTableRequest, context: Context
     ) -> tables_pb2.DeleteTableResponse:
         async def carry_out() -> tables_pb2.DeleteTableResponse:
-            result = await self._node.propose(commands.DeleteTable(request.table_name))
+            result = await self._group.propose(commands.DeleteTable(request.table_name))
             assert isinstance(result, Table)
             return tables_pb2.DeleteTableResponse(table=self._describe(result))
 
@@ -162,7 +213,8 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
         async def carry_out() -> tables_pb2.ListTablesResponse:
             after = request.exclusive_start_table_name
             limit = request.limit or LIST_TABLES_MAX
-            names = [name for name in sorted(self._node.machine.catalog.tables) if name > after]
+            names = [name for name in sorted(self._group.machine.catalog.tables) if name > after]
+            self._check_still_leads()
             last = names[limit - 1] if len(names) > limit else ""
             return tables_pb2.ListTablesResponse(table_names=names[:limit], last_evaluated_table_name=last)
 
@@ -176,11 +228,11 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
         return self._cluster()
 
     def _cluster(self) -> admin_pb2.DescribeClusterResponse:
-        node, catalog, attendance = self._node, self._node.machine.catalog, self._node.attendance
+        group, catalog, attendance = self._group, self._group.machine.catalog, self._group.attendance
         response = admin_pb2.DescribeClusterResponse()
-        connected = {node.config.node_id, *node.peers.connected_node_ids()}
-        leader = node.host.leader_of(1)[0]
-        for member in node.config.member_addresses():
+        connected = {self._config.node_id, *group.connected_node_ids()}
+        leader = group.leader_node_id
+        for member in self._config.member_addresses():
             response.nodes.add(
                 node_id=member.node_id,
                 name=f"metadata-{member.node_id}",
@@ -238,7 +290,7 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
         if table.read_units:
             description.provisioned.read_capacity_units = table.read_units
             description.provisioned.write_capacity_units = table.write_units
-        sizes = [self._node.attendance.sizes.get(each.partition_id, (0, 0)) for each in table.partitions]
+        sizes = [self._group.attendance.sizes.get(each.partition_id, (0, 0)) for each in table.partitions]
         description.items = sum(items for items, _ in sizes)
         description.bytes = sum(size for _, size in sizes)
         return description
@@ -253,16 +305,15 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
 
         async def carry_out() -> cluster_pb2.LookUpTablesResponse:
             response = self._look_up(request)
-            if not self._node.is_serving_leader:  # looked at after the answer: it held while the answer was made
-                raise ServiceUnavailableError("no leader of the metadata service is available at present")
+            self._check_still_leads()
             return response
 
         response: cluster_pb2.LookUpTablesResponse = await self._at_leader("LookUpTables", request, context, carry_out)
         return response
 
     def _look_up(self, request: cluster_pb2.LookUpTablesRequest) -> cluster_pb2.LookUpTablesResponse:
-        catalog, leaders = self._node.machine.catalog, self._node.attendance.leaders
-        response = cluster_pb2.LookUpTablesResponse(catalog_slot=self._node.machine.slot)
+        catalog, leaders = self._group.machine.catalog, self._group.attendance.leaders
+        response = cluster_pb2.LookUpTablesResponse(catalog_slot=self._group.machine.slot)
         for name in request.table_names:
             table = catalog.tables.get(name)
             if table is None:
@@ -300,34 +351,47 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
         if not isinstance(first, cluster_pb2.NodeReport):
             return
         node_id = first.node_id
-        self._node.attendance.report(first)
+        if node_id == 0:
+            await abort(context, ValidationError("a storage node attends under the id that it was registered with"))
+        self._group.attendance.report(first)
         writer = asyncio.create_task(self._assign(node_id, context))
         try:
             while not writer.done():
                 report = await context.read()
                 if not isinstance(report, cluster_pb2.NodeReport):
                     break
-                self._node.attendance.report(report)
+                self._group.attendance.report(report)
         finally:
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
 
     async def _assign(self, node_id: int, context: Context) -> None:
+        machine = self._group.machine
         sent = b""
         while True:
-            machine = self._node.machine
+            change = self._group.catalog_changes.next()
             message = assignments(machine.catalog, machine.slot, node_id)
             content = message.SerializeToString(deterministic=True)
             if content != sent:
                 await context.write(message)
                 sent = content
-            async with self._node.version_changed:
-                if machine.slot == message.catalog_slot:
-                    try:
-                        await asyncio.wait_for(self._node.version_changed.wait(), CHECK_ASSIGNMENTS_S)
-                    except TimeoutError:
-                        continue
+            await change.wait()
+
+
+def _check_registration(request: cluster_pb2.RegisterNodeRequest, known: Node | None) -> None:
+    """Raises ValidationError for a data folder that other metadata than this has given its id."""
+    if not request.name or not request.zone or not request.address or not request.data_id:
+        raise ValidationError("a storage node registers with a name, a zone, an address and the id of its data folder")
+    if request.node_id and (known is None or known.node_id != request.node_id):
+        raise ValidationError(
+            f"{request.name} says that it is node {request.node_id}, which is not registered under that name: its data "
+            "folder belongs to another cluster"
+        )
 
 
 def _key_attribute(message: tables_pb2.KeyAttribute) -> KeyAttribute:
-    return KeyAttribute(message.name, tables_pb2.AttributeType.Name(message.type))
+    """Raises ValidationError for a type that is none of a key's."""
+    names = {value: name for name, value in tables_pb2.AttributeType.items() if name in KEY_TYPES}
+    if message.type not in names or not message.name:
+        raise ValidationError("a key attribute has a name and the type S, N or B")
+    return KeyAttribute(message.name, names[message.type])

@@ -1,4 +1,9 @@
-"""The catalog on disk: a snapshot file for each checkpoint, and the state machine over it."""
+"""The catalog on disk: a snapshot file for each checkpoint, and the state machine over it.
+
+A snapshot is `catalog-<slot, 20 digits>.snapshot`, little-endian: magic "STATORCS" (8 bytes), format version (u32),
+CRC-32C of slot and content (u32), slot (u64), content (stator.internal.v1.CatalogSnapshot). An empty catalog founded as
+"c" at slot 3 ends in the content 08 01 10 01 18 64 20 01 2A 01 63: version 1, next node 1, partition 100, table 1, "c".
+"""
 
 from __future__ import annotations
 
@@ -20,16 +25,20 @@ CHUNK_BYTES = 256 * 1024
 
 def write_snapshot(directory: Path, slot: int, content: bytes) -> None:
     """Stores the catalog as of `slot`; then older snapshots are removed. Durable when it returns (blocking)."""
-    header = _HEADER.pack(_MAGIC, _VERSION, crc32c.crc32c(content), slot)
+    header = _HEADER.pack(_MAGIC, _VERSION, _crc(slot, content), slot)
     write_atomically(directory / f"catalog-{slot:020d}.snapshot", header + content)
     for path in directory.glob("catalog-*.snapshot"):
         if _slot_of(path) < slot:
-            path.unlink()
+            path.unlink(missing_ok=True)
     sync_directory(directory)
 
 
 def read_snapshot(directory: Path) -> tuple[int, bytes] | None:
-    """(slot, content) of the newest snapshot; None: there is none. Raises CorruptCatalogError for a damaged one."""
+    """(slot, content) of the newest snapshot; None: there is none. Raises CorruptCatalogError for a damaged one.
+
+    An older one never stands in for it: the log may reach back only to the newest."""
+    for leftover in directory.glob("catalog-*.tmp"):
+        leftover.unlink()
     paths = sorted(directory.glob("catalog-*.snapshot"), key=_slot_of)
     if not paths:
         return None
@@ -38,9 +47,15 @@ def read_snapshot(directory: Path) -> tuple[int, bytes] | None:
         raise CorruptCatalogError(f"{paths[-1].name} is cut off")
     magic, version, crc, slot = _HEADER.unpack_from(data)
     content = data[_HEADER.size :]
-    if magic != _MAGIC or version != _VERSION or crc32c.crc32c(content) != crc:
+    if magic != _MAGIC or _crc(slot, content) != crc:
         raise CorruptCatalogError(f"{paths[-1].name} is damaged")
+    if version != _VERSION:
+        raise CorruptCatalogError(f"{paths[-1].name} has format version {version}, not {_VERSION}")
     return slot, content
+
+
+def _crc(slot: int, content: bytes) -> int:
+    return crc32c.crc32c(content, crc32c.crc32c(slot.to_bytes(8, "little")))
 
 
 def _slot_of(path: Path) -> int:
@@ -63,21 +78,23 @@ class _Snapshot:
 
 
 class CatalogMachine:
-    """The state machine of the metadata group. `on_change` is called after each change.
+    """The state machine of the metadata group. `on_change` is called after each change; `fail(sentence)` ends the
+    process: for an entry that this version cannot carry out, and for a disk that does not take a snapshot.
 
     Snapshots are small and written whole, so a restore that is interrupted leaves the former one in place."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, fail: Callable[[str], None]) -> None:
         self.directory = directory
         self.catalog = Catalog()
         self.slot = 0
         self.is_restoring = False
         self.on_change: Callable[[], None] = lambda: None
-        self._snapshot: tuple[int, bytes] | None = None
+        self._fail = fail
+        self._snapshot: tuple[int, bytes] | None = None  # what is on disk
         self._restored: list[bytes] = []
 
     def load(self) -> int:
-        """Takes the newest snapshot; returns its slot. Raises CorruptCatalogError."""
+        """Takes the newest snapshot; returns its slot, 0 without one. Raises CorruptCatalogError."""
         self._snapshot = read_snapshot(self.directory)
         if self._snapshot is not None:
             self.slot, content = self._snapshot
@@ -85,7 +102,12 @@ class CatalogMachine:
         return self.slot
 
     def apply(self, slot: int, payload: bytes) -> object:
-        result = self.catalog.apply(decode_command(payload))
+        try:
+            command = decode_command(payload)
+        except CorruptCatalogError as error:
+            self._fail(f"slot {slot} of the catalog's log cannot be applied: {error}")
+            raise
+        result = self.catalog.apply(command)
         self.slot = slot
         self.on_change()
         return result
@@ -93,12 +115,14 @@ class CatalogMachine:
     def applied_no_op(self, slot: int) -> None:
         self.slot = slot
 
-    def checkpoint(self) -> int:
-        """Stores the catalog as it is; returns the slot (blocking, but a catalog is small)."""
-        content = encode_snapshot(self.catalog)
-        write_snapshot(self.directory, self.slot, content)
-        self._snapshot = (self.slot, content)
-        return self.slot
+    def capture(self) -> tuple[int, bytes]:
+        """(slot, content) of the catalog as it is. To be written by `write_snapshot`, then passed to `captured`."""
+        return self.slot, encode_snapshot(self.catalog)
+
+    def captured(self, slot: int, content: bytes) -> None:
+        """A capture is on disk: members that lag behind are sent it from now on."""
+        if self._snapshot is None or slot > self._snapshot[0]:
+            self._snapshot = (slot, content)
 
     def open_snapshot(self) -> _Snapshot | None:
         return _Snapshot(*self._snapshot) if self._snapshot is not None else None
@@ -113,9 +137,14 @@ class CatalogMachine:
     def finish_restore(self, slot: int, done: Callable[[], None]) -> None:
         content = b"".join(self._restored)
         self._restored = []
-        self.catalog = decode_snapshot(content)
-        write_snapshot(self.directory, slot, content)
-        self._snapshot = (slot, content)
+        try:
+            catalog = decode_snapshot(content)
+            write_snapshot(self.directory, slot, content)
+        except (CorruptCatalogError, OSError) as error:
+            self._fail(f"the catalog's snapshot of slot {slot} cannot be stored: {error}")
+            raise
+        self.catalog = catalog
         self.slot = slot
+        self.captured(slot, content)
         self.on_change()
         done()

@@ -11,7 +11,7 @@ import asyncio
 import uuid
 import zlib
 from collections import deque
-from typing import Any
+from typing import Any, cast
 
 import httptools
 import orjson
@@ -138,8 +138,8 @@ class HttpConnection(asyncio.Protocol):
     # Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is not a subclass
+        transport = self._transport
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES_MAX)
         self._door.connections.add(self)
         if len(self._door.connections) > CONNECTIONS_MAX:

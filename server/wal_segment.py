@@ -92,19 +92,14 @@ class SegmentFiles:
             _write_all(fd, memoryview(_ZEROS)[: self.segment_bytes - position], position)
 
     def write_synced(self, fd: int, buffers: Sequence[bytes], position: int) -> None:
-        """Writes the buffers at `position`; returns once they are on the disk.
-
-        RWF_DSYNC is one system call for pwritev and fdatasync of what it wrote: the writer thread has to win the
-        interpreter lock back once a batch instead of twice.
-        """
+        """Writes the buffers at `position`; returns once they are on the disk."""
         if len(buffers) > _BUFFERS_MAX:
             buffers = [b"".join(buffers)]
-        size = sum(map(len, buffers))
-        written = os.pwritev(fd, buffers, position, os.RWF_DSYNC)
-        if written != size:
+        written = os.pwritev(fd, buffers, position)
+        if written != sum(map(len, buffers)):
             rest = memoryview(b"".join(buffers))[written:]
             _write_all(fd, rest, position + written)
-            os.fdatasync(fd)
+        os.fdatasync(fd)
 
     def write_unsynced(self, fd: int, data: bytes, position: int) -> None:
         """Writes without waiting for the disk."""

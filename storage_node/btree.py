@@ -25,6 +25,7 @@ FORMAT_VERSION: Final = b"1"
 OPEN_BYTES_MIN: Final = 4 * 1024 * 1024
 """LMDB dies by SIGBUS when it opens an environment on a disk without room; below this it is not tried."""
 GROW_WAIT_S: Final = 30.0
+"""How long a write that needs a larger map waits for snapshots to be let go."""
 
 T = TypeVar("T")
 
@@ -50,9 +51,10 @@ class BTree:
     by every reader while it reads, and pinned readers are counted.
     """
 
-    def __init__(self, directory: Path, *, map_bytes: int) -> None:
+    def __init__(self, directory: Path, *, map_bytes: int, grow_wait_s: float = GROW_WAIT_S) -> None:
         self._directory = directory
         self._map_bytes = map_bytes
+        self._grow_wait_s = grow_wait_s
         self._writing = threading.Lock()
         self._gate = threading.RLock()
         self._unpinned = threading.Condition(self._gate)
@@ -142,7 +144,7 @@ class BTree:
                     with self._env.begin(write=True) as txn:
                         return work(txn)
                 except lmdb.MapFullError:
-                    if not self._grow(wait_s=GROW_WAIT_S):
+                    if not self._grow(wait_s=self._grow_wait_s):
                         raise StoreFullError("the B-tree's map is full and a snapshot keeps it from growing") from None
                 except lmdb.DiskError as error:
                     raise StoreFullError(f"the B-tree cannot be written: {error}") from error

@@ -17,9 +17,9 @@ from storage_node.codec.value import VALUE_HEADER_BYTES, decode_value, encode_va
 PHYSICAL_KEY_BYTES_MAX: Final = 511
 BUCKET_BYTES: Final = 8
 NEXT_BUCKET: Final = b"next_bucket"
-PACE_ITEMS: Final = 32
+PACE_ITEMS: Final = 16
 """Writing threads look at the clock after so many items, and sleep `PACE_S` after `PACE_BUSY_S` of work."""
-PACE_BUSY_S: Final = 0.0004
+PACE_BUSY_S: Final = 0.0002
 PACE_S: Final = 0.0002
 
 Transaction = Any

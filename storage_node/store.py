@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from storage_node.btree import BTree, CorruptValueError, StoreError, StoreFullError, group_key
+from storage_node.btree import GROW_WAIT_S, BTree, CorruptValueError, StoreError, StoreFullError, group_key
 from storage_node.codec.mutation import Mutation
 from storage_node.codec.snapshot import ChunkKind, CorruptChunkError, decode_chunk
 from storage_node.codec.value import GroupRow
@@ -52,9 +52,11 @@ class Store:
     room (nothing has changed then) and StoreError when the disk fails.
     """
 
-    def __init__(self, directory: Path, *, map_bytes: int, memtable_bytes: int) -> None:
+    def __init__(
+        self, directory: Path, *, map_bytes: int, memtable_bytes: int, grow_wait_s: float = GROW_WAIT_S
+    ) -> None:
         self.memtable_bytes_max = memtable_bytes
-        self._btree = BTree(directory, map_bytes=map_bytes)
+        self._btree = BTree(directory, map_bytes=map_bytes, grow_wait_s=grow_wait_s)
         self._groups: dict[int, GroupState] = {}
         self._live = Memtable()
         self._frozen: Memtable | None = None

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 import grpc
 import grpc.aio
 from google.protobuf.message import Message
-from google.rpc import status_pb2  # type: ignore[import-untyped]
+from google.rpc import status_pb2
 from statorpb import items_pb2
 
 from stator.errors import (

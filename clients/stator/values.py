@@ -10,7 +10,7 @@ shortest text.
 """
 
 from collections.abc import Callable, Mapping, Set
-from decimal import Context, Decimal, Inexact, Rounded
+from decimal import Context, Decimal, Inexact
 from typing import Any, Literal
 
 from statorpb import item_pb2
@@ -26,7 +26,7 @@ NUMBER_EXPONENT_MIN = -130
 NESTING_MAX = 32
 
 _PLAIN_INT_LIMIT = 10**NUMBER_DIGITS_MAX
-_EXACT = Context(prec=NUMBER_DIGITS_MAX, Emax=NUMBER_EXPONENT_MAX, Emin=NUMBER_EXPONENT_MIN, traps=[Inexact, Rounded])
+_EXACT = Context(prec=NUMBER_DIGITS_MAX, Emax=NUMBER_EXPONENT_MAX, Emin=NUMBER_EXPONENT_MIN, traps=[Inexact])
 
 
 class ValueEncoder:
@@ -128,7 +128,7 @@ def number_text(value: int | Decimal) -> str:
         return "0"
     try:
         exact = number.normalize(_EXACT)
-    except (Inexact, Rounded):
+    except Inexact:
         exact = None
     if exact is None or exact.adjusted() > NUMBER_EXPONENT_MAX:
         raise ValidationError(

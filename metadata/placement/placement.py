@@ -39,7 +39,7 @@ def place(
     starts = list(even_starts(count))
     planned: list[PlannedPartition] = []
     for index, start in enumerate(starts):
-        by_load = sorted(usable, key=lambda zone: (min(load[node_id] for node_id in zones[zone]), zone))
+        by_load = sorted(usable, key=lambda zone: (*_zone_load([load[node_id] for node_id in zones[zone]]), zone))
         chosen = [min(zones[zone], key=lambda node_id: (load[node_id], node_id)) for zone in by_load[:REPLICAS]]
         for node_id in chosen:
             load[node_id] += 1
@@ -48,3 +48,8 @@ def place(
         end = starts[index + 1] if index + 1 < count else b""
         planned.append(PlannedPartition(start, end, tuple(ordered)))
     return tuple(planned)
+
+
+def _zone_load(loads: Sequence[int]) -> tuple[int, float]:
+    """What zones are ordered by: the emptiest node's replicas, then the mean of all its nodes'."""
+    return min(loads), sum(loads) / len(loads)

@@ -13,7 +13,7 @@ from pathlib import Path
 FILE_NAME = "identity.json"
 LOCK_NAME = "lock"
 
-_locks: list[int] = []  # held until the process ends
+_locks: dict[Path, int] = {}  # held until the process ends, or `release`
 
 
 class IdentityError(Exception):
@@ -36,8 +36,11 @@ class Identity:
     def load_or_create(cls, directory: Path, name: str, *, node_id: int = 0, may_create: bool = True) -> Identity:
         """Takes the folder for this process, and counts this life. Raises IdentityError."""
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            make_directory(directory)
             _lock(directory)
+        except OSError as error:
+            raise IdentityError(f"the data folder {directory} cannot be used: {error.strerror}") from error
+        try:
             path = directory / FILE_NAME
             if path.exists():
                 identity = cls._read(directory, path)
@@ -54,7 +57,10 @@ class Identity:
                 )
             identity = dataclasses.replace(identity, boot=identity.boot + 1)
             identity._write()
-        except OSError as error:
+        except (OSError, IdentityError) as error:
+            release(directory)
+            if isinstance(error, IdentityError):
+                raise
             raise IdentityError(f"the data folder {directory} cannot be used: {error.strerror}") from error
         return identity
 
@@ -111,6 +117,19 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+def make_directory(directory: Path) -> None:
+    """Makes a folder and those above it, durably: what is stored in it must not go with its name at a power cut."""
+    if not directory.is_dir():
+        make_directory(directory.parent)
+        directory.mkdir(exist_ok=True)
+        sync_directory(directory.parent)
+
+
+def release(directory: Path) -> None:
+    """Gives a folder up to other processes before this one ends."""
+    os.close(_locks.pop(directory))
+
+
 def _lock(directory: Path) -> None:
     descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -118,4 +137,4 @@ def _lock(directory: Path) -> None:
     except BlockingIOError as error:
         os.close(descriptor)
         raise IdentityError(f"the data folder {directory} is in use by another process") from error
-    _locks.append(descriptor)
+    _locks[directory] = descriptor

@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 import grpc.aio
 from google.protobuf import any_pb2
-from google.rpc import code_pb2, status_pb2  # type: ignore[import-untyped]
+from google.rpc import code_pb2, status_pb2
 from statorpb import admin_pb2, admin_pb2_grpc, item_pb2, items_pb2, items_pb2_grpc, tables_pb2, tables_pb2_grpc
 
 Key = tuple[bytes, ...]
@@ -213,7 +213,7 @@ class _Services(items_pb2_grpc.SessionServicer, tables_pb2_grpc.TablesServicer, 
         self._router = router
         self._state = router.state
 
-    async def Converse(  # type: ignore[override]
+    async def Converse(
         self, request_iterator: AsyncIterator[items_pb2.SessionRequestFrame], context: Any
     ) -> AsyncIterator[items_pb2.SessionReplyFrame]:
         router = self._router
@@ -243,9 +243,11 @@ class _Services(items_pb2_grpc.SessionServicer, tables_pb2_grpc.TablesServicer, 
         trailing = (("grpc-status-details-bin", status.SerializeToString()),)
         await context.abort(grpc.StatusCode.INTERNAL, refusal.wire.message, trailing)
 
-    async def CreateTable(self, request: tables_pb2.CreateTableRequest, context: Any) -> Any:  # type: ignore[override]
+    async def CreateTable(self, request: tables_pb2.CreateTableRequest, context: Any) -> Any:
         if request.table_name in self._state.tables:
-            await self._refuse(context, Refusal("ResourceInUseException", f"Table already exists: {request.table_name}"))
+            await self._refuse(
+                context, Refusal("ResourceInUseException", f"Table already exists: {request.table_name}")
+            )
         description = tables_pb2.TableDescription(
             table_name=request.table_name,
             table_id="1-2-3",
@@ -259,7 +261,7 @@ class _Services(items_pb2_grpc.SessionServicer, tables_pb2_grpc.TablesServicer, 
         self._state.tables[request.table_name] = FakeTable(description)
         return await self._answer(context, tables_pb2.CreateTableResponse(table=description))
 
-    async def DescribeTable(self, request: tables_pb2.DescribeTableRequest, context: Any) -> Any:  # type: ignore[override]
+    async def DescribeTable(self, request: tables_pb2.DescribeTableRequest, context: Any) -> Any:
         try:
             table = self._state.table(request.table_name)
         except Refusal as refusal:
@@ -272,7 +274,7 @@ class _Services(items_pb2_grpc.SessionServicer, tables_pb2_grpc.TablesServicer, 
         table.description.items = len(table.items)
         return await self._answer(context, tables_pb2.DescribeTableResponse(table=table.description))
 
-    async def ListTables(self, request: tables_pb2.ListTablesRequest, context: Any) -> Any:  # type: ignore[override]
+    async def ListTables(self, request: tables_pb2.ListTablesRequest, context: Any) -> Any:
         names = sorted(name for name in self._state.tables if name > request.exclusive_start_table_name)
         page = names[: request.limit or 2]
         response = tables_pb2.ListTablesResponse(table_names=page)
@@ -280,7 +282,7 @@ class _Services(items_pb2_grpc.SessionServicer, tables_pb2_grpc.TablesServicer, 
             response.last_evaluated_table_name = page[-1]
         return await self._answer(context, response)
 
-    async def DeleteTable(self, request: tables_pb2.DeleteTableRequest, context: Any) -> Any:  # type: ignore[override]
+    async def DeleteTable(self, request: tables_pb2.DeleteTableRequest, context: Any) -> Any:
         try:
             table = self._state.table(request.table_name)
         except Refusal as refusal:
@@ -289,11 +291,16 @@ class _Services(items_pb2_grpc.SessionServicer, tables_pb2_grpc.TablesServicer, 
         del self._state.tables[request.table_name]
         return await self._answer(context, tables_pb2.DeleteTableResponse(table=table.description))
 
-    async def DescribeCluster(self, request: admin_pb2.DescribeClusterRequest, context: Any) -> Any:  # type: ignore[override]
+    async def DescribeCluster(self, request: admin_pb2.DescribeClusterRequest, context: Any) -> Any:
         response = admin_pb2.DescribeClusterResponse()
         for index in (1, 2, 3):
             response.nodes.add(
-                node_id=index, name=f"storage-{index}", role="storage", zone=f"zone-{index}", alive=index != 3, replicas=1
+                node_id=index,
+                name=f"storage-{index}",
+                role="storage",
+                zone=f"zone-{index}",
+                alive=index != 3,
+                replicas=1,
             )
         partition = response.partitions.add(partition_id=100, table_name="music")
         for index in (1, 2, 3):

@@ -34,8 +34,7 @@ class RealHarness:
         self.directory = directory
         self.files = files
         self.errors: list[OSError] = []
-        self.recovery: Recovery | None = None
-        self.open({})
+        self.recovery = self.open({})
 
     def open(self, floors: Mapping[int, int]) -> Recovery:
         self.log = Wal(
@@ -45,9 +44,9 @@ class RealHarness:
             on_fatal=self.errors.append,
             files=self.files,
         )
-        self.recovery = self.log.recover(floors)
+        recovery = self.log.recover(floors)
         self.log.start(asyncio.get_running_loop())
-        return self.recovery
+        return recovery
 
     async def settle(self) -> None:
         synced = asyncio.get_running_loop().create_future()
@@ -59,7 +58,8 @@ class RealHarness:
 
     async def restart(self, floors: dict[int, int], *, crash: bool = False) -> Mapping[int, Recovered]:
         await self.log.close()
-        return self.open(floors).groups
+        self.recovery = self.open(floors)
+        return self.recovery.groups
 
 
 class SimulatedHarness:
@@ -94,12 +94,12 @@ class TestOnDisk(WalContract):
 
     async def test_an_empty_log_says_so(self, harness: RealHarness) -> None:
         """A log that was never there is told from one that holds nothing of a group."""
-        assert harness.recovery is not None
-        assert harness.recovery.was_empty
+        first = harness.recovery
         put(harness, entries(5, 1, b"a"))
         await harness.restart({})
-        assert not harness.recovery.was_empty
-        assert harness.recovery.notes == []
+        second = harness.recovery
+        assert (first.was_empty, first.notes) == (True, [])
+        assert (second.was_empty, second.notes) == (False, [])
 
     async def test_segments_follow_one_another_and_are_reused(self, harness: RealHarness) -> None:
         """The log goes on from segment to segment, and trimming keeps it to a few files."""
@@ -114,7 +114,7 @@ class TestOnDisk(WalContract):
         assert max(int(path.stem) for path in paths) >= 15
         groups = await harness.restart({5: 57, 999: 0})
         assert groups[5].entries == [(ONE, bytes([58]) * 900), (ONE, bytes([59]) * 900)]
-        assert not harness.recovery.all_damaged  # type: ignore[union-attr]
+        assert not harness.recovery.all_damaged
 
     async def test_a_large_batch_spans_segments(self, harness: RealHarness) -> None:
         """What is appended at once and does not fit into one segment is written in several."""
@@ -196,13 +196,17 @@ async def test_a_failed_write_is_fatal_and_never_retried(memory: RealHarness) ->
     memory.open({})
 
 
+def is_full(harness: RealHarness) -> bool:
+    return harness.log.is_full
+
+
 async def test_a_full_disk_is_told_and_lived_with(memory: RealHarness) -> None:
     """Without room for another segment the current one is still used; with room again the log goes on."""
     files = memory.files
     assert isinstance(files, MemoryFiles)
     files.is_full = True
     slot = 0
-    while not memory.log.is_full:
+    while not is_full(memory):
         slot += 1
         put(memory, entries(5, slot, bytes(400)))
         await memory.settle()
@@ -216,7 +220,7 @@ async def test_a_full_disk_is_told_and_lived_with(memory: RealHarness) -> None:
     for more in range(slot + 1, slot + 12):
         put(memory, entries(5, more, bytes(400)))
     await memory.settle()
-    assert not memory.log.is_full
+    assert not is_full(memory)
     assert len((await memory.restart({5: 0}))[5].entries) == slot + 11
 
 
@@ -247,10 +251,9 @@ async def test_trimming_spares_what_is_needed(memory: RealHarness) -> None:
     for slot in range(1, 20):
         put(memory, entries(6, slot, bytes(1500)))
         await memory.settle()
-    count = len(files.contents)
     memory.log.trim({5: 0, 6: 19})
     await memory.settle()
-    assert len(files.contents) == count
+    assert 1 in files.contents
     memory.log.trim({6: 19, 999: 0})
     while len(files.contents) > 4:
         await asyncio.sleep(0)

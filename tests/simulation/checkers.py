@@ -23,32 +23,53 @@ class UndecidedError(Exception):
     """The checker ran out of its budget: that is a failure to decide, not a pass."""
 
 
-def is_linearizable(operations: Sequence[Operation], states_max: int = 500_000) -> bool:
+def is_linearizable(operations: Sequence[Operation], states_max: int = 200_000) -> bool:
     """Whether some order of the operations, each at a moment between its invocation and its return, explains every
-    read (Wing and Gong's search, with Lowe's memory of states seen). The register begins empty.
+    read (Wing and Gong's search, with Lowe's memory of states seen). The register begins empty; written values differ.
 
-    A read without a known return says nothing and is left out; a write without one may be left out of the order."""
+    What cannot matter is left out: reads without a known return, and writes without one whose value nobody read. A read
+    that the present value explains is taken at once: that never hinders what comes later."""
+    values_read = {op.value for op in operations if not op.is_write and op.returned_ns < NEVER_NS}
     ops = sorted(
-        (op for op in operations if op.is_write or op.returned_ns < NEVER_NS), key=lambda op: op.invoked_ns
+        (op for op in operations if op.returned_ns < NEVER_NS or (op.is_write and op.value in values_read)),
+        key=lambda op: op.invoked_ns,
     )
     required = sum(1 << index for index, op in enumerate(ops) if op.returned_ns < NEVER_NS)
     seen: set[tuple[int, str | None]] = {(0, None)}
     stack: list[tuple[int, str | None]] = [(0, None)]
     while stack:
         done, value = stack.pop()
+        done, writes = _eligible(ops, done, value)
         if done & required == required:
             return True
-        if len(seen) > states_max:
-            raise UndecidedError(f"more than {states_max} states for {len(ops)} operations")
-        # Whatever comes next was invoked before the earliest return among those still to come.
-        horizon_ns = min(op.returned_ns for index, op in enumerate(ops) if not done >> index & 1)
-        for index, op in enumerate(ops):
-            if op.invoked_ns > horizon_ns:
-                break
-            if done >> index & 1 or (not op.is_write and op.value != value):
-                continue
-            state = (done | 1 << index, op.value if op.is_write else value)
+        for index in writes:
+            state = (done | 1 << index, ops[index].value)
             if state not in seen:
                 seen.add(state)
                 stack.append(state)
+        if len(seen) > states_max:
+            raise UndecidedError(f"more than {states_max} states for {len(ops)} operations")
     return False
+
+
+def _eligible(ops: Sequence[Operation], done: int, value: str | None) -> tuple[int, list[int]]:
+    """(what is done once every read that `value` explains now is taken, the writes that may come next).
+
+    Whatever comes next was invoked before the earliest return among those still to come."""
+    while True:
+        index = (~done & (done + 1)).bit_length() - 1  # the first that is not done
+        horizon_ns = NEVER_NS
+        writes: list[int] = []
+        taken = done
+        while index < len(ops) and ops[index].invoked_ns <= horizon_ns:
+            if not done >> index & 1:
+                op = ops[index]
+                horizon_ns = min(horizon_ns, op.returned_ns)
+                if op.is_write:
+                    writes.append(index)
+                elif op.value == value:
+                    taken |= 1 << index
+            index += 1
+        if taken == done:
+            return done, writes
+        done = taken

@@ -1,10 +1,11 @@
 """Entry point of the `stator` command. Imports little: what a command needs is imported when it runs."""
 
+import os
 import sys
 
 import typer
 
-from stator.cli import exits, local
+from stator.cli import cluster, exits, items, local, table, transfer
 
 app = typer.Typer(
     name="stator",
@@ -15,10 +16,29 @@ app = typer.Typer(
     "Begin with: stator local up --detach\n\n" + exits.HELP,
 )
 app.add_typer(local.app, name="local")
+app.add_typer(table.app, name="table")
+app.command()(items.put)
+app.command()(items.get)
+app.command()(items.delete)
+app.command("import")(transfer.import_command)
+app.command("export")(transfer.export_command)
+app.add_typer(cluster.app, name="cluster")
+
+
+@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def bench(context: typer.Context) -> None:
+    """Measure throughput and latency of a cluster. See `stator bench --help`."""
+    import importlib
+
+    inner = typer.Typer(pretty_exceptions_enable=False)
+    inner.command()(importlib.import_module("stator.cli.bench").bench)
+    inner(args=context.args, prog_name="stator bench")
 
 
 def main() -> None:
     """Runs the command line of this process."""
+    # gRPC's own notes about connections that end are nothing for the user of a command.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
         app()
     except KeyboardInterrupt:

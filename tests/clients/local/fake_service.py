@@ -35,7 +35,7 @@ class _Health(grpc.GenericRpcHandler):
             await asyncio.Event().wait()
 
         is_watch = details.method == "/grpc.health.v1.Health/Watch"
-        return grpc.unary_stream_rpc_method_handler(watch) if is_watch else None  # type: ignore[arg-type]
+        return grpc.unary_stream_rpc_method_handler(watch) if is_watch else None
 
 
 async def run(given: dict[str, str], behaviour: str) -> None:

@@ -1,0 +1,92 @@
+"""From the command line to a client: which endpoints, and whether anything is there."""
+
+import contextlib
+import os
+import re
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stator.cli.exits import UNREACHABLE, UsageError, expected_errors, fail
+
+if TYPE_CHECKING:
+    from stator.client import AsyncClient
+    from stator.sync_client import Client
+
+_PROBE_TIMEOUT_S = 1.0
+
+EndpointOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--endpoint",
+        metavar="HOST:PORT",
+        help="A router's gRPC address; may be repeated. Default: $STATOR_ENDPOINTS, else the local cluster's, "
+        "else 127.0.0.1:9000 to 9002.",
+    ),
+]
+TimeoutOption = Annotated[float, typer.Option("--timeout", help="Seconds a request may take, retries included.")]
+
+
+def resolve_endpoints(given: Sequence[str] | None, environ: Mapping[str, str]) -> list[str]:
+    """The routers to talk to: from the flags, the environment, the running local cluster, or the defaults.
+
+    Raises UsageError for what is no address.
+    """
+    from stator.client import DEFAULT_ENDPOINTS
+    from stator.local.errors import LocalClusterError
+    from stator.local.folder import DataFolder, default_data_folder
+    from stator.local.status import local_endpoints
+
+    addresses = [part for text in given or [] for part in re.split(r"[,\s]+", text) if part]
+    addresses = addresses or [part for part in re.split(r"[,\s]+", environ.get("STATOR_ENDPOINTS", "")) if part]
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdigit():
+            raise UsageError(f"{address!r} is not an endpoint: write HOST:PORT, for example 127.0.0.1:9000.")
+    if addresses:
+        return addresses
+    try:
+        local = local_endpoints(DataFolder(default_data_folder(environ)))
+    except LocalClusterError:
+        # A damaged folder of a local cluster is `stator local`'s business; another cluster may still be meant.
+        local = None
+    return local or list(DEFAULT_ENDPOINTS)
+
+
+def _check_reachable(addresses: Sequence[str]) -> None:
+    """Fails at once, instead of after the retries of a call, when nothing listens anywhere."""
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        try:
+            with socket.create_connection((host.strip("[]"), int(port)), timeout=_PROBE_TIMEOUT_S):
+                return
+        except OSError:
+            continue
+    fail(
+        f"no cluster answers at {', '.join(addresses)}: start one with `stator local up --detach`, "
+        "or name a router with --endpoint HOST:PORT.",
+        UNREACHABLE,
+    )
+
+
+@contextlib.contextmanager
+def connected(given: Sequence[str] | None, timeout_s: float) -> "Iterator[Client]":
+    """A synchronous client; errors of the block become sentences and exit codes."""
+    from stator.sync_client import Client
+
+    with expected_errors():
+        addresses = resolve_endpoints(given, os.environ)
+        _check_reachable(addresses)
+        with Client(addresses, timeout_s=timeout_s) as client:
+            yield client
+
+
+def async_client(given: Sequence[str] | None, timeout_s: float) -> "AsyncClient":
+    """An asynchronous client, for commands that keep many requests under way. Call it inside `expected_errors`."""
+    from stator.client import AsyncClient
+
+    addresses = resolve_endpoints(given, os.environ)
+    _check_reachable(addresses)
+    return AsyncClient(addresses, timeout_s=timeout_s)

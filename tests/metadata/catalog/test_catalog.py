@@ -1,0 +1,209 @@
+"""The catalog: what each command does, and that it does the same everywhere."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metadata.catalog.catalog import FIRST_PARTITION_ID, Catalog, Node, Partition, Table, TableStatus
+from metadata.catalog.commands import (
+    ActivateTable,
+    Command,
+    CreateTable,
+    DeleteTable,
+    FoundCluster,
+    PartitionsDropped,
+    PlannedPartition,
+    RegisterNode,
+    RemoveTable,
+)
+from server.model.errors import ResourceInUseError, ResourceNotFoundError, ValidationError
+from server.model.table import KeyAttribute, KeySchema
+from tests.metadata import strategies
+
+SCHEMA = KeySchema(KeyAttribute("artist", "S"), KeyAttribute("song", "S"))
+HALF = b"\x80" + bytes(15)
+
+
+def create(name: str = "music") -> CreateTable:
+    """A table of two partitions on nodes 1, 2 and 3."""
+    partitions = (PlannedPartition(b"", HALF, (1, 2, 3)), PlannedPartition(HALF, b"", (2, 1, 3)))
+    return CreateTable(name, SCHEMA, 5, 6, f"id-of-{name}", 1_700_000_000_000, partitions)
+
+
+def register(name: str = "storage-1", zone: str = "zone-1", address: str = "a:1", data_id: str = "d1") -> RegisterNode:
+    return RegisterNode(name, zone, address, data_id)
+
+
+class TestFoundCluster:
+    def test_the_first_id_stays(self) -> None:
+        """Two leaders in a row may both found the cluster: it keeps the id that came first."""
+        catalog = Catalog()
+        assert catalog.apply(FoundCluster("one")) == "one"
+        assert catalog.apply(FoundCluster("two")) == "one"
+        assert catalog.cluster_id == "one"
+
+
+class TestRegisterNode:
+    def test_new_nodes_get_ids_in_order(self) -> None:
+        """Every name has its own id, the first is 1."""
+        catalog = Catalog()
+        first = catalog.apply(register())
+        second = catalog.apply(register("storage-2", "zone-2", "b:1", "d2"))
+        assert first == Node(1, "storage-1", "zone-1", "a:1", "d1")
+        assert second == Node(2, "storage-2", "zone-2", "b:1", "d2")
+        assert catalog.node_named("storage-2") == second
+        assert catalog.node_named("storage-3") is None
+
+    def test_a_known_data_folder_keeps_its_id_at_a_new_address(self) -> None:
+        """A node may come back elsewhere with its disk."""
+        catalog = Catalog()
+        catalog.apply(register())
+        assert catalog.apply(register(address="c:9")) == Node(1, "storage-1", "zone-1", "c:9", "d1")
+        assert catalog.next_node_id == 2
+
+    def test_another_data_folder_under_a_known_name_is_refused(self) -> None:
+        """A node that has lost its disk has forgotten its promises: it must not vote as the one it was."""
+        catalog = Catalog()
+        catalog.apply(register())
+        error = catalog.apply(register(data_id="d2"))
+        assert isinstance(error, ValidationError)
+        assert error.message.startswith("storage-1 is registered with another data folder")
+        assert catalog.nodes[1].data_id == "d1"
+
+    def test_a_node_does_not_change_its_zone(self) -> None:
+        """Its partitions were placed by its zone."""
+        catalog = Catalog()
+        catalog.apply(register())
+        error = catalog.apply(register(zone="zone-2"))
+        assert isinstance(error, ValidationError)
+        assert error.message == "storage-1 is registered in zone-1, not in zone-2"
+
+
+class TestTables:
+    def test_create(self) -> None:
+        """A new table is CREATING and has partitions and a number of its own."""
+        catalog = Catalog()
+        table = catalog.apply(create())
+        assert table == Table(
+            "music",
+            1,
+            "id-of-music",
+            TableStatus.CREATING,
+            SCHEMA,
+            5,
+            6,
+            1_700_000_000_000,
+            (Partition(100, b"", HALF, (1, 2, 3)), Partition(101, HALF, b"", (2, 1, 3))),
+        )
+        assert catalog.table_named("music") is table
+        assert catalog.table_of(1) is table
+        assert catalog.table_of(2) is None
+
+    def test_create_twice(self) -> None:
+        """The second of two equal names is refused, in DynamoDB's words."""
+        catalog = Catalog()
+        catalog.check_new_name("music")
+        catalog.apply(create())
+        error = catalog.apply(create())
+        assert isinstance(error, ResourceInUseError)
+        assert error.message == "Table already exists: music"
+        with pytest.raises(ResourceInUseError, match="Table already exists: music"):
+            catalog.check_new_name("music")
+
+    def test_activate(self) -> None:
+        """CREATING becomes ACTIVE; for any other table nothing happens."""
+        catalog = Catalog()
+        table = catalog.apply(create())
+        assert isinstance(table, Table)
+        assert catalog.apply(ActivateTable(1)) is table
+        assert table.status == TableStatus.ACTIVE
+        catalog.apply(DeleteTable("music"))
+        assert catalog.apply(ActivateTable(1)) is table
+        assert table.status == TableStatus.DELETING
+        assert catalog.apply(ActivateTable(9)) is None
+
+    def test_delete(self) -> None:
+        """An active table becomes DELETING, and stays so when it is deleted again."""
+        catalog = Catalog()
+        table = catalog.apply(create())
+        assert isinstance(table, Table)
+        catalog.apply(ActivateTable(1))
+        assert catalog.apply(DeleteTable("music")) is table
+        assert catalog.apply(DeleteTable("music")) is table
+        assert table.status == TableStatus.DELETING
+
+    def test_delete_while_creating(self) -> None:
+        """A table that is being created is in use."""
+        catalog = Catalog()
+        catalog.apply(create())
+        error = catalog.apply(DeleteTable("music"))
+        assert isinstance(error, ResourceInUseError)
+        assert error.message == "Attempt to change a resource which is still in use: Table: music"
+
+    def test_an_unknown_table(self) -> None:
+        """Is not found, in DynamoDB's words."""
+        catalog = Catalog()
+        error = catalog.apply(DeleteTable("music"))
+        sentence = "Requested resource not found: Table: music not found"
+        assert isinstance(error, ResourceNotFoundError)
+        assert error.message == sentence
+        with pytest.raises(ResourceNotFoundError, match=sentence):
+            catalog.table_named("music")
+
+    def test_remove_leaves_what_is_owed(self) -> None:
+        """Nodes that were away owe the removal of their replicas, until they report it."""
+        catalog = Catalog()
+        catalog.apply(create())
+        catalog.apply(ActivateTable(1))
+        catalog.apply(DeleteTable("music"))
+        catalog.apply(RemoveTable(1, ((100, (2, 3)), (101, ()))))
+        assert catalog.tables == {}
+        assert catalog.garbage == {100: {2, 3}}
+        catalog.apply(PartitionsDropped(2, (100, 101)))
+        assert catalog.garbage == {100: {3}}
+        catalog.apply(PartitionsDropped(3, (100,)))
+        assert catalog.garbage == {}
+
+    def test_only_a_table_that_is_being_deleted_is_removed(self) -> None:
+        """A command proposed twice, or too late, harms nothing."""
+        catalog = Catalog()
+        table = catalog.apply(create())
+        assert catalog.apply(RemoveTable(1, ((100, (1,)),))) is table
+        assert catalog.apply(RemoveTable(7, ((100, (1,)),))) is None
+        assert list(catalog.tables) == ["music"]
+        assert catalog.garbage == {}
+
+    def test_numbers_and_ids_are_never_used_again(self) -> None:
+        """Old data of a table that is gone can never pass for a new table's."""
+        catalog = Catalog()
+        catalog.apply(create())
+        catalog.apply(ActivateTable(1))
+        catalog.apply(DeleteTable("music"))
+        catalog.apply(RemoveTable(1, ()))
+        table = catalog.apply(create())
+        assert isinstance(table, Table)
+        assert table.number == 2
+        assert [partition.partition_id for partition in table.partitions] == [102, 103]
+
+
+@given(st.lists(strategies.commands, max_size=30))
+def test_members_that_apply_the_same_commands_are_equal(commands: list[Command]) -> None:
+    """Applying is deterministic, in results as in state, and names, numbers and ids stay unique."""
+    one, two = Catalog(), Catalog()
+    numbers: set[int] = set()
+    for command in commands:
+        before = one.next_table_number
+        assert repr(one.apply(command)) == repr(two.apply(copy.deepcopy(command)))
+        assert one == two
+        if one.next_table_number != before:
+            assert before not in numbers
+            numbers.add(before)
+    ids = [partition.partition_id for table in one.tables.values() for partition in table.partitions]
+    assert len(set(ids)) == len(ids)
+    assert all(FIRST_PARTITION_ID <= partition_id < one.next_partition_id for partition_id in ids)
+    assert all(name == table.name for name, table in one.tables.items())
+    assert all(node_ids for node_ids in one.garbage.values())

@@ -1,0 +1,69 @@
+"""Commands to the catalog, as Hypothesis draws them: few names and ids, so that they meet."""
+
+from __future__ import annotations
+
+import itertools
+
+from hypothesis import strategies as st
+
+from metadata.catalog.commands import (
+    ActivateTable,
+    Command,
+    CreateTable,
+    DeleteTable,
+    FoundCluster,
+    PartitionsDropped,
+    PlannedPartition,
+    RegisterNode,
+    RemoveTable,
+)
+from server.model.partition_map import even_starts
+from server.model.table import KeyAttribute, KeySchema
+
+_NAMES = st.sampled_from(["music", "films", "books"])
+_NODE_IDS = st.integers(1, 4)
+_PARTITION_IDS = st.integers(100, 106)
+_UNITS = st.integers(0, 2**40)
+_ATTRIBUTES = st.builds(KeyAttribute, st.sampled_from(["a", "b"]), st.sampled_from(["S", "N", "B"]))
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> tuple[PlannedPartition, ...]:
+    """Partitions as placement plans them."""
+    starts = [*even_starts(draw(st.integers(1, 3))), b""]
+    nodes = st.lists(_NODE_IDS, min_size=3, max_size=3, unique=True).map(tuple)
+    return tuple(PlannedPartition(start, end, draw(nodes)) for start, end in itertools.pairwise(starts))
+
+
+commands: st.SearchStrategy[Command] = st.one_of(
+    st.builds(FoundCluster, st.sampled_from(["one", "two"])),
+    st.builds(
+        RegisterNode,
+        st.sampled_from(["storage-1", "storage-2"]),
+        st.sampled_from(["zone-1", "zone-2"]),
+        st.sampled_from(["host:1", "host:2"]),
+        st.sampled_from(["folder-1", "folder-2"]),
+    ),
+    st.builds(
+        CreateTable,
+        _NAMES,
+        st.builds(KeySchema, _ATTRIBUTES, st.none() | _ATTRIBUTES),
+        _UNITS,
+        _UNITS,
+        st.uuids().map(str),
+        st.integers(0, 2**50),
+        plans(),
+    ),
+    st.builds(ActivateTable, st.integers(1, 4)),
+    st.builds(DeleteTable, _NAMES),
+    st.builds(
+        RemoveTable,
+        st.integers(1, 4),
+        st.lists(
+            st.tuples(_PARTITION_IDS, st.lists(_NODE_IDS, max_size=3, unique=True).map(tuple)),
+            max_size=3,
+            unique_by=lambda pair: pair[0],
+        ).map(tuple),
+    ),
+    st.builds(PartitionsDropped, _NODE_IDS, st.lists(_PARTITION_IDS, max_size=3).map(tuple)),
+)

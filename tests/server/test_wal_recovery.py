@@ -1,0 +1,261 @@
+"""What recovery makes of logs that a power cut tore or a disk damaged.
+
+The promise: whatever part of an unsynced write reached the disk, everything synced comes back, and of the rest a
+prefix; whatever bit of a synced record flipped, it is reported, and nothing but what was written ever comes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from server.codec.frame import SEGMENT_HEADER_BYTES
+from server.codec.record import Record, RecordType, decode_record, encode_record
+from server.paxos.ballot import Ballot
+from server.wal import Recovery, Wal
+from server.wal_recovery import LogReader
+from tests.server.wal_files import MemoryFiles
+
+GROUPS = (5, 6, 7)
+FLOORS = dict.fromkeys(GROUPS, 0)
+SECTOR_BYTES = 64
+"""Smaller than any disk's, to tear writes at more places."""
+
+
+class RecordingFiles(MemoryFiles):
+    """Keeps what the files were before each synced write."""
+
+    def __init__(self, *, segment_bytes: int) -> None:
+        super().__init__(segment_bytes=segment_bytes)
+        self.images: list[MemoryFiles] = []
+
+    def write_synced(self, fd: int, buffers: Sequence[bytes], position: int) -> None:
+        self.images.append(self.copy())
+        super().write_synced(fd, buffers, position)
+
+
+class History:
+    """A log as it was written: each write synced before the next, a sync mark at the end."""
+
+    def __init__(self, seed: int, batches: int, segment_bytes: int = 2048) -> None:
+        self.files = RecordingFiles(segment_bytes=segment_bytes)
+        self._rng = random.Random(seed)
+        self._next_slots = dict.fromkeys(GROUPS, 1)
+        asyncio.run(self._write(batches))
+        self.writes = [write for write in self.files.writes if write.is_synced]
+
+    async def _write(self, batches: int) -> None:
+        wal = Wal(Path("log"), node_id=1, segment_bytes=self.files.segment_bytes, on_fatal=_fail, files=self.files)
+        wal.recover({})
+        wal.start(asyncio.get_running_loop())
+        for _ in range(batches):
+            for _ in range(self._rng.randint(1, 4)):
+                record = self._record()
+                wal.append(encode_record(record), record.group_id, record.last_slot, None)
+            synced = asyncio.Event()
+            record = self._record()
+            wal.append(encode_record(record), record.group_id, record.last_slot, synced.set)
+            await synced.wait()
+        await wal.close()
+
+    def _record(self) -> Record:
+        group_id = self._rng.choice(GROUPS)
+        ballot = Ballot(self._rng.randint(1, 9), group_id)
+        if self._rng.random() < 0.2:
+            return Record(RecordType.PROMISE, group_id, ballot, 0, 0, ())
+        payloads = tuple(self._rng.randbytes(self._rng.randint(0, 90)) for _ in range(self._rng.randint(1, 3)))
+        slot = self._next_slots[group_id]
+        self._next_slots[group_id] += len(payloads)
+        return Record(RecordType.ENTRIES, group_id, ballot, slot, slot - 1, payloads)
+
+    def entries(self) -> dict[int, list[tuple[Ballot, bytes]]]:
+        """Group -> every entry ever written, in the order of slots: none is ever replaced in these logs."""
+        found: dict[int, list[tuple[Ballot, bytes]]] = {group_id: [] for group_id in GROUPS}
+        recovery = read(self.files.copy())
+        for group_id, group in recovery.groups.items():
+            found[group_id] = group.entries
+        return found
+
+
+def _fail(error: OSError) -> None:
+    raise error
+
+
+def read(files: MemoryFiles, floors: dict[int, int] | None = None) -> Recovery:
+    return LogReader(files, FLOORS if floors is None else floors).read()
+
+
+def assert_prefix(part: Recovery, whole: dict[int, list[tuple[Ballot, bytes]]]) -> None:
+    for group_id, group in part.groups.items():
+        assert group.first_slot == 1
+        assert group.entries == whole[group_id][: len(group.entries)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 10**6), st.integers(2, 12), st.data())
+def test_a_torn_write_costs_nothing_that_was_synced(seed: int, batches: int, data: st.DataObject) -> None:
+    """Whatever sectors of the last write reached the disk: all synced comes back, a prefix of the rest, no damage.
+
+    A second recovery finds the same."""
+    history = History(seed, batches)
+    synced, last = history.files.images[-1], history.writes[-1]
+    before = read(synced.copy())
+    torn = synced.copy()
+    keep = data.draw(st.integers(0, 2**24), label="sectors")
+    end = last.position + len(last.data)
+    after = bytearray(torn.contents[last.number])
+    after[last.position : end] = last.data
+    first_sector = last.position // SECTOR_BYTES
+    for sector in range(first_sector, end // SECTOR_BYTES + 1):
+        if keep >> (sector - first_sector) & 1:
+            part = slice(sector * SECTOR_BYTES, (sector + 1) * SECTOR_BYTES)
+            torn.contents[last.number][part] = after[part]
+    recovery = read(torn)
+    assert not recovery.all_damaged
+    assert recovery.damaged_groups == frozenset()
+    assert_prefix(recovery, history.entries())
+    for group_id, group in before.groups.items():
+        assert recovery.groups[group_id].entries[: len(group.entries)] == group.entries
+        assert recovery.groups[group_id].promised >= group.promised
+    again = read(torn)
+    assert again.groups == recovery.groups
+    assert again.notes == []
+
+
+def test_any_truncation_of_an_unsynced_tail() -> None:
+    """Cut anywhere in the last write, the log comes back up to a record's end, without damage."""
+    history = History(seed=3, batches=6, segment_bytes=8192)
+    before, last, whole = history.files.images[-1], history.writes[-1], history.entries()
+    floor = sum(len(group.entries) for group in read(before.copy()).groups.values())
+    for size in range(last.position, last.position + len(last.data)):
+        files = history.files.copy()
+        del files.contents[last.number][size:]
+        recovery = read(files)
+        assert not recovery.all_damaged
+        assert not recovery.damaged_groups
+        assert_prefix(recovery, whole)
+        assert sum(len(group.entries) for group in recovery.groups.values()) >= floor
+
+
+def test_every_flipped_bit_of_a_synced_log_is_reported() -> None:
+    """One flipped bit anywhere in what a sync mark vouches for is damage: reported, and nothing false is returned."""
+    history = History(seed=8, batches=14)
+    assert len(history.files.contents) >= 2
+    whole = history.entries()
+    ends = {write.number: write.position + len(write.data) for write in history.writes}
+    rng = random.Random(4)
+    for number, end in ends.items():
+        for position in range(end):
+            files = history.files.copy()
+            files.contents[number][position] ^= 1 << rng.randrange(8)
+            recovery = read(files)
+            assert recovery.all_damaged or recovery.damaged_groups, (number, position)
+            assert recovery.notes
+            for group_id, group in recovery.groups.items():
+                assert group.entries == whole[group_id][: len(group.entries)]
+                complete = len(group.entries) == len(whole[group_id])
+                assert complete or recovery.all_damaged or group_id in recovery.damaged_groups
+
+
+def test_damage_in_a_record_touches_its_group_only() -> None:
+    """Where the frame header is intact, only the group of the bad record is damaged."""
+    history = History(seed=8, batches=6)
+    first = history.files.writes[0]
+    record = decode_record(_record_bytes(first.data))
+    files = history.files.copy()
+    files.contents[first.number][first.position + 40 + 10] ^= 1
+    recovery = read(files)
+    assert recovery.damaged_groups == {record.group_id}
+    assert not recovery.all_damaged
+
+
+def _record_bytes(write: bytes) -> bytes:
+    size = int.from_bytes(write[4:8], "little")
+    return write[40 : 40 + size]
+
+
+def test_a_flip_in_the_last_unvouched_write_is_taken_for_a_tear() -> None:
+    """Without anything after it, a bad last record cannot be told from a torn one: it is cut off, with a note."""
+    history = History(seed=8, batches=6, segment_bytes=8192)
+    files, last = history.files, history.writes[-1]
+    del files.contents[last.number][last.position + len(last.data) :]
+    files.contents[last.number][last.position + 50] ^= 1
+    recovery = read(files)
+    assert not recovery.all_damaged
+    assert not recovery.damaged_groups
+    assert any("torn" in note for note in recovery.notes)
+
+
+def test_a_missing_segment_is_damage() -> None:
+    """A segment that somebody removed from the middle of the log is noticed."""
+    history = History(seed=9, batches=40)
+    numbers = sorted(history.files.contents)
+    assert len(numbers) >= 4
+    files = history.files.copy()
+    del files.contents[numbers[1]]
+    assert read(files).all_damaged
+
+
+def test_a_missing_first_segment_is_damage_to_those_who_need_it() -> None:
+    """Trimming removes first segments, so only a hole above a group's floor shows that one is missing."""
+    history = History(seed=9, batches=40)
+    files = history.files.copy()
+    del files.contents[min(files.contents)]
+    recovery = read(files)
+    assert recovery.damaged_groups == set(GROUPS)
+    assert not recovery.all_damaged
+    floors = {group_id: len(entries) for group_id, entries in history.entries().items()}
+    assert not read(files, floors).damaged_groups
+
+
+def test_a_swapped_segment_is_damage() -> None:
+    """A file under another segment's name is not read as that segment."""
+    history = History(seed=9, batches=40)
+    files = history.files.copy()
+    one, two = sorted(files.contents)[1:3]
+    files.contents[one], files.contents[two] = files.contents[two], files.contents[one]
+    assert read(files).all_damaged
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.data())
+def test_garbage_never_passes_for_records(seed: int, data: st.DataObject) -> None:
+    """Overwritten with anything, the log returns only what was written, and reports what is missing below its end."""
+    history = History(seed, 8)
+    files = history.files.copy()
+    number = data.draw(st.sampled_from(sorted(files.contents)))
+    content = files.contents[number]
+    start = data.draw(st.integers(0, len(content) - 1))
+    garbage = data.draw(st.binary(min_size=1, max_size=200))
+    content[start : start + len(garbage)] = garbage
+    del content[history.files.segment_bytes :]
+    recovery = read(files)
+    whole = history.entries()
+    for group_id, group in recovery.groups.items():
+        assert group.entries == whole[group_id][: len(group.entries)]
+    is_reported = recovery.all_damaged or bool(recovery.damaged_groups) or bool(recovery.notes)
+    got = {group_id: len(recovery.groups[group_id].entries) for group_id in recovery.groups}
+    assert is_reported or got == {group_id: len(entries) for group_id, entries in whole.items() if group_id in got}
+
+
+def test_a_damaged_log_is_not_trimmed() -> None:
+    """Trimming would remove the damage and with it the knowledge of it."""
+
+    async def run() -> None:
+        history = await asyncio.to_thread(History, 8, 14)
+        files = history.files.copy()
+        first = min(files.contents)
+        files.contents[first][SEGMENT_HEADER_BYTES + 60] ^= 1
+        wal = Wal(Path("log"), node_id=1, segment_bytes=files.segment_bytes, on_fatal=_fail, files=files)
+        assert wal.recover(FLOORS).damaged_groups
+        wal.start(asyncio.get_running_loop())
+        wal.trim(dict.fromkeys(GROUPS, 10**6))
+        await wal.close()
+        assert first in files.contents
+
+    asyncio.run(run())
