@@ -55,9 +55,18 @@ log = structlog.get_logger()
 class MetadataService(cluster_pb2_grpc.MetadataServicer):
     """stator.internal.v1.Metadata."""
 
-    def __init__(self, config: Config, group: CatalogGroup) -> None:
+    def __init__(
+        self,
+        config: Config,
+        group: CatalogGroup,
+        *,
+        timeout_s_default: float = TIMEOUT_S_DEFAULT,
+        calls_max: int = CALLS_MAX,
+    ) -> None:
         self._config = config
         self._group = group
+        self._timeout_s_default = timeout_s_default
+        self._calls_max = calls_max
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._calls = 0
         self._creating = asyncio.Lock()  # two tables are never placed on the same counts
@@ -73,11 +82,11 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
     ) -> Any:
         """`carry_out()` if this process leads, else the leader's answer; ends the call with any error."""
         remaining_s = context.time_remaining()
-        timeout_s = TIMEOUT_S_DEFAULT if remaining_s is None else min(remaining_s, TIMEOUT_S_MAX)
+        timeout_s = self._timeout_s_default if remaining_s is None else min(remaining_s, TIMEOUT_S_MAX)
         self._calls += 1
         try:
-            if self._calls > CALLS_MAX:
-                raise RequestLimitExceededError(f"{CALLS_MAX} calls are under way in this metadata process already")
+            if self._calls > self._calls_max:
+                raise RequestLimitExceededError("too many calls are under way in this metadata process already")
             async with asyncio.timeout(timeout_s):
                 if self._group.is_serving_leader:
                     return await carry_out()
@@ -130,9 +139,10 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
                 raise ServiceUnavailableError("the cluster is still being founded")
             known = catalog.node_named(request.name)
             _check_registration(request, known)
-            wanted = (request.zone, request.address, request.data_id)
-            if known is None or (known.zone, known.address, known.data_id) != wanted:
-                command = commands.RegisterNode(request.name, request.zone, request.address, request.data_id)
+            command = commands.RegisterNode(request.name, request.zone, request.address, request.data_id)
+            if (refusal := catalog.refusal_of(command)) is not None:  # before it fills the log, over and over
+                raise refusal
+            if known is None or known.address != request.address:
                 known = await self._group.propose(command)  # type: ignore[assignment]
             assert isinstance(known, Node)
             return cluster_pb2.RegisterNodeResponse(node_id=known.node_id, cluster_id=catalog.cluster_id)

@@ -50,6 +50,7 @@ class Table:
     is_active: bool
     map: PartitionMap
     partitions: list[Partition]
+    catalog_slot: int  # of the catalog that this was read from: what an older one says is not news
     is_used: bool = field(default=True)  # since the last refresh
 
     def partition_at(self, position: bytes) -> Partition:
@@ -175,21 +176,22 @@ class PartitionMapCache:
             raise
         assert isinstance(response, cluster_pb2.LookUpTablesResponse)
         for route in response.tables:
-            self._take(route)
+            self._take(route, response.catalog_slot)
         if linearizable:
             for name in response.unknown:
                 self._tables.pop(name, None)
         elif any(name in self._tables for name in response.unknown):
             await self._look_up(list(response.unknown), linearizable=True, deadline_s=deadline_s)
 
-    def _take(self, route: cluster_pb2.TableRoute) -> None:
-        """Takes a route. What is known of leaders stays where it is newer."""
+    def _take(self, route: cluster_pb2.TableRoute, catalog_slot: int) -> None:
+        """Takes a route, unless it comes from a metadata process that lags behind one asked before. What is known of
+        leaders stays where it is newer."""
         known = self._tables.get(route.table_name)
+        if known is not None and catalog_slot < known.catalog_slot:
+            return
         leaders: dict[int, Partition] = {}
         if known is not None and known.number == route.table_number:
             leaders = {partition.partition_id: partition for partition in known.partitions}
-        elif known is not None and known.number > route.table_number:
-            return
         partitions = []
         for each in route.partitions:
             replicas = tuple(Replica(member.node_id, member.zone, member.address) for member in each.members)
@@ -211,6 +213,7 @@ class PartitionMapCache:
                 tuple(each.partition_id for each in route.partitions),
             ),
             partitions,
+            catalog_slot,
             is_used=known.is_used if known is not None else True,
         )
         if len(self._tables) >= TABLES_MAX and route.table_name not in self._tables:

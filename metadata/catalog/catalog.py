@@ -101,7 +101,7 @@ class Catalog:
                 return self._delete(command)
             case RemoveTable():
                 return self._remove(command)
-            case PartitionsDropped():
+            case _:
                 self._dropped(command)
                 return None
 
@@ -125,7 +125,8 @@ class Catalog:
         """The node with a name, or None."""
         return next((node for node in self.nodes.values() if node.name == name), None)
 
-    def _register(self, command: RegisterNode) -> Node | StatorError:
+    def refusal_of(self, command: RegisterNode) -> ValidationError | None:
+        """Why a node cannot be registered as it says it is; None: it can."""
         known = self.node_named(command.name)
         if known is not None and known.data_id != command.data_id:
             return ValidationError(
@@ -134,6 +135,13 @@ class Catalog:
             )
         if known is not None and known.zone != command.zone:
             return ValidationError(f"{command.name} is registered in {known.zone}, not in {command.zone}")
+        return None
+
+    def _register(self, command: RegisterNode) -> Node | StatorError:
+        refusal = self.refusal_of(command)
+        if refusal is not None:
+            return refusal
+        known = self.node_named(command.name)
         node_id = known.node_id if known is not None else self.next_node_id
         node = Node(node_id, command.name, command.zone, command.address, command.data_id)
         self.nodes[node_id] = node

@@ -53,9 +53,9 @@ def start_detached(options: ClusterOptions) -> Iterator[Event]:
     try:
         with os.fdopen(read_end, encoding="utf-8") as report:
             yield from _read_report(report)
-    except (KeyboardInterrupt, GeneratorExit):
-        with contextlib.suppress(ProcessLookupError):
-            daemon.terminate()
+    except BaseException:
+        # It failed, and is ending; or the caller was interrupted, and it must.
+        daemon.terminate()
         daemon.wait()
         raise
     # It lives on; this process shall not warn that it left a child behind.

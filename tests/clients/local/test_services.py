@@ -27,7 +27,7 @@ def test_the_environment_of_a_service(services: Path) -> None:
     environ = {
         "STATOR_DATA": "/x",
         "STATOR_ENDPOINTS": "a:1",
-        "STATOR_WAL_BYTES": "5",
+        "STATOR_X": "5",
         "HOME": "/h",
         "PYTHONPATH": "/p",
     }
@@ -38,7 +38,7 @@ def test_the_environment_of_a_service(services: Path) -> None:
     assert any((Path(folder) / "statorpb").is_dir() for folder in path)
     assert "STATOR_DATA" not in child
     assert "STATOR_ENDPOINTS" not in child
-    assert (child["STATOR_WAL_BYTES"], child["HOME"], child["STATOR_LOG_LEVEL"]) == ("5", "/h", "debug")
+    assert (child["STATOR_X"], child["HOME"], child["STATOR_LOG_LEVEL"]) == ("5", "/h", "debug")
 
 
 def test_the_command() -> None:

@@ -1,0 +1,75 @@
+"""`stator local` with fake services."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.clients.cli.conftest import CommandLine
+from tests.clients.local.conftest import make_services
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
+    """The command, with a local cluster that runs."""
+    folder = tmp_path_factory.mktemp("local")
+    environ: dict[str, str | None] = {
+        "STATOR_DATA": str(folder / "data"),
+        "STATOR_SERVICES": str(make_services(folder / "services")),
+        "STATOR_ENDPOINTS": None,
+    }
+    command = CommandLine(environ)
+    done = command("local", "up", "--detach", "--http-port", "0", "--grpc-port", "0")
+    assert "Stator is ready" in done.out
+    assert "stator table create" in done.out
+    yield command
+    assert "Stopped" in command("local", "down").out
+    command("local", "down", code=3)
+    assert "not running" in command("local", "status", code=3).err
+
+
+def test_status_for_scripts(up: CommandLine) -> None:
+    """A list with an object for each process."""
+    processes = up("local", "status", "--output", "json").json
+    assert len(processes) == 9
+    for process in processes:
+        assert set(process) >= {"name", "role", "zone", "pid", "state", "ports", "exit_code"}
+        assert process["state"] == "ready"
+        assert all(set(port) == {"kind", "port"} for port in process["ports"])
+    assert {process["role"] for process in processes} == {"metadata", "storage", "router"}
+
+
+def test_kill_start_pause_resume(up: CommandLine) -> None:
+    """Each prints what became of the processes."""
+    assert up("local", "kill", "storage-1", "--output", "json").json[0]["state"] == "stopped"
+    assert any(
+        line.split()[:3] == ["storage-1", "zone-1", "stopped"] for line in up("local", "status").out.splitlines()
+    )
+    assert up("local", "start", "storage-1", "--output", "json").json[0]["state"] == "ready"
+    assert {p["state"] for p in up("local", "pause", "zone-2", "--output", "json").json} == {"paused"}
+    assert {p["state"] for p in up("local", "resume", "zone-2", "--output", "json").json} == {"ready"}
+    assert "no process 'storage-9'" in up("local", "kill", "storage-9", code=1).err
+
+
+def test_logs(up: CommandLine) -> None:
+    """Of one process or of all, each line with its name; an unknown name is an error that lists the names."""
+    assert "router-1 serves" in up("local", "logs", "router-1").out
+    assert "storage-2" in up("local", "logs", "--lines", "1").out
+    assert "storage-1" in up("local", "logs", "dance", code=2).err
+
+
+def test_the_folder_is_taken(up: CommandLine) -> None:
+    """A second cluster on the folder is refused with the pid of the first."""
+    assert "supervisor pid" in up("local", "up", "--http-port", "0", "--grpc-port", "0", code=1).err
+
+
+def test_commands_find_the_local_cluster(up: CommandLine) -> None:
+    """Without endpoints, the running local cluster's are used: the fake answers, though it knows no tables."""
+    assert "127.0.0.1:9000" not in up("table", "list", "--timeout", "1", code=1).err
+
+
+def test_no_cluster_yet(tmp_path: Path) -> None:
+    """Status and down of a folder that never had a cluster say how to start one."""
+    command = CommandLine({"STATOR_DATA": str(tmp_path / "data")})
+    for word in ("status", "down"):
+        assert "stator local up" in command("local", word, code=3).err

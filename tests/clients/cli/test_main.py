@@ -1,0 +1,91 @@
+"""The command as a whole: help, speed, exit codes."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.clients.cli.conftest import CommandLine
+
+COMMANDS = [
+    ["local", "up"],
+    ["local", "down"],
+    ["local", "status"],
+    ["local", "logs"],
+    ["local", "kill"],
+    ["local", "pause"],
+    ["local", "resume"],
+    ["local", "start"],
+    ["table", "create"],
+    ["table", "describe"],
+    ["table", "list"],
+    ["table", "delete"],
+    ["put"],
+    ["get"],
+    ["delete"],
+    ["import"],
+    ["export"],
+    ["cluster", "status"],
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example(offline: CommandLine, words: list[str]) -> None:
+    """`--help` works without a cluster and shows a command line to copy."""
+    text = offline(*words, "--help").out
+    assert f"stator {' '.join(words)}" in " ".join(text.split())
+
+
+def test_help_is_quick() -> None:
+    """The best of a few runs is below half a second: nothing heavy is imported for it."""
+
+    def run() -> float:
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "stator.cli.main", "--help"], check=True, capture_output=True)
+        return time.perf_counter() - began
+
+    assert min(run() for _ in range(4)) < 0.5
+
+
+def test_help_tells_the_exit_codes(offline: CommandLine) -> None:
+    """Scripts need them."""
+    assert "Exit codes" in offline("--help").out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["put", "t", "{}"], ["table", "list"], ["cluster", "status"], ["export", "t", "-"], ["import", "t", "-"]],
+    ids=" ".join,
+)
+def test_no_cluster(offline: CommandLine, words: list[str]) -> None:
+    """Exit code 3 at once, with what to do next and without a traceback."""
+    ended = offline(*words, code=3, stdin="")
+    assert "no cluster answers at 127.0.0.1:1" in ended.err
+    assert "stator local up" in ended.err
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["put", "t"],
+        ["dance"],
+        ["put", "t", "{}", "--endpoint", "nowhere"],
+        ["local", "up", "--http-port", "99999"],
+        ["table", "create", "t"],
+        ["local", "status", "--output", "xml"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage(offline: CommandLine, words: list[str]) -> None:
+    """Exit code 2."""
+    offline(*words, code=2)
+
+
+def test_output_may_be_cut_off() -> None:
+    """A reader that goes away early, as `head` does, is no error."""
+    line = f"{sys.executable} -m stator.cli.main --help | head -1; echo ${{PIPESTATUS[0]}}"
+    shown = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True, env=dict(os.environ))
+    assert "Traceback" not in shown.stderr

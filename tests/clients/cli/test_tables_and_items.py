@@ -1,0 +1,103 @@
+"""`stator table`, `put`, `get`, `delete`, `cluster`."""
+
+import pytest
+
+from tests.clients.cli.conftest import CommandLine
+from tests.clients.conftest import BackgroundCluster
+
+
+def test_a_table_from_creation_to_deletion(stator: CommandLine) -> None:
+    """Each command shows what it did, for people and as JSON."""
+    made = stator(
+        *("table", "create", "films", "--partition-key", "title:S", "--sort-key", "year:N"),
+        *("--partitions", "3", "--rcu", "10", "--wcu", "5", "--output", "json"),
+    ).json
+    assert (made["name"], made["status"], made["partitions"]) == ("films", "ACTIVE", 3)
+    assert made["sort_key"] == {"name": "year", "type": "N"}
+    assert "title (S)" in stator("table", "describe", "films").out
+    assert stator("table", "list", "--output", "json").json == ["films", "music"]
+    assert stator("table", "list").out.split() == ["films", "music"]
+    assert "ResourceInUseException" in stator("table", "create", "films", "--partition-key", "a:S", code=1).err
+    stator("table", "delete", "films")
+    assert "films not found" in stator("table", "describe", "films", code=1).err
+
+
+def test_no_tables(stator: CommandLine, cluster: BackgroundCluster) -> None:
+    """An empty list says what to do."""
+    cluster.state.tables.clear()
+    assert "stator table create" in stator("table", "list").out
+
+
+@pytest.mark.parametrize(
+    "options", [["--partition-key", "title"], ["--partition-key", "t:X"], ["--partition-key", "t:S", "--rcu", "5"]]
+)
+def test_a_table_that_cannot_be(stator: CommandLine, options: list[str]) -> None:
+    """Mistakes on the command line end with 2."""
+    stator("table", "create", "films", *options, code=2)
+
+
+def test_items(stator: CommandLine) -> None:
+    """Written, read with exact numbers, deleted; reading what is not there ends with 4."""
+    stator("put", "music", '{"pk": "a", "n": 12345678901234567890.125, "list": [1, null, true]}')
+    text = stator("get", "music", '{"pk": "a"}', "--consistent").out
+    assert '"n": 12345678901234567890.125' in text
+    stator("put", "music", "-", stdin='{"pk": "b"}')
+    assert stator("get", "music", '{"pk": "b"}').json == {"pk": "b"}
+    stator("delete", "music", '{"pk": "a"}')
+    assert "no such item" in stator("get", "music", '{"pk": "a"}', code=4).err
+
+
+def test_typed_items(stator: CommandLine) -> None:
+    """With --dynamodb-json every type passes in and out."""
+    typed = (
+        '{"pk": {"S": "t"}, "b": {"B": "AQI="}, "ss": {"SS": ["x", "y"]}, "ns": {"NS": ["1", "2.5"]}, '
+        '"bs": {"BS": ["AQ=="]}, "m": {"M": {"l": {"L": [{"NULL": true}, {"BOOL": false}]}}}}'
+    )
+    import json
+
+    stator("put", "music", typed, "--dynamodb-json")
+    assert stator("get", "music", '{"pk": {"S": "t"}}', "--dynamodb-json").json == json.loads(typed)
+    plain = stator("get", "music", '{"pk": "t"}').json
+    assert (plain["b"], plain["ss"], plain["ns"]) == ("AQI=", ["x", "y"], [1, 2.5])
+
+
+@pytest.mark.parametrize(
+    ("item", "options", "words"),
+    [
+        ('{"pk": ', [], "not JSON"),
+        ("[]", [], "must be a JSON object"),
+        ('{"pk": NaN}', [], "NaN"),
+        ('{"pk": "a"}', ["--dynamodb-json"], "attribute 'pk'"),
+        ('{"pk": {"Z": "a"}}', ["--dynamodb-json"], "'Z' is not a type"),
+        ('{"pk": {"N": "x"}}', ["--dynamodb-json"], "cannot be 'x'"),
+        ('{"pk": {"B": "?"}}', ["--dynamodb-json"], "cannot be '?'"),
+        ('{"pk": {"BOOL": "yes"}}', ["--dynamodb-json"], "true or false"),
+    ],
+)
+def test_items_that_cannot_be_read(stator: CommandLine, item: str, options: list[str], words: str) -> None:
+    """Exit code 2 and the place of the mistake."""
+    assert words in stator("put", "music", item, *options, code=2).err
+
+
+def test_what_the_server_refuses(stator: CommandLine) -> None:
+    """Exit code 1 and DynamoDB's name of the error."""
+    assert "(ValidationException)" in stator("put", "music", '{"other": "a"}', code=1).err
+    assert "(ResourceNotFoundException)" in stator("get", "films", '{"pk": "a"}', code=1).err
+
+
+def test_cluster_status(stator: CommandLine) -> None:
+    """Nodes that are not alive and partitions without a leader stand out."""
+    text = stator("cluster", "status", "--partitions").out
+    assert "NOT ALIVE" in text
+    assert "Not alive: storage-3" in text
+    assert "1 tables, 1 partitions, 0 without a leader" in text
+    document = stator("cluster", "status", "--output", "json").json
+    assert [node["name"] for node in document["nodes"]] == ["storage-1", "storage-2", "storage-3"]
+    assert document["partitions"][0]["replicas"][1]["is_leader"] is True
+
+
+def test_flags_win_over_the_environment(stator: CommandLine, cluster: BackgroundCluster) -> None:
+    """--endpoint may be repeated; one that does not answer is passed over."""
+    stator.environ["STATOR_ENDPOINTS"] = "127.0.0.1:1"
+    stator("table", "list", code=3)
+    stator("table", "list", "--endpoint", "127.0.0.1:1", "--endpoint", cluster.endpoints[0])

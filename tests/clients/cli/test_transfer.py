@@ -1,0 +1,122 @@
+"""`stator import` and `stator export`."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clients.cli.conftest import CommandLine
+from tests.clients.conftest import BackgroundCluster
+from tests.clients.fake_cluster import Refusal
+
+
+def write_lines(path: Path, count: int) -> Path:
+    path.write_text("".join(json.dumps({"pk": str(n), "n": n}) + "\n" for n in range(count)))
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["json", "jsonl"])
+def test_what_goes_in_comes_out(stator: CommandLine, tmp_path: Path, suffix: str) -> None:
+    """An import followed by an export of typed JSON loses nothing."""
+    source, target = tmp_path / f"in.{suffix}", tmp_path / f"out.{suffix}"
+    items: list[dict[str, Any]] = [
+        {"pk": {"S": str(n)}, "b": {"B": "AQI="}, "ns": {"NS": ["1", "2"]}} for n in range(45)
+    ]
+    is_array = suffix == "json"
+    source.write_text(json.dumps(items) if is_array else "\n".join(map(json.dumps, items)))
+    summary = stator("import", "music", str(source), "--dynamodb-json", "--output", "json").json
+    assert (summary["items"], summary["failed"], summary["retries"]) == (45, 0, 0)
+    assert "exported 45 items" in stator("export", "music", str(target), "--dynamodb-json").out
+    text = target.read_text()
+    found = json.loads(text) if is_array else [json.loads(line) for line in text.splitlines()]
+    assert sorted(found, key=lambda item: item["pk"]["S"]) == sorted(items, key=lambda item: item["pk"]["S"])
+
+
+def test_csv_in_and_out(stator: CommandLine, tmp_path: Path, cluster: BackgroundCluster) -> None:
+    """Key columns take the key's type; columns that only some items have are all there on export."""
+    source, target = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_text("title,year,extra\nAlien,1979,\nHeat,1995,x\n")
+    stator("import", "films", str(source), "--create", "--partition-key", "title:S", "--sort-key", "year:N")
+    assert stator("get", "films", '{"title": "Alien", "year": 1979}').json == {"title": "Alien", "year": 1979}
+    stator("export", "films", str(target))
+    with target.open(newline="") as file:
+        rows = {row["title"]: row for row in csv.DictReader(file)}
+    assert rows["Alien"] == {"title": "Alien", "year": "1979", "extra": ""}
+    assert rows["Heat"]["extra"] == "x"
+
+
+def test_the_table_may_be_there(stator: CommandLine, tmp_path: Path) -> None:
+    """--create on a table that exists goes on with it."""
+    source = write_lines(tmp_path / "in.jsonl", 3)
+    done = stator("import", "music", str(source), "--create", "--partition-key", "pk:S")
+    assert "there already" in done.err
+
+
+def test_standard_input_and_output(stator: CommandLine) -> None:
+    """`-` in both directions; the summary of an export then goes to stderr."""
+    stator("import", "music", "-", stdin='{"pk": "a"}\n{"pk": "b"}\n')
+    done = stator("export", "music", "-")
+    assert [json.loads(line) for line in done.out.splitlines()] == [{"pk": "a"}, {"pk": "b"}]
+    assert "exported 2 items" in done.err
+
+
+def test_failures_are_told_item_by_item(stator: CommandLine) -> None:
+    """The rest is imported; the exit code is 1; place and reason are shown."""
+    done = stator("import", "music", "-", stdin='{"pk": "a"}\n{"no": "key"}\n{"pk": \n{"pk": "b"}\n', code=1)
+    assert "imported 2 items" in done.out
+    assert "2 failed" in done.out
+    assert "line 2: One of the required keys" in done.err
+    assert "line 3: it is not JSON" in done.err
+
+
+def test_retriable_errors_are_ridden_out(stator: CommandLine, cluster: BackgroundCluster, tmp_path: Path) -> None:
+    """They are counted as retries, and nothing fails."""
+    cluster.state.refusals.extend(Refusal("ThrottlingException", "slow down", retriable=True) for _ in range(20))
+    summary = stator("import", "music", str(write_lines(tmp_path / "in.jsonl", 50)), "--output", "json").json
+    assert (summary["items"], summary["failed"], summary["retries"]) == (50, 0, 20)
+
+
+def test_an_import_without_hope_stops(stator: CommandLine, cluster: BackgroundCluster, tmp_path: Path) -> None:
+    """When the time for one item is over, the other thousands are not tried as well."""
+    cluster.state.refusals.extend(
+        Refusal("ServiceUnavailableException", "no leader", retriable=True) for _ in range(100_000)
+    )
+    source = write_lines(tmp_path / "in.jsonl", 1000)
+    done = stator("import", "music", str(source), "--timeout", "0.3", "--concurrency", "4", code=3)
+    assert "stopped early: no leader" in done.err
+    assert "4 failed" in done.out
+
+
+def test_a_broken_file_stops_after_what_was_good(stator: CommandLine, tmp_path: Path) -> None:
+    """What came before the mistake is imported, and the mistake is told."""
+    source = tmp_path / "in.json"
+    source.write_text('[{"pk": "a"}, {"pk": "b"}, {"pk"')
+    done = stator("import", "music", str(source), code=1)
+    assert "imported 2 items" in done.out
+    assert "item 3 is not JSON" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["import", "music", "missing.jsonl"], "cannot be read"),
+        (["import", "music", "x.txt"], "--format"),
+        (["import", "music", "-", "--create"], "--partition-key"),
+        (["import", "music", "-", "--type", "a:Z"], "not a column's type"),
+        (["export", "music", "/nowhere/x.jsonl"], "cannot be written"),
+        (["export", "music", "x.csv", "--dynamodb-json"], "no typed form"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_usage(stator: CommandLine, words: list[str], said: str) -> None:
+    """Exit code 2, and what to write instead."""
+    assert said in stator(*words, code=2, stdin="").err
+
+
+def test_an_export_appears_only_when_complete(stator: CommandLine, tmp_path: Path) -> None:
+    """A failed export leaves neither a part of the file nor a temporary one."""
+    target = tmp_path / "out.jsonl"
+    stator("export", "films", str(target), code=1)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,187 @@
+"""A metadata process's member of the group, alone in its group, on a real log: what is on disk and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from metadata.catalog.catalog import Catalog
+from metadata.config import Config
+from metadata.node import DamagedDataError, MetadataNode
+from metadata.store import read_snapshot
+from server.model.errors import ResourceInUseError, ServiceUnavailableError
+from server.runtime.identity import Identity, release
+from tests.metadata.catalog.test_catalog import create, register
+from tests.metadata.fake_group import FatalError, fail
+
+Start = Callable[..., Awaitable[MetadataNode]]
+
+
+def make(directory: Path, snapshot_every: int = 1_000, may_create: bool = True) -> MetadataNode:
+    """The only member of its group; short leases, so that it leads soon after a restart."""
+    config = Config(
+        name="metadata-1",
+        zone="zone-1",
+        node_id=1,
+        data=str(directory),
+        members=("1@zone-1=127.0.0.1:0",),
+        snapshot_every=snapshot_every,
+        lease_ms=40,
+        heartbeat_ms=20,
+        wal_segment_bytes=1024 * 1024,
+    )
+    assert config.problems() == []
+    identity = Identity.load_or_create(directory, config.name, node_id=1, may_create=may_create)
+    return MetadataNode(config, identity, fail)
+
+
+async def wait_founded(node: MetadataNode) -> None:
+    """Until the node leads and the data folder names the cluster."""
+    await node.wait_ready()
+    while not node.identity.cluster_id:
+        await asyncio.wait_for(node.attendance.changed.wait(), 5)
+        await asyncio.sleep(0)
+
+
+async def stop(node: MetadataNode) -> None:
+    await node.stop()
+    release(node.identity.directory)
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[MetadataNode]:
+    """A running one in a new folder."""
+    node = make(tmp_path / "data")
+    await node.start()
+    await asyncio.wait_for(wait_founded(node), 10)
+    yield node
+    await stop(node)
+
+
+async def restart(node: MetadataNode, snapshot_every: int = 1_000) -> MetadataNode:
+    """The same folder in a new life; stopped by the caller."""
+    directory = node.identity.directory
+    await stop(node)
+    again = make(directory, snapshot_every, may_create=False)
+    await again.start()
+    await asyncio.wait_for(again.wait_ready(), 10)
+    return again
+
+
+async def test_the_first_life(node: MetadataNode) -> None:
+    """It leads, the cluster has an id, and the folder remembers it."""
+    assert node.is_serving_leader
+    assert node.leader_node_id == 1
+    assert node.leader_address() == ""
+    assert node.connected_node_ids() == []
+    assert node.cluster_id == node.machine.catalog.cluster_id == node.identity.cluster_id != ""
+
+
+async def test_commands_change_the_catalog_or_raise(node: MetadataNode) -> None:
+    """The proposer gets what the catalog made of the command."""
+    await node.propose(register())
+    await node.propose(create())
+    with pytest.raises(ResourceInUseError):
+        await node.propose(create())
+
+
+async def test_a_command_without_a_leader(tmp_path: Path) -> None:
+    """Is refused in a sentence."""
+    node = make(tmp_path)
+    await node.start()
+    try:
+        with pytest.raises(ServiceUnavailableError, match="no leader of the metadata service"):
+            await node.propose(create())
+    finally:
+        await stop(node)
+
+
+async def test_everything_is_there_again(tmp_path: Path) -> None:
+    """After a clean stop from the snapshot, and in either case the catalog is what it was."""
+    node = make(tmp_path)
+    await node.start()
+    await asyncio.wait_for(wait_founded(node), 10)
+    await node.propose(register())
+    await node.propose(create())
+    before = node.machine.catalog
+    again = await restart(node)
+    assert again.machine.catalog == before
+    assert again.identity.boot == 2
+    assert again.identity.cluster_id == before.cluster_id
+    await again.propose(create("books"))
+    await stop(again)
+
+
+async def test_after_a_crash_the_log_is_enough(node: MetadataNode, tmp_path: Path) -> None:
+    """Without any snapshot: what was acknowledged is in the log."""
+    await node.propose(register())
+    await node.propose(create())
+    crashed = tmp_path / "crashed"
+    shutil.copytree(node.identity.directory, crashed)
+    again = make(crashed, may_create=False)
+    await again.start()
+    await asyncio.wait_for(again.wait_ready(), 10)
+    assert again.machine.catalog == node.machine.catalog
+    await stop(again)
+
+
+async def test_snapshots_every_so_many_commands(tmp_path: Path) -> None:
+    """One is written while the process runs; a restart from it and the log gives the same catalog."""
+    node = make(tmp_path, snapshot_every=5)
+    await node.start()
+    await asyncio.wait_for(wait_founded(node), 10)
+    for number in range(20):
+        await node.propose(create(f"table-{number}"))
+    while (found := read_snapshot(tmp_path)) is None:
+        node.attendance.changed.set()
+        await asyncio.sleep(0)
+    assert 5 <= found[0] <= node.machine.slot
+    before = node.machine.catalog
+    again = await restart(node)
+    assert again.machine.catalog == before
+    await stop(again)
+
+
+async def test_an_empty_folder_is_refused_without_bootstrap(tmp_path: Path) -> None:
+    """A member that has lost its data is never a fresh one by accident."""
+    with pytest.raises(Exception, match="is empty, but the cluster exists already"):
+        make(tmp_path, may_create=False)
+
+
+async def test_a_lost_log_is_refused(tmp_path: Path) -> None:
+    """A member that has forgotten its promises must not vote."""
+    node = make(tmp_path)
+    await node.start()
+    await asyncio.wait_for(wait_founded(node), 10)
+    await stop(node)
+    shutil.rmtree(tmp_path / "wal")
+    again = make(tmp_path)
+    with pytest.raises(DamagedDataError, match="this member has forgotten what it promised"):
+        await again.start()
+    release(tmp_path)
+
+
+async def test_a_damaged_snapshot_is_refused(tmp_path: Path) -> None:
+    """With a sentence that names it."""
+    node = make(tmp_path)
+    await node.start()
+    await asyncio.wait_for(wait_founded(node), 10)
+    await stop(node)
+    (path,) = tmp_path.glob("catalog-*.snapshot")
+    path.write_bytes(path.read_bytes()[:-1])
+    again = make(tmp_path)
+    with pytest.raises(DamagedDataError, match=rf"{path.name} is damaged"):
+        await again.start()
+    release(tmp_path)
+
+
+async def test_another_clusters_folder_ends_the_process(node: MetadataNode) -> None:
+    """Two clusters' members never work on one catalog."""
+    node.machine.catalog = Catalog(cluster_id="another")
+    with pytest.raises(FatalError, match="belongs to the cluster .* but the catalog is that of another"):
+        await node._note_cluster("another")
+    node.machine.catalog = Catalog(cluster_id=node.identity.cluster_id)

@@ -1,0 +1,439 @@
+"""The metadata service's door, over real gRPC, on a group that commits at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+from statorpb import admin_pb2, cluster_pb2, cluster_pb2_grpc, tables_pb2
+
+from metadata.catalog.catalog import TableStatus
+from metadata.catalog.commands import ActivateTable, DeleteTable, RemoveTable
+from metadata.config import Config
+from metadata.service import MetadataService
+from server.runtime.grpc_server import GrpcServer, channel_options, error_of, start_server
+from tests.metadata.catalog.test_catalog import create, register, status
+from tests.metadata.fake_group import FakeGroup
+from tests.metadata.test_attendance import report
+
+NO_LEADER = ("ServiceUnavailableException", "no leader of the metadata service is available at present")
+
+
+class Process:
+    """A metadata process but for its log: its door, and the group behind it."""
+
+    def __init__(self, directory: Path, node_id: int, **limits: Any) -> None:
+        self.group = FakeGroup(directory)
+        members = ("1@zone-1=one:1", "2@zone-2=two:2", "3@zone-3=three:3")
+        config = Config(
+            name=f"metadata-{node_id}", zone=f"zone-{node_id}", node_id=node_id, data=str(directory), members=members
+        )
+        self.service = MetadataService(config, self.group, **limits)
+        self._server: GrpcServer | None = None
+        self._channel: grpc.aio.Channel | None = None
+
+    async def start(self) -> None:
+        self._server = await start_server(
+            "127.0.0.1:0",
+            [lambda server: cluster_pb2_grpc.add_MetadataServicer_to_server(self.service, server)],
+            ["stator.internal.v1.Metadata"],
+        )
+        self._channel = grpc.aio.insecure_channel(self.address, options=channel_options())
+
+    @property
+    def address(self) -> str:
+        assert self._server is not None
+        return f"127.0.0.1:{self._server.port}"
+
+    @property
+    def stub(self) -> cluster_pb2_grpc.MetadataAsyncStub:
+        return cluster_pb2_grpc.MetadataStub(self._channel)  # type: ignore[arg-type]
+
+    async def stop(self) -> None:
+        if self._channel is not None and self._server is not None:
+            await self._channel.close()
+            await self.service.close()
+            await self._server.stop(0)
+            self._server = None
+
+
+@pytest.fixture
+async def process(tmp_path: Path) -> AsyncIterator[Process]:
+    """A leader with three storage nodes that live."""
+    process = Process(tmp_path, 1)
+    process.group.found()
+    for node_id in (1, 2, 3):
+        process.group.attendance.report(report(node_id))
+    await process.start()
+    yield process
+    await process.stop()
+
+
+@pytest.fixture
+async def follower(process: Process, tmp_path: Path) -> AsyncIterator[Process]:
+    """Another process, which knows who leads."""
+    follower = Process(tmp_path, 2)
+    follower.group.leads = False
+    follower.group.other_leader = process.address
+    await follower.start()
+    yield follower
+    await follower.stop()
+
+
+def create_request(name: str = "music", partitions: int = 2) -> tables_pb2.CreateTableRequest:
+    request = tables_pb2.CreateTableRequest(table_name=name, partitions=partitions)
+    request.key_schema.partition_key.name, request.key_schema.partition_key.type = "artist", tables_pb2.S
+    request.key_schema.sort_key.name, request.key_schema.sort_key.type = "year", tables_pb2.N
+    return request
+
+
+async def failure(call: Awaitable[Any]) -> tuple[str, str]:
+    """(code, message) of the model's error that a call ends with."""
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await call
+    assert isinstance(raised.value, grpc.aio.AioRpcError)
+    known = error_of(raised.value)
+    assert known is not None, raised.value
+    return known
+
+
+class TestRegisterNode:
+    async def test_registers_once(self, process: Process) -> None:
+        """The same node again gets the same id, and nothing is proposed for it."""
+        request = cluster_pb2.RegisterNodeRequest(name="s-9", zone="zone-1", address="h:9", data_id="d9")
+        for _ in range(2):
+            response = await process.stub.RegisterNode(request, timeout=5)
+            assert (response.node_id, response.cluster_id) == (4, "cluster")
+        assert len(process.group.commands) == 1
+        request.address = "h:10"
+        request.node_id = 4
+        await process.stub.RegisterNode(request, timeout=5)
+        assert process.group.machine.catalog.nodes[4].address == "h:10"
+
+    @pytest.mark.parametrize(
+        ("change", "sentence"),
+        [
+            ({"data_id": "other"}, "storage-1 is registered with another data folder"),
+            ({"zone": "zone-2"}, "storage-1 is registered in zone-1, not in zone-2"),
+            ({"node_id": 2}, "storage-1 says that it is node 2, which is not registered under that name"),
+            ({"name": "storage-9", "node_id": 1}, "storage-9 says that it is node 1"),
+            ({"name": ""}, "a storage node registers with a name, a zone, an address"),
+        ],
+    )
+    async def test_refuses(self, process: Process, change: dict[str, Any], sentence: str) -> None:
+        """Whoever cannot be who it says it is."""
+        request = cluster_pb2.RegisterNodeRequest(name="storage-1", zone="zone-1", address="host:1", data_id="d1")
+        for field, value in change.items():
+            setattr(request, field, value)
+        code, message = await failure(process.stub.RegisterNode(request, timeout=5))
+        assert code == "ValidationException"
+        assert message.startswith(sentence)
+        assert not process.group.commands
+
+    async def test_before_the_cluster_is_founded(self, tmp_path: Path) -> None:
+        """A node is not told of a cluster that has no id yet."""
+        process = Process(tmp_path, 1)
+        await process.start()
+        request = cluster_pb2.RegisterNodeRequest(name="s", zone="z", address="a:1", data_id="d")
+        answer = await failure(process.stub.RegisterNode(request, timeout=5))
+        assert answer == ("ServiceUnavailableException", "the cluster is still being founded")
+        await process.stop()
+
+
+class TestTables:
+    async def test_a_tables_life(self, process: Process) -> None:
+        """Created, described, listed, deleted; each answer says what the catalog says."""
+        stub, group = process.stub, process.group
+        created = (await stub.CreateTable(create_request(), timeout=5)).table
+        assert created.status == tables_pb2.CREATING
+        assert (created.table_name, created.partitions, created.key_schema.sort_key.name) == ("music", 2, "year")
+        assert not created.HasField("provisioned")
+        group.attendance.report(report(1, {100: 1, 101: 1}, sizes={100: (3, 300), 101: (4, 400)}))
+        await group.propose(ActivateTable(1))
+        described = (await stub.DescribeTable(tables_pb2.DescribeTableRequest(table_name="music"), timeout=5)).table
+        assert described.status == tables_pb2.ACTIVE
+        assert (described.table_id, described.items, described.bytes) == (created.table_id, 7, 700)
+        listed = await stub.ListTables(tables_pb2.ListTablesRequest(), timeout=5)
+        assert list(listed.table_names) == ["music"]
+        deleted = (await stub.DeleteTable(tables_pb2.DeleteTableRequest(table_name="music"), timeout=5)).table
+        assert deleted.status == tables_pb2.DELETING
+
+    async def test_throughput_decides_on_partitions(self, process: Process) -> None:
+        """Where none are asked for; and it is described as it was given."""
+        request = create_request(partitions=0)
+        request.key_schema.ClearField("sort_key")
+        request.provisioned.read_capacity_units, request.provisioned.write_capacity_units = 3_000, 1_500
+        table = (await process.stub.CreateTable(request, timeout=5)).table
+        assert table.partitions == 3
+        assert table.provisioned == request.provisioned
+        assert not table.key_schema.HasField("sort_key")
+
+    async def test_many_at_once_are_balanced(self, process: Process) -> None:
+        """Tables created together are placed one after the other, each on what the last one left."""
+        group = process.group
+        group.found(6)
+        for node_id in range(1, 7):
+            group.attendance.report(report(node_id))
+        names = [f"table-{number}" for number in range(8)]
+        await asyncio.gather(*(process.stub.CreateTable(create_request(name), timeout=5) for name in names))
+        loads = dict.fromkeys(range(1, 7), 0)
+        for table in group.machine.catalog.tables.values():
+            for partition in table.partitions:
+                for node_id in partition.node_ids:
+                    loads[node_id] += 1
+        assert set(loads.values()) == {8}
+
+    async def test_pages_of_names(self, process: Process) -> None:
+        """In order, from after the given name, with where to go on if there are more."""
+        for name in ("ddd", "bbb", "aaa", "ccc"):
+            await process.group.propose(create(name))
+        request = tables_pb2.ListTablesRequest(limit=2, exclusive_start_table_name="aaa")
+        page = await process.stub.ListTables(request, timeout=5)
+        assert (list(page.table_names), page.last_evaluated_table_name) == (["bbb", "ccc"], "ccc")
+        request.exclusive_start_table_name = "ccc"
+        page = await process.stub.ListTables(request, timeout=5)
+        assert (list(page.table_names), page.last_evaluated_table_name) == (["ddd"], "")
+
+    async def test_unknown_and_known_names(self, process: Process) -> None:
+        """DynamoDB's errors in DynamoDB's words."""
+        not_found = ("ResourceNotFoundException", "Requested resource not found: Table: music not found")
+        stub = process.stub
+        describe = tables_pb2.DescribeTableRequest(table_name="music")
+        delete = tables_pb2.DeleteTableRequest(table_name="music")
+        assert await failure(stub.DescribeTable(describe, timeout=5)) == not_found
+        assert await failure(stub.DeleteTable(delete, timeout=5)) == not_found
+        await stub.CreateTable(create_request(), timeout=5)
+        in_use = await failure(stub.CreateTable(create_request(), timeout=5))
+        assert in_use == ("ResourceInUseException", "Table already exists: music")
+        assert (await failure(stub.DeleteTable(delete, timeout=5)))[0] == "ResourceInUseException"
+
+    async def test_nonsense_is_refused(self, process: Process) -> None:
+        """Even from a router that should have known better; nothing reaches the log."""
+        no_type = create_request()
+        no_type.key_schema.partition_key.type = 77  # type: ignore[assignment]
+        no_key = create_request()
+        no_key.ClearField("key_schema")
+        for request in (create_request("x"), create_request(partitions=257), no_type, no_key):
+            code, _ = await failure(process.stub.CreateTable(request, timeout=5))
+            assert code == "ValidationException"
+        assert not process.group.commands
+
+    async def test_a_zone_without_a_live_node(self, process: Process) -> None:
+        """No table is made that could not be kept in three zones."""
+        process.group.clock.now_s += 10
+        process.group.attendance.report(report(1))
+        code, message = await failure(process.stub.CreateTable(create_request(), timeout=5))
+        assert code == "ServiceUnavailableException"
+        assert message == "a table needs live storage nodes in 3 zones; there are nodes in 1"
+
+
+class TestLeadership:
+    async def test_a_follower_passes_on(self, process: Process, follower: Process) -> None:
+        """What changes the catalog or must be up to date comes from the leader, errors and all."""
+        await follower.stub.CreateTable(create_request(), timeout=5)
+        assert list(process.group.machine.catalog.tables) == ["music"]
+        assert not follower.group.machine.catalog.tables
+        in_use = await failure(follower.stub.CreateTable(create_request(), timeout=5))
+        assert in_use == ("ResourceInUseException", "Table already exists: music")
+        request = cluster_pb2.LookUpTablesRequest(table_names=["music"], linearizable=True)
+        assert len((await follower.stub.LookUpTables(request, timeout=5)).tables) == 1
+        request.linearizable = False
+        assert list((await follower.stub.LookUpTables(request, timeout=5)).unknown) == ["music"]
+
+    async def test_without_a_quorum_look_ups_go_on(self, process: Process) -> None:
+        """Static stability: only what needs the leader fails, and says why."""
+        await process.group.propose(create())
+        process.group.leads = False
+        look_up = cluster_pb2.LookUpTablesRequest(table_names=["music"])
+        assert len((await process.stub.LookUpTables(look_up, timeout=5)).tables) == 1
+        assert (await process.stub.DescribeCluster(admin_pb2.DescribeClusterRequest(), timeout=5)).partitions
+        look_up.linearizable = True
+        stub = process.stub
+        describe = tables_pb2.DescribeTableRequest(table_name="music")
+        for call in (
+            stub.LookUpTables(look_up, timeout=5),
+            stub.CreateTable(create_request("books"), timeout=5),
+            stub.DescribeTable(describe, timeout=5),
+            stub.ListTables(tables_pb2.ListTablesRequest(), timeout=5),
+        ):
+            assert await failure(call) == NO_LEADER
+
+    async def test_two_that_think_the_other_leads(self, process: Process, follower: Process) -> None:
+        """A call is passed on once and then ends: it never goes round in circles."""
+        process.group.leads = False
+        process.group.other_leader = follower.address
+        assert await failure(follower.stub.CreateTable(create_request(), timeout=5)) == NO_LEADER
+
+    async def test_a_leader_that_is_gone(self, process: Process, follower: Process) -> None:
+        """Where nobody listens any more nothing was carried out, and that is what the caller is told."""
+        await process.stop()
+        assert await failure(follower.stub.CreateTable(create_request(), timeout=5)) == NO_LEADER
+
+    async def test_a_leader_that_goes_away_meanwhile(self, process: Process, follower: Process) -> None:
+        """The outcome is unknown then, and the error does not claim otherwise."""
+        process.group.is_stuck = True
+        proposed = asyncio.Event()
+        process.group.on_propose = lambda command: proposed.set()
+        call = asyncio.ensure_future(failure(follower.stub.CreateTable(create_request(), timeout=5)))
+        await proposed.wait()
+        await process.stop()
+        code, message = await call
+        assert code == "InternalServerError"
+        assert message.endswith("the request may or may not have been carried out")
+
+    async def test_a_lease_that_ends_while_the_answer_is_made(self, process: Process) -> None:
+        """Leadership is looked at after the answer as well as before."""
+        process.group.lapses_after = 1
+        request = cluster_pb2.LookUpTablesRequest(linearizable=True)
+        assert await failure(process.stub.LookUpTables(request, timeout=5)) == NO_LEADER
+
+    async def test_deadlines_hold(self, tmp_path: Path) -> None:
+        """A call that cannot be finished ends in time, with or without a deadline of its caller's."""
+        process = Process(tmp_path, 1, timeout_s_default=0.05)
+        process.group.is_stuck = True
+        await process.start()
+        request = tables_pb2.DeleteTableRequest(table_name="music")
+        code, message = await failure(process.stub.DeleteTable(request))
+        assert code == "InternalServerError"
+        assert message == "the metadata service could not finish in time"
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await process.stub.DeleteTable(request, timeout=0.05)
+        assert raised.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        await process.stop()
+
+    async def test_no_more_than_so_many(self, tmp_path: Path) -> None:
+        """Calls under way are bounded; the next is refused at once and may be tried again."""
+        process = Process(tmp_path, 1, calls_max=1)
+        process.group.is_stuck = True
+        proposed = asyncio.Event()
+        process.group.on_propose = lambda command: proposed.set()
+        await process.start()
+        request = tables_pb2.DeleteTableRequest(table_name="music")
+        first = asyncio.ensure_future(process.stub.DeleteTable(request, timeout=5))
+        await proposed.wait()
+        code, _ = await failure(process.stub.ListTables(tables_pb2.ListTablesRequest(), timeout=5))
+        assert code == "RequestLimitExceeded"
+        first.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await first
+        await process.stop()
+
+
+class TestLookUp:
+    async def test_everything_a_router_needs(self, process: Process) -> None:
+        """Schema, ranges in order, members with addresses, the leader as last reported; unknown names apart."""
+        await process.group.propose(create())
+        process.group.attendance.report(report(2, {101: 6}))
+        request = cluster_pb2.LookUpTablesRequest(table_names=["music", "nothing"])
+        response = await process.stub.LookUpTables(request, timeout=5)
+        assert list(response.unknown) == ["nothing"]
+        assert response.catalog_slot == process.group.machine.slot
+        (route,) = response.tables
+        assert (route.table_number, route.status) == (1, tables_pb2.CREATING)
+        assert (route.partition_key.name, route.partition_key.type) == ("artist", "S")
+        assert (route.sort_key.name, route.sort_key.type) == ("song", "S")
+        assert [each.partition_id for each in route.partitions] == [100, 101]
+        assert route.partitions[0].range_start == b""
+        assert [(each.leader_node_id, each.leader_round) for each in route.partitions] == [(0, 0), (2, 6)]
+        assert [member.address for member in route.partitions[1].members] == ["host:2", "host:1", "host:3"]
+
+
+class TestDescribeCluster:
+    async def test_nodes_and_partitions(self, process: Process) -> None:
+        """Who is there, who lives, who leads what."""
+        group = process.group
+        await group.propose(create())
+        group.clock.now_s += 10
+        group.attendance.report(report(2, {101: 6}, opened=(100, 101)))
+        response = await process.stub.DescribeCluster(admin_pb2.DescribeClusterRequest(), timeout=5)
+        metadata = [node for node in response.nodes if node.role == "metadata"]
+        assert [(node.node_id, node.address, node.alive, node.is_leader) for node in metadata] == [
+            (1, "one:1", True, True),
+            (2, "two:2", True, False),
+            (3, "three:3", False, False),
+        ]
+        storage = [node for node in response.nodes if node.role == "storage"]
+        assert [(node.name, node.zone, node.alive, node.replicas, node.leaders) for node in storage] == [
+            ("storage-1", "zone-1", False, 2, 0),
+            ("storage-2", "zone-2", True, 2, 1),
+            ("storage-3", "zone-3", False, 2, 0),
+        ]
+        assert [each.partition_id for each in response.partitions] == [100, 101]
+        leaders = [[each.node_id for each in one.replicas if each.is_leader] for one in response.partitions]
+        assert leaders == [[], [2]]
+
+
+class TestAttend:
+    async def test_assignments_whenever_they_change(self, process: Process) -> None:
+        """The whole list at once, and again with every change of the catalog."""
+        call = process.stub.Attend()
+        await call.write(cluster_pb2.NodeReport(node_id=2, opened=[7], complete=True))
+        first = await call.read()
+        assert isinstance(first, cluster_pb2.NodeAssignments)
+        assert not first.partitions
+        assert process.group.attendance.nodes[2].opened == {7}
+        await process.stub.CreateTable(create_request(), timeout=5)
+        second = await call.read()
+        assert isinstance(second, cluster_pb2.NodeAssignments)
+        assert second.catalog_slot > first.catalog_slot
+        assert [each.partition_id for each in second.partitions] == [100, 101]
+        await process.group.propose(ActivateTable(1))
+        await process.group.propose(DeleteTable("music"))
+        await process.group.propose(RemoveTable(1, ((100, (2,)),)))
+        while True:
+            latest = await call.read()
+            assert isinstance(latest, cluster_pb2.NodeAssignments)
+            if latest.catalog_slot == process.group.machine.slot:
+                break
+        assert list(latest.removed) == [100]
+        await call.done_writing()
+        assert await call.read() == grpc.aio.EOF
+
+    async def test_reports_count(self, process: Process) -> None:
+        """A report on the stream reaches the attendance, and with it the look-ups."""
+        await process.group.propose(create())
+        process.group.attendance.changed.clear()
+        call = process.stub.Attend()
+        await call.write(report(1))
+        await call.write(report(1, {100: 4}, opened=(100, 101)))
+        while process.group.attendance.leaders.get(100) is None:
+            await asyncio.wait_for(process.group.attendance.changed.wait(), 5)
+            process.group.attendance.changed.clear()
+        request = cluster_pb2.LookUpTablesRequest(table_names=["music"])
+        response = await process.stub.LookUpTables(request, timeout=5)
+        assert response.tables[0].partitions[0].leader_node_id == 1
+        call.cancel()
+
+    async def test_a_node_without_an_id(self, process: Process) -> None:
+        """Must register first."""
+        call = process.stub.Attend()
+        await call.write(cluster_pb2.NodeReport())
+        code, message = await failure(_read(call))
+        assert code == "ValidationException"
+        assert message == "a storage node attends under the id that it was registered with"
+
+    async def test_a_stream_without_a_report(self, process: Process) -> None:
+        """Ends quietly."""
+        call = process.stub.Attend()
+        await call.done_writing()
+        assert await call.read() == grpc.aio.EOF
+
+
+async def _read(call: Any) -> Any:
+    return await call.read()
+
+
+async def test_registering_moves_an_address(process: Process) -> None:
+    """A node's new address reaches routers with the next look-up."""
+    await process.group.propose(create())
+    await process.group.propose(register("storage-1", "zone-1", "elsewhere:1", "d1"))
+    request = cluster_pb2.LookUpTablesRequest(table_names=["music"])
+    route = (await process.stub.LookUpTables(request, timeout=5)).tables[0]
+    assert route.partitions[0].members[0].address == "elsewhere:1"
+    assert status(process.group.machine.catalog) == TableStatus.CREATING
