@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -128,8 +129,8 @@ class MetadataNode:
         await self._wal.close()
 
     async def wait_ready(self) -> None:
-        """Until the cluster has an id and somebody leads the group."""
-        while not (self.machine.catalog.cluster_id and self.leader_node_id):
+        """Until the data folder names the cluster and somebody leads the group."""
+        while not (self.identity.cluster_id and self.leader_node_id):
             await self._ticks.next().wait()
 
     async def _hand_over(self) -> None:
@@ -199,10 +200,10 @@ class MetadataNode:
     async def _keep_house(self) -> None:
         """Looks whenever something was reported or changed, and regularly."""
         while True:
-            try:
-                await asyncio.wait_for(self.attendance.changed.wait(), RECONCILE_S)
-            except TimeoutError:
-                pass
+            # Not wait_for: on Python 3.11 it may swallow a cancellation.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RECONCILE_S):
+                    await self.attendance.changed.wait()
             self.attendance.changed.clear()
             self.attendance.forget_partitions(self.machine.catalog)
             if self.machine.catalog.cluster_id not in ("", self.identity.cluster_id):
@@ -211,7 +212,8 @@ class MetadataNode:
                 await self._store_snapshot()
             if self.is_serving_leader:
                 try:
-                    await asyncio.wait_for(self._reconciler.reconcile(), RECONCILE_TIMEOUT_S)
+                    async with asyncio.timeout(RECONCILE_TIMEOUT_S):
+                        await self._reconciler.reconcile()
                 except StatorError as error:
                     log.warning("reconciling was interrupted", reason=error.message)
                 except TimeoutError:

@@ -113,7 +113,8 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
         if channel is None:
             channel = self._channels[address] = grpc.aio.insecure_channel(address, options=channel_options())
         try:
-            await asyncio.wait_for(channel.channel_ready(), CONNECT_S)
+            async with asyncio.timeout(CONNECT_S):
+                await channel.channel_ready()
         except TimeoutError as error:
             raise ServiceUnavailableError(NO_LEADER) from error
         call = getattr(cluster_pb2_grpc.MetadataStub(channel), method)

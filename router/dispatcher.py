@@ -44,6 +44,9 @@ from server.wire import item_from_bytes, item_to_bytes
 
 TOKEN_BYTES = 16
 
+METADATA_PATIENCE_S = 6.0
+"""How long an operation on tables waits for the metadata service; longer than it takes to elect a new leader."""
+
 log = structlog.get_logger()
 
 Done = Callable[[Any, StatorError | None], None]
@@ -327,11 +330,11 @@ class Dispatcher:
         self._spawn(self._call_metadata("DescribeCluster", admin_pb2.DescribeClusterRequest(), deadline, done))
 
     async def _call_metadata(self, method: str, message: Any, deadline: float, done: Done) -> None:
-        timeout_s = deadline - self._loop.time()
+        # Some of the caller's time is kept back, to tell it clearly that nobody answers.
+        patience_s = max(0.05, min(METADATA_PATIENCE_S, (deadline - self._loop.time()) * 0.75))
         try:
             result = await self._metadata.call(
-                lambda stub: getattr(stub, method)(message, timeout=max(0.05, deadline - self._loop.time())),
-                max(0.05, timeout_s),
+                lambda stub: getattr(stub, method)(message, timeout=patience_s), patience_s
             )
         except StatorError as error:
             done(None, error)

@@ -24,6 +24,8 @@ FORMAT: Final = b"format"
 FORMAT_VERSION: Final = b"1"
 OPEN_BYTES_MIN: Final = 4 * 1024 * 1024
 """LMDB dies by SIGBUS when it opens an environment on a disk without room; below this it is not tried."""
+FULL_BYTES: Final = 1024 * 1024
+"""With less free than this a failed write is put down to the full disk: nothing of it counts, it may be tried again."""
 GROW_WAIT_S: Final = 30.0
 """How long a write that needs a larger map waits for snapshots to be let go."""
 
@@ -146,9 +148,10 @@ class BTree:
                 except lmdb.MapFullError:
                     if not self._grow(wait_s=self._grow_wait_s):
                         raise StoreFullError("the B-tree's map is full and a snapshot keeps it from growing") from None
-                except lmdb.DiskError as error:
-                    raise StoreFullError(f"the B-tree cannot be written: {error}") from error
                 except lmdb.Error as error:
+                    # LMDB reports a write cut short by a full disk as an input/output error.
+                    if isinstance(error, lmdb.DiskError) or free_bytes(self._directory) < FULL_BYTES:
+                        raise StoreFullError(f"the B-tree cannot be written: {error}") from error
                     raise StoreError(f"the B-tree cannot be written: {error}") from error
 
     @property

@@ -169,6 +169,8 @@ class Store:
             if group.applied_slot > group.checkpointed_slot
         ]
         if not groups:
+            # What the memtable holds then is all of dropped groups.
+            self._live = Memtable()
             return None
         self._checkpoint = Checkpoint(self._live, groups)
         self._frozen, self._live = self._live, Memtable()

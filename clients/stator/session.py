@@ -77,6 +77,7 @@ class Session:
         self._last_reply_at = 0.0
         self._tasks: list[asyncio.Task[None]] = []
         self._sweep_timer: asyncio.TimerHandle | None = None
+        self._sweep_due = 0.0
 
     @property
     def in_flight(self) -> int:
@@ -108,7 +109,7 @@ class Session:
             self._idle = None
         elif not self._tasks:
             self._tasks = [self._loop.create_task(self._run(), name=f"stator session {self._address}")]
-            self._sweep_timer = self._loop.call_later(_SWEEP_S, self._sweep)
+            self._schedule_sweep()
         return future
 
     async def wait_for_room(self) -> None:
@@ -183,10 +184,18 @@ class Session:
                 waiting.set_result(None)
                 room -= 1
 
+    def _schedule_sweep(self) -> None:
+        self._sweep_due = self._loop.time() + _SWEEP_S
+        self._sweep_timer = self._loop.call_at(self._sweep_due, self._sweep)
+
     def _sweep(self) -> None:
         """Gives up on requests whose time is over, and on the stream if it has been silent since one was sent."""
-        self._sweep_timer = self._loop.call_later(_SWEEP_S, self._sweep)
         now = self._loop.time()
+        is_late = now - self._sweep_due > _SWEEP_S
+        self._schedule_sweep()
+        if is_late:
+            # This loop was busy with something else: replies may have come that nobody has looked at yet.
+            return
         overdue = [(key, *entry) for key, entry in self._pending.items() if entry[2] <= now or entry[0].done()]
         for request_id, future, sent_at, _ in overdue:
             if not future.done() and sent_at > self._last_reply_at:

@@ -1,6 +1,7 @@
 """One stream: framing, batching, and what happens when it breaks."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import grpc.aio
@@ -122,3 +123,15 @@ async def test_closing_ends_what_waits(session: Session, router: FakeRouter) -> 
     await session.close()
     with pytest.raises(ClientClosedError):
         await waiting
+
+
+async def test_a_busy_loop_is_not_a_silent_router(session: Session) -> None:
+    """A program that keeps the loop busy beyond an attempt's time still gets the replies that came meanwhile."""
+    await session.send(put_body("a"), 5.0)
+    waiting = session.send(put_body("b"), 0.05)
+    busy_until = time.monotonic() + 1.0
+    await asyncio.sleep(0)
+    while time.monotonic() < busy_until:
+        pass
+    assert (await waiting).HasField("put_item")
+    assert not session.is_broken

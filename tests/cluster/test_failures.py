@@ -105,7 +105,7 @@ async def test_without_the_metadata_service_reads_and_writes_go_on(
         await in_thread(cluster, "kill", "metadata")
         await load.wait_writes(2_000)
         with pytest.raises(stator.UnavailableError):
-            await client.create_table("refused", partition_key=("pk", "S"), timeout_s=1.5)
+            await client.create_table("refused", partition_key=("pk", "S"), timeout_s=6)
         await in_thread(cluster, "start", "metadata")
         await load.wait_writes(500)
     assert not load.errors, load.errors[:3]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -17,8 +17,6 @@ from server.model.errors import ResourceInUseError, ServiceUnavailableError
 from server.runtime.identity import Identity, release
 from tests.metadata.catalog.test_catalog import create, register
 from tests.metadata.fake_group import FatalError, fail
-
-Start = Callable[..., Awaitable[MetadataNode]]
 
 
 def make(directory: Path, snapshot_every: int = 1_000, may_create: bool = True) -> MetadataNode:
@@ -39,14 +37,6 @@ def make(directory: Path, snapshot_every: int = 1_000, may_create: bool = True) 
     return MetadataNode(config, identity, fail)
 
 
-async def wait_founded(node: MetadataNode) -> None:
-    """Until the node leads and the data folder names the cluster."""
-    await node.wait_ready()
-    while not node.identity.cluster_id:
-        await asyncio.wait_for(node.attendance.changed.wait(), 5)
-        await asyncio.sleep(0)
-
-
 async def stop(node: MetadataNode) -> None:
     await node.stop()
     release(node.identity.directory)
@@ -57,7 +47,7 @@ async def node(tmp_path: Path) -> AsyncIterator[MetadataNode]:
     """A running one in a new folder."""
     node = make(tmp_path / "data")
     await node.start()
-    await asyncio.wait_for(wait_founded(node), 10)
+    await asyncio.wait_for(node.wait_ready(), 10)
     yield node
     await stop(node)
 
@@ -104,7 +94,7 @@ async def test_everything_is_there_again(tmp_path: Path) -> None:
     """After a clean stop from the snapshot, and in either case the catalog is what it was."""
     node = make(tmp_path)
     await node.start()
-    await asyncio.wait_for(wait_founded(node), 10)
+    await asyncio.wait_for(node.wait_ready(), 10)
     await node.propose(register())
     await node.propose(create())
     before = node.machine.catalog
@@ -133,12 +123,13 @@ async def test_snapshots_every_so_many_commands(tmp_path: Path) -> None:
     """One is written while the process runs; a restart from it and the log gives the same catalog."""
     node = make(tmp_path, snapshot_every=5)
     await node.start()
-    await asyncio.wait_for(wait_founded(node), 10)
+    await asyncio.wait_for(node.wait_ready(), 10)
     for number in range(20):
         await node.propose(create(f"table-{number}"))
     while (found := read_snapshot(tmp_path)) is None:
-        node.attendance.changed.set()
-        await asyncio.sleep(0)
+        change = node.catalog_changes.next()
+        await node.propose(register())
+        await change.wait()
     assert 5 <= found[0] <= node.machine.slot
     before = node.machine.catalog
     again = await restart(node)
@@ -156,7 +147,7 @@ async def test_a_lost_log_is_refused(tmp_path: Path) -> None:
     """A member that has forgotten its promises must not vote."""
     node = make(tmp_path)
     await node.start()
-    await asyncio.wait_for(wait_founded(node), 10)
+    await asyncio.wait_for(node.wait_ready(), 10)
     await stop(node)
     shutil.rmtree(tmp_path / "wal")
     again = make(tmp_path)
@@ -169,7 +160,7 @@ async def test_a_damaged_snapshot_is_refused(tmp_path: Path) -> None:
     """With a sentence that names it."""
     node = make(tmp_path)
     await node.start()
-    await asyncio.wait_for(wait_founded(node), 10)
+    await asyncio.wait_for(node.wait_ready(), 10)
     await stop(node)
     (path,) = tmp_path.glob("catalog-*.snapshot")
     path.write_bytes(path.read_bytes()[:-1])
@@ -182,6 +173,6 @@ async def test_a_damaged_snapshot_is_refused(tmp_path: Path) -> None:
 async def test_another_clusters_folder_ends_the_process(node: MetadataNode) -> None:
     """Two clusters' members never work on one catalog."""
     node.machine.catalog = Catalog(cluster_id="another")
-    with pytest.raises(FatalError, match="belongs to the cluster .* but the catalog is that of another"):
+    with pytest.raises(FatalError, match=r"belongs to the cluster .* but the catalog is that of another"):
         await node._note_cluster("another")
     node.machine.catalog = Catalog(cluster_id=node.identity.cluster_id)

@@ -217,6 +217,25 @@ def test_the_memtable_is_accounted_for(store: Store) -> None:
     assert store.is_overloaded
 
 
+def test_dropped_groups_leave_no_memory_behind(store: Store) -> None:
+    """The memtable lets go of a dropped group's writes, though there is nothing to write."""
+    store.apply(100, 1, Mutation(b"", b"g", bytes(1000)), 0)
+    store.forget(100)
+    assert store.get(b"g") is None
+    assert store.freeze_for_checkpoint() is None
+    assert store.memtable_bytes == 0
+
+
+def test_a_restore_removes_any_number_of_items(store: Store) -> None:
+    """What was there goes, in slices, before the snapshot comes."""
+    for slot in range(1, 2502):
+        store.apply(100, slot, Mutation(b"", b"g%d" % slot, b""), 0)
+    checkpoint(store)
+    assert store.size(100)[0] == 2501
+    store.begin_restore(100, b"g", b"h")
+    assert list(store.scan(b"g", b"h")) == []
+
+
 def test_descriptors(store: Store, tmp_path: Path) -> None:
     """Descriptors survive a restart until they are deleted."""
     store.put_descriptor(100, b"one")

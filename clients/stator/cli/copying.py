@@ -6,9 +6,11 @@ import os
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,6 +31,7 @@ from stator.values import Item
 
 FAILURES_KEPT_MAX = 1000
 _PROGRESS_S = 0.1
+_ROWS_READ_AHEAD = 32
 # After one of these the next item would fare no better.
 _HOPELESS = (UnavailableError, DeadlineExceededError, InternalServerError, ThrottledError, ResourceNotFoundError)
 
@@ -104,10 +107,10 @@ async def import_items(
     """Writes every row, `concurrency` at a time, each read only when it can be sent."""
     summary = Summary()
     began = time.monotonic()
-    rows = source.rows()
+    feed = _RowFeed(source.rows())
 
     async def work() -> None:
-        for row in rows:
+        while (row := await feed.take()) is not None:
             if row.problem:
                 summary.note_failure(row.place, row.problem)
                 continue
@@ -140,6 +143,34 @@ async def import_items(
     summary.duration_s = time.monotonic() - began
     summary.retries = client.retries
     return summary
+
+
+class _RowFeed:
+    """Rows, read a few at a time in a thread: a slow pipe must not keep replies waiting."""
+
+    def __init__(self, rows: Iterator[Row]) -> None:
+        self._rows = rows
+        self._ready: deque[Row] = deque()
+        self._reading = asyncio.Lock()
+        self._is_at_end = False
+
+    async def take(self) -> Row | None:
+        """The next row; None at the end. Raises UsageError where the file cannot be read on."""
+        while not self._ready:
+            async with self._reading:
+                if self._ready:
+                    continue
+                if self._is_at_end:
+                    return None
+                # If reading fails, what was read before is still given out, to the others.
+                self._is_at_end = True
+                await asyncio.to_thread(self._read)
+        return self._ready.popleft()
+
+    def _read(self) -> None:
+        for row in islice(self._rows, _ROWS_READ_AHEAD):
+            self._ready.append(row)
+        self._is_at_end = not self._ready
 
 
 async def _gather_workers(workers: list[asyncio.Task[None]]) -> None:
