@@ -91,7 +91,7 @@ class HttpDoor:
             self._server.close()
         loop = asyncio.get_running_loop()
         end = loop.time() + grace_s
-        while any(connection.is_busy for connection in self.connections) and loop.time() < end:
+        while any(connection.is_busy for connection in self.connections) and loop.time() < end:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         for connection in tuple(self.connections):
             connection.close()

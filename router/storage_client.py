@@ -283,7 +283,7 @@ class StorageClient:
             await call.write(stream.frames.pop(0))
 
     async def _sweep_forever(self) -> None:
-        """Takes back calls whose attempt got no answer in time: a stopped node answers nothing, and its stream lives."""
+        """Takes back calls that got no answer in time: a stopped node answers nothing, and its stream lives."""
         while True:
             await asyncio.sleep(SWEEP_S)
             now = self._loop.time()

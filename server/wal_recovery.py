@@ -133,7 +133,7 @@ class _GroupLog:
     def recovered(self) -> tuple[RecoveredGroup, bool]:
         """The group, up to the first hole, and whether there is none."""
         first_slot = self.base + 1
-        found = []
+        found: list[tuple[Ballot, bytes]] = []
         while (entry := self.entries.get(first_slot + len(found))) is not None:
             found.append(entry)
         return RecoveredGroup(self.promised, first_slot, found, self.commit_slot), len(found) == len(self.entries)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import structlog
-from statorpb import partition_pb2_grpc, replication_pb2_grpc
+from statorpb import cluster_pb2, partition_pb2_grpc, replication_pb2_grpc
 
 from server.runtime import config as runtime_config
 from server.runtime import lifecycle, telemetry
@@ -28,7 +28,6 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         identity = Identity.load_or_create(Path(config.data), config.name)
     except IdentityError as error:
         lifecycle.die(lifecycle.EXIT_DAMAGED, str(error))
-    node_holder: list[StorageNode] = []
 
     def fail(sentence: str) -> None:
         lifecycle.die(lifecycle.EXIT_DISK, sentence)
@@ -43,7 +42,6 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             return
         identity = identity.joined(response.node_id, response.cluster_id)
     node = StorageNode(config, identity, fail)
-    node_holder.append(node)
     try:
         server = await start_server(
             config.listen,
@@ -63,6 +61,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     # A node that has served before serves again whether the metadata service is there or not; its address is
     # brought up to date as soon as it is.
     refresh = asyncio.create_task(_register(config, identity, advertised, stop))
+    refresh.add_done_callback(_registered_again)
     await server.set_serving(True)
     log.info("serving", listen=config.listen, node_id=identity.node_id, pid=os.getpid())
     await stop.wait()
@@ -73,7 +72,9 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     await server.stop(0.5)
 
 
-async def _register(config: Config, identity: Identity, advertised: str, stop: asyncio.Event):  # type: ignore[no-untyped-def]
+async def _register(
+    config: Config, identity: Identity, advertised: str, stop: asyncio.Event
+) -> cluster_pb2.RegisterNodeResponse | None:
     """Registers, unless the process is told to stop before anybody answers."""
     registering = asyncio.create_task(
         register(config.metadata, config.name, config.zone, advertised, identity.data_id, identity.node_id)
@@ -83,6 +84,11 @@ async def _register(config: Config, identity: Identity, advertised: str, stop: a
     for task in pending:
         task.cancel()
     return registering.result() if registering in done else None
+
+
+def _registered_again(task: asyncio.Task[cluster_pb2.RegisterNodeResponse | None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        lifecycle.die(lifecycle.EXIT_CONFIGURATION, str(error))
 
 
 def main() -> None:

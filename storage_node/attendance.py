@@ -7,6 +7,7 @@ the node to go on serving what it has.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import grpc
 import structlog
@@ -94,7 +95,7 @@ class Attendance:
     async def _report(
         self, address: str, call: grpc.aio.StreamStreamCall[cluster_pb2.NodeReport, cluster_pb2.NodeAssignments]
     ) -> None:
-        """Reports at once on a change, and regularly to be known to live. Reports are complete: losing one is no harm."""
+        """Reports at once on a change, and regularly to be known to live; complete, so that losing one is no harm."""
         node = self._node
         event = self._changes[address]
         while True:
@@ -110,10 +111,10 @@ class Attendance:
                     sizes=node.sizes(),
                 )
             )
-            try:
-                await asyncio.wait_for(event.wait(), REPORT_INTERVAL_S)
-            except TimeoutError:
-                continue
+            # Not wait_for: on Python 3.11 it can swallow a cancellation that comes together with the event.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(REPORT_INTERVAL_S):
+                    await event.wait()
 
     def _take(self, assignments: cluster_pb2.NodeAssignments) -> None:
         if self._newest is None or assignments.catalog_slot > self._newest.catalog_slot:

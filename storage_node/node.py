@@ -18,10 +18,11 @@ from server.runtime.identity import Identity
 from server.runtime.peers import PeerStreams
 from server.runtime.replica_host import ReplicaHost
 from server.wal import Recovery, Wal
+from storage_node.btree import StoreError, StoreFullError
 from storage_node.config import Config
 from storage_node.disk import DiskSpace
 from storage_node.replica import PartitionReplica, Reply
-from storage_node.store import Store
+from storage_node.store import CorruptValueError, Store
 
 TICK_S = 0.02
 HOUSEKEEPING_S = 0.25
@@ -100,6 +101,8 @@ class StorageNode:
             else:
                 self._open(descriptor, recovery)
         self._tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._keep_house())]
+        for task in self._tasks:
+            task.add_done_callback(self._background_ended)
 
     async def stop(self) -> None:
         """Hands leaderships over and closes; everything acknowledged is on disk already."""
@@ -218,6 +221,12 @@ class StorageNode:
 
     # Background
 
+    def _background_ended(self, task: asyncio.Task[None]) -> None:
+        """These tasks never end by themselves; a node without them would only look alive."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a background task failed", exc_info=error)
+            self._fail(f"a background task failed: {error!r}")
+
     def _defer(self, callback: Callable[[], None]) -> None:
         self._loop.call_soon(callback)
 
@@ -228,7 +237,9 @@ class StorageNode:
             if future.cancelled():
                 return
             error = future.exception()
-            if error is not None:
+            if isinstance(error, StoreFullError):
+                log.error("no room to restore a replica, it will be tried again", reason=str(error))
+            elif error is not None:
                 self._fail(f"the B-tree cannot be written: {error}")
             else:
                 done()
@@ -262,12 +273,16 @@ class StorageNode:
             return
         try:
             await self._loop.run_in_executor(self._engine, self._store.write_checkpoint, checkpoint)
-        except OSError as error:
+        except StoreFullError as error:
             self._store.abandon_checkpoint(checkpoint)
-            log.error("checkpoint failed, it will be tried again", reason=str(error))
+            log.error("no room for a checkpoint, it will be tried again", reason=str(error))
+            return
+        except (StoreError, CorruptValueError, OSError) as error:
+            self._fail(f"the B-tree cannot be written: {error}")
             return
         self._store.finish_checkpoint(checkpoint)
-        floors = {group_id: self._store.checkpointed_slot(group_id) for group_id in self.replicas}
-        for group_id, slot in floors.items():
-            self.host.trim(group_id, slot)
+        # A damaged group's records stay: they are how the next start knows of the damage.
+        floors = {group_id: self._store.checkpointed_slot(group_id) for group_id in (*self.replicas, *self.damaged)}
+        for group_id in self.replicas:
+            self.host.trim(group_id, floors[group_id])
         self._wal.trim(floors)

@@ -106,7 +106,7 @@ class KeySpace:
 
     def delete_range(self, txn: Transaction, start: bytes, end: bytes, items_max: int) -> bool:
         """Removes up to `items_max` keys of `start` <= key < `end`; whether none is left. Values are not verified."""
-        found = []
+        found: list[bytes] = []
         for key, _ in self._walk(txn, self._items, b"", b"", start, end, reverse=False, is_verified=False):
             if len(found) == items_max:
                 break

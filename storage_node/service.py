@@ -75,7 +75,7 @@ class PartitionService(partition_pb2_grpc.PartitionsServicer):
         reply = replies.reply
         try:
             while not writer.done():
-                frame = await context.read()
+                frame: object = await context.read()  # the end is not in its type
                 if not isinstance(frame, partition_pb2.PartitionRequestFrame):
                     break
                 for request in frame.requests:

@@ -91,7 +91,10 @@ def help_text(cls: type[_Config]) -> str:
 
 
 def _show(value: object) -> str:
-    return ",".join(value) if isinstance(value, tuple) else str(value) if value != "" else "empty"
+    """A default as it would be given on the command line."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return (",".join(value) if isinstance(value, tuple) else str(value)) or "empty"
 
 
 def _flag(name: str) -> str:

@@ -1,4 +1,4 @@
-"""A local cluster for tests, driven through the command line as a user would, and a workload that knows what it wrote."""
+"""A local cluster for tests, driven through the command line as a user drives it, and a workload with a memory."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,7 @@ class LocalCluster:
 
     def run(self, *arguments: str, timeout_s: float = 60.0) -> str:
         """Runs a `stator` command; its output. Raises with what it printed if it fails."""
-        done = subprocess.run(
-            [STATOR, *arguments], capture_output=True, text=True, timeout=timeout_s, check=False
-        )
+        done = subprocess.run([STATOR, *arguments], capture_output=True, text=True, timeout=timeout_s, check=False)
         if done.returncode != 0:
             raise AssertionError(f"stator {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}")
         return done.stdout
@@ -153,9 +152,7 @@ class Workload:
             key = f"w{worker}-{number % self.keys_each}"
             self.attempted[key] = number
             try:
-                await self.client.put_item(
-                    self.table, {"pk": key, "number": number, "value": "x" * VALUE_BYTES}
-                )
+                await self.client.put_item(self.table, {"pk": key, "number": number, "value": "x" * VALUE_BYTES})
                 self.acknowledged[key] = number
                 self.acknowledged_at.append(time.monotonic())
                 if number % 4 == 0:
@@ -177,7 +174,7 @@ class Workload:
     def longest_gap_s(self, after: float) -> float:
         """The longest time without an acknowledged write from the moment `after` on."""
         times = [after, *(each for each in self.acknowledged_at if each > after)]
-        return max((two - one for one, two in zip(times, times[1:], strict=False)), default=0.0)
+        return max((two - one for one, two in pairwise(times)), default=0.0)
 
     async def verify(self, client: stator.AsyncClient) -> None:
         """Reads every key back strongly consistently: nothing acknowledged is lost, nothing was invented."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
-
 import stator
+
 from tests.cluster.harness import LocalCluster, Workload, leaders_of, running_cluster, wait_for_leaders
 
 pytestmark = pytest.mark.cluster

@@ -10,6 +10,7 @@ import pickle
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from server.paxos.ballot import ZERO, Ballot
 from server.paxos.core import ElectionConfig
@@ -138,7 +139,7 @@ class World:
         self.history: dict[str, list[Operation]] = {}
         self.nodes: dict[int, Node] = {}
         self.is_healing = False
-        self.outcomes = {kind: 0 for kind in OutcomeKind}
+        self.outcomes = dict.fromkeys(OutcomeKind, 0)
         self.reads = 0
         self.trace = 0
         self._values = 0
@@ -162,7 +163,7 @@ class World:
         for node in self.nodes.values():
             self._boot(node)
         for client in range(rng.randint(1, 4)):
-            self.scheduler.schedule(rng.randrange(200 * MS), lambda client=client: self._client(client))
+            self.scheduler.schedule(rng.randrange(200 * MS), partial(self._client, client))
         self.scheduler.schedule(500 * MS, self._nemesis)
 
     # Running
@@ -249,9 +250,7 @@ class World:
                 assert host is not None
                 host.peer_connected(peer)
 
-            self.scheduler.schedule(
-                MS, lambda node_id=node_id, boot=boot, connected=connected: self._if_alive(node_id, boot, connected)
-            )
+            self.scheduler.schedule(MS, partial(self._if_alive, node_id, boot, connected))
 
     # Faults
 

@@ -153,6 +153,7 @@ class _RowFeed:
         self._ready: deque[Row] = deque()
         self._reading = asyncio.Lock()
         self._is_at_end = False
+        self._error: UsageError | None = None
 
     async def take(self) -> Row | None:
         """The next row; None at the end. Raises UsageError where the file cannot be read on."""
@@ -160,16 +161,20 @@ class _RowFeed:
             async with self._reading:
                 if self._ready:
                     continue
+                if self._error is not None:
+                    raise self._error
                 if self._is_at_end:
                     return None
-                # If reading fails, what was read before is still given out, to the others.
-                self._is_at_end = True
                 await asyncio.to_thread(self._read)
         return self._ready.popleft()
 
     def _read(self) -> None:
-        for row in islice(self._rows, _ROWS_READ_AHEAD):
-            self._ready.append(row)
+        try:
+            for row in islice(self._rows, _ROWS_READ_AHEAD):
+                self._ready.append(row)
+        except UsageError as error:
+            # What was read before is given out first.
+            self._error = error
         self._is_at_end = not self._ready
 
 

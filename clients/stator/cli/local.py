@@ -75,7 +75,7 @@ def up(
 def _up_detached(options: "ClusterOptions") -> None:
     from stator.local.daemon import start_detached
 
-    progress = _Progress(options)
+    progress = _Progress(options, is_detached=True)
     try:
         for event in start_detached(options):
             progress.show(event)
@@ -88,7 +88,7 @@ def _up_foreground(options: "ClusterOptions") -> None:
 
     from stator.local.daemon import supervise
 
-    progress = _Progress(options)
+    progress = _Progress(options, is_detached=False)
     try:
         asyncio.run(supervise(options, progress.show))
     finally:
@@ -99,14 +99,16 @@ def _up_foreground(options: "ClusterOptions") -> None:
 class _Progress:
     """Tells what the supervisor does: one line that is drawn over until the cluster is ready, then only news."""
 
-    def __init__(self, options: "ClusterOptions") -> None:
+    def __init__(self, options: "ClusterOptions", *, is_detached: bool) -> None:
         self._options = options
+        self._is_detached = is_detached
         self._states: dict[str, str] = {}
         self._is_ready = False
         self._is_drawn = False
+        self._is_stopping = False
 
     def show(self, event: "Event") -> None:
-        from stator.local.supervisor import ClusterReady, ProcessDied
+        from stator.local.supervisor import ClusterReady, ClusterStopping, ProcessDied
 
         if isinstance(event, ClusterReady):
             self._is_ready = True
@@ -118,7 +120,11 @@ class _Progress:
             for line in event.log_tail:
                 print(f"    {line}", file=sys.stderr)
             sys.stderr.flush()
-        else:
+        elif isinstance(event, ClusterStopping):
+            self._is_stopping = True
+            self.end()
+            print("Stopping ...", flush=True)
+        elif not self._is_stopping:
             self._states[event.name] = str(event.state)
             if self._is_ready:
                 print(f"{event.name} ({event.zone}): {event.state}", flush=True)
@@ -150,6 +156,8 @@ class _Progress:
         where = "" if default else f" --endpoint 127.0.0.1:{event.grpc_ports[0]}"
         print(f"  stator table create music --partition-key artist:S{where}")
         print("  stator local status | logs | down", "" if default else f"  (with --data {self._options.data})")
+        if not self._is_detached:
+            print("Ctrl-C stops it; the data stays.")
         sys.stdout.flush()
 
 

@@ -176,6 +176,8 @@ class Child:
                 await asyncio.sleep(_WATCH_AGAIN_S)
 
     def _note_health(self, is_serving: bool) -> None:
+        if self._is_stop_asked:
+            return
         now = State.READY if is_serving else State.RUNNING
         if self.state is State.PAUSED:
             if is_serving or self._state_before_pause is State.READY:

@@ -18,9 +18,11 @@ from typing import IO, Any
 from stator.local.errors import LocalClusterError, StartFailedError
 from stator.local.folder import DataFolder
 from stator.local.layout import ClusterOptions
-from stator.local.supervisor import ClusterReady, Event, ProcessDied, StateChanged, Supervisor
+from stator.local.supervisor import ClusterReady, ClusterStopping, Event, ProcessDied, StateChanged, Supervisor
 
-_EVENTS: dict[str, Callable[..., Event]] = {kind.__name__: kind for kind in (StateChanged, ProcessDied, ClusterReady)}
+_EVENTS: dict[str, Callable[..., Event]] = {
+    kind.__name__: kind for kind in (StateChanged, ProcessDied, ClusterReady, ClusterStopping)
+}
 
 
 async def supervise(options: ClusterOptions, on_event: Callable[[Event], None]) -> None:

@@ -19,7 +19,7 @@ from stator.local.ports import door_ports, internal_ports
 from stator.local.services import check_server_packages, child_environment, command, service_folder
 
 # Together less than the five seconds in which Ctrl-C must be done.
-_GRACE_S = {Role.ROUTER: 1.2, Role.STORAGE: 2.0, Role.METADATA: 1.2}
+_GRACE_S = {Role.ROUTER: 0.8, Role.STORAGE: 2.0, Role.METADATA: 1.0}
 _HOUSEKEEPING_S = 30.0
 _START_READY_S = 30.0
 
@@ -62,7 +62,12 @@ class ClusterReady:
     start_s: float
 
 
-Event = StateChanged | ProcessDied | ClusterReady
+@dataclass(frozen=True, slots=True)
+class ClusterStopping:
+    """The processes are being ended."""
+
+
+Event = StateChanged | ProcessDied | ClusterReady | ClusterStopping
 
 
 class Supervisor:
@@ -206,6 +211,7 @@ class Supervisor:
     async def _stop_all(self) -> None:
         """Routers first, so that nothing is asked of those that stop next."""
         self._is_stopping = True
+        self._on_event(ClusterStopping())
         for role in reversed(Role):
             children = [child for child in self._children.values() if child.plan.role is role]
             await asyncio.gather(*(child.stop(_GRACE_S[role]) for child in children))

@@ -93,7 +93,7 @@ def test_a_broken_file_stops_after_what_was_good(stator: CommandLine, tmp_path: 
     """What came before the mistake is imported, and the mistake is told."""
     source = tmp_path / "in.json"
     source.write_text('[{"pk": "a"}, {"pk": "b"}, {"pk"')
-    done = stator("import", "music", str(source), code=1)
+    done = stator("import", "music", str(source), "--concurrency", "1", code=1)
     assert "imported 2 items" in done.out
     assert "item 3 is not JSON" in done.err
 

@@ -118,7 +118,7 @@ def test_help() -> None:
     for line in (
         "  --name  who it is (required)",
         "  --port  where it listens (default: 7)",
-        "  --is-new  whether it is (default: False)",
+        "  --is-new  whether it is (default: false)",
         "  --peers  who else there is (default: empty)",
     ):
         assert line in help_text(Config).splitlines()

@@ -1,0 +1,150 @@
+"""gRPC servers and channels as all processes have them: health, reflection, limits, errors with details."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+from google.rpc import status_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from statorpb import cluster_pb2, cluster_pb2_grpc, items_pb2
+
+from server.model import errors
+from server.model.errors import ResourceNotFoundError, StatorError, ThrottledError
+from server.runtime.grpc_server import (
+    DETAILS_KEY,
+    MESSAGE_BYTES_MAX,
+    AddressInUseError,
+    GrpcServer,
+    abort,
+    channel_options,
+    error_of,
+    start_server,
+    status_of,
+)
+
+ALL_ERRORS = [
+    each
+    for each in vars(errors).values()
+    if isinstance(each, type) and issubclass(each, StatorError) and not each.__name__.startswith("_")
+]
+
+
+class _Service(cluster_pb2_grpc.MetadataServicer):
+    """Answers look-ups with as many bytes as asked for, or with an error."""
+
+    async def LookUpTables(
+        self, request: cluster_pb2.LookUpTablesRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> cluster_pb2.LookUpTablesResponse:
+        if request.linearizable:
+            await abort(context, ResourceNotFoundError("Requested resource not found"))
+        return cluster_pb2.LookUpTablesResponse(unknown=request.table_names)
+
+
+async def start(listen: str = "127.0.0.1:0") -> GrpcServer:
+    service = _Service()  # type: ignore[abstract]  # the other methods are of no interest here
+    return await start_server(
+        listen,
+        [lambda server: cluster_pb2_grpc.add_MetadataServicer_to_server(service, server)],
+        ["stator.internal.v1.Metadata"],
+    )
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[GrpcServer]:
+    server = await start()
+    yield server
+    await server.stop(0)
+
+
+@pytest.fixture
+async def channel(server: GrpcServer) -> AsyncIterator[grpc.aio.Channel]:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}", options=channel_options()) as channel:
+        yield channel
+
+
+async def test_health(server: GrpcServer, channel: grpc.aio.Channel) -> None:
+    """Not serving until told, and whoever watches learns of each change."""
+    stub: Any = health_pb2_grpc.HealthStub(channel)
+    watch = stub.Watch(health_pb2.HealthCheckRequest(), timeout=10)
+    assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+    await server.set_serving(True)
+    assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+    await server.set_serving(False)
+    assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+    watch.cancel()
+
+
+async def test_reflection(channel: grpc.aio.Channel) -> None:
+    """Says what there is to call."""
+    make_stub: Any = reflection_pb2_grpc.ServerReflectionStub
+    call = make_stub(channel).ServerReflectionInfo(timeout=10)
+    await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+    answer = await call.read()
+    assert {service.name for service in answer.list_services_response.service} == {
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+        "stator.internal.v1.Metadata",
+    }
+    call.cancel()
+
+
+async def test_an_address_in_use(server: GrpcServer) -> None:
+    """Is an error that names it; two servers never share a port."""
+    address = f"127.0.0.1:{server.port}"
+    with pytest.raises(AddressInUseError, match=re.escape(f"cannot listen on {address}")):
+        await start(address)
+
+
+async def test_messages_as_large_as_a_request_may_be(channel: grpc.aio.Channel) -> None:
+    """16 MB pass both ways, with what surrounds them; much more is refused and the connection lives on."""
+    stub = cluster_pb2_grpc.MetadataStub(channel)
+    request = cluster_pb2.LookUpTablesRequest(table_names=["x" * MESSAGE_BYTES_MAX])
+    response = await stub.LookUpTables(request, timeout=60)
+    assert len(response.unknown[0]) == MESSAGE_BYTES_MAX
+    request.table_names.append("x" * MESSAGE_BYTES_MAX)
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await stub.LookUpTables(request, timeout=60)
+    assert raised.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert error_of(raised.value) is None
+    assert await stub.LookUpTables(cluster_pb2.LookUpTablesRequest(), timeout=10)
+
+
+async def test_errors_travel_whole(channel: grpc.aio.Channel) -> None:
+    """Status code, message, and the model's error in the details."""
+    stub = cluster_pb2_grpc.MetadataStub(channel)
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await stub.LookUpTables(cluster_pb2.LookUpTablesRequest(linearizable=True), timeout=10)
+    assert raised.value.code() == grpc.StatusCode.NOT_FOUND
+    assert raised.value.details() == "Requested resource not found"
+    assert error_of(raised.value) == ("ResourceNotFoundException", "Requested resource not found")
+
+
+@pytest.mark.parametrize("error", ALL_ERRORS)
+def test_every_error_has_a_status(error: type[StatorError]) -> None:
+    """None of the tree is without a code that gRPC knows."""
+    code, message, metadata = status_of(error("why"))
+    assert isinstance(code, grpc.StatusCode)
+    assert message == "why"
+    ((key, value),) = metadata
+    assert key == DETAILS_KEY
+    status = status_pb2.Status.FromString(value)
+    assert (status.code, status.message) == (code.value[0], "why")
+    detail = items_pb2.Error()
+    assert status.details[0].Unpack(detail)
+    assert (detail.code, detail.message, detail.retriable) == (error.code, "why", error.is_retriable)
+
+
+def test_details_of_another_kind() -> None:
+    """Are not taken for the model's error."""
+    status = status_pb2.Status(code=8)
+    status.details.add().Pack(health_pb2.HealthCheckRequest())
+    metadata = grpc.aio.Metadata(("other", "x"), (DETAILS_KEY, status.SerializeToString()))
+    error = grpc.aio.AioRpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.aio.Metadata(), metadata)
+    assert error_of(error) is None
+    assert status_of(ThrottledError("slow down"))[0] == grpc.StatusCode.RESOURCE_EXHAUSTED
