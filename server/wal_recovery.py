@@ -94,7 +94,8 @@ class LogContents:
         """A record is durable in `segment`. `last_slot`: of its entries; of a reset, the slot before the log begins."""
         if kind in (RecordType.RESET, RecordType.FORGET):
             for older in self.segments:
-                if older.number <= segment.number:
+                is_void = kind == RecordType.FORGET or older.last_slots.get(group_id, 0) <= last_slot
+                if older.number <= segment.number and is_void:
                     older.last_slots.pop(group_id, None)
         if kind == RecordType.FORGET:
             self.promises.pop(group_id, None)
@@ -124,7 +125,8 @@ class _GroupLog:
         self.commit_slot = max(self.commit_slot, record.commit_slot)
         if record.type is RecordType.RESET:
             self.base = max(self.base, record.first_slot - 1)
-            self.entries.clear()
+            for slot in [slot for slot in self.entries if slot <= self.base]:
+                del self.entries[slot]
         ballot, base, entries = record.ballot, self.base, self.entries
         for slot, payload in enumerate(record.payloads, record.first_slot):
             if slot > base:

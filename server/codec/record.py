@@ -42,7 +42,7 @@ class RecordType(IntEnum):
 
     ENTRIES = 1  # entries of consecutive slots, accepted at one ballot
     PROMISE = 2  # no ballot below this one will be accepted
-    RESET = 3  # a snapshot as of first slot - 1 is installed: the log goes on, empty, at first slot
+    RESET = 3  # a snapshot as of first slot - 1 is installed: earlier entries are void, later ones stay
     FORGET = 4  # the replica was dropped: what the log says of the group before this is void
 
 

@@ -102,7 +102,7 @@ class PaxosCore:
         self._matched_slot = self.log.commit_slot  # the log agrees with the leader of `promised` up to here
         self._durable_matched = self._matched_slot  # ... and that much of it is on disk
         self._highest_seen = promised
-        self._released = ZERO  # the latest leadership known to have let go
+        self._released = ZERO  # a ballot whose owner is known not to lead under it, now or ever again
         self._is_led = False  # the owner of `promised` has been seen to lead under it
         self._stand_at_ns = self._first_stand_ns(now_ns)
         self._effects: list[Effect] = []
@@ -114,7 +114,7 @@ class PaxosCore:
         """Who leads as far as this member knows; 0: nobody."""
         if self.role == Role.LEADER:
             return self.node_id
-        return 0 if self.promised.node_id == self.node_id or self._released >= self.promised else self.promised.node_id
+        return 0 if self.promised.node_id == self.node_id or self._released == self.promised else self.promised.node_id
 
     @property
     def next_slot(self) -> int:
@@ -383,11 +383,12 @@ class PaxosCore:
 
     def _is_bound(self, candidate: int, released: Ballot, now_ns: int) -> bool:
         """Whether a grant in force forbids to help `candidate`: this node granted to the node that leads, and that
-        leadership has not let go."""
+        leadership has not let go. Another ballot's release says nothing, a later one's neither: it may never have won
+        its election, while this one's leader serves on."""
         if self.role == Role.LEADER:
             return now_ns < self.lease_until_ns()
         leader = self.promised.node_id
-        if leader in (0, self.node_id, candidate) or max(released, self._released) >= self.promised:
+        if leader in (0, self.node_id, candidate) or self.promised in (released, self._released):
             return False
         return self.leases.is_bound_to(leader, now_ns)
 
@@ -410,7 +411,10 @@ class PaxosCore:
     def _on_release(self, sender: int, message: Release, now_ns: int) -> None:
         if message.ballot.node_id != sender or message.ballot < self.promised or self.role == Role.LEADER:
             return
-        self._released = max(self._released, message.ballot)
+        if message.ballot == self.promised:
+            self._released = message.ballot
+        else:
+            self._is_led = False  # there was a later ballot than this member knew: whether it is still led must be asked
         if self.role == Role.FOLLOWER:
             rank = self.configuration.node_ids.index(self.node_id)
             self._stand_at_ns = min(self._stand_at_ns, now_ns + rank * self.election.rank_ns // 4)
@@ -575,7 +579,7 @@ class PaxosCore:
             elif message.promised > leadership.ballot:
                 # A member is lost to this ballot. This leadership lets go of itself and stands again above it.
                 self._step_down(now_ns)
-                self._released = max(self._released, message.ballot)
+                self._released = message.ballot
                 self._stand(now_ns)
         elif self.candidacy is not None and message.ballot == self.candidacy.ballot:
             self._stand_at_ns = min(self._stand_at_ns, now_ns + self.election.retry_ns // 2 + self._jitter())
@@ -609,7 +613,7 @@ class PaxosCore:
         self.candidacy = None
 
     def _release(self, ballot: Ballot, node_ids: tuple[int, ...]) -> None:
-        self._released = max(self._released, ballot)
+        self._released = ballot
         for node_id in node_ids:
             self._send(node_id, Release(ballot))
 

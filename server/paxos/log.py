@@ -78,8 +78,12 @@ class Log:
             self.first_slot = slot + 1
 
     def reset(self, slot: int) -> None:
-        """A snapshot as of `slot` stands for everything up to it: the log goes on, empty, after it."""
-        self._entries.clear()
-        self.first_slot = slot + 1
+        """A snapshot as of `slot`, which is not committed here yet, stands for everything up to it. What lies after it
+        stays: this acceptor may be one of the majority that an acknowledged entry is on."""
         self.commit_slot = slot
-        self.bytes = 0
+        if slot < self.last_slot:
+            self.trim(slot)
+        else:
+            self._entries.clear()
+            self.first_slot = slot + 1
+            self.bytes = 0

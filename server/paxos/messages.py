@@ -39,7 +39,7 @@ class RejectReason(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """Phase 1, for every slot from `from_slot` on. `released` is the leadership that let go, or ZERO."""
+    """Phase 1, for every slot from `from_slot` on. `released` is a ballot whose owner let go of it, or ZERO."""
 
     ballot: Ballot
     from_slot: int

@@ -126,6 +126,16 @@ class WalContract:
         assert (groups[6].first_slot, groups[6].entries) == (11, [(TWO, b"k")])
         assert (groups[6].promised, groups[6].commit_slot) == (TWO, 10)
 
+    async def test_a_reset_keeps_what_was_accepted_after_it(self, harness: Harness) -> None:
+        """A snapshot older than the end of the log: the rest may be on a majority only because it is here."""
+        put(harness, entries(5, 1, b"a", b"b"))
+        put(harness, entries(5, 3, b"c", b"d"))
+        put(harness, Record(RecordType.RESET, 5, TWO, 4, 3, ()))
+        await harness.settle()
+        groups = await harness.restart({5: 3})
+        assert (groups[5].first_slot, groups[5].entries) == (4, [(ONE, b"d")])
+        assert groups[5].promised == TWO
+
     async def test_trimming_keeps_promises(self, harness: Harness) -> None:
         """However much is trimmed, a group's highest ballot and the entries above its floor come back."""
         put(harness, Record(RecordType.PROMISE, 5, TWO, 0, 0, ()))
