@@ -414,7 +414,7 @@ class PaxosCore:
         if message.ballot == self.promised:
             self._released = message.ballot
         else:
-            self._is_led = False  # there was a later ballot than this member knew: whether it is still led must be asked
+            self._is_led = False  # somebody has promised a later ballot: whether this one is still led must be asked
         if self.role == Role.FOLLOWER:
             rank = self.configuration.node_ids.index(self.node_id)
             self._stand_at_ns = min(self._stand_at_ns, now_ns + rank * self.election.rank_ns // 4)
