@@ -30,6 +30,7 @@ from router.requests import (
 )
 from router.requests.batch_write_item import Write
 from router.requests.put_item import PutItemRequest
+from server.gathering import gather_arrivals
 from server.model.errors import InternalServerError, RequestLimitExceededError, StatorError, ValidationError
 from server.model.item import Item
 from server.model.table import KeyAttribute, KeySchema
@@ -159,6 +160,7 @@ class _SessionStream:
             if not self._frames:
                 self._wake.clear()
                 await self._wake.wait()
+                await gather_arrivals()
             await context.write(self._frames.pop(0))
 
 

@@ -17,6 +17,7 @@ from statorpb import partition_pb2, partition_pb2_grpc
 
 from router.partition_map_cache import Partition, PartitionMapCache, Table
 from router.routing.decision import Step, backoff_ms, choose_replica, next_step
+from server.gathering import gather_arrivals
 from server.model.errors import (
     DeadlineExceededError,
     InternalServerError,
@@ -223,9 +224,10 @@ class StorageClient:
             self._loop.call_soon(self._resend, call)
 
     def _resend(self, call: PartitionCall) -> None:
-        """The table may have been changed or deleted since the last attempt."""
+        """The table may have been deleted since the last attempt, or since this router last heard of it; if another of
+        the same kind has taken its name, that is the one that is meant."""
         table = self._cache.get(call.table.name)
-        if table is None or table.number != call.table.number:
+        if table is None or table.schema != call.table.schema:
             self._finish(call, None, ResourceNotFoundError("Requested resource not found"))
             return
         call.table = table
@@ -280,6 +282,7 @@ class StorageClient:
             if not stream.frames:
                 stream.wake.clear()
                 await stream.wake.wait()
+                await gather_arrivals()
             await call.write(stream.frames.pop(0))
 
     async def _sweep_forever(self) -> None:

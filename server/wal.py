@@ -13,6 +13,7 @@ from typing import Final
 
 from server.codec.frame import FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, encode_frame, encode_sync_mark
 from server.codec.record import Record, RecordType, encode_record, peek_record, record_crc
+from server.gathering import call_gathered
 from server.paxos.ballot import ZERO
 from server.wal_recovery import LogContents, LogReader, RecoveredGroup, Recovery, SegmentContents, WalError
 from server.wal_segment import OpenSegment, SegmentFiles
@@ -139,7 +140,7 @@ class Wal:
 
     @property
     def is_idle(self) -> bool:
-        """Nothing is being written: what is appended now is on its way to the disk at the end of the loop iteration."""
+        """Nothing is being written: what is appended now goes to the disk within a few turns of the event loop."""
         return self._writing is None
 
     @property
@@ -150,14 +151,15 @@ class Wal:
     def append(self, record: bytes, group_id: int, last_slot: int, done: Done | None) -> None:
         """Queues an encoded record. `last_slot`: of its entries; any number for the other types.
 
-        The write starts at the end of the loop iteration, or when the one in flight ends.
+        The write starts a few turns of the event loop later (what arrives meanwhile shares it), or when the one in
+        flight ends.
         """
         self._queue.append((record, group_id, last_slot, done))
         self.bytes_queued += len(record)
         if self._writing is None and not self._is_flush_due:
             self._is_flush_due = True
             assert self._loop is not None
-            self._loop.call_soon(self._flush)
+            call_gathered(self._loop, self._flush)
 
     def _flush(self) -> None:
         self._is_flush_due = False

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import grpc
 from statorpb import partition_pb2, partition_pb2_grpc
 
+from server.gathering import gather_arrivals
+
 if TYPE_CHECKING:
     from storage_node.node import StorageNode
 
@@ -55,6 +57,7 @@ class ReplyStream:
             if not self._frames:
                 self._wake.clear()
                 await self._wake.wait()
+                await gather_arrivals()
             await context.write(self._frames.pop(0))
 
 

@@ -12,6 +12,7 @@ from server.model.item import Item, check_item
 from server.model.table import check_table_name
 
 _SUPPORTED = frozenset({"TableName", "Limit", "ExclusiveStartKey", "ConsistentRead"})
+_LIMIT_MAX = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,11 @@ def from_json(body: Mapping[str, Any]) -> ScanRequest:
     check_members(body, "Scan", _SUPPORTED)
     table_name = check_table_name(required(body, "TableName", str))
     limit = member(body, "Limit", int)
-    if limit is not None and limit < 1:
+    if limit is not None and not 1 <= limit <= _LIMIT_MAX:
+        relation = "greater than or equal to 1" if limit < 1 else f"less than or equal to {_LIMIT_MAX}"
         raise ValidationError(
             f"1 validation error detected: Value '{limit}' at 'limit' failed to satisfy constraint: "
-            "Member must have value greater than or equal to 1"
+            f"Member must have value {relation}"
         )
     start = member(body, "ExclusiveStartKey", dict)
     start_key = check_item(start, is_json=True)[0] if start is not None else None

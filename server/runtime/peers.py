@@ -16,6 +16,7 @@ import grpc
 import structlog
 from statorpb import replication_pb2, replication_pb2_grpc
 
+from server.gathering import gather_arrivals
 from server.paxos.lease import Grant
 from server.paxos.messages import Message
 from server.runtime.grpc_server import channel_options
@@ -81,6 +82,7 @@ class _Connection:
             if not self._frames:
                 self._wake.clear()
                 await self._wake.wait()
+                await gather_arrivals()
             frame = self._frames.pop(0)
             self._bytes -= self._sizes.pop(0)
             await write(frame)
