@@ -9,13 +9,11 @@ like any other and counts when `Durable` comes back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from server.paxos.ballot import ZERO, Ballot
-from server.paxos.election import Candidacy, choose_payloads
-from server.paxos.leader import RETRY_NS, RETRY_NS_MAX, RUN_BYTES_MAX, Leadership, Progress
+from server.paxos.election import Candidacy, ElectionConfig, Role, choose_payloads
+from server.paxos.leader import RETRY_NS_MAX, RUN_BYTES_MAX, Leadership, begin_progress
 from server.paxos.log import Log
 from server.paxos.messages import (
     Accept,
@@ -50,22 +48,6 @@ if TYPE_CHECKING:
 
 PROMISE_BYTES_MAX = 12 * 1024 * 1024
 """Payload bytes in one Promise; above the bytes a leader may have in flight, below the largest message."""
-
-
-class Role(IntEnum):
-    FOLLOWER = 1
-    CANDIDATE = 2
-    LEADER = 3
-
-
-@dataclass(frozen=True, slots=True)
-class ElectionConfig:
-    """Durations in nanoseconds. `rank_ns`: at a group's birth, members stand in the order of its configuration."""
-
-    jitter_ns: int = 200_000_000
-    retry_ns: int = 400_000_000
-    rank_ns: int = 150_000_000
-    flush_ns: int = 40_000_000
 
 
 class PaxosCore:
@@ -122,15 +104,9 @@ class PaxosCore:
 
     def lease_until_ns(self) -> int:
         """Until when, on this node's clock, a majority's grants hold for this group; -1: they do not."""
-        leadership = self.leadership
-        if leadership is None:
+        if self.leadership is None:
             return -1
-        until: dict[int, int] = {self.node_id: 1 << 62}
-        for node_id, progress in leadership.progress.items():
-            held_until_ns, epoch = self.leases.held(node_id)
-            if epoch == progress.support_epoch:
-                until[node_id] = held_until_ns
-        return self.configuration.majority_value(until)
+        return self.configuration.majority_value(self.leadership.held_until_ns(self.node_id, self.leases))
 
     def is_serving(self, now_ns: int) -> bool:
         """Whether this member may answer strongly consistent reads and take writes at this moment."""
@@ -515,14 +491,7 @@ class PaxosCore:
         commit_slot = self.log.commit_slot
         chosen = choose_payloads(candidacy.from_slot, list(candidacy.promises.values()))
         payloads = chosen[commit_slot + 1 - candidacy.from_slot :]  # it may have learned more since it stood
-        progress = {
-            node_id: Progress(acked_slot=0, sent_slot=commit_slot, retry_at_ns=now_ns + RETRY_NS)
-            for node_id in self.configuration.node_ids
-            if node_id != self.node_id
-        }
-        for node_id, promise in candidacy.promises.items():
-            if node_id != self.node_id:
-                progress[node_id].support_epoch = promise.grant_epoch
+        progress = begin_progress(self.configuration, self.node_id, candidacy.promises, commit_slot, now_ns)
         self.candidacy = None
         self.role = Role.LEADER
         self.leadership = Leadership(candidacy.ballot, commit_slot + len(payloads), commit_slot, progress)

@@ -1,11 +1,28 @@
-"""Phase 1: what a candidate gathers, and what follows from it."""
+"""Phase 1: when a member stands, what a candidate gathers, and what follows from it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 from server.paxos.ballot import ZERO, Ballot
 from server.paxos.messages import NO_OP, Promise
+
+
+class Role(IntEnum):
+    FOLLOWER = 1
+    CANDIDATE = 2
+    LEADER = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ElectionConfig:
+    """Durations in nanoseconds. `rank_ns`: at a group's birth, members stand in the order of its configuration."""
+
+    jitter_ns: int = 200_000_000
+    retry_ns: int = 400_000_000
+    rank_ns: int = 150_000_000
+    flush_ns: int = 40_000_000
 
 
 @dataclass(slots=True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from server.paxos.ballot import Ballot
+from server.paxos.lease import NodeLeases
 from server.paxos.log import Log
-from server.paxos.messages import Accept, CatchUp, Effect, Run, SendMessage, SendSnapshot
+from server.paxos.messages import Accept, CatchUp, Effect, Promise, Run, SendMessage, SendSnapshot
+from server.paxos.quorum import Configuration
 
 RUN_BYTES_MAX = 1024 * 1024
 """Payload bytes in one Accept or CatchUp that brings a follower up to date."""
@@ -73,6 +76,23 @@ class Progress:
         self.in_flight_bytes = 0
 
 
+def begin_progress(
+    configuration: Configuration, own_node_id: int, promises: Mapping[int, Promise], commit_slot: int, now_ns: int
+) -> dict[int, Progress]:
+    """The followers as a leader sees them that has just been elected by `promises`: it counts nothing as acknowledged
+    at its ballot, and their promises as support for its lease."""
+    return {
+        node_id: Progress(
+            acked_slot=0,
+            sent_slot=commit_slot,
+            retry_at_ns=now_ns + RETRY_NS,
+            support_epoch=promises[node_id].grant_epoch if node_id in promises else -1,
+        )
+        for node_id in configuration.node_ids
+        if node_id != own_node_id
+    }
+
+
 @dataclass(slots=True)
 class Leadership:
     """A leader's state for as long as it leads at `ballot`.
@@ -90,6 +110,16 @@ class Leadership:
         slots = {node_id: progress.acked_slot for node_id, progress in self.progress.items()}
         slots[own_node_id] = self.durable_slot
         return slots
+
+    def held_until_ns(self, own_node_id: int, leases: NodeLeases) -> dict[int, int]:
+        """Until when each member supports this leadership, on the leader's clock: its node has granted, and promised or
+        accepted at this ballot within the same epoch. The leader itself always does."""
+        until_ns = {own_node_id: 1 << 62}
+        for node_id, progress in self.progress.items():
+            held_until_ns, epoch = leases.held(node_id)
+            if epoch == progress.support_epoch:
+                until_ns[node_id] = held_until_ns
+        return until_ns
 
     def send_run(self, run: Run, commit_slot: int, now_ns: int, effects: list[Effect]) -> None:
         """Sends a fresh run to every follower that has everything before it; the others get it when they caught up."""

@@ -17,7 +17,8 @@ from typing import Protocol
 
 from server.codec.record import Record, RecordType, encode_record
 from server.paxos.ballot import ZERO, Ballot
-from server.paxos.core import ElectionConfig, PaxosCore
+from server.paxos.core import PaxosCore
+from server.paxos.election import ElectionConfig
 from server.paxos.lease import Grant, NodeLeases
 from server.paxos.log import Log
 from server.paxos.messages import (

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from server.paxos.ballot import ZERO, Ballot
-from server.paxos.core import ElectionConfig
+from server.paxos.election import ElectionConfig
 from server.paxos.lease import LeaseConfig, NodeLeases
 from server.paxos.messages import Message, Promise
 from server.paxos.quorum import Configuration, Member
