@@ -189,17 +189,24 @@ class Transport:
         endpoint = self._turn_from(None)
         attempt = 0
         is_unknown = False
+        told: StatorError | None = None
         while True:
+            attempt_s = self._attempt_s(deadline, TABLE_ATTEMPT_S)
             call = endpoint.channel.unary_unary(
                 method, request_serializer=type(request).SerializeToString, response_deserializer=response.FromString
             )
             try:
-                answer: ResponseT = await call(request, timeout=self._attempt_s(deadline, TABLE_ATTEMPT_S))
+                answer: ResponseT = await call(request, timeout=attempt_s)
             except grpc.aio.AioRpcError as met:
                 error = _error_of_rpc(met, endpoint.address)
             else:
                 endpoint.note_success()
                 return answer
+            if not isinstance(error, NoReplyError):
+                told = error
+            elif told is not None and isinstance(error, AttemptTimedOutError) and attempt_s < TABLE_ATTEMPT_S:
+                # What was left of the time was too short for an answer: the reason given before says more.
+                error = told
             error.follows_unknown_attempt = is_unknown
             is_unknown = is_unknown or isinstance(error, UnavailableError | DeadlineExceededError | InternalServerError)
             endpoint = await self._before_retry(error, endpoint, attempt, deadline, timeout_s)

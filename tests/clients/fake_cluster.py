@@ -54,6 +54,8 @@ class FakeState:
     writes_carried_out: int = 0
     # Answered instead of the next requests, one each.
     refusals: deque[Refusal] = field(default_factory=deque)
+    # The same for the next DescribeTable calls.
+    describe_refusals: deque[Refusal] = field(default_factory=deque)
     # How many parts of each batch are left unprocessed; counted down to 0.
     unprocessed: int = 0
 
@@ -262,6 +264,8 @@ class _Services(items_pb2_grpc.SessionServicer, tables_pb2_grpc.TablesServicer, 
         return await self._answer(context, tables_pb2.CreateTableResponse(table=description))
 
     async def DescribeTable(self, request: tables_pb2.DescribeTableRequest, context: Any) -> Any:
+        if self._state.describe_refusals:
+            await self._refuse(context, self._state.describe_refusals.popleft())
         try:
             table = self._state.table(request.table_name)
         except Refusal as refusal:

@@ -132,6 +132,16 @@ async def test_an_unanswered_call_is_a_deadline_error(state: FakeState) -> None:
             await client.describe_table("music", timeout_s=0.3)
 
 
+async def test_a_reason_given_is_not_forgotten(routers: list[FakeRouter], state: FakeState) -> None:
+    """When what was left of the time was too short for another answer, the caller is told the reason given before."""
+    state.describe_refusals.append(Refusal("ServiceUnavailableException", "no metadata process answers", retriable=True))
+    for router in routers[1:]:
+        router.is_hung = True
+    async with client_of(routers) as client:
+        with pytest.raises(stator.UnavailableError, match="no metadata process answers"):
+            await client.describe_table("music", timeout_s=1.0)
+
+
 async def test_a_table_made_by_a_lost_attempt_is_no_error(routers: list[FakeRouter], state: FakeState) -> None:
     """CreateTable and DeleteTable carry no token; the echo of the client's own lost attempt is recognised."""
     async with client_of(routers) as client:

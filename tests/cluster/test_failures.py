@@ -25,6 +25,17 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
         yield running
 
 
+@pytest.fixture(autouse=True)
+def everything_runs(cluster: LocalCluster) -> Iterator[None]:
+    """What a failing test left dead or paused must not fail the next one."""
+    yield
+    for process in cluster.status():
+        if process["state"] == "paused":
+            cluster.local("resume", process["name"])
+        elif process["state"] != "running":
+            cluster.local("start", process["name"])
+
+
 @pytest_asyncio.fixture
 async def client(cluster: LocalCluster) -> AsyncIterator[stator.AsyncClient]:
     async with stator.AsyncClient(cluster.endpoints, timeout_s=15.0) as opened:
