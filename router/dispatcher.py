@@ -65,8 +65,10 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class BatchRead:
-    """What BatchGetItem returns: (table name, item in canonical form) of those found, and the reads not done."""
+    """What BatchGetItem returns: the tables asked, (table name, item in canonical form) of those found, and the reads
+    not done."""
 
+    table_names: list[str]
     found: list[tuple[str, bytes]]
     unprocessed: list[GetItemRequest]
 
@@ -138,6 +140,10 @@ class Dispatcher:
             return
         except grpc.aio.AioRpcError as error:
             done(None, _model_error(error))
+            return
+        except Exception:
+            log.exception("looking up a table failed", names=sorted(names))
+            done(None, InternalServerError("The request failed because of an internal error"))
             return
         self._carry_out(request, tables, deadline, token_seed, done)
 
@@ -256,7 +262,8 @@ class Dispatcher:
                 done(None, fatal or batch.errors[0][1])
             else:
                 unprocessed = sorted([index for index, _ in batch.errors] + beyond)
-                done(BatchRead(found, [request.reads[index] for index in unprocessed]), None)
+                names = list(dict.fromkeys(read.table_name for read in request.reads))
+                done(BatchRead(names, found, [request.reads[index] for index in unprocessed]), None)
 
         for index, read in enumerate(request.reads):
             self._get(read, tables[read.table_name], deadline, partial(finish, index))

@@ -34,6 +34,9 @@ ARRIVAL_TIMEOUT_S = 10.0
 
 BODY_BYTES_PER_S_MIN = 64 * 1024
 IDLE_TIMEOUT_S = 120.0
+LINGER_TIMEOUT_S = 2.0
+"""After the last response: what the client still sends is read and dropped, so that it gets to read that response."""
+
 PIPELINE_MAX = 32
 CONNECTIONS_MAX = 4096
 WRITE_BUFFER_BYTES_MAX = 32 * 1024 * 1024
@@ -50,6 +53,7 @@ _REASONS = {
     503: b"Service Unavailable",
 }
 _JSON_TYPE = b"application/x-amz-json-1.0"
+_INTERNAL_ERROR = "The request failed because of an internal error"
 
 log = structlog.get_logger()
 
@@ -117,8 +121,11 @@ class HttpConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._exchanges: deque[_Exchange] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._is_paused = False
+        self._is_paused = False  # as many requests wait as may
+        self._is_write_paused = False  # the client does not read its responses
         self._is_refused = False
+        self._is_ending = False
+        self._has_eof = False
         self._begin()
 
     @property
@@ -134,6 +141,8 @@ class HttpConnection(asyncio.Protocol):
         self._length = 0
         self._body: list[bytes] = []
         self._body_bytes = 0
+        self._has_headers = False
+        self._silent_bytes = 0  # given to the parser since it last said something
 
     # Transport
 
@@ -142,9 +151,9 @@ class HttpConnection(asyncio.Protocol):
         transport = self._transport
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES_MAX)
         self._door.connections.add(self)
+        self._set_timer(IDLE_TIMEOUT_S)
         if len(self._door.connections) > CONNECTIONS_MAX:
             self._refuse(503, "ServiceUnavailableException", "too many connections")
-        self._set_timer(IDLE_TIMEOUT_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._door.connections.discard(self)
@@ -153,32 +162,59 @@ class HttpConnection(asyncio.Protocol):
             self._timer.cancel()
 
     def data_received(self, data: bytes) -> None:
-        if self._is_refused:
+        if self._is_refused or self._is_ending:
             return
+        self._silent_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._refuse(400, "SerializationException", "connection upgrades are not supported")
+            pass  # refused when the request was complete
         except httptools.HttpParserCallbackError:
             if not self._is_refused:
                 raise
         except httptools.HttpParserError as error:
             self._refuse(400, "SerializationException", f"not an HTTP request: {error}")
+        if self._silent_bytes > HEADER_BYTES_MAX:
+            # The parser keeps what it has of a header to itself until that ends.
+            self._refuse(431, "SerializationException", "the request's headers are too large")
 
     def eof_received(self) -> bool:
-        return False
+        """A client that has nothing more to say still gets the answers to what it has asked."""
+        self._has_eof = True
+        if not self._exchanges:
+            return False
+        self._exchanges[-1].keep_alive = False
+        return True
 
     def pause_writing(self) -> None:
+        self._is_write_paused = True
         if self._transport is not None:
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        if self._transport is not None and not self._is_paused:
+        self._is_write_paused = False
+        self._resume_reading()
+
+    def _resume_reading(self) -> None:
+        if self._transport is not None and not self._is_paused and not self._is_write_paused:
             self._transport.resume_reading()
 
     def close(self) -> None:
         if self._transport is not None:
             self._transport.close()
+
+    def _end(self, transport: asyncio.Transport) -> None:
+        """The last response has been written. Closing at once, with something of the client's unread, would reset the
+        connection, and the client would lose the response."""
+        self._is_ending = True
+        self._exchanges.clear()
+        if self._has_eof:
+            transport.close()
+            return
+        transport.write_eof()
+        self._is_paused = False
+        self._resume_reading()
+        self._set_timer(LINGER_TIMEOUT_S)
 
     def _set_timer(self, delay_s: float) -> None:
         if self._timer is not None:
@@ -186,30 +222,45 @@ class HttpConnection(asyncio.Protocol):
         self._timer = self._loop.call_later(delay_s, self._timed_out)
 
     def _timed_out(self) -> None:
-        """An idle connection is closed; a request that takes too long to arrive is refused."""
-        if self._headers or self._header_bytes or self._body:
+        """An idle connection is closed; a request that takes too long to arrive is refused, unless it is this side that
+        does not read it."""
+        if self._is_ending:
+            self._abort()
+        elif self._is_paused:
+            self._set_timer(ARRIVAL_TIMEOUT_S)
+        elif self._headers or self._header_bytes or self._body:
             self._refuse(408, "SerializationException", "the request took too long to arrive")
         elif self._exchanges:
             self._set_timer(IDLE_TIMEOUT_S)
         else:
-            self.close()
+            self._abort()
+
+    def _abort(self) -> None:
+        """Closes without waiting for a client that does not read."""
+        if self._transport is not None:
+            self._transport.abort()
 
     # Parser
 
     def on_message_begin(self) -> None:
         self._begin()
-        self._set_timer(ARRIVAL_TIMEOUT_S)
+        if not self._is_refused:
+            self._set_timer(ARRIVAL_TIMEOUT_S)
 
     def on_url(self, url: bytes) -> None:
+        self._silent_bytes = 0
         self._header_bytes += len(url)
         if self._header_bytes > HEADER_BYTES_MAX:
             self._refuse(431, "SerializationException", "the request's line is too long")
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self._silent_bytes = 0
         self._header_bytes += len(name) + len(value)
         self._headers += 1
         if self._header_bytes > HEADER_BYTES_MAX or self._headers > HEADERS_MAX:
             self._refuse(431, "SerializationException", "the request's headers are too large")
+        if self._has_headers:
+            return  # a trailer
         lowered = name.lower()
         if lowered == b"x-amz-target":
             self._target = value
@@ -223,20 +274,27 @@ class HttpConnection(asyncio.Protocol):
             self._refuse(400, "SerializationException", "compressed requests are not supported yet")
 
     def on_headers_complete(self) -> None:
+        self._has_headers = True
         if self._length > REQUEST_BYTES_MAX:
             self._refuse(413, "SerializationException", f"a request has at most {REQUEST_BYTES_MAX} bytes")
+        if self._is_refused:
+            return
         if self._expects and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if self._length > BODY_BYTES_PER_S_MIN:
             self._set_timer(ARRIVAL_TIMEOUT_S + self._length / BODY_BYTES_PER_S_MIN)
 
     def on_body(self, body: bytes) -> None:
+        self._silent_bytes = 0
         self._body_bytes += len(body)
         if self._body_bytes > REQUEST_BYTES_MAX:
             self._refuse(413, "SerializationException", f"a request has at most {REQUEST_BYTES_MAX} bytes")
-        self._body.append(body)
+        if not self._is_refused:
+            self._body.append(body)
 
     def on_message_complete(self) -> None:
+        if self._parser.should_upgrade():
+            self._refuse(400, "SerializationException", "connection upgrades are not supported")
         if self._is_refused:
             return
         exchange = _Exchange(self._parser.should_keep_alive() and not self._door.is_stopping)
@@ -257,6 +315,7 @@ class HttpConnection(asyncio.Protocol):
             self._respond(exchange, 200, b"healthy: dynamodb.local\n", b"text/plain")
             return
         if method != b"POST":
+            exchange.keep_alive = False  # a response to HEAD has no body, and what follows would be misread
             self._respond_error(
                 exchange, UnknownOperationError(f"{method.decode('ascii', 'replace')} is not supported")
             )
@@ -271,8 +330,14 @@ class HttpConnection(asyncio.Protocol):
             def done(result: Any, error: StatorError | None) -> None:
                 if error is not None:
                     self._respond_error(exchange, error)
+                    return
+                try:
+                    content = orjson.dumps(result_to_json(operation, result))
+                except Exception:
+                    log.exception("response failed", target=target)
+                    self._respond_error(exchange, InternalServerError(_INTERNAL_ERROR))
                 else:
-                    self._respond(exchange, 200, orjson.dumps(result_to_json(operation, result)), _JSON_TYPE)
+                    self._respond(exchange, 200, content, _JSON_TYPE)
 
             read = ITEM_OPERATIONS.get(operation)
             if read is not None:
@@ -285,9 +350,9 @@ class HttpConnection(asyncio.Protocol):
         except StatorError as error:
             self._respond_error(exchange, error)
         except Exception:
-            # A bug must cost one request, not the process; it is logged with everything needed to find it.
+            # A bug costs one request, not the process; it is logged with everything needed to find it.
             log.exception("request failed", target=target)
-            self._respond_error(exchange, InternalServerError("The request failed because of an internal error"))
+            self._respond_error(exchange, InternalServerError(_INTERNAL_ERROR))
 
     def _respond_error(self, exchange: _Exchange, error: StatorError) -> None:
         body = orjson.dumps({"__type": error.type_prefix + error.code, "message": error.message})
@@ -306,17 +371,17 @@ class HttpConnection(asyncio.Protocol):
             )
         )
         transport = self._transport
-        if transport is None:
+        if transport is None or transport.is_closing() or self._is_ending:
             return
         exchanges = self._exchanges
         while exchanges and (response := exchanges[0].response) is not None:
             transport.write(response)
             if not exchanges.popleft().keep_alive:
-                transport.close()
+                self._end(transport)
                 return
         if self._is_paused and len(exchanges) < PIPELINE_MAX // 2:
             self._is_paused = False
-            transport.resume_reading()
+            self._resume_reading()
 
     def _refuse(self, status: int, code: str, message: str) -> None:
         """Answers what cannot be served as a request, and closes: what follows on the connection cannot be trusted."""

@@ -75,9 +75,9 @@ def _unprocessed_writes(writes: list[PutItemRequest | DeleteItemRequest]) -> dic
 
 
 def _batch_read(result: BatchRead) -> dict[str, Any]:
-    responses: dict[str, list[Any]] = {}
+    responses: dict[str, list[Any]] = {table_name: [] for table_name in result.table_names}
     for table_name, item in result.found:
-        responses.setdefault(table_name, []).append(item_bytes_to_json(item))
+        responses[table_name].append(item_bytes_to_json(item))
     unprocessed: dict[str, Any] = {}
     for read in result.unprocessed:
         entry = unprocessed.setdefault(read.table_name, {"Keys": [], "ConsistentRead": read.is_consistent})

@@ -38,6 +38,7 @@ ATTEMPT_TIMEOUT_S = 1.0
 SWEEP_S = 0.1
 CONNECT_TIMEOUT_S = 1.0
 CALL_OVERHEAD_BYTES = 32
+TIMEOUT_MS_MAX = 2**31 - 1
 
 log = structlog.get_logger()
 
@@ -131,7 +132,13 @@ class StorageClient:
     ) -> None:
         self._calls -= 1
         self._bytes -= call.size
-        call.done(reply, error)
+        try:
+            call.done(reply, error)
+        except Exception:
+            # A bug in what is made of one answer must not break the stream that others wait on, nor leave a request
+            # without an answer.
+            log.exception("a storage node's answer could not be used", partition_id=call.partition)
+            call.done(None, InternalServerError("The request failed because of an internal error"))
 
     def _send(self, call: PartitionCall) -> None:
         table = call.table
@@ -163,7 +170,7 @@ class StorageClient:
             operation=call.operation,
             key=table.key_prefix + call.position,
             consistent=call.is_consistent,
-            timeout_ms=int(remaining * 1000),
+            timeout_ms=min(int(remaining * 1000), TIMEOUT_MS_MAX),
         )
         if call.operation == SCAN:
             request.limit = call.limit
