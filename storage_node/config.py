@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 MIB = 1024 * 1024
+_EVERY_ADDRESS = ("0.0.0.0", "[::]", "*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,7 @@ class Config:
     zone: str = field(metadata={"help": "the availability zone the node is in"})
     data: str = field(metadata={"help": "folder for the node's log and data"})
     metadata: tuple[str, ...] = field(metadata={"help": "addresses (host:port) of the metadata processes"})
-    listen: str = field(default="127.0.0.1:0", metadata={"help": "address to serve gRPC on"})
+    listen: str = field(default="127.0.0.1:9100", metadata={"help": "address to serve gRPC on"})
     advertise: str = field(default="", metadata={"help": "address others reach this node at; empty: as `listen`"})
     log_format: str = field(default="console", metadata={"help": "console or json"})
     log_level: str = field(default="info", metadata={"help": "debug, info, warning or error"})
@@ -40,15 +41,14 @@ class Config:
 
     def problems(self) -> list[str]:
         """What is wrong, a sentence each; empty: nothing."""
-        found = []
-        if not self.name:
-            found.append("name must not be empty.")
-        if not self.zone:
-            found.append("zone must not be empty.")
+        found = [f"{option} must not be empty." for option in ("name", "zone", "data") if not getattr(self, option)]
         if not self.metadata:
             found.append("metadata must name at least one address.")
+        found += self._address_problems()
         if self.log_format not in ("console", "json"):
             found.append(f"log_format must be console or json, not {self.log_format!r}.")
+        if self.log_level not in ("debug", "info", "warning", "error"):
+            found.append(f"log_level must be debug, info, warning or error, not {self.log_level!r}.")
         if self.lease_ms < 2 * self.heartbeat_ms or self.heartbeat_ms < 10:
             found.append("lease_ms must be at least twice heartbeat_ms, and heartbeat_ms at least 10.")
         if not 0 <= self.clock_drift_ppm < 500_000:
@@ -59,4 +59,16 @@ class Config:
             found.append("memtable_bytes must be at least 1 MiB.")
         if self.map_bytes < 4 * self.memtable_bytes:
             found.append("map_bytes must be at least four times memtable_bytes.")
+        return found
+
+    def _address_problems(self) -> list[str]:
+        found = []
+        for option, address in (("listen", self.listen), ("advertise", self.advertise)):
+            host, _, port = address.rpartition(":")
+            if (address or option == "listen") and (not host or not port.isdigit() or int(port) > 65_535):
+                found.append(f"{option} must be host:port, not {address!r}.")
+        host, _, port = (self.advertise or self.listen).rpartition(":")
+        # What is advertised is what others connect to: any port and every address are good for listening only.
+        if not found and (host in _EVERY_ADDRESS or int(port) == 0):
+            found.append(f"advertise must be given: others cannot reach this node at {host}:{port}.")
         return found
