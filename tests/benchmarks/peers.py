@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,11 +111,11 @@ def _etcd_leader(endpoints: list[str]) -> str:
     deadline = time.monotonic() + START_S
     while True:
         for endpoint in endpoints:
-            command = ["etcdctl", "--endpoints", endpoint, "endpoint", "status", "--write-out", "json"]
-            environ = {**os.environ, "ETCDCTL_API": "3"}
-            done = subprocess.run(command, capture_output=True, env=environ, check=False)
-            for entry in json.loads(done.stdout or b"[]") or []:
-                if entry["Status"]["leader"] == entry["Status"]["header"]["member_id"]:
+            request = urllib.request.Request(f"http://{endpoint}/v3/maintenance/status", b"{}", method="POST")
+            # A member that does not listen yet, or knows no leader yet, is asked again.
+            with contextlib.suppress(OSError), urllib.request.urlopen(request, timeout=1.0) as answer:
+                status = json.load(answer)
+                if status.get("leader") == status["header"]["member_id"]:
                     return endpoint
         if time.monotonic() > deadline:
             raise RuntimeError("etcd has not elected a leader")
