@@ -5,15 +5,19 @@ BIN := $(VENV)/bin
 ARGS ?=
 PROTOS := $(wildcard proto/statorpb/*.proto)
 
-.PHONY: up test check proto simulate bench demo clean
+PURE := server/codec server/model server/paxos router/requests router/routing storage_node/codec storage_node/partition \
+        metadata/catalog metadata/placement
+
+.PHONY: up test check coverage proto simulate bench demo clean
 
 # Installed again only when what is to be installed has changed. README.md is needed to build the package.
 $(VENV)/.ready: pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Stator needs Python 3.11 or newer; say PYTHON=/path/to/python3.11")'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[server,plot]" --group dev
-	touch $@
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Stator needs Python 3.11 or newer; say PYTHON=/path/to/python3.11")'
+	@echo "Setting up $(VENV); this takes a minute or two, once."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[server,plot]" --group dev
+	@touch $@
 
 up: $(VENV)/.ready
 	@$(BIN)/stator local up $(ARGS)
@@ -21,12 +25,16 @@ up: $(VENV)/.ready
 test: $(VENV)/.ready
 	$(BIN)/python -m pytest $(ARGS)
 
-check: $(VENV)/.ready
+check: $(VENV)/.ready coverage
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.tidy.generated_code
+
+# Every branch of the pure folders, by their own tests.
+coverage: $(VENV)/.ready
+	$(BIN)/python -m pytest --quiet --no-header --cov --cov-report=term $(addprefix tests/,$(PURE))
 
 proto: $(VENV)/.ready
 	$(BIN)/python -m tests.tidy.generated_code --write

@@ -10,6 +10,8 @@ from server.paxos.messages import NO_OP, Promise
 
 
 class Role(IntEnum):
+    """What a member is at the moment."""
+
     FOLLOWER = 1
     CANDIDATE = 2
     LEADER = 3

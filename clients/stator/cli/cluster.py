@@ -57,7 +57,9 @@ def _print_nodes(cluster: "ClusterDescription") -> None:
     tables = Counter(partition.table_name for partition in cluster.partitions)
     leaderless = [partition for partition in cluster.partitions if partition.leader is None]
     dead = [node.name for node in cluster.nodes if not node.is_alive]
-    print(f"\n{len(tables)} tables, {len(cluster.partitions)} partitions, {len(leaderless)} without a leader.")
+    print(
+        f"\n{_count(len(tables), 'table')}, {_count(len(cluster.partitions), 'partition')}, {len(leaderless)} without a leader."
+    )
     if dead:
         print(f"Not alive: {', '.join(dead)}.")
 
@@ -76,3 +78,7 @@ def _print_partitions(cluster: "ClusterDescription") -> None:
             ]
         )
     print_table(["table", "partition", "from", "to", "leader", "followers"], rows, right=["partition"])
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
