@@ -57,9 +57,8 @@ def _print_nodes(cluster: "ClusterDescription") -> None:
     tables = Counter(partition.table_name for partition in cluster.partitions)
     leaderless = [partition for partition in cluster.partitions if partition.leader is None]
     dead = [node.name for node in cluster.nodes if not node.is_alive]
-    print(
-        f"\n{_count(len(tables), 'table')}, {_count(len(cluster.partitions), 'partition')}, {len(leaderless)} without a leader."
-    )
+    counts = f"{_count(len(tables), 'table')}, {_count(len(cluster.partitions), 'partition')}"
+    print(f"\n{counts}, {len(leaderless)} without a leader.")
     if dead:
         print(f"Not alive: {', '.join(dead)}.")
 
