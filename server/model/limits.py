@@ -1,4 +1,4 @@
-"""DynamoDB's limits (developer guide, "Quotas"; data-model.md section 4)."""
+"""DynamoDB's limits (developer guide, "Quotas")."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """One member of a replication group: Multi-Paxos with leader leases, as a pure state machine.
 
 Events go in through `handle`, `propose` and `tick` together with the time; effects come out and have to be carried out
-in order. The shell around it keeps three rules (replication.md section 1): a `PersistRecord`'s messages leave only once
+in order. The shell around it keeps three rules: a `PersistRecord`'s messages leave only once
 it and everything before it are on disk; entries are applied in the order given; every random choice comes from the
 generator passed in. What a leader sends its followers does not wait for its own disk: its own acceptance is one vote
 like any other and counts when `Durable` comes back.

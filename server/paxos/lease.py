@@ -1,4 +1,4 @@
-"""Grants between nodes, shared by all groups that the nodes have in common (replication.md section 3).
+"""Grants between nodes, shared by all groups that the nodes have in common.
 
 Every pair of nodes exchanges one heartbeat an interval. The answer is a grant: "until my clock passes now + T I will
 not help to elect anybody else for a group that you lead". Only durations of one clock are compared, never two clocks:

@@ -1,7 +1,7 @@
 """Who belongs to a replication group, and what counts as a majority of it.
 
 Configurations are values: the core asks the one in force and never assumes three members. A majority is counted over
-distinct zones (replication.md section 2), so that losing one zone can never take an acknowledged write with it.
+distinct zones, so that losing one zone can never take an acknowledged write with it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What availability.md section 4 promises, on real processes under the load of 64 clients."""
+"""What the README promises when processes fail, on real processes under the load of 64 clients."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class InvariantError(AssertionError):
 
 @dataclass
 class Broken:
-    """Deliberate breakages, one at a time: the checks below must catch each (replication.md section 10)."""
+    """Deliberate breakages, one at a time: the checks below must catch each."""
 
     wal: type[SimulatedWal] = SimulatedWal
     leases: type[NodeLeases] = NodeLeases
