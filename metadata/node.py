@@ -20,6 +20,7 @@ from metadata.store import CatalogMachine, write_snapshot
 from server.model.errors import InternalServerError, ServiceUnavailableError, StatorError
 from server.paxos.lease import LeaseConfig, NodeLeases
 from server.paxos.quorum import Configuration, Member
+from server.runtime.clock import now_ns
 from server.runtime.identity import Identity
 from server.runtime.peers import PeerStreams
 from server.runtime.replica_host import Outcome, OutcomeKind, ReplicaHost
@@ -67,16 +68,14 @@ class MetadataNode:
         )
         self._addresses = {member.node_id: member.address for member in config.member_addresses()}
         self._zones = {member.node_id: member.zone for member in config.member_addresses()}
-        self.peers = PeerStreams(config.node_id, identity.data_id, lambda: self.cluster_id)
+        self.peers = PeerStreams(config.node_id, identity.data_id, lambda: self.cluster_id, fail)
         leases = NodeLeases(
             LeaseConfig(config.lease_ms * 1_000_000, config.heartbeat_ms * 1_000_000, config.clock_drift_ppm),
             boot=identity.boot,
             is_first_boot=identity.boot == 1,
-            now_ns=time.monotonic_ns(),
+            now_ns=now_ns(),
         )
-        self.host = ReplicaHost(
-            config.node_id, self._wal, self.peers, leases, random.Random(), time.monotonic_ns, self._defer
-        )
+        self.host = ReplicaHost(config.node_id, self._wal, self.peers, leases, random.Random(), now_ns, self._defer)
         self.peers.bind(self.host)
         self._reconciler = Reconciler(self.machine, self.attendance, self.propose)
         self._snapshot_slot = 0
@@ -179,7 +178,15 @@ class MetadataNode:
     # Inside
 
     def _defer(self, callback: Callable[[], None]) -> None:
-        self._loop.call_soon(callback)
+        self._loop.call_soon(self._call, callback)
+
+    def _call(self, callback: Callable[[], None]) -> None:
+        try:
+            callback()
+        except Exception as error:
+            # The replica may believe something that it has not written down: it must say nothing more.
+            log.exception("what was to be done went wrong")
+            self._fail(f"a replica failed: {error}")
 
     def _changed(self) -> None:
         self.attendance.changed.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Final
+
+import structlog
 
 from server.codec.frame import FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, encode_frame, encode_sync_mark
 from server.codec.record import Record, RecordType, encode_record, peek_record, record_crc
@@ -20,6 +23,8 @@ from server.wal_segment import OpenSegment, SegmentFiles
 
 __all__ = ["RecoveredGroup", "Recovery", "Wal", "WalError"]
 
+log = structlog.get_logger()
+
 BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
 """A write takes no more records once it is this large, so that none waits long behind another's bytes."""
 
@@ -28,6 +33,9 @@ QUIET_S: Final = 0.05
 
 SPARE_RETRY_S: Final = 1.0
 """How long to wait before trying again to make a segment for which there was no room."""
+
+NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
+"""With these errors the disk is full; with any other it has failed."""
 
 Done = Callable[[], None]
 _Queued = tuple[bytes, int, int, Done | None]
@@ -58,7 +66,7 @@ class Wal:
         *,
         node_id: int,
         segment_bytes: int,
-        on_fatal: Callable[[OSError], None],
+        on_fatal: Callable[[Exception], None],
         files: SegmentFiles | None = None,
     ) -> None:
         self.on_idle: Done | None = None
@@ -71,6 +79,7 @@ class Wal:
         self._on_fatal = on_fatal
         self._queue: deque[_Queued] = deque()
         self._writing: _Batch | None = None
+        self._write_began_s = 0.0
         self._is_flush_due = False
         self._has_failed = False
         self._contents = LogContents()
@@ -91,20 +100,25 @@ class Wal:
 
     # Start and stop
 
-    def recover(self, floors: Mapping[int, int]) -> Recovery:
+    def recover(self, floors: Mapping[int, int], *, may_be_new: bool = True) -> Recovery:
         """Reads the log; blocking; once, before `start`.
 
         `floors`: group id -> the slot up to which its state machine's checkpoint stands for the log; entries at or
-        below are not returned. Cuts off a torn end; reports damage and leaves it in place. Raises WalError, OSError.
+        below are not returned. Cuts off a torn end; reports damage and leaves it in place. Raises OSError, and WalError
+        for what cannot be this node's log: another node's, another version's, none where one must be.
         """
         self._files.prepare()
+        if not may_be_new and not self._files.segments():
+            # Nothing is made in its place: at the next start it would pass for a log.
+            raise WalError(f"the log in {self._files.directory} is gone: what was promised in it is forgotten")
         reader = LogReader(self._files, floors)
         recovery = reader.read()
         self._is_damaged = recovery.all_damaged or bool(recovery.damaged_groups)
         self._contents = reader.contents
         self._next_sequence = reader.next_sequence
+        self._active = self._files.create(reader.next_number)
+        self._files.remove(reader.empty_paths)
         segments = self._contents.segments
-        self._active = self._files.create(segments[-1].number + 1 if segments else 1)
         segments.append(SegmentContents(self._active.number, self._active.path))
         return recovery
 
@@ -143,6 +157,12 @@ class Wal:
         """Nothing is being written: what is appended now goes to the disk within a few turns of the event loop."""
         return self._writing is None
 
+    def writing_ns(self) -> int:
+        """For how long the write in flight has been; 0: there is none."""
+        if self._writing is None or self._loop is None:
+            return 0
+        return int((self._loop.time() - self._write_began_s) * 1e9)
+
     @property
     def log_bytes(self) -> int:
         """Bytes of the segments that hold the log."""
@@ -171,6 +191,7 @@ class Wal:
             return
         segment = self._active
         assert segment is not None
+        assert self._loop is not None
         if segment.end + FRAME_HEADER_BYTES + len(self._queue[0][0]) > self._segment_bytes:
             size = SEGMENT_HEADER_BYTES + FRAME_HEADER_BYTES + len(self._queue[0][0])
             if size > self._segment_bytes:
@@ -181,6 +202,7 @@ class Wal:
             segment = self._switch()
         batch = self._form_batch(segment)
         self._writing = batch
+        self._write_began_s = self._loop.time()
         self._batches.put(batch)
         if segment.end * 2 > self._segment_bytes:
             self._make_spare()
@@ -218,7 +240,7 @@ class Wal:
                     self._files.write_synced(batch.segment.fd, batch.buffers, batch.position)
                 else:
                     self._files.write_unsynced(batch.segment.fd, batch.buffers[0], batch.position)
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 (whatever it was, this thread is gone and the log with it)
                 self._loop.call_soon_threadsafe(self._fail, error)
                 return
             if batch.records:
@@ -235,11 +257,17 @@ class Wal:
         self._writing = None
         # What the callbacks append goes into the next write, which starts when all have been called.
         self._is_flush_due = True
-        for _, _, _, done in batch.records:
-            if done is not None:
-                done()
-        if self.on_idle is not None:
-            self.on_idle()
+        try:
+            for _, _, _, done in batch.records:
+                if done is not None:
+                    done()
+            if self.on_idle is not None:
+                self.on_idle()
+        except Exception as error:
+            # Whoever waits for this record has a state now that nobody can vouch for.
+            log.exception("what follows a durable record went wrong")
+            self._fail(error)
+            return
         self._is_flush_due = False
         self._start_write()
         if self._writing is None and not self._queue:
@@ -264,7 +292,9 @@ class Wal:
             mark = encode_sync_mark(self._next_sequence, segment.seed)
             self._batches.put(_Batch(segment, segment.end, [mark], [], len(mark)))
 
-    def _fail(self, error: OSError) -> None:
+    def _fail(self, error: Exception) -> None:
+        if self._has_failed:
+            return
         self._has_failed = True
         if self._close_waiter is not None and not self._close_waiter.done():
             self._close_waiter.set_result(None)
@@ -309,6 +339,8 @@ class Wal:
             self._spare = result
             self.is_full = False
             self._start_write()
+        elif isinstance(result, OSError) and result.errno not in NO_ROOM:
+            self._fail(result)
         else:
             self.is_full = True
             if self._close_waiter is not None and not self._close_waiter.done():

@@ -7,14 +7,20 @@ without proof was torn by the crash, has never been acknowledged, and is cut off
 
 from __future__ import annotations
 
+import struct
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
+
+from crc32c import crc32c
 
 from server.codec.frame import (
+    FORMAT_VERSION,
     FRAME_HEADER_BYTES,
     SEGMENT_HEADER_BYTES,
+    SEGMENT_MAGIC,
     CorruptSegmentError,
     Frame,
     decode_frame,
@@ -25,6 +31,9 @@ from server.codec.frame import (
 from server.codec.record import CorruptRecordError, Record, RecordType, decode_record, record_crc
 from server.paxos.ballot import ZERO, Ballot
 from server.wal_segment import SegmentFiles
+
+_VERSION: Final = struct.Struct("<8sI")
+_CRC: Final = struct.Struct("<I")
 
 
 class WalError(Exception):
@@ -152,14 +161,20 @@ class _Bad:
 
 
 class LogReader:
-    """Reads all segments once. Afterwards `next_sequence`, `contents` and `recovery` say what was found."""
+    """Reads all segments once. Afterwards `next_sequence`, `next_number` and `contents` say where the log goes on.
+
+    `empty_paths`: segments at the end that hold nothing. They may go once there is a new one: a folder without any
+    segment is that of a log which was lost.
+    """
 
     def __init__(self, files: SegmentFiles, floors: Mapping[int, int]) -> None:
         self.next_sequence = 1
         self.contents = LogContents()
+        self.empty_paths: list[Path] = []
         self._files = files
         self._floors = floors
         self._paths = files.segments()
+        self.next_number = self._paths[-1][0] + 1 if self._paths else 1
         self._logs: dict[int, _GroupLog] = {}
         self._notes: list[str] = []
         self._damaged: set[int] = set()
@@ -188,7 +203,7 @@ class LogReader:
             self._notes.append(
                 f"segment {number} was torn at byte {cut.position}: what followed was never acknowledged and is cut off"
             )
-        self._close_segments()
+        self._end_log()
         return Recovery(self._recovered_groups(), frozenset(self._damaged), self._all_damaged, self._notes, was_empty)
 
     def _read_segment(self, index: int, data: bytes) -> None:
@@ -196,6 +211,11 @@ class LogReader:
         try:
             header = decode_segment_header(data)
         except CorruptSegmentError as error:
+            if (version := _written_version(data)) not in (None, FORMAT_VERSION):
+                raise WalError(
+                    f"{path} has format version {version}, this program knows version {FORMAT_VERSION}: "
+                    "another version of it has written the data folder"
+                ) from error
             self._all_damaged = True
             self._notes.append(f"{path.name}: {error}; its records are lost")
             self._ends[index] = len(data)
@@ -223,10 +243,12 @@ class LogReader:
                     return
                 continue
             bad_position = unreadable_from if unreadable_from >= 0 else position
-            unreadable_from = -1
             if self._is_first:
                 self._is_first = False
-                self.next_sequence = frame.first_sequence
+                # A segment begins with a write: before a frame that is the first of one, another write was here.
+                is_lost = unreadable_from >= 0 and frame.sequence == frame.first_sequence
+                self.next_sequence = frame.first_sequence - is_lost
+            unreadable_from = -1
             self._settle(frame.first_sequence)
             if frame.sequence > self.next_sequence:
                 self._undecided.append(_Bad(self.next_sequence, index, bad_position, None))
@@ -239,6 +261,7 @@ class LogReader:
                 self.next_sequence = frame.sequence + 1
             else:
                 # What lies behind a sync mark is what a torn write left: it proves no more than the mark does.
+                self._ends[index] = max(self._ends[index], position)
                 position = start
                 self.next_sequence = max(self.next_sequence, frame.sequence)
 
@@ -292,11 +315,12 @@ class LogReader:
         segment = self.contents.segments[index]
         self.contents.add(segment, record.type, group_id, record.ballot, record.commit_slot, record.last_slot)
 
-    def _close_segments(self) -> None:
-        """Removes empty segments at the end; ends the last one behind its records with a sync mark, and syncs it."""
+    def _end_log(self) -> None:
+        """Leaves empty segments at the end out; ends the last other one with a sync mark, and syncs it."""
         segments = self.contents.segments
         while segments and self._ends[len(segments) - 1] == SEGMENT_HEADER_BYTES:
-            self._files.remove([segments.pop().path])
+            self.empty_paths.append(segments.pop().path)
+            self._files.cut(self.empty_paths[-1], SEGMENT_HEADER_BYTES, b"")
         if segments:
             last = len(segments) - 1
             seed = self._seeds[last]
@@ -312,3 +336,14 @@ class LogReader:
                 self._damaged.add(group_id)
                 self._notes.append(f"group {group_id} has holes in its log: the entries behind them are left out")
         return groups
+
+
+def _written_version(data: bytes) -> int | None:
+    """The format version in a segment header whose checksum holds; None where it does not."""
+    if len(data) < SEGMENT_HEADER_BYTES or not data.startswith(SEGMENT_MAGIC):
+        return None
+    end = SEGMENT_HEADER_BYTES - _CRC.size
+    if crc32c(data[:end]) != _CRC.unpack_from(data, end)[0]:
+        return None
+    version: int = _VERSION.unpack_from(data)[1]
+    return version

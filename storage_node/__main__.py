@@ -16,7 +16,7 @@ from server.runtime.grpc_server import AddressInUseError, start_server
 from server.runtime.identity import Identity, IdentityError
 from storage_node.attendance import Attendance, RegistrationRefusedError, register
 from storage_node.config import Config
-from storage_node.node import StorageNode
+from storage_node.node import DamagedDataError, StorageNode
 from storage_node.service import PartitionService
 
 log = structlog.get_logger()
@@ -55,7 +55,12 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         )
     except AddressInUseError as error:
         lifecycle.die(lifecycle.EXIT_ADDRESS_IN_USE, str(error))
-    await node.start()
+    try:
+        await node.start()
+    except DamagedDataError as error:
+        lifecycle.die(lifecycle.EXIT_DAMAGED, str(error))
+    except OSError as error:
+        lifecycle.die(lifecycle.EXIT_DISK, f"the data folder {config.data} cannot be used: {error}")
     attendance = Attendance(node, config.metadata)
     attendance.start()
     # A node that has served before serves again whether the metadata service is there or not; its address is

@@ -15,6 +15,7 @@ from statorpb import cluster_pb2, cluster_pb2_grpc
 
 from server.runtime.grpc_server import channel_options
 from storage_node.node import StorageNode
+from storage_node.store import StoreFullError
 
 REPORT_INTERVAL_S = 0.5
 REGISTER_TIMEOUT_S = 2.0
@@ -63,6 +64,8 @@ class Attendance:
     def start(self) -> None:
         self._tasks = [asyncio.create_task(self._attend(address)) for address in self._addresses]
         self._tasks.append(asyncio.create_task(self._carry_out()))
+        for task in self._tasks:
+            task.add_done_callback(self._node.background_ended)
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -129,4 +132,9 @@ class Attendance:
             assert self._newest is not None
             assigned = self._newest
             self._node.dropped &= set(assigned.removed)  # what is no longer listed need not be reported any more
-            await self._node.assign(assigned)
+            try:
+                await self._node.assign(assigned)
+            except StoreFullError as error:
+                log.error("no room for what is assigned, it will be tried again", reason=str(error))
+                await asyncio.sleep(RETRY_S)
+                self._has_new.set()

@@ -111,14 +111,20 @@ class BTree:
         return None if value is None else decode_value(key, value)
 
     def read(self, work: Callable[[Transaction], T]) -> T:
-        """`work` on a read transaction, in any thread."""
-        with self._gate, self._env.begin() as txn:
-            return work(txn)
+        """`work` on a read transaction, in any thread. Raises StoreError, and what `work` raises."""
+        try:
+            with self._gate, self._env.begin() as txn:
+                return work(txn)
+        except lmdb.Error as error:
+            raise StoreError(f"the B-tree cannot be read: {error}") from error
 
     def scan(self, start: bytes, end: bytes, reverse: bool) -> Iterator[tuple[bytes, bytes]]:
         """(key, item) of every `start` <= key < `end` in order. To be consumed at once: it holds a transaction open."""
-        with self._gate, self._env.begin() as txn:
-            yield from self.keys.scan(txn, start, end, reverse)
+        try:
+            with self._gate, self._env.begin() as txn:
+                yield from self.keys.scan(txn, start, end, reverse)
+        except lmdb.Error as error:
+            raise StoreError(f"the B-tree cannot be read: {error}") from error
 
     def pin(self) -> Transaction:
         """A read transaction that may stay open for long; ends with `unpin`."""

@@ -10,18 +10,21 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import structlog
+from google.protobuf.message import DecodeError
 from statorpb import cluster_pb2, partition_pb2
 
 from server.paxos.lease import LeaseConfig, NodeLeases
 from server.paxos.quorum import Configuration, Member
+from server.runtime.clock import now_ns
 from server.runtime.identity import Identity
 from server.runtime.peers import PeerStreams
-from server.runtime.replica_host import ReplicaHost
-from server.wal import Recovery, Wal
+from server.wal import Recovery, Wal, WalError
 from storage_node.btree import StoreError, StoreFullError
 from storage_node.config import Config
 from storage_node.disk import DiskSpace
-from storage_node.replica import PartitionReplica, Reply
+from storage_node.host import NodeHost
+from storage_node.partition.recent_writes import CorruptRecentWritesError
+from storage_node.replica import PartitionReplica, Reply, key_range
 from storage_node.store import CorruptValueError, Store
 
 TICK_S = 0.02
@@ -29,6 +32,10 @@ HOUSEKEEPING_S = 0.25
 DROP_SLICE_ITEMS = 2_000
 
 log = structlog.get_logger()
+
+
+class DamagedDataError(Exception):
+    """The data folder cannot be used; the sentence says why."""
 
 
 class StorageNode:
@@ -40,10 +47,11 @@ class StorageNode:
         self.replicas: dict[int, PartitionReplica] = {}
         self.damaged: set[int] = set()  # partitions whose log is damaged: present, but they must not vote
         self.missing: set[int] = set()  # partitions that should be here and are not
-        self.dropping: dict[int, cluster_pb2.PartitionDescriptor] = {}
+        self.rotten: set[int] = set()  # partitions in which an item was found that is not what was stored
         self.dropped: set[int] = set()  # dropped, to be reported
         self.on_change: Callable[[], None] = lambda: None
-        self.recovery: Recovery | None = None
+        self._descriptors: dict[int, cluster_pb2.PartitionDescriptor] = {}  # of everything that is on disk
+        self._logged: frozenset[int] = frozenset()  # groups that the log knew at the start
         directory = Path(config.data)
         self._fail = fail
         self._store = Store(directory / "btree", map_bytes=config.map_bytes, memtable_bytes=config.memtable_bytes)
@@ -59,20 +67,20 @@ class StorageNode:
         self._engine = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._tasks: list[asyncio.Task[None]] = []
         self._checkpointed_at = time.monotonic()
-        self.peers = PeerStreams(identity.node_id, identity.data_id, lambda: self.identity.cluster_id)
+        self.peers = PeerStreams(identity.node_id, identity.data_id, lambda: self.identity.cluster_id, fail)
         leases = NodeLeases(
             LeaseConfig(config.lease_ms * 1_000_000, config.heartbeat_ms * 1_000_000, config.clock_drift_ppm),
             boot=identity.boot,
             is_first_boot=identity.boot == 1,
-            now_ns=time.monotonic_ns(),
+            now_ns=now_ns(),
         )
-        self.host = ReplicaHost(
+        self.host = NodeHost(
             identity.node_id,
             self._wal,
             self.peers,
             leases,
             random.Random(),
-            time.monotonic_ns,
+            now_ns,
             self._defer,
         )
         self.host.on_leadership = lambda group_id, is_serving: self.on_change()
@@ -81,28 +89,42 @@ class StorageNode:
     # Start and stop
 
     async def start(self) -> None:
-        """Recovers what is on disk, without asking anybody, and takes part."""
+        """Recovers what is on disk, without asking anybody, and takes part.
+
+        Raises DamagedDataError, and OSError for a disk that fails or is full."""
         self._disk.prepare()
-        await self._loop.run_in_executor(self._engine, self._store.open)
-        descriptors = {
-            group_id: cluster_pb2.PartitionDescriptor.FromString(data)
-            for group_id, data in self._store.all_descriptors().items()
-        }
-        floors = {group_id: self._store.checkpointed_slot(group_id) for group_id in descriptors}
-        recovery = await self._loop.run_in_executor(self._engine, self._wal.recover, floors)
-        self.recovery = recovery
+        try:
+            recovery = await self._loop.run_in_executor(self._engine, self._recover)
+        except (WalError, StoreError, CorruptValueError, CorruptRecentWritesError, DecodeError) as error:
+            raise DamagedDataError(f"the data folder {self.config.data} cannot be used: {error}") from error
         for note in recovery.notes:
             log.warning("log recovered", note=note)
         self._wal.start(self._loop)
-        for group_id, descriptor in descriptors.items():
+        for group_id, descriptor in self._descriptors.items():
             if recovery.all_damaged or group_id in recovery.damaged_groups:
                 self.damaged.add(group_id)
+                self.peers.set_peers({member.node_id: member.address for member in descriptor.members})
                 log.error("replica not opened: its log is damaged", partition_id=group_id)
             else:
                 self._open(descriptor, recovery)
+        self._logged = frozenset(recovery.groups)
+        self._note_absent()
         self._tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._keep_house())]
         for task in self._tasks:
-            task.add_done_callback(self._background_ended)
+            task.add_done_callback(self.background_ended)
+
+    def _recover(self) -> Recovery:
+        """Opens the B-tree and reads the log; in the engine's thread. What cannot be used is closed again."""
+        try:
+            self._store.open()
+            for group_id, data in self._store.all_descriptors().items():
+                self._descriptors[group_id] = cluster_pb2.PartitionDescriptor.FromString(data)
+                self._store.recent_writes(group_id)  # a damaged row shows itself here
+            floors = {group_id: self._store.checkpointed_slot(group_id) for group_id in self._descriptors}
+            return self._wal.recover(floors, may_be_new=not floors)
+        except BaseException:
+            self._store.close()
+            raise
 
     async def stop(self) -> None:
         """Hands leaderships over and closes; everything acknowledged is on disk already."""
@@ -125,6 +147,8 @@ class StorageNode:
             notes.append("disk nearly full, writes are refused")
         if self.damaged:
             notes.append(f"log damaged: partitions {sorted(self.damaged)}")
+        if self.rotten:
+            notes.append(f"damaged items in the B-tree: partitions {sorted(self.rotten)}")
         if self.missing:
             notes.append(f"missing on disk: partitions {sorted(self.missing)}")
         return "; ".join(notes)
@@ -162,30 +186,34 @@ class StorageNode:
     # Assignments
 
     async def assign(self, assignments: cluster_pb2.NodeAssignments) -> None:
-        """Opens what is new, drops what is to be removed, and learns where the peers are."""
+        """Opens what is new, drops what is to be removed, and learns where the peers are.
+
+        Raises StoreFullError where there is no room for that: it may be tried again."""
         addresses: dict[int, str] = {}
         for descriptor in assignments.partitions:
             for member in descriptor.members:
                 addresses[member.node_id] = member.address
             partition_id = descriptor.partition_id
-            if partition_id in self.replicas or partition_id in self.damaged or partition_id in self.dropping:
+            if partition_id in self.replicas or partition_id in self.damaged:
                 continue
-            if not descriptor.fresh:
+            if not descriptor.fresh or partition_id in self._logged:
                 if partition_id not in self.missing:
                     log.error("a partition that should be here is not", partition_id=partition_id)
                 self.missing.add(partition_id)
                 continue
             data = descriptor.SerializeToString()
             await self._loop.run_in_executor(self._engine, self._store.put_descriptor, partition_id, data)
+            self._descriptors[partition_id] = descriptor
             self._open(descriptor, None)
             self.on_change()
         self.peers.set_peers(addresses)
         for partition_id in assignments.removed:
             await self._drop(partition_id)
+        self._note_absent()
 
     def _open(self, descriptor: cluster_pb2.PartitionDescriptor, recovery: Recovery | None) -> None:
         partition_id = descriptor.partition_id
-        replica = PartitionReplica(descriptor, self._store, self.host, self._run)
+        replica = PartitionReplica(descriptor, self._store, self.host, self._run, self._note_rotten)
         members = tuple(Member(member.node_id, member.zone) for member in descriptor.members)
         recovered = recovery.groups.get(partition_id) if recovery is not None else None
         try:
@@ -202,16 +230,16 @@ class StorageNode:
 
     async def _drop(self, partition_id: int) -> None:
         """Removes a deleted partition's replica and data; what is not here counts as removed."""
-        replica = self.replicas.pop(partition_id, None)
-        self.damaged.discard(partition_id)
-        self.missing.discard(partition_id)
+        self.replicas.pop(partition_id, None)
+        for kept in (self.damaged, self.missing, self.rotten):
+            kept.discard(partition_id)
         self.host.close_group(partition_id)
-        if replica is not None:
+        descriptor = self._descriptors.pop(partition_id, None)
+        if descriptor is not None:
             run = self._loop.run_in_executor
+            first_key, end_key = key_range(descriptor)
             self._store.forget(partition_id)
-            while not await run(
-                self._engine, self._store.delete_range, replica.first_key, replica.end_key, DROP_SLICE_ITEMS
-            ):
+            while not await run(self._engine, self._store.delete_range, first_key, end_key, DROP_SLICE_ITEMS):
                 pass
             await run(self._engine, self._store.delete_descriptor, partition_id)
             self._wal.forget_group(partition_id)
@@ -219,18 +247,36 @@ class StorageNode:
         self.dropped.add(partition_id)
         self.on_change()
 
+    def _note_absent(self) -> None:
+        self.host.set_absent(self.damaged | self.missing, self.peers.connected_node_ids())
+
+    def _note_rotten(self, partition_id: int, error: str) -> None:
+        """An item is not what was stored: told once a partition, served never."""
+        if partition_id not in self.rotten:
+            self.rotten.add(partition_id)
+            log.error("an item in the B-tree is damaged", partition_id=partition_id, reason=error)
+            self.on_change()
+
     # Background
 
-    def _background_ended(self, task: asyncio.Task[None]) -> None:
+    def background_ended(self, task: asyncio.Task[None]) -> None:
         """These tasks never end by themselves; a node without them would only look alive."""
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a background task failed", exc_info=error)
             self._fail(f"a background task failed: {error!r}")
 
     def _defer(self, callback: Callable[[], None]) -> None:
-        self._loop.call_soon(callback)
+        self._loop.call_soon(self._call, callback)
 
-    def _run(self, work: Callable[[], None], done: Callable[[], None]) -> None:
+    def _call(self, callback: Callable[[], None]) -> None:
+        try:
+            callback()
+        except Exception as error:
+            # The replica may believe something that it has not written down: it must say nothing more.
+            log.exception("what was to be done went wrong")
+            self._fail(f"a replica failed: {error}")
+
+    def _run(self, work: Callable[[], None], done: Callable[[], object]) -> None:
         """Runs blocking work in the engine's thread, in order, then `done` on the loop."""
 
         def finished(future: asyncio.Future[None]) -> None:
@@ -252,15 +298,18 @@ class StorageNode:
             await asyncio.sleep(TICK_S)
 
     async def _keep_house(self) -> None:
-        """Checkpoints when enough has gathered or enough time has passed; watches the disk."""
+        """Checkpoints when enough has gathered or enough time has passed; watches the disk and deadlines."""
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
+            now_s = time.monotonic()
+            for replica in self.replicas.values():
+                replica.expire(now_s)
             is_full = self._disk.is_nearly_full() or self._wal.is_full
             if is_full != self._is_full:
                 self._is_full = is_full
                 log.warning("disk nearly full: writes are refused" if is_full else "room on the disk again")
                 self.on_change()
-            waited_ms = (time.monotonic() - self._checkpointed_at) * 1000
+            waited_ms = (now_s - self._checkpointed_at) * 1000
             has_enough = self._store.memtable_bytes >= self.config.memtable_bytes
             if has_enough or (self._store.memtable_bytes and waited_ms >= self.config.checkpoint_interval_ms):
                 await self.checkpoint()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from statorpb import cluster_pb2, partition_pb2
 
 from server.model.key_encoding import prefix
-from server.runtime.replica_host import Outcome, OutcomeKind, ReplicaHost
-from server.runtime.snapshot_transfer import SnapshotSource
+from server.runtime.replica_host import UNKNOWN, Outcome, OutcomeKind, ReplicaHost
+from server.runtime.snapshot_transfer import SnapshotFailedError, SnapshotSource
+from storage_node.btree import StoreError
 from storage_node.codec.mutation import Mutation, decode_mutation, encode_mutation
 from storage_node.store import CorruptValueError, Store
 
@@ -18,6 +21,9 @@ SNAPSHOT_CHUNK_BYTES = 256 * 1024
 SCAN_BYTES_MAX = 1024 * 1024
 SCAN_ITEMS_MAX = 10_000
 TOKEN_BYTES = 16
+
+ROTTEN_HAND_OVER_S = 60.0
+"""A leader that finds an item damaged lets another member lead, but not more often than this."""
 
 _OK = partition_pb2.OK
 _GET = partition_pb2.GET
@@ -40,24 +46,47 @@ class Reply(Protocol):
 
 
 class _Snapshot:
-    """A snapshot of the partition, as the host sends it."""
+    """A snapshot of the partition, as the host sends it. `on_rotten(sentence)` is told where it cannot be read."""
 
-    def __init__(self, store: Store, group_id: int, start: bytes, end: bytes) -> None:
-        self._reader = store.read_snapshot(group_id, start, end)
+    def __init__(self, store: Store, group_id: int, start: bytes, end: bytes, on_rotten: Callable[[str], None]) -> None:
+        self._on_rotten = on_rotten
+        with self._reading():
+            self._reader = store.read_snapshot(group_id, start, end)
         self.slot = self._reader.slot
         self._chunks = self._reader.chunks(SNAPSHOT_CHUNK_BYTES)
 
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except (CorruptValueError, StoreError) as error:
+            self._on_rotten(str(error))
+            raise SnapshotFailedError(str(error)) from error
+
     def next_chunk(self) -> bytes | None:
-        return next(self._chunks, None)
+        with self._reading():
+            return next(self._chunks, None)
 
     def close(self) -> None:
         self._reader.close()
+
+
+def key_range(descriptor: cluster_pb2.PartitionDescriptor) -> tuple[bytes, bytes]:
+    """The first key of a partition, and the first behind it. The last partition of a table ends where the next table or
+    index begins."""
+    table_prefix = prefix(descriptor.table_number)
+    if descriptor.range_end:
+        end_key = table_prefix + descriptor.range_end
+    else:
+        end_key = (int.from_bytes(table_prefix, "big") + 1).to_bytes(len(table_prefix), "big")
+    return table_prefix + descriptor.range_start, end_key
 
 
 class PartitionReplica:
     """A replica of the partition that `descriptor` describes.
 
     `run(work, done)` runs blocking work in the engine's thread and calls `done` on the loop afterwards.
+    `on_rotten(partition_id, sentence)` is told of an item that is not what was stored.
     """
 
     def __init__(
@@ -65,29 +94,26 @@ class PartitionReplica:
         descriptor: cluster_pb2.PartitionDescriptor,
         store: Store,
         host: ReplicaHost,
-        run: Callable[[Callable[[], None], Callable[[], None]], None],
+        run: Callable[[Callable[[], None], Callable[[], object]], None],
+        on_rotten: Callable[[int, str], None],
     ) -> None:
         self.descriptor = descriptor
         self.partition_id = descriptor.partition_id
-        table_prefix = prefix(descriptor.table_number)
-        self.first_key = table_prefix + descriptor.range_start
-        # The end of the table's last partition: the first key of the next table or index.
-        self.end_key = (
-            table_prefix + descriptor.range_end
-            if descriptor.range_end
-            else (int.from_bytes(table_prefix, "big") + 1).to_bytes(len(table_prefix), "big")
-        )
+        self.first_key, self.end_key = key_range(descriptor)
         self.is_restoring = store.is_restoring(self.partition_id)
         self._store = store
         self._host = host
         self._run = run
+        self._on_rotten = on_rotten
+        self._rotten_hand_over_s = -ROTTEN_HAND_OVER_S
         self._recent = store.recent_writes(self.partition_id)
-        self._in_flight: dict[bytes, list[Callable[[Outcome], None]]] = {}
+        self._in_flight: dict[bytes, list[tuple[float, Callable[[Outcome], None]]]] = {}
+        """Token of a write -> (deadline, whom to tell) of the requests that wait for it."""
 
     # State machine
 
     def apply(self, slot: int, payload: bytes) -> object:
-        self._store.apply(self.partition_id, slot, decode_mutation(payload), time.monotonic_ns() // 1_000_000)
+        self._store.apply(self.partition_id, slot, decode_mutation(payload))
         return None
 
     def applied_no_op(self, slot: int) -> None:
@@ -96,7 +122,7 @@ class PartitionReplica:
     def open_snapshot(self) -> SnapshotSource | None:
         if self.is_restoring:
             return None
-        return _Snapshot(self._store, self.partition_id, self.first_key, self.end_key)
+        return _Snapshot(self._store, self.partition_id, self.first_key, self.end_key, self._cannot_send)
 
     def begin_restore(self, slot: int) -> None:
         self.is_restoring = True
@@ -145,14 +171,37 @@ class PartitionReplica:
         else:
             reply(request_id, partition_pb2.NOT_LEADER, leader_node_id=leader)
 
+    def _cannot_send(self, sentence: str) -> None:
+        """A member waits for a snapshot that only another leader can give it."""
+        self._on_rotten(self.partition_id, sentence)
+        # Not now: the host is in the middle of what this leadership asked for.
+        self._run(lambda: None, self._let_another_lead)
+
+    def _let_another_lead(self) -> bool:
+        """Hands the leadership over to a member that may have what is damaged here; whether it did."""
+        now_s = time.monotonic()
+        if now_s - self._rotten_hand_over_s < ROTTEN_HAND_OVER_S or not self._host.is_serving_leader(self.partition_id):
+            return False
+        self._rotten_hand_over_s = now_s
+        self._host.hand_over(self.partition_id)
+        return True
+
+    def _answer_rotten(self, request: partition_pb2.PartitionRequest, sentence: str, reply: Reply) -> None:
+        """What is stored here is not what was written, and is not served. Another member has the item."""
+        self._on_rotten(self.partition_id, sentence)
+        if request.consistent and self._let_another_lead():
+            self._refusal(request.id, reply)
+        else:
+            reply(request.id, partition_pb2.CORRUPT, message=sentence)
+
     def _get(self, request: partition_pb2.PartitionRequest, key: bytes, reply: Reply) -> None:
         if self.is_restoring:
             self._refusal(request.id, reply)
             return
         try:
             item = self._store.get(key)
-        except CorruptValueError as error:
-            reply(request.id, partition_pb2.CORRUPT, message=str(error))
+        except (CorruptValueError, StoreError) as error:
+            self._answer_rotten(request, str(error), reply)
             return
         # The lease is looked at after the value: if it held then, nobody else can have acknowledged a newer one.
         if request.consistent and not self._host.is_serving_leader(self.partition_id):
@@ -184,21 +233,33 @@ class PartitionReplica:
             else:
                 reply(request_id, partition_pb2.UNKNOWN_OUTCOME)
 
+        deadline_s = time.monotonic() + request.timeout_ms / 1000 if request.timeout_ms else math.inf
         repeated = self._in_flight.get(token)
         if repeated is not None:
-            repeated.append(done)
+            repeated.append((deadline_s, done))
             return
         if self._store.is_overloaded:
             reply(request_id, partition_pb2.THROTTLED)
             return
-        self._in_flight[token] = [done]
+        self._in_flight[token] = [(deadline_s, done)]
 
         def finish(outcome: Outcome) -> None:
-            for each in self._in_flight.pop(token):
+            for _, each in self._in_flight.pop(token):
                 each(outcome)
 
         item = request.item if request.operation == _PUT else None
-        self._host.propose(self.partition_id, encode_mutation(Mutation(token, key, item)), finish)
+        origin = self._host.leader_ballot(self.partition_id)
+        mutation = Mutation(token, key, item, time.time_ns() // 1_000_000, origin)
+        self._host.propose(self.partition_id, encode_mutation(mutation), finish)
+
+    def expire(self, now_s: float) -> None:
+        """Answers the writes whose time is up: they may or may not be carried out."""
+        for token, waiting in self._in_flight.items():
+            expired = [done for deadline_s, done in waiting if deadline_s <= now_s]
+            if expired:
+                self._in_flight[token] = [each for each in waiting if each[0] > now_s]
+                for done in expired:
+                    done(UNKNOWN)
 
     def _scan(self, request: partition_pb2.PartitionRequest, key: bytes, reply: Reply) -> None:
         if self.is_restoring:
@@ -216,8 +277,8 @@ class PartitionReplica:
                     break
                 scanned.append(partition_pb2.ScannedItem(key=item_key, item=item))
                 size += len(item)
-        except CorruptValueError as error:
-            reply(request.id, partition_pb2.CORRUPT, message=str(error))
+        except (CorruptValueError, StoreError) as error:
+            self._answer_rotten(request, str(error), reply)
             return
         if request.consistent and not self._host.is_serving_leader(self.partition_id):
             self._refusal(request.id, reply)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 FRAME_BYTES_MAX = 4 * 1024 * 1024
 """A reply frame is closed once it holds this much."""
 
+BACKLOG_BYTES_MAX = 64 * 1024 * 1024
+"""With so much waiting for a router, no more requests of its stream are read: it does not read, or not fast enough."""
+
 REPLY_OVERHEAD_BYTES = 16
 
 
@@ -25,8 +28,11 @@ class ReplyStream:
 
     def __init__(self) -> None:
         self._frames: list[partition_pb2.PartitionReplyFrame] = []
-        self._size = 0
+        self._sizes: list[int] = []
+        self._backlog_bytes = 0
         self._wake = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
 
     def reply(
         self,
@@ -37,11 +43,13 @@ class ReplyStream:
         message: str = "",
     ) -> partition_pb2.PartitionReply:
         """Adds a reply; the caller may fill in more of it before it gives up control."""
-        if not self._frames or self._size > FRAME_BYTES_MAX:
+        if not self._frames or self._sizes[-1] > FRAME_BYTES_MAX:
             self._frames.append(partition_pb2.PartitionReplyFrame())
-            self._size = 0
+            self._sizes.append(0)
             self._wake.set()
-        self._size += len(item) + REPLY_OVERHEAD_BYTES
+        size = len(item) + REPLY_OVERHEAD_BYTES
+        self._sizes[-1] += size
+        self._backlog_bytes += size
         replies = self._frames[-1].replies
         if item:
             return replies.add(id=request_id, status=status, item=item)
@@ -58,7 +66,23 @@ class ReplyStream:
                 self._wake.clear()
                 await self._wake.wait()
                 await gather_arrivals()
-            await context.write(self._frames.pop(0))
+            frame = self._frames.pop(0)
+            size = self._sizes.pop(0)
+            await context.write(frame)
+            self._backlog_bytes -= size
+            self._has_room.set()
+
+    def note_bytes(self, size: int) -> None:
+        """The reply added last was filled with so many bytes more."""
+        if self._sizes:
+            self._sizes[-1] += size
+            self._backlog_bytes += size
+
+    async def wait_room(self) -> None:
+        """Returns once less than BACKLOG_BYTES_MAX waits."""
+        while self._backlog_bytes > BACKLOG_BYTES_MAX:
+            self._has_room.clear()
+            await self._has_room.wait()
 
 
 class PartitionService(partition_pb2_grpc.PartitionsServicer):
@@ -83,6 +107,7 @@ class PartitionService(partition_pb2_grpc.PartitionsServicer):
                     break
                 for request in frame.requests:
                     serve(request, reply)
+                await replies.wait_room()
         finally:
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from storage_node.btree import BTree, group_key
+import lmdb
+
+from storage_node.btree import BTree, StoreError, group_key
 from storage_node.codec.snapshot import ChunkKind, encode_chunk
 
 
@@ -21,13 +23,23 @@ class SnapshotReader:
         self._end = end
         self._txn = btree.pin()
         self._is_open = True
-        self.slot = btree.group_row(self._txn, group_id).applied_slot
+        try:
+            self.slot = btree.group_row(self._txn, group_id).applied_slot
+        except BaseException:
+            self.close()
+            raise
 
     def chunks(self, bytes_max: int) -> Iterator[bytes]:
         """Encoded chunks of about `bytes_max` bytes, or of one item where that is larger.
 
-        Raises CorruptValueError where a checksum does not match: a damaged state is not passed on.
+        Raises CorruptValueError where a checksum does not match, and StoreError: a damaged state is not passed on.
         """
+        try:
+            yield from self._chunks(bytes_max)
+        except lmdb.Error as error:
+            raise StoreError(f"the B-tree cannot be read: {error}") from error
+
+    def _chunks(self, bytes_max: int) -> Iterator[bytes]:
         recent = self._btree.row(self._txn, self._btree.recent, group_key(self._group_id))
         if recent is not None:
             yield encode_chunk(ChunkKind.RECENT_WRITES, [(b"", recent)])

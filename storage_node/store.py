@@ -39,8 +39,8 @@ class Checkpoint:
     """A frozen memtable, the slots whose state it completes, and once it is written the groups' new sizes."""
 
     memtable: Memtable
-    groups: list[tuple[int, GroupState, int]]
-    """(group id, group, applied slot)."""
+    groups: list[tuple[int, GroupState, int, bytes | None]]
+    """(group id, group, applied slot, recent writes as of that slot if there was one)."""
     sizes: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Group id -> (items, bytes)."""
 
@@ -61,6 +61,7 @@ class Store:
         self._live = Memtable()
         self._frozen: Memtable | None = None
         self._checkpoint: Checkpoint | None = None
+        self._emptied: set[int] = set()  # groups whose former state is gone: chunks of a snapshot may come
 
     def open(self) -> None:
         """Opens or creates the B-tree; blocking. Raises StoreError, StoreFullError, CorruptValueError."""
@@ -99,15 +100,16 @@ class Store:
 
     # Applying
 
-    def apply(self, group_id: int, slot: int, mutation: Mutation, now_ms: int) -> None:
-        """Carries out the mutation of a committed slot; slots of a group come in order. `now_ms`: monotonic time."""
+    def apply(self, group_id: int, slot: int, mutation: Mutation) -> None:
+        """Carries out the mutation of a committed slot, unless it is not to be (RecentWrites says which); slots of a
+        group come in order."""
         group = self._advance(group_id, slot)
+        recent = group.recent
+        if recent is None:
+            recent = self.recent_writes(group_id)
+        if not recent.admit(mutation.token, slot, mutation.time_ms, mutation.origin):
+            return
         self._live.put(group, mutation.key, mutation.item)
-        if mutation.token:
-            recent = group.recent
-            if recent is None:
-                recent = self.recent_writes(group_id)
-            recent.remember(mutation.token, now_ms)
 
     def apply_no_op(self, group_id: int, slot: int) -> None:
         """A committed slot that changes nothing."""
@@ -164,7 +166,7 @@ class Store:
         if self._checkpoint is not None:
             return self._checkpoint
         groups = [
-            (group_id, group, group.applied_slot)
+            (group_id, group, group.applied_slot, None if group.recent is None else group.recent.encode())
             for group_id, group in self._groups.items()
             if group.applied_slot > group.checkpointed_slot
         ]
@@ -184,7 +186,7 @@ class Store:
         btree, keys, pace = self._btree, self._btree.keys, Pace()
         items: dict[int, int] = {}
         sizes: dict[int, int] = {}
-        ids = {id(group): group_id for group_id, group, _ in checkpoint.groups}
+        ids = {id(group): group_id for group_id, group, _, _ in checkpoint.groups}
         for key, (group, item) in checkpoint.memtable.entries.items():
             pace.step()
             if group.is_void:
@@ -196,15 +198,14 @@ class Store:
             growth = (len(item) if item is not None else 0) - max(old_bytes, 0) + added * len(key)
             sizes[group_id] = sizes.get(group_id, 0) + growth
         totals = {}
-        for group_id, group, slot in checkpoint.groups:
+        for group_id, group, slot, recent in checkpoint.groups:
             if group.is_void:
                 continue
             row = btree.group_row(txn, group_id)
             total = (row.items + items.get(group_id, 0), row.bytes + sizes.get(group_id, 0))
             btree.put_group_row(txn, group_id, GroupRow(slot, *total))
-            if group.recent is not None:
-                # It may know of later slots already: those are committed, so whoever asks is told the truth.
-                btree.put_row(txn, btree.recent, group_key(group_id), group.recent.encode())
+            if recent is not None:
+                btree.put_row(txn, btree.recent, group_key(group_id), recent)
             totals[group_id] = total
             pace.step()
         return totals
@@ -212,7 +213,7 @@ class Store:
     def finish_checkpoint(self, checkpoint: Checkpoint) -> None:
         """After it was written: reads go to the B-tree."""
         self._frozen = self._checkpoint = None
-        for group_id, group, slot in checkpoint.groups:
+        for group_id, group, slot, _ in checkpoint.groups:
             if not group.is_void:
                 group.checkpointed_slot = slot
                 group.items, group.bytes = checkpoint.sizes[group_id]
@@ -269,27 +270,33 @@ class Store:
     def begin_restore(self, group_id: int, start: bytes, end: bytes) -> None:
         """Removes the group's state, to put a snapshot in its place. In the worker thread; durable on return.
 
-        Until `finish_restore`, also after a crash, the group is restoring: it has no state to serve.
+        Until `finish_restore`, also after a crash, the group is restoring: it has no state to serve. Its row keeps the
+        slot of the former state: the log has been trimmed to it, and without it would seem to have a hole.
         """
-        fresh = GroupState(is_restoring=True)
         old = self._groups.get(group_id)
+        slot = 0 if old is None else old.checkpointed_slot
         if old is not None:
             old.is_void = True
-        self._groups[group_id] = fresh
+        self._groups[group_id] = GroupState(slot, is_restoring=True)
 
         def begin(txn: Transaction) -> None:
-            self._btree.put_group_row(txn, group_id, GroupRow(is_restoring=True))
+            self._btree.put_group_row(txn, group_id, GroupRow(slot, is_restoring=True))
             txn.delete(group_key(group_id), db=self._btree.recent)
 
+        self._emptied.discard(group_id)
         self._btree.write(begin)
         while not self.delete_range(start, end, RESTORE_SLICE_ITEMS):
             pass
+        self._emptied.add(group_id)
 
     def restore_chunk(self, group_id: int, chunk: bytes) -> None:
         """Stores one chunk of a snapshot (an empty one is none). In the worker thread; durable on return.
 
-        Raises CorruptChunkError, and then nothing of the chunk is stored.
+        Raises CorruptChunkError, and then nothing of the chunk is stored; StoreFullError also when there was no room to
+        remove the former state.
         """
+        if group_id not in self._emptied:
+            raise StoreFullError("there was no room to remove what the snapshot replaces")
         if not chunk:
             return
         kind, pairs = decode_chunk(chunk)
@@ -307,7 +314,7 @@ class Store:
                 items += old_bytes < 0
                 size += len(item) - max(old_bytes, 0) + (len(key) if old_bytes < 0 else 0)
                 pace.step()
-            self._btree.put_group_row(txn, group_id, GroupRow(0, items, size, is_restoring=True))
+            self._btree.put_group_row(txn, group_id, GroupRow(row.applied_slot, items, size, is_restoring=True))
 
         self._btree.write(restore)
 

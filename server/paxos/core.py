@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from server.paxos.ballot import ZERO, Ballot
-from server.paxos.election import Candidacy, ElectionConfig, Role, choose_payloads
+from server.paxos.election import Candidacy, ElectionConfig, Role, choose_payloads, promise_of
 from server.paxos.leader import RETRY_NS_MAX, RUN_BYTES_MAX, Leadership, begin_progress
 from server.paxos.log import Log
 from server.paxos.messages import (
@@ -45,9 +45,6 @@ if TYPE_CHECKING:
     import random
 
     from server.paxos.lease import NodeLeases
-
-PROMISE_BYTES_MAX = 12 * 1024 * 1024
-"""Payload bytes in one Promise; above the bytes a leader may have in flight, below the largest message."""
 
 
 class PaxosCore:
@@ -87,6 +84,7 @@ class PaxosCore:
         self._released = ZERO  # a ballot whose owner is known not to lead under it, now or ever again
         self._is_led = False  # the owner of `promised` has been seen to lead under it
         self._stand_at_ns = self._first_stand_ns(now_ns)
+        self._retry_ns = self.election.retry_ns
         self._effects: list[Effect] = []
 
     # What the shell may ask
@@ -225,13 +223,13 @@ class PaxosCore:
         assert leadership is not None
         ballot = leadership.ballot
         candidates = [
-            (progress.acked_slot, node_id)
+            (self.leases.held(node_id)[0] > now_ns, progress.acked_slot, node_id)
             for node_id, progress in leadership.progress.items()
             if (member := self.configuration.member(node_id)) is not None and member.kind == ReplicaKind.STORAGE
         ]
         self._step_down(now_ns)
         self._stand_at_ns = now_ns + self.leases.config.duration_ns
-        for _, node_id in sorted(candidates, reverse=True)[:1]:
+        for _, _, node_id in sorted(candidates, reverse=True)[:1]:
             self._release(ballot, (node_id,))
         return self._take()
 
@@ -247,6 +245,7 @@ class PaxosCore:
         Its owner has won phase 1, so whoever led before leads no more; no grant needs to be looked at."""
         self._highest_seen = max(self._highest_seen, ballot)
         self._is_led = True
+        self._retry_ns = self.election.retry_ns
         if ballot == self.promised:
             if self.role == Role.CANDIDATE:
                 self._step_down(now_ns)
@@ -272,12 +271,12 @@ class PaxosCore:
             self._reject(sender, run.ballot, RejectReason.HOLE)
             return
         self._take_run(run)
-        self._learn_commit(message.commit_slot)
         last_slot = self._matched_slot
         accepted = Accepted(run.ballot, last_slot, self.leases.epoch_towards(sender))
         event = Durable(run.ballot, last_slot, is_promise=False)
         # A run that was here already is written again: it may not be on disk yet, and this is rare.
         self._effects.append(PersistRecord(run, (SendMessage(sender, accepted),), event))
+        self._learn_commit(message.commit_slot)
 
     def _take_run(self, run: Run) -> None:
         """Puts into the log what of a run is not committed yet, and moves the matched slot."""
@@ -340,8 +339,7 @@ class PaxosCore:
     def _on_catch_up_request(self, sender: int, message: CatchUpRequest) -> None:
         first = message.first_slot
         if first < self.log.first_slot:
-            if first <= self.log.commit_slot:
-                self._effects.append(SendSnapshot(sender))
+            self._effects.append(SendSnapshot(sender))
         elif first <= self.log.commit_slot:
             runs = self.log.runs(first, self.log.commit_slot, RUN_BYTES_MAX)
             self._send(sender, CatchUp(ZERO, runs, self.log.commit_slot))
@@ -369,20 +367,14 @@ class PaxosCore:
         return self.leases.is_bound_to(leader, now_ns)
 
     def _promise(self, sender: int, message: Prepare, now_ns: int) -> None:
+        self._step_down(now_ns)  # at the same ballot as well: this vouches for it anew, an own attempt must end
         if message.ballot > self.promised:
-            self._step_down(now_ns)
             self.promised = message.ballot
             self._is_led = False
             self._matched_slot = self._durable_matched = self.log.commit_slot
         self._stand_at_ns = now_ns + self.election.retry_ns * 2 + self._jitter()
-        promise = self._own_promise(message.ballot, message.from_slot, self.leases.epoch_towards(sender))
+        promise = promise_of(self.log, message.ballot, message.from_slot, self.leases.epoch_towards(sender))
         self._effects.append(PersistRecord(PromiseRecord(message.ballot), (SendMessage(sender, promise),)))
-
-    def _own_promise(self, ballot: Ballot, from_slot: int, grant_epoch: int) -> Promise:
-        first = max(from_slot, self.log.first_slot)
-        runs = self.log.runs(first, self.log.last_slot, PROMISE_BYTES_MAX)
-        is_complete = not runs or runs[-1].last_slot == self.log.last_slot
-        return Promise(ballot, from_slot, self.log.first_slot, self.log.commit_slot, runs, is_complete, grant_epoch)
 
     def _on_release(self, sender: int, message: Release, now_ns: int) -> None:
         if message.ballot.node_id != sender or message.ballot < self.promised or self.role == Role.LEADER:
@@ -401,7 +393,11 @@ class PaxosCore:
         elif message.ballot.node_id == self.node_id and (
             self.candidacy is None or self.candidacy.ballot != message.ballot
         ):
-            self._release(message.ballot, (sender,))
+            self._highest_seen = max(self._highest_seen, message.ballot)
+            self._released = message.ballot
+            # On disk first: a ballot that was let go of must not be taken again in a later life either.
+            release = SendMessage(sender, Release(message.ballot))
+            self._effects.append(PersistRecord(PromiseRecord(message.ballot), (release,)))
 
     # Candidate
 
@@ -441,7 +437,9 @@ class PaxosCore:
         self._highest_seen = ballot
         self.role = Role.CANDIDATE
         self.candidacy = Candidacy(ballot, self.log.commit_slot + 1)
-        self._stand_at_ns = now_ns + self.election.retry_ns + self._jitter()
+        # Longer each time: where disks are slow, an attempt must live until its promises are on them.
+        self._stand_at_ns = now_ns + self._retry_ns + self._jitter()
+        self._retry_ns = min(self._retry_ns * 2, max(self.election.retry_ns, self.leases.config.duration_ns))
         prepare = Prepare(ballot, self.candidacy.from_slot, self._released)
         for node_id in self.configuration.node_ids:
             if node_id != self.node_id:
@@ -450,7 +448,8 @@ class PaxosCore:
 
     def _on_promise(self, sender: int, message: Promise, now_ns: int) -> None:
         candidacy = self.candidacy
-        if candidacy is None or message.ballot != candidacy.ballot:
+        # A ballot may have been used in a former life, whose promises tell of other slots.
+        if candidacy is None or (message.ballot, message.from_slot) != (candidacy.ballot, candidacy.from_slot):
             return
         candidacy.promises[sender] = message
         self._promise_itself(candidacy)
@@ -470,14 +469,14 @@ class PaxosCore:
     def _own_promise_durable(self, event: Durable, now_ns: int) -> None:
         candidacy = self.candidacy
         if candidacy is not None and candidacy.ballot == event.ballot == self.promised:
-            candidacy.promises[self.node_id] = self._own_promise(event.ballot, candidacy.from_slot, 0)
+            candidacy.promises[self.node_id] = promise_of(self.log, event.ballot, candidacy.from_slot, 0)
             self._win_if_elected(candidacy, now_ns)
 
     def _win_if_elected(self, candidacy: Candidacy, now_ns: int) -> None:
         promises = candidacy.promises
-        if self.node_id not in promises or not self.configuration.is_majority(promises):
+        if self.node_id not in promises or not self.configuration.is_majority(promises) or self.is_restoring:
             return
-        if better := candidacy.better_informed():
+        if better := candidacy.better_informed(self.node_id):
             # Another member knows of committed entries that this one cannot get by phase 1.
             self._step_down(now_ns)
             self._release(candidacy.ballot, tuple(n for n in self.configuration.node_ids if n != self.node_id))
@@ -494,6 +493,7 @@ class PaxosCore:
         progress = begin_progress(self.configuration, self.node_id, candidacy.promises, commit_slot, now_ns)
         self.candidacy = None
         self.role = Role.LEADER
+        self._retry_ns = self.election.retry_ns
         self.leadership = Leadership(candidacy.ballot, commit_slot + len(payloads), commit_slot, progress)
         self._effects.append(LeadershipChanged(candidacy.ballot, is_leader=True))
         if payloads:
@@ -542,6 +542,7 @@ class PaxosCore:
                 # Each message after a hole is refused: one answer does. The hole may lie below what was acknowledged:
                 # a follower that restarted vouches for what is committed only.
                 if progress.hole_slot != message.last_slot:
+                    progress.acked_slot = min(progress.acked_slot, message.last_slot)
                     progress.restart_from(message.last_slot)
                     progress.hole_slot = message.last_slot
                     leadership.send_missing(sender, self.log, now_ns, self._effects)

@@ -6,7 +6,11 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from server.paxos.ballot import ZERO, Ballot
+from server.paxos.log import Log
 from server.paxos.messages import NO_OP, Promise
+
+PROMISE_BYTES_MAX = 12 * 1024 * 1024
+"""Payload bytes in one Promise; above the bytes a leader may have in flight, below the largest message."""
 
 
 class Role(IntEnum):
@@ -36,13 +40,21 @@ class Candidacy:
     is_promising_itself: bool = False  # its own promise is on the way to disk
     promises: dict[int, Promise] = field(default_factory=dict)
 
-    def better_informed(self) -> int:
+    def better_informed(self, own_node_id: int) -> int:
         """A node that promised but had trimmed what the candidate lacks, or had too much to tell in one message: the
         candidate has to catch up from it before anybody like it can lead. 0: there is none."""
         for node_id, promise in self.promises.items():
-            if promise.log_first_slot > self.from_slot or not promise.is_complete:
+            if node_id != own_node_id and (promise.log_first_slot > self.from_slot or not promise.is_complete):
                 return node_id
         return 0
+
+
+def promise_of(log: Log, ballot: Ballot, from_slot: int, grant_epoch: int) -> Promise:
+    """What a member that promises `ballot` tells the candidate: all that it has accepted from `from_slot` on."""
+    first = max(from_slot, log.first_slot)
+    runs = log.runs(first, log.last_slot, PROMISE_BYTES_MAX)
+    is_complete = not runs or runs[-1].last_slot == log.last_slot
+    return Promise(ballot, from_slot, log.first_slot, log.commit_slot, runs, is_complete, grant_epoch)
 
 
 def choose_payloads(from_slot: int, promises: list[Promise]) -> tuple[bytes, ...]:

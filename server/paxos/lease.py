@@ -50,11 +50,12 @@ class NodeLeases:
     on its first life waits out `restart_wait_ns` before it grants or votes, since it has forgotten what it granted.
     """
 
-    __slots__ = ("_bound_until_ns", "_epochs", "_first_epoch", "_held", "config", "votes_from_ns")
+    __slots__ = ("_began_ns", "_bound_until_ns", "_epochs", "_first_epoch", "_held", "config", "votes_from_ns")
 
     def __init__(self, config: LeaseConfig, *, boot: int, is_first_boot: bool, now_ns: int) -> None:
         self.config = config
         self.votes_from_ns = now_ns if is_first_boot else now_ns + config.restart_wait_ns
+        self._began_ns = now_ns
         self._first_epoch = boot << 32
         self._bound_until_ns: dict[int, int] = {}
         self._epochs: dict[int, int] = {}
@@ -86,10 +87,13 @@ class NodeLeases:
 
     # As grantee
 
-    def granted(self, by: int, grant: Grant) -> bool:
+    def granted(self, by: int, grant: Grant, now_ns: int) -> bool:
         """Notes a grant; returns whether its epoch is new, so that groups led here need to be confirmed anew.
 
-        Grants may arrive late or out of order; an older one changes nothing."""
+        Grants may arrive late or out of order; an older one changes nothing. One that was asked for in a former life,
+        when the clock may have been another, counts for nothing."""
+        if not self._began_ns <= grant.sent_ns <= now_ns:
+            return False
         until_ns = grant.sent_ns + self.config.held_ns
         held_until_ns, epoch = self._held.get(by, (0, -1))
         if grant.epoch < epoch:

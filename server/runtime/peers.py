@@ -89,12 +89,15 @@ class _Connection:
 
 
 class PeerStreams(replication_pb2_grpc.ReplicationServicer):
-    """This node's streams to its peers; the host's Transport. Call `bind` once the host exists."""
+    """This node's streams to its peers; the host's Transport. Call `bind` once the host exists.
 
-    def __init__(self, node_id: int, data_id: str, cluster_id: Callable[[], str]) -> None:
+    `fail(sentence)` ends the process: an exception out of the host leaves a replica that must not go on."""
+
+    def __init__(self, node_id: int, data_id: str, cluster_id: Callable[[], str], fail: Callable[[str], None]) -> None:
         self._node_id = node_id
         self._data_id = data_id
         self._cluster_id = cluster_id
+        self._fail = fail
         self._host: ReplicaHost | None = None
         self._connections: dict[int, _Connection] = {}
         self._addresses: dict[int, str] = {}
@@ -113,7 +116,13 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
             if node_id > self._node_id:
                 if (former := self._dialers.get(node_id)) is not None:
                     former.cancel()
-                self._dialers[node_id] = asyncio.create_task(self._dial(node_id, address))
+                dialer = self._dialers[node_id] = asyncio.create_task(self._dial(node_id, address))
+                dialer.add_done_callback(self._dialer_ended)
+
+    def _dialer_ended(self, dialer: asyncio.Task[None]) -> None:
+        if not dialer.cancelled() and (error := dialer.exception()) is not None:
+            log.error("a dialer ended", exc_info=error)
+            self._fail(f"a peer cannot be dialled any more: {error}")
 
     def connected_node_ids(self) -> list[int]:
         return sorted(self._connections)
@@ -242,7 +251,7 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
         writer = asyncio.create_task(connection.write_all(stream.write))
         log.info("peer connected", node_id=node_id)
         try:
-            self._host.peer_connected(node_id)
+            self._connected(node_id)
             while not writer.done():
                 frame = await stream.read()
                 if not isinstance(frame, replication_pb2.PeerFrame):
@@ -257,12 +266,30 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
                 del self._connections[node_id]
             log.info("peer disconnected", node_id=node_id)
 
+    def _connected(self, node_id: int) -> None:
+        assert self._host is not None
+        try:
+            self._host.peer_connected(node_id)
+        except Exception as error:
+            log.exception("a peer's connection went wrong", node_id=node_id)
+            self._fail(f"a replica failed: {error}")
+
     def _receive(self, sender: int, frame: replication_pb2.PeerFrame) -> None:
+        try:
+            self._take(sender, frame)
+        except Exception as error:
+            # The replica may believe something that it has not written down: it must say nothing more.
+            log.exception("a message of a peer went wrong", node_id=sender)
+            self._fail(f"a replica failed: {error}")
+
+    def _take(self, sender: int, frame: replication_pb2.PeerFrame) -> None:
         host = self._host
         assert host is not None
         if frame.HasField("heartbeat"):
             host.receive_heartbeat(sender, frame.heartbeat.sent_ns)
-        if frame.HasField("grant"):
+        if frame.HasField("grant") and frame.grant.duration_ns < host.leases.config.duration_ns:
+            log.error("a peer's grants are shorter than this node's: lease_ms must be the same", node_id=sender)
+        elif frame.HasField("grant"):
             host.receive_grant(sender, Grant(frame.grant.heartbeat_sent_ns, frame.grant.epoch))
         for encoded in frame.messages:
             kind = encoded.WhichOneof("message")

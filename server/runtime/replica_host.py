@@ -1,8 +1,7 @@
 """Runs the members of many replication groups on one node: carries out what their cores ask for.
 
 Synchronous, with callbacks: it owns no socket, file or clock and starts no task, so that the deterministic simulator
-runs this very code. Its surroundings are the small interfaces below; their real forms are server/wal.py and
-server/runtime/peers.py.
+runs this very code. Its surroundings are the small interfaces of host_surroundings.py.
 """
 
 from __future__ import annotations
@@ -12,17 +11,17 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from enum import IntEnum
-from typing import Protocol
 
 from server.codec.record import Record, RecordType, encode_record
 from server.paxos.ballot import ZERO, Ballot
 from server.paxos.core import PaxosCore
-from server.paxos.election import ElectionConfig
+from server.paxos.election import ElectionConfig, Role
 from server.paxos.lease import Grant, NodeLeases
 from server.paxos.log import Log
 from server.paxos.messages import (
+    Accept,
     ApplyEntries,
+    CatchUp,
     CatchUpRequest,
     Durable,
     Effect,
@@ -37,7 +36,23 @@ from server.paxos.messages import (
     SendSnapshot,
 )
 from server.paxos.quorum import Configuration
-from server.runtime.snapshot_transfer import DECLINED_SEQUENCE, SnapshotReceiver, SnapshotSender, SnapshotSource
+from server.runtime.host_surroundings import (
+    OVERLOADED,
+    UNKNOWN,
+    Done,
+    LogWriter,
+    Outcome,
+    OutcomeKind,
+    RecoveredLog,
+    StateMachine,
+    Transport,
+)
+from server.runtime.snapshot_transfer import (
+    DECLINED_SEQUENCE,
+    SnapshotFailedError,
+    SnapshotReceiver,
+    SnapshotSender,
+)
 
 GROUP_IN_FLIGHT_BYTES_MAX = 8 * 1024 * 1024
 NODE_IN_FLIGHT_BYTES_MAX = 64 * 1024 * 1024
@@ -46,90 +61,12 @@ NODE_IN_FLIGHT_BYTES_MAX = 64 * 1024 * 1024
 LOG_RETAINED_BYTES = 32 * 1024 * 1024
 """Payload bytes that a node's logs keep in memory after their checkpoint, to bring lagging members up to date."""
 
+LOG_QUEUED_BYTES_MAX = 64 * 1024 * 1024
+"""With so much waiting for the disk, what others want to have written is taken for lost: they will send it again."""
+
 BATCH_ENTRIES_MAX = 512
 BATCH_BYTES_MAX = 1024 * 1024
 """What one Accept carries at most (at least one entry)."""
-
-
-class StateMachine(Protocol):
-    """What a group replicates. Everything is called on the host's thread."""
-
-    is_restoring: bool  # a restore was interrupted: what it holds is not the state as of any slot
-
-    def apply(self, slot: int, payload: bytes) -> object:
-        """Carries out one entry; deterministic. What it returns goes to whoever proposed the entry here."""
-
-    def applied_no_op(self, slot: int) -> None: ...
-
-    def open_snapshot(self) -> SnapshotSource | None:
-        """The state as of the last checkpoint, for another member; None: not possible now."""
-
-    def begin_restore(self, slot: int) -> None: ...
-
-    def restore_chunk(self, body: bytes, done: Callable[[], None]) -> None: ...
-
-    def finish_restore(self, slot: int, done: Callable[[], None]) -> None:
-        """Calls `done` once the restored state is durable."""
-
-
-class LogWriter(Protocol):
-    """The part of the write-ahead log that the host uses (server/wal.py)."""
-
-    on_idle: Callable[[], None] | None
-
-    @property
-    def is_idle(self) -> bool: ...
-
-    def append(self, record: bytes, group_id: int, last_slot: int, done: Callable[[], None] | None) -> None: ...
-
-
-class Transport(Protocol):
-    """Says things to other nodes; may lose them, never delays the caller (server/runtime/peers.py)."""
-
-    def send(self, to: int, group_id: int, message: Message, record: bytes | None) -> None: ...
-
-    def send_heartbeat(self, to: int, sent_ns: int) -> None: ...
-
-    def send_grant(self, to: int, grant: Grant, duration_ns: int) -> None: ...
-
-    def send_snapshot_chunk(
-        self, to: int, group_id: int, snapshot_id: int, slot: int, sequence: int, body: bytes, is_last: bool
-    ) -> None: ...
-
-    def send_snapshot_ack(self, to: int, group_id: int, snapshot_id: int, sequence: int) -> None: ...
-
-
-class RecoveredLog(Protocol):
-    """What the log held of one group (server/wal.py)."""
-
-    promised: Ballot
-    first_slot: int
-    entries: list[tuple[Ballot, bytes]]
-    commit_slot: int
-
-
-class OutcomeKind(IntEnum):
-    """How a proposal ended."""
-
-    COMMITTED = 1
-    NOT_LEADER = 2  # not executed
-    UNKNOWN = 3  # leadership was lost while it was in flight
-    OVERLOADED = 4  # not executed
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The end of a proposal. `result` is what the state machine returned; `leader_node_id` a hint, 0: unknown."""
-
-    kind: OutcomeKind
-    result: object = None
-    leader_node_id: int = 0
-
-
-OVERLOADED = Outcome(OutcomeKind.OVERLOADED)
-UNKNOWN = Outcome(OutcomeKind.UNKNOWN)
-
-Done = Callable[[Outcome], None]
 
 
 @dataclass(slots=True)
@@ -242,6 +179,7 @@ class ReplicaHost:
             peers.discard(group_id)
         for sender in group.senders.values():
             sender.close()
+        group.receiver = None
         self._fail_all(group, UNKNOWN)
         self._set_serving(group, False)
 
@@ -255,7 +193,10 @@ class ReplicaHost:
         retained = LOG_RETAINED_BYTES // max(1, len(self.groups))
         excess = log.bytes - retained
         slot = log.first_slot - 1
-        while excess > 0 and slot < group.checkpointed_slot:
+        # What follows a snapshot that is on its way must still be here when it has arrived.
+        sent_slots = [sender.slot for sender in group.senders.values() if sender.source is not None]
+        limit = min([group.checkpointed_slot, *sent_slots])
+        while excess > 0 and slot < limit:
             slot += 1
             excess -= len(log.entry(slot)[1])
         group.core.trim(slot)
@@ -273,6 +214,12 @@ class ReplicaHost:
         if group is None:
             return 0, 0
         return group.core.leader_node_id, group.core.promised.round
+
+    def leader_ballot(self, group_id: int) -> Ballot:
+        """The ballot at which this node leads the group and at which the next proposal will be made; ZERO: it does
+        not."""
+        group = self.groups.get(group_id)
+        return ZERO if group is None or group.core.leadership is None else group.core.leadership.ballot
 
     def propose(self, group_id: int, payload: bytes, done: Done) -> None:
         """Replicates one entry; `done` is called exactly once, unless the process ends first."""
@@ -308,6 +255,8 @@ class ReplicaHost:
         group = self.groups.get(group_id)
         if group is None:
             return
+        if self._wal.bytes_queued > LOG_QUEUED_BYTES_MAX and isinstance(message, Accept | CatchUp):
+            return
         if record is not None:
             self._records[id(message.run)] = record  # type: ignore[union-attr]  # only an Accept comes with a record
         self._carry_out(group, group.core.handle(sender, message, self._now_ns()))
@@ -318,7 +267,7 @@ class ReplicaHost:
             self._transport.send_grant(sender, grant, self.leases.config.duration_ns)
 
     def receive_grant(self, sender: int, grant: Grant) -> None:
-        if self.leases.granted(sender, grant):
+        if self.leases.granted(sender, grant, self._now_ns()):
             self._renew(sender)
 
     def peer_connected(self, node_id: int) -> None:
@@ -336,7 +285,8 @@ class ReplicaHost:
             return
         receiver = group.receiver
         if sequence == 0 and (receiver is None or receiver.snapshot_id != snapshot_id):
-            if group.core.leadership is not None or (slot <= group.core.applied_slot and not group.core.is_restoring):
+            is_ahead = slot <= group.core.applied_slot and not group.core.is_restoring
+            if group.core.role != Role.FOLLOWER or is_ahead:
                 self._transport.send_snapshot_ack(sender, group_id, snapshot_id, DECLINED_SEQUENCE)
                 return
             if receiver is not None and not receiver.is_stale(self._now_ns()):
@@ -360,7 +310,8 @@ class ReplicaHost:
         def stored() -> None:
             if group.receiver is not receiver:
                 return
-            if is_last:
+            receiver.stored += 1
+            if is_last and receiver.stored == receiver.next_sequence:
                 group.machine.finish_restore(slot, restored)
             else:
                 acknowledge()
@@ -394,6 +345,7 @@ class ReplicaHost:
                 if group_ids:
                     self._transport.send_heartbeat(node_id, now_ns)
             self._tend_snapshots(now_ns)
+            self._tend_log()
         while self._deadlines and self._deadlines[0][0] <= now_ns:
             deadline_ns, group_id = heapq.heappop(self._deadlines)
             group = self.groups.get(group_id)
@@ -401,6 +353,12 @@ class ReplicaHost:
                 continue
             group.scheduled_ns = 1 << 62
             self._carry_out(group, group.core.tick(now_ns))
+
+    def _tend_log(self) -> None:
+        """A leader whose disk hangs answers nothing, while its grants keep others from leading: it lets go."""
+        if self._wal.writing_ns() > self.leases.config.duration_ns:
+            for group_id in tuple(self.groups):
+                self.hand_over(group_id)
 
     # Inside
 
@@ -482,7 +440,9 @@ class ReplicaHost:
         """The record's bytes; a run is encoded once, for the log and for every follower."""
         encoded = self._records.get(id(record))
         if encoded is None:
-            encoded = encode_log_record(group.group_id, record, group.core.log.commit_slot)
+            # Never ahead of what is in the log once this record is: the records behind it may be torn off.
+            commit_slot = min(group.core.log.commit_slot, record.last_slot) if isinstance(record, Run) else 0
+            encoded = encode_log_record(group.group_id, record, commit_slot)
             self._records[id(record)] = encoded
         return encoded
 
@@ -540,17 +500,23 @@ class ReplicaHost:
     def _start_snapshot(self, group: Group, effect: SendSnapshot) -> None:
         if effect.to in group.senders:
             return
-        source = group.machine.open_snapshot()
+        try:
+            source = group.machine.open_snapshot()
+        except SnapshotFailedError:
+            source = None
         transfer = SnapshotSender(self._rng.getrandbits(63), source, self._now_ns())
         group.senders[effect.to] = transfer
         self._send_chunks(group, effect.to, transfer)
 
     def _send_chunks(self, group: Group, to: int, transfer: SnapshotSender) -> None:
-        while (chunk := transfer.next_chunk()) is not None:
-            sequence, body, is_last = chunk
-            self._transport.send_snapshot_chunk(
-                to, group.group_id, transfer.snapshot_id, transfer.slot, sequence, body, is_last
-            )
+        try:
+            while (chunk := transfer.next_chunk()) is not None:
+                sequence, body, is_last = chunk
+                self._transport.send_snapshot_chunk(
+                    to, group.group_id, transfer.snapshot_id, transfer.slot, sequence, body, is_last
+                )
+        except SnapshotFailedError:
+            transfer.fail(self._now_ns())
 
     def _abort_snapshots(self, group: Group, node_id: int) -> None:
         transfer = group.senders.pop(node_id, None)
@@ -583,4 +549,14 @@ def encode_log_record(group_id: int, record: LogRecord, commit_slot: int) -> byt
     return encode_record(full)
 
 
-__all__ = ["Durable", "Group", "LogWriter", "Outcome", "OutcomeKind", "ReplicaHost", "StateMachine", "Transport"]
+__all__ = [
+    "UNKNOWN",
+    "Durable",
+    "Group",
+    "LogWriter",
+    "Outcome",
+    "OutcomeKind",
+    "ReplicaHost",
+    "StateMachine",
+    "Transport",
+]

@@ -19,13 +19,17 @@ DECLINED_SEQUENCE = 0xFFFFFFFF
 """Acknowledged instead of a chunk by a member that has no need of the snapshot."""
 
 
+class SnapshotFailedError(Exception):
+    """What is stored cannot be read, so it cannot be sent."""
+
+
 class SnapshotSource(Protocol):
     """A state as of `slot`, read chunk by chunk."""
 
     slot: int
 
     def next_chunk(self) -> bytes | None:
-        """The next chunk; None after the last."""
+        """The next chunk; None after the last. Raises SnapshotFailedError."""
 
     def close(self) -> None: ...
 
@@ -71,6 +75,12 @@ class SnapshotSender:
             self.acked_sequence = sequence
             self.progressed_ns = now_ns
 
+    def fail(self, now_ns: int) -> None:
+        """What was to be sent cannot be read: nothing more is sent, and the transfer goes stale."""
+        self.close()
+        self.source = None
+        self.progressed_ns = now_ns
+
     def is_stale(self, now_ns: int) -> bool:
         limit_ns = STALE_NS if self.source is not None else UNAVAILABLE_NS
         return now_ns - self.progressed_ns > limit_ns
@@ -89,6 +99,7 @@ class SnapshotReceiver:
     slot: int
     progressed_ns: int
     next_sequence: int = 0
+    stored: int = 0  # of the chunks taken; one for which there was no room never is, and the transfer goes stale
 
     def take(self, sequence: int, now_ns: int) -> bool:
         """Whether this chunk is the next one; if so it counts as taken."""

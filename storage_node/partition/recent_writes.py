@@ -1,14 +1,24 @@
-"""Which client requests a partition has carried out lately, so that a retry is answered instead of repeated."""
+"""Which entries of its log a partition carries out: not a retry of what it has, and nothing from before its time."""
 
 from __future__ import annotations
 
 import struct
 from typing import Final
 
-FORMAT_VERSION: Final = 1
+from server.paxos.ballot import ZERO, Ballot
+
+FORMAT_VERSION: Final = 2
 TOKEN_BYTES: Final = 16
 
-_HEADER: Final = struct.Struct("<BII")
+AGE_MS_MAX: Final = 10_000
+"""Longer than the attempts of one call are apart: a late retry finds its token."""
+
+SLOTS_MAX: Final = 200_000
+"""Bounds memory where the log's time stands still: after a leader whose clock was ahead."""
+
+_HEADER: Final = struct.Struct("<BQQQI")
+_ENTRY: Final = struct.Struct("<16sQQ")
+_COMPACT_BYTES: Final = 64 * 1024
 
 
 class CorruptRecentWritesError(Exception):
@@ -16,56 +26,85 @@ class CorruptRecentWritesError(Exception):
 
 
 class RecentWrites:
-    """Tokens of writes, in two generations: the younger takes new ones, the older is dropped whole.
+    """Tokens of writes, with the slots in which they were carried out, and the highest leader that any came from.
 
-    Guarantees: of the last `tokens_max // 2` tokens, those remembered less than `age_ms_max` ago are known; there are
-    never more than `tokens_max`. By default that is ten seconds of up to 20,000 writes a second, far above what one
-    partition takes: longer than a client's attempts are apart, so that a late retry finds its token. Times are the caller's, monotonic, in milliseconds; they are not kept in what is
-    encoded: after decoding, everything counts as just remembered.
+    A function of the group's log, so that all members decide alike:
+
+    - An entry is not carried out if its token was, at most `AGE_MS_MAX` of the log's time and `SLOTS_MAX` slots before.
+      The log's time is what leaders wrote into it; it never goes back.
+    - An entry is not carried out behind one that a later leader proposed. A leader that was cut off has entries in its
+      own log only; when it is elected again, those of them that lie behind what was chosen meanwhile come back, rightly
+      so by the rules of Paxos. They were decided upon a state that never came to be. None was ever acknowledged: what
+      was acknowledged lies before anything that a later leader proposed.
     """
 
-    __slots__ = ("_age_ms_max", "_older", "_tokens_max", "_younger", "_younger_since_ms")
+    __slots__ = ("_age_ms_max", "_entries", "_now_ms", "_origin", "_slots", "_slots_max", "_start")
 
-    def __init__(self, tokens_max: int = 400_000, age_ms_max: int = 10_000) -> None:
-        if tokens_max < 2:
-            raise ValueError(f"tokens_max must be at least 2, not {tokens_max}")
-        self._tokens_max = tokens_max
+    def __init__(self, age_ms_max: int = AGE_MS_MAX, slots_max: int = SLOTS_MAX) -> None:
         self._age_ms_max = age_ms_max
-        # Dicts for their order: equal histories have equal encodings.
-        self._older: dict[bytes, None] = {}
-        self._younger: dict[bytes, None] = {}
-        self._younger_since_ms = 0
+        self._slots_max = slots_max
+        self._now_ms = 0
+        self._origin = ZERO
+        self._slots: dict[bytes, int] = {}
+        # As they are encoded, so that this costs a copy: a checkpoint must not hold up the writes of a busy partition.
+        self._entries = bytearray()
+        self._start = 0  # what lies before has been forgotten
 
     def __len__(self) -> int:
-        return len(self._older) + len(self._younger)
+        return len(self._slots)
 
     def seen(self, token: bytes) -> bool:
-        """Whether the write of this token has been applied, as far as is remembered."""
-        return token in self._younger or token in self._older
+        """Whether the write of this token has been carried out, as far as is remembered."""
+        return token in self._slots
 
-    def remember(self, token: bytes, now_ms: int) -> None:
-        """The write of this 16-byte token has been applied."""
-        if now_ms - self._younger_since_ms >= self._age_ms_max or len(self._younger) >= self._tokens_max // 2:
-            self._older, self._younger = self._younger, {}
-            self._younger_since_ms = now_ms
-        self._younger[token] = None
+    def admit(self, token: bytes, slot: int, time_ms: int, origin: Ballot) -> bool:
+        """Whether the write in `slot` is to be carried out; if so its token (16 bytes, or none) is remembered. Slots
+        come in order."""
+        if origin < self._origin:
+            return False
+        self._origin = origin
+        self._now_ms = max(self._now_ms, time_ms)
+        self._forget(slot)
+        if token in self._slots:
+            return False
+        if token:
+            self._slots[token] = slot
+            self._entries += _ENTRY.pack(token, slot, self._now_ms)
+        return True
+
+    def _forget(self, slot: int) -> None:
+        entries, start = self._entries, self._start
+        oldest_ms, oldest_slot = self._now_ms - self._age_ms_max, slot - self._slots_max
+        while start < len(entries):
+            token, entry_slot, entry_ms = _ENTRY.unpack_from(entries, start)
+            if entry_ms >= oldest_ms and entry_slot >= oldest_slot:
+                break
+            del self._slots[token]
+            start += _ENTRY.size
+        if start > _COMPACT_BYTES and start * 2 > len(entries):
+            del entries[:start]
+            start = 0
+        self._start = start
 
     def encode(self) -> bytes:
-        """Version, number of older and of younger tokens, the tokens. Safe beside `remember` in another thread."""
-        older, younger = b"".join(self._older), b"".join(self._younger)
-        return _HEADER.pack(FORMAT_VERSION, len(older) // TOKEN_BYTES, len(younger) // TOKEN_BYTES) + older + younger
+        """Version, highest origin, the log's time, number of tokens; then each token with its slot and time, the oldest
+        first."""
+        header = _HEADER.pack(FORMAT_VERSION, *self._origin, self._now_ms, len(self._slots))
+        return header + self._entries[self._start :]
 
     @classmethod
-    def decode(cls, data: bytes, now_ms: int = 0) -> RecentWrites:
+    def decode(cls, data: bytes) -> RecentWrites:
         """The recent writes in `data`, with the default limits; raises CorruptRecentWritesError."""
         if len(data) < _HEADER.size:
             raise CorruptRecentWritesError("recent writes are shorter than their header")
-        version, older, younger = _HEADER.unpack_from(data)
-        if version != FORMAT_VERSION or len(data) != _HEADER.size + (older + younger) * TOKEN_BYTES:
+        version, round_, node_id, now_ms, count = _HEADER.unpack_from(data)
+        if version != FORMAT_VERSION or len(data) != _HEADER.size + count * _ENTRY.size:
             raise CorruptRecentWritesError("recent writes have another version or length than announced")
         found = cls()
-        tokens = [data[start : start + TOKEN_BYTES] for start in range(_HEADER.size, len(data), TOKEN_BYTES)]
-        found._older = dict.fromkeys(tokens[:older])
-        found._younger = dict.fromkeys(tokens[older:])
-        found._younger_since_ms = now_ms
+        found._now_ms = now_ms
+        found._origin = Ballot(round_, node_id)
+        found._entries = bytearray(data[_HEADER.size :])
+        found._slots = {token: slot for token, slot, _ in _ENTRY.iter_unpack(found._entries)}
+        if len(found._slots) != count:
+            raise CorruptRecentWritesError("recent writes hold a token twice")
         return found

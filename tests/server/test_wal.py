@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ from tests.simulation.disk import SimulatedWal
 SEGMENT_BYTES = 4096
 
 
-def fail(error: OSError) -> None:
+def fail(error: Exception) -> None:
     raise error
 
 
@@ -33,7 +33,7 @@ class RealHarness:
     def __init__(self, directory: Path, files: SegmentFiles | None = None) -> None:
         self.directory = directory
         self.files = files
-        self.errors: list[OSError] = []
+        self.errors: list[Exception] = []
         self.recovery = self.open({})
 
     def open(self, floors: Mapping[int, int]) -> Recovery:
@@ -277,3 +277,48 @@ async def test_a_promise_is_not_trimmed_before_its_copy_is_durable(memory: RealH
     await memory.log.close()
     files.error = None
     assert memory.open({5: 0, 6: 11}).groups[5].promised == TWO
+
+
+async def test_a_disk_that_fails_is_not_taken_for_full(memory: RealHarness) -> None:
+    """Any error but that of no room, while a segment is made, ends the log as a failed sync does; and once only."""
+    files = memory.files
+    assert isinstance(files, MemoryFiles)
+    files.create_error = OSError(errno.EIO, "input/output error")
+    slot = 0
+    while not memory.errors:
+        slot += 1
+        put(memory, entries(5, slot, bytes(400)))
+        await asyncio.sleep(0)
+    assert not memory.log.is_full
+    files.error = OSError(errno.EIO, "input/output error")
+    memory.log._fail(files.error)
+    await memory.log.close()
+    assert [error.errno for error in memory.errors] == [errno.EIO]
+    files.error = files.create_error = None
+    memory.open({})
+
+
+async def test_a_log_that_must_be_there_is_not_made_anew(tmp_path: Path) -> None:
+    """Where there must be a log and is none, nothing is put in its place: the next start would take that for the log."""
+    for _ in range(2):
+        log = Wal(tmp_path / "wal", node_id=1, segment_bytes=SEGMENT_BYTES, on_fatal=fail)
+        with pytest.raises(WalError, match="is gone"):
+            log.recover({}, may_be_new=False)
+    assert list((tmp_path / "wal").iterdir()) == []
+
+
+async def test_a_folder_is_never_without_a_segment(tmp_path: Path) -> None:
+    """Empty segments go only after there is a new one: a crash in between leaves a log, not a folder that lost one."""
+    left: list[int] = []
+
+    class WatchedFiles(SegmentFiles):
+        def remove(self, paths: Sequence[Path]) -> None:
+            super().remove(paths)
+            left.append(len(self.segments()))
+
+    files = WatchedFiles(tmp_path / "wal", node_id=1, segment_bytes=SEGMENT_BYTES)
+    for _ in range(3):
+        harness = RealHarness(tmp_path / "wal", files)
+        await harness.log.close()
+    assert left == [1, 1, 1]
+    assert [path.stem for _, path in files.segments()] == ["000000000003"]

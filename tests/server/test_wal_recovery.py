@@ -11,13 +11,15 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+import crc32c
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.codec.frame import SEGMENT_HEADER_BYTES
 from server.codec.record import Record, RecordType, decode_record, encode_record
 from server.paxos.ballot import Ballot
-from server.wal import Recovery, Wal
+from server.wal import Recovery, Wal, WalError
 from server.wal_recovery import LogReader
 from tests.server.wal_files import MemoryFiles
 
@@ -82,7 +84,7 @@ class History:
         return found
 
 
-def _fail(error: OSError) -> None:
+def _fail(error: Exception) -> None:
     raise error
 
 
@@ -172,6 +174,69 @@ def test_damage_in_a_record_touches_its_group_only() -> None:
     recovery = read(files)
     assert recovery.damaged_groups == {record.group_id}
     assert not recovery.all_damaged
+
+
+def _short_history(writes: int) -> MemoryFiles:
+    """Writes of one record each, in one segment, with a sync mark behind them."""
+
+    async def run() -> MemoryFiles:
+        files = MemoryFiles(segment_bytes=8192)
+        wal = Wal(Path("log"), node_id=1, segment_bytes=8192, on_fatal=_fail, files=files)
+        wal.recover({})
+        wal.start(asyncio.get_running_loop())
+        for number in range(writes):
+            synced = asyncio.Event()
+            record = Record(RecordType.PROMISE, 5, Ballot(number + 1, 1), 0, 0, ())
+            wal.append(encode_record(record), 5, 0, synced.set)
+            await synced.wait()
+        await wal.close()
+        return files
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("writes", [1, 2, 5])
+def test_the_first_record_of_the_log_is_not_missed_silently(writes: int) -> None:
+    """Whatever bit of its frame flips: nothing comes before it, so only its place shows that there was one. Reported at
+    every start, not only at the first."""
+    whole = _short_history(writes)
+    for bit in range(40 * 8):
+        files = whole.copy()
+        files.contents[1][SEGMENT_HEADER_BYTES + bit // 8] ^= 1 << bit % 8
+        for _ in range(2):
+            recovery = read(files)
+            assert recovery.all_damaged or 5 in recovery.damaged_groups, bit
+
+
+@pytest.mark.parametrize("place", ["frame", "record"])
+def test_the_last_record_before_a_mark_is_not_forgotten(place: str) -> None:
+    """Damage at the end, which the sync mark proves, is reported at every start."""
+    files = _short_history(4)
+    end = SEGMENT_HEADER_BYTES + 4 * (40 + 52)
+    files.contents[1][end - (90 if place == "frame" else 10)] ^= 1
+    for _ in range(3):
+        recovery = read(files)
+        assert recovery.all_damaged or 5 in recovery.damaged_groups
+        assert recovery.groups[5].promised <= Ballot(3, 1)
+
+
+def test_a_log_of_another_version_is_not_touched() -> None:
+    """A segment that another version of the program wrote is no damage: the log is refused as it is."""
+    files = _short_history(2)
+    header = bytearray(files.contents[1][:60])
+    header[8] = 2
+    files.contents[1][:64] = header + crc32c.crc32c(bytes(header)).to_bytes(4, "little")
+    before = files.copy().contents
+    with pytest.raises(WalError, match="format version 2, this program knows version 1"):
+        read(files)
+    assert files.contents == before
+
+
+def test_a_version_that_rotted_is_damage() -> None:
+    """The same byte without its checksum is a flipped bit, not another version."""
+    files = _short_history(2)
+    files.contents[1][8] ^= 3
+    assert read(files).all_damaged
 
 
 def _record_bytes(write: bytes) -> bytes:

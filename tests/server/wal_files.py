@@ -30,6 +30,8 @@ class MemoryFiles(SegmentFiles):
         self.writes: list[Write] = []
         self.error: OSError | None = None
         """Raised by the next write."""
+        self.create_error: OSError | None = None
+        """Raised when another segment is to be made."""
         self.is_full = False
 
     def copy(self) -> MemoryFiles:
@@ -46,6 +48,8 @@ class MemoryFiles(SegmentFiles):
         return bytes(self.contents[int(path.name)])
 
     def create(self, number: int, reuse: Path | None = None) -> OpenSegment:
+        if self.create_error is not None:
+            raise self.create_error
         if self.is_full:
             raise OSError(errno.ENOSPC, "no space left on device")
         content = bytearray(self.segment_bytes) if reuse is None else self.contents.pop(int(reuse.name))

@@ -6,6 +6,7 @@ import itertools
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import lmdb
@@ -14,7 +15,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from server.paxos.ballot import Ballot
 from storage_node.codec.mutation import Mutation
+from storage_node.codec.snapshot import ChunkKind, encode_chunk
 from storage_node.store import (
     CorruptChunkError,
     CorruptValueError,
@@ -82,10 +85,20 @@ class StoreMachine(RuleBasedStateMachine):
         mutation = Mutation(token(next(self.tokens)), key, item)
         log = self.logs[group_of(key)]
         log.append(mutation)
-        self.store.apply(group_of(key), len(log), mutation, 0)
+        self.store.apply(group_of(key), len(log), mutation)
         self.model.pop(key, None)
         if item is not None:
             self.model[key] = item
+
+    @rule(group_id=st.sampled_from(GROUPS), item=st.binary(max_size=30), data=st.data())
+    def write_again(self, group_id: int, item: bytes, data: st.DataObject) -> None:
+        """A retry, or what an election brought back: it must not be carried out, whatever it says."""
+        log = self.logs[group_id]
+        earlier = [mutation for mutation in log if mutation is not None]
+        if earlier:
+            repeated = data.draw(st.sampled_from(earlier))
+            log.append(replace(repeated, item=item))
+            self.store.apply(group_id, len(log), replace(repeated, item=item))
 
     @rule(group_id=st.sampled_from(GROUPS))
     def no_op(self, group_id: int) -> None:
@@ -131,7 +144,7 @@ class StoreMachine(RuleBasedStateMachine):
                 if mutation is None:
                     self.store.apply_no_op(group_id, slot)
                 else:
-                    self.store.apply(group_id, slot, mutation, 0)
+                    self.store.apply(group_id, slot, mutation)
             recent = self.store.recent_writes(group_id)
             assert all(recent.seen(mutation.token) for mutation in log if mutation is not None)
 
@@ -187,7 +200,7 @@ def test_slots_come_in_order(store: Store) -> None:
     """A slot is applied once: what replays too much is a mistake."""
     store.apply_no_op(100, 3)
     with pytest.raises(ValueError, match="slot 3 is applied after slot 3"):
-        store.apply(100, 3, Mutation(b"", b"g", b""), 0)
+        store.apply(100, 3, Mutation(b"", b"g", b""))
     assert store.applied_slot(100) == 3
     assert store.checkpointed_slot(100) == 0
     assert store.applied_slot(55) == 0
@@ -206,20 +219,20 @@ def test_nothing_to_checkpoint(store: Store) -> None:
 
 def test_the_memtable_is_accounted_for(store: Store) -> None:
     """Bytes count what is held, replaced items do not; far above the limit the store is overloaded."""
-    store.apply(100, 1, Mutation(b"", b"g", bytes(1000)), 0)
+    store.apply(100, 1, Mutation(b"", b"g", bytes(1000)))
     before = store.memtable_bytes
-    store.apply(100, 2, Mutation(b"", b"g", bytes(2000)), 0)
+    store.apply(100, 2, Mutation(b"", b"g", bytes(2000)))
     assert store.memtable_bytes == before + 1000
-    store.apply(100, 3, Mutation(b"", b"g", None), 0)
+    store.apply(100, 3, Mutation(b"", b"g", None))
     assert store.memtable_bytes == before - 1000
     assert not store.is_overloaded
-    store.apply(100, 4, Mutation(b"", b"g", bytes(4 << 20)), 0)
+    store.apply(100, 4, Mutation(b"", b"g", bytes(4 << 20)))
     assert store.is_overloaded
 
 
 def test_dropped_groups_leave_no_memory_behind(store: Store) -> None:
     """The memtable lets go of a dropped group's writes, though there is nothing to write."""
-    store.apply(100, 1, Mutation(b"", b"g", bytes(1000)), 0)
+    store.apply(100, 1, Mutation(b"", b"g", bytes(1000)))
     store.forget(100)
     assert store.get(b"g") is None
     assert store.freeze_for_checkpoint() is None
@@ -229,7 +242,7 @@ def test_dropped_groups_leave_no_memory_behind(store: Store) -> None:
 def test_a_restore_removes_any_number_of_items(store: Store) -> None:
     """What was there goes, in slices, before the snapshot comes."""
     for slot in range(1, 2502):
-        store.apply(100, slot, Mutation(b"", b"g%d" % slot, b""), 0)
+        store.apply(100, slot, Mutation(b"", b"g%d" % slot, b""))
     checkpoint(store)
     assert store.size(100)[0] == 2501
     store.begin_restore(100, b"g", b"h")
@@ -250,24 +263,24 @@ def test_descriptors(store: Store, tmp_path: Path) -> None:
 
 def test_a_crash_while_restoring_is_remembered(store: Store) -> None:
     """Until a restore is finished the group has no state to serve, also after a restart."""
-    store.apply(100, 1, Mutation(token(1), b"ga", b"1"), 0)
+    store.apply(100, 1, Mutation(token(1), b"ga", b"1"))
     checkpoint(store)
     store.begin_restore(100, b"g", b"h")
     store.restore_chunk(100, b"")
     store.close()
     store.open()
     assert store.is_restoring(100)
-    assert store.checkpointed_slot(100) == 0
+    assert store.checkpointed_slot(100) == 1
     assert not store.recent_writes(100).seen(token(1))
     assert store.get(b"ga") is None
 
 
 def test_a_restore_replaces_what_only_the_memtable_has(store: Store) -> None:
     """Writes of the old state that no checkpoint has are void, also where a checkpoint is on its way."""
-    store.apply(100, 1, Mutation(b"", b"ga", b"old"), 0)
+    store.apply(100, 1, Mutation(b"", b"ga", b"old"))
     frozen = store.freeze_for_checkpoint()
     assert frozen is not None
-    store.apply(100, 2, Mutation(b"", b"gb", b"old"), 0)
+    store.apply(100, 2, Mutation(b"", b"gb", b"old"))
     store.begin_restore(100, b"g", b"h")
     store.write_checkpoint(frozen)
     store.finish_checkpoint(frozen)
@@ -276,11 +289,73 @@ def test_a_restore_replaces_what_only_the_memtable_has(store: Store) -> None:
     assert store.get(b"ga") is None
     assert store.get(b"gb") is None
     assert store.checkpointed_slot(100) == 7
-    store.apply(100, 8, Mutation(b"", b"gb", b"new"), 0)
+    store.apply(100, 8, Mutation(b"", b"gb", b"new"))
     assert store.get(b"gb") == b"new"
     checkpoint(store)
     assert list(store.scan(b"g", b"h")) == [(b"gb", b"new")]
     assert store.size(100) == (1, 5)
+
+
+def test_a_restore_keeps_the_slot_that_the_log_was_trimmed_to(tmp_path: Path) -> None:
+    """The log begins behind the former checkpoint; a restart in the middle of a restore must not see a hole there."""
+    store = open_store(tmp_path)
+    for slot in (1, 2, 3):
+        store.apply(100, slot, Mutation(b"", b"ga", b"old"))
+    checkpoint(store)
+    store.begin_restore(100, b"g", b"h")
+    store.restore_chunk(100, encode_chunk(ChunkKind.ITEMS, [(b"gb", b"new")]))
+    store.close()
+    store = open_store(tmp_path)
+    assert store.is_restoring(100)
+    assert store.checkpointed_slot(100) == 3
+    store.close()
+
+
+def test_no_chunk_is_taken_while_the_former_state_is_there(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there was no room to remove it, what was deleted since would come back among the snapshot's items."""
+    store.apply(100, 1, Mutation(b"", b"ga", b"deleted since"))
+    checkpoint(store)
+
+    def full(start: bytes, end: bytes, items_max: int) -> bool:
+        raise StoreFullError("no room")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "delete_range", full)
+        with pytest.raises(StoreFullError):
+            store.begin_restore(100, b"g", b"h")
+    with pytest.raises(StoreFullError, match="replaces"):
+        store.restore_chunk(100, encode_chunk(ChunkKind.ITEMS, [(b"gb", b"new")]))
+    store.begin_restore(100, b"g", b"h")
+    store.restore_chunk(100, encode_chunk(ChunkKind.ITEMS, [(b"gb", b"new")]))
+    store.finish_restore(100, 9)
+    assert list(store.scan(b"g", b"h")) == [(b"gb", b"new")]
+
+
+def test_a_write_that_is_in_the_log_twice_is_carried_out_once(tmp_path: Path) -> None:
+    """Also around another's, and after a restart that begins between the two."""
+    store = open_store(tmp_path)
+    store.apply(100, 1, Mutation(token(1), b"g", b"first", 1_000))
+    store.apply(100, 2, Mutation(token(2), b"g", b"second", 1_001))
+    checkpoint(store)
+    store.close()
+    store = open_store(tmp_path)
+    store.apply(100, 3, Mutation(token(1), b"g", b"first", 1_000))
+    assert store.get(b"g") == b"second"
+    assert store.applied_slot(100) == 3
+    store.close()
+
+
+def test_what_a_deposed_leader_proposed_is_not_carried_out_behind_its_successors(tmp_path: Path) -> None:
+    """Also where the checkpoint, or a snapshot of it, begins between the two."""
+    store = open_store(tmp_path)
+    store.apply(100, 1, Mutation(token(1), b"g", b"new", 5, Ballot(2, 2)))
+    checkpoint(store)
+    store.close()
+    store = open_store(tmp_path)
+    store.apply(100, 2, Mutation(token(2), b"g", b"old", 6, Ballot(1, 1)))
+    assert store.get(b"g") == b"new"
+    assert store.applied_slot(100) == 2
+    store.close()
 
 
 def test_a_damaged_chunk_is_not_stored(store: Store) -> None:
@@ -294,7 +369,7 @@ def test_a_damaged_chunk_is_not_stored(store: Store) -> None:
 def test_the_map_grows_under_writes_and_reads(store: Store) -> None:
     """Far more data than the first map holds is taken, readable all along."""
     for slot in range(1, 3001):
-        store.apply(100, slot, Mutation(b"", b"g%d" % slot, bytes(1000)), 0)
+        store.apply(100, slot, Mutation(b"", b"g%d" % slot, bytes(1000)))
         if slot % 500 == 0:
             checkpoint(store)
             assert store.get(b"g1") == bytes(1000)
@@ -305,18 +380,18 @@ def test_the_map_waits_for_snapshots(tmp_path: Path) -> None:
     """While a snapshot is being read the map does not grow; a checkpoint that needs it fails and is written later."""
     store = Store(tmp_path, map_bytes=1 << 20, memtable_bytes=1 << 20, grow_wait_s=0.01)
     store.open()
-    store.apply(100, 1, Mutation(b"", b"g", b"kept"), 0)
+    store.apply(100, 1, Mutation(b"", b"g", b"kept"))
     checkpoint(store)
     reader = store.read_snapshot(100, b"g", b"h")
     chunks = reader.chunks(1)
     for slot in range(2, 2002):
-        store.apply(100, slot, Mutation(b"", b"g%d" % slot, bytes(1000)), 0)
+        store.apply(100, slot, Mutation(b"", b"g%d" % slot, bytes(1000)))
     frozen = store.freeze_for_checkpoint()
     assert frozen is not None
     with pytest.raises(StoreFullError, match="snapshot"):
         store.write_checkpoint(frozen)
     store.abandon_checkpoint(frozen)
-    assert len(list(chunks)) == 1
+    assert len(list(chunks)) == 2, "recent writes, and the item"
     assert reader.slot == 1
     reader.close()
     checkpoint(store)
@@ -336,8 +411,8 @@ def flip_in_file(path: Path, needle: bytes) -> None:
 
 def test_bit_rot_is_never_served(store: Store, tmp_path: Path) -> None:
     """A flipped bit in a stored item makes get, scan and snapshots fail, and deleting still works."""
-    store.apply(100, 1, Mutation(b"", b"g1", b"a needle in the hay"), 0)
-    store.apply(100, 2, Mutation(b"", b"g2", b"whole"), 0)
+    store.apply(100, 1, Mutation(b"", b"g1", b"a needle in the hay"))
+    store.apply(100, 2, Mutation(b"", b"g2", b"whole"))
     checkpoint(store)
     store.close()
     flip_in_file(tmp_path / "btree" / "data.mdb", b"needle")

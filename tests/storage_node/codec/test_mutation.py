@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server.paxos.ballot import Ballot
 from storage_node.codec.mutation import CorruptMutationError, Mutation, decode_mutation, encode_mutation
 
 MUTATIONS = st.builds(
@@ -13,6 +14,8 @@ MUTATIONS = st.builds(
     st.just(b"") | st.binary(min_size=16, max_size=16),
     st.binary(max_size=60),
     st.none() | st.binary(max_size=60),
+    st.integers(0, 2**64 - 1),
+    st.builds(Ballot, st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1)),
 )
 
 
@@ -22,7 +25,7 @@ def test_round_trip(mutation: Mutation) -> None:
     assert decode_mutation(encode_mutation(mutation)) == mutation
 
 
-@given(st.binary(max_size=60))
+@given(st.binary(max_size=90))
 def test_any_bytes_are_decoded_or_refused(data: bytes) -> None:
     """Bytes from anywhere are a mutation that encodes to them, or an error."""
     try:
@@ -35,13 +38,13 @@ def test_any_bytes_are_decoded_or_refused(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"\x01", "shorter"),
-        (b"\x02\x00\x00\x00\x00\x00\x00\x00", "version 2"),
-        (b"\x01\x02\x00\x00\x00\x00\x00\x00", "values"),
-        (b"\x01\x00\x05\x00\x00\x00\x00\x00", "values"),
-        (b"\x01\x00\x00\x01\x00\x00\x00\x00", "values"),
-        (b"\x01\x00\x00\x00\x09\x00\x00\x00", "inside its key"),
-        (b"\x01\x01\x00\x00\x01\x00\x00\x00ki", "carries an item"),
+        (b"\x02" + bytes(30), "shorter"),
+        (b"\x01" + bytes(31), "version 1"),
+        (b"\x02\x02" + bytes(30), "values"),
+        (b"\x02\x00\x05" + bytes(29), "values"),
+        (b"\x02\x00\x00\x01" + bytes(28), "values"),
+        (b"\x02\x00\x00\x00\x09" + bytes(27), "inside its key"),
+        (b"\x02\x01\x00\x00\x01" + bytes(27) + b"ki", "carries an item"),
     ],
 )
 def test_malformed(data: bytes, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Recent writes: what is remembered, for how long, and that it survives encoding."""
+"""Recent writes: a retry is recognised, by every member alike."""
 
 from __future__ import annotations
 
@@ -6,54 +6,108 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage_node.partition.recent_writes import CorruptRecentWritesError, RecentWrites
+from server.paxos.ballot import ZERO, Ballot
+from storage_node.partition.recent_writes import (
+    AGE_MS_MAX,
+    SLOTS_MAX,
+    CorruptRecentWritesError,
+    RecentWrites,
+)
 
 
 def token(number: int) -> bytes:
     return number.to_bytes(16, "big")
 
 
-@given(st.integers(2, 9), st.lists(st.integers(0, 30), max_size=60))
-def test_the_last_half_is_known_and_no_more_than_all(tokens_max: int, numbers: list[int]) -> None:
-    """The last tokens_max // 2 tokens are known; there are never more than tokens_max."""
-    recent = RecentWrites(tokens_max=tokens_max, age_ms_max=10**9)
-    for count, number in enumerate(numbers, 1):
-        recent.remember(token(number), now_ms=count)
-        assert len(recent) <= tokens_max
-        assert all(recent.seen(token(n)) for n in numbers[max(0, count - tokens_max // 2) : count])
-    assert not recent.seen(token(99))
+LOGS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 400)), max_size=60)
+"""(token, the leader's clock) of each slot; the clocks of different leaders need not agree."""
 
 
-@given(st.lists(st.integers(0, 300), max_size=40).map(sorted))
-def test_the_young_are_known_and_the_old_go(times_ms: list[int]) -> None:
-    """A token is known for age_ms_max; after twice that, the next one drops it."""
-    recent = RecentWrites(tokens_max=1000, age_ms_max=50)
-    for number, now_ms in enumerate(times_ms):
-        recent.remember(token(number), now_ms)
-        for older, then_ms in enumerate(times_ms[: number + 1]):
-            if now_ms - then_ms < 50:
-                assert recent.seen(token(older))
-    recent.remember(token(400), 1_000)
-    recent.remember(token(401), 1_050)
-    assert not any(recent.seen(token(number)) for number in range(len(times_ms)))
+@given(LOGS, st.integers(1, 200), st.integers(1, 20))
+def test_an_entry_is_carried_out_unless_its_token_was_within_the_window(
+    log: list[tuple[int, int]], age_ms_max: int, slots_max: int
+) -> None:
+    """Against the rule itself, spelled out slowly: so many slots, so much of the log's time, which never goes back."""
+    recent = RecentWrites(age_ms_max, slots_max)
+    carried_out: list[tuple[int, int, int]] = []  # token, slot, log time
+    now_ms = 0
+    for slot, (number, clock_ms) in enumerate(log, 1):
+        now_ms = max(now_ms, clock_ms)
+        expected = not any(
+            known == number and at_slot >= slot - slots_max and at_ms >= now_ms - age_ms_max
+            for known, at_slot, at_ms in carried_out
+        )
+        assert recent.admit(token(number), slot, clock_ms, ZERO) is expected
+        if expected:
+            carried_out.append((number, slot, now_ms))
+        assert recent.seen(token(number))
+        assert len(recent) <= slots_max + 1
 
 
-@given(st.lists(st.integers(0, 50), max_size=50))
-def test_round_trip(numbers: list[int]) -> None:
-    """What is decoded knows what was encoded, and encodes to the same."""
-    recent = RecentWrites(tokens_max=20)
-    for number in numbers:
-        recent.remember(token(number), 0)
-    decoded = RecentWrites.decode(recent.encode(), now_ms=5)
-    assert decoded.encode() == recent.encode()
-    assert all(decoded.seen(token(n)) == recent.seen(token(n)) for n in range(51))
+@given(LOGS, st.integers(0, 60))
+def test_a_member_that_starts_from_a_checkpoint_decides_as_the_others(log: list[tuple[int, int]], at: int) -> None:
+    """What is encoded holds all that later decisions depend on."""
+    straight, restarted = RecentWrites(), RecentWrites()
+    for slot, (number, clock_ms) in enumerate(log, 1):
+        if slot == at:
+            restarted = RecentWrites.decode(restarted.encode())
+        decided = straight.admit(token(number), slot, clock_ms * 100, Ballot(number // 4, 1))
+        assert restarted.admit(token(number), slot, clock_ms * 100, Ballot(number // 4, 1)) is decided
+    assert restarted.encode() == straight.encode()
 
 
-def test_other_bytes_are_refused() -> None:
-    """Bytes of another version or length are refused, and a limit that remembers nothing."""
-    data = RecentWrites().encode()
-    for other in (data[:-1], data + b"x", b"\x02" + data[1:]):
+def test_nothing_is_carried_out_behind_a_later_leaders() -> None:
+    """What a leader that was cut off proposed, and an election brought back, was decided on a state that never was."""
+    recent = RecentWrites()
+    assert recent.admit(token(1), 1, 5, Ballot(1, 1))
+    assert recent.admit(token(2), 2, 5, Ballot(2, 2))
+    assert not recent.admit(token(3), 3, 5, Ballot(1, 1))
+    assert not recent.seen(token(3))
+    assert not recent.admit(b"", 4, 5, Ballot(2, 1))
+    assert recent.admit(token(3), 5, 5, Ballot(2, 2))
+    assert recent.admit(b"", 6, 5, Ballot(2, 2))
+    assert len(recent) == 3
+
+
+def test_the_limits() -> None:
+    """Ten seconds of the log's time, and as many slots: the last that counts does, one further does not."""
+    for ms, slots, is_repeat in ((AGE_MS_MAX, 1, True), (AGE_MS_MAX + 1, 1, False)):
+        recent = RecentWrites()
+        assert recent.admit(token(1), 1, 5, ZERO)
+        assert recent.admit(token(1), 1 + slots, 5 + ms, ZERO) is not is_repeat
+    for slots, is_repeat in ((SLOTS_MAX, True), (SLOTS_MAX + 1, False)):
+        recent = RecentWrites()
+        assert recent.admit(token(1), 1, 5, ZERO)
+        assert recent.admit(token(1), 1 + slots, 5, ZERO) is not is_repeat
+
+
+def test_what_is_forgotten_takes_no_room() -> None:
+    """The encoding holds what is remembered and nothing else, however long it goes on."""
+    recent = RecentWrites(age_ms_max=10**9, slots_max=100)
+    for slot in range(1, 20_000):
+        assert recent.admit(token(slot), slot, slot, ZERO)
+    assert len(recent) == 101
+    assert len(recent.encode()) == 29 + 101 * 32
+    assert len(recent._entries) < 3 * 64 * 1024
+
+
+@pytest.mark.parametrize("change", ["", "short", "version", "count", "long", "twice"])
+def test_what_is_not_as_it_was_encoded_is_refused(change: str) -> None:
+    """Another version, another length, a token twice."""
+    recent = RecentWrites()
+    recent.admit(token(1), 1, 1, Ballot(2, 3))
+    recent.admit(token(2), 2, 1, Ballot(2, 3))
+    data = recent.encode()
+    changed = {
+        "": data,
+        "short": data[:28],
+        "version": b"\x01" + data[1:],
+        "count": data[:25] + b"\x03" + data[26:],
+        "long": data + b"\0",
+        "twice": data[:29] + data[29:61] * 2,
+    }[change]
+    if not change:
+        assert RecentWrites.decode(changed).encode() == data
+    else:
         with pytest.raises(CorruptRecentWritesError):
-            RecentWrites.decode(other)
-    with pytest.raises(ValueError, match="at least 2"):
-        RecentWrites(tokens_max=1)
+            RecentWrites.decode(changed)

@@ -1,0 +1,100 @@
+"""What a replica host needs of its surroundings, and how a proposal ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+from server.paxos.ballot import Ballot
+from server.paxos.lease import Grant
+from server.paxos.messages import Message
+from server.runtime.snapshot_transfer import SnapshotSource
+
+
+class StateMachine(Protocol):
+    """What a group replicates. Everything is called on the host's thread."""
+
+    is_restoring: bool  # a restore was interrupted: what it holds is not the state as of any slot
+
+    def apply(self, slot: int, payload: bytes) -> object:
+        """Carries out one entry; deterministic. What it returns goes to whoever proposed the entry here."""
+
+    def applied_no_op(self, slot: int) -> None: ...
+
+    def open_snapshot(self) -> SnapshotSource | None:
+        """The state as of the last checkpoint, for another member; None: not possible now. It and its chunks raise
+        SnapshotFailedError where what is stored cannot be read."""
+
+    def begin_restore(self, slot: int) -> None: ...
+
+    def restore_chunk(self, body: bytes, done: Callable[[], None]) -> None: ...
+
+    def finish_restore(self, slot: int, done: Callable[[], None]) -> None:
+        """Calls `done` once the restored state is durable."""
+
+
+class LogWriter(Protocol):
+    """The part of the write-ahead log that the host uses (server/wal.py)."""
+
+    on_idle: Callable[[], None] | None
+
+    bytes_queued: int
+
+    @property
+    def is_idle(self) -> bool: ...
+
+    def writing_ns(self) -> int:
+        """For how long the write in flight has been; 0: there is none."""
+
+    def append(self, record: bytes, group_id: int, last_slot: int, done: Callable[[], None] | None) -> None: ...
+
+
+class Transport(Protocol):
+    """Says things to other nodes; may lose them, never delays the caller (server/runtime/peers.py)."""
+
+    def send(self, to: int, group_id: int, message: Message, record: bytes | None) -> None: ...
+
+    def send_heartbeat(self, to: int, sent_ns: int) -> None: ...
+
+    def send_grant(self, to: int, grant: Grant, duration_ns: int) -> None: ...
+
+    def send_snapshot_chunk(
+        self, to: int, group_id: int, snapshot_id: int, slot: int, sequence: int, body: bytes, is_last: bool
+    ) -> None: ...
+
+    def send_snapshot_ack(self, to: int, group_id: int, snapshot_id: int, sequence: int) -> None: ...
+
+
+class RecoveredLog(Protocol):
+    """What the log held of one group (server/wal.py)."""
+
+    promised: Ballot
+    first_slot: int
+    entries: list[tuple[Ballot, bytes]]
+    commit_slot: int
+
+
+class OutcomeKind(IntEnum):
+    """How a proposal ended."""
+
+    COMMITTED = 1
+    NOT_LEADER = 2  # not executed
+    UNKNOWN = 3  # leadership was lost while it was in flight
+    OVERLOADED = 4  # not executed
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of a proposal. `result` is what the state machine returned; `leader_node_id` a hint, 0: unknown."""
+
+    kind: OutcomeKind
+    result: object = None
+    leader_node_id: int = 0
+
+
+OVERLOADED = Outcome(OutcomeKind.OVERLOADED)
+UNKNOWN = Outcome(OutcomeKind.UNKNOWN)
+
+Done = Callable[[Outcome], None]

@@ -1,0 +1,43 @@
+"""The node's replica host, which also speaks for partitions that should be here and cannot take part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from server.paxos.ballot import Ballot
+from server.paxos.messages import LeadershipQuery, Message, Release
+from server.runtime.replica_host import ReplicaHost
+
+_ABOVE_ALL = (1 << 63) - 1
+
+
+class NodeHost(ReplicaHost):
+    """Requires that `absent` holds no group that is open here.
+
+    Grants are between nodes: as long as this node leads anything, its peers grant to it, and would wait for ever for a
+    group that it led in a former life and cannot open now. So they are told to ask, and answered that they may go on.
+    """
+
+    absent: frozenset[int] = frozenset()
+
+    def set_absent(self, group_ids: Iterable[int], connected_node_ids: Iterable[int]) -> None:
+        """Which groups should be here and are not open."""
+        fresh = frozenset(group_ids) - self.absent
+        self.absent = frozenset(group_ids)
+        for node_id in connected_node_ids:
+            self._disclaim(node_id, fresh)
+
+    def peer_connected(self, node_id: int) -> None:
+        super().peer_connected(node_id)
+        self._disclaim(node_id, self.absent)
+
+    def _disclaim(self, node_id: int, group_ids: frozenset[int]) -> None:
+        # Which ballot it led at may be lost. A release of a later one makes the peer ask about the one it knows.
+        for group_id in sorted(group_ids):
+            self._transport.send(node_id, group_id, Release(Ballot(_ABOVE_ALL, self.node_id)), None)
+
+    def receive(self, sender: int, group_id: int, message: Message, record: bytes | None) -> None:
+        if group_id not in self.absent:
+            super().receive(sender, group_id, message, record)
+        elif isinstance(message, LeadershipQuery) and message.ballot.node_id == self.node_id:
+            self._transport.send(sender, group_id, Release(message.ballot), None)

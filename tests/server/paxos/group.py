@@ -1,0 +1,263 @@
+"""One replication group whose network, disks and clock do what a test says, and nothing else.
+
+After each step the invariants of consensus are checked (`check`): one payload a slot, no promise forgotten, at most one
+member that serves, and that one has everything that was ever acknowledged.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from server.paxos.ballot import ZERO, Ballot
+from server.paxos.core import PaxosCore
+from server.paxos.election import ElectionConfig
+from server.paxos.lease import LeaseConfig, NodeLeases
+from server.paxos.log import Log
+from server.paxos.messages import (
+    ApplyEntries,
+    Effect,
+    LogRecord,
+    Message,
+    PersistRecord,
+    Promise,
+    ResetRecord,
+    Run,
+    SendMessage,
+    SendSnapshot,
+)
+from server.paxos.quorum import Configuration, Member
+
+LEASES = LeaseConfig()
+ELECTION = ElectionConfig(jitter_ns=1)
+"""Without jitter: every time in a test can be worked out."""
+
+
+@dataclass
+class Node:
+    """A member. `records` (each with the commit slot that it tells), `checkpoint` and `boot` survive a crash; the rest
+    is what runs, if it is up."""
+
+    member: Member
+    records: list[tuple[LogRecord, int]] = field(default_factory=list)
+    checkpoint: list[bytes] = field(default_factory=list)
+    boot: int = 0
+    promised_told: Ballot = ZERO
+    core: PaxosCore | None = None
+    leases: NodeLeases | None = None
+    unsynced: list[tuple[PersistRecord, int]] = field(default_factory=list)
+    state: list[bytes] = field(default_factory=list)  # the payload of each applied slot, from slot 1 on
+
+    def running(self) -> tuple[PaxosCore, NodeLeases]:
+        if self.core is None or self.leases is None:
+            raise ValueError(f"node {self.member.node_id} is down")
+        return self.core, self.leases
+
+    def recovered_log(self) -> tuple[Ballot, Log]:
+        """What a restart finds on disk, by the rules of the write-ahead log."""
+        promised, commit_slot, base = ZERO, 0, len(self.checkpoint)
+        entries: dict[int, tuple[Ballot, bytes]] = {}
+        for record, known_commit_slot in self.records:
+            promised = max(promised, record.ballot)
+            commit_slot = max(commit_slot, known_commit_slot)
+            if isinstance(record, Run):
+                for slot, payload in enumerate(record.payloads, record.first_slot):
+                    entries[slot] = (record.ballot, payload)
+            elif isinstance(record, ResetRecord):
+                base = max(base, record.slot)
+        found: list[tuple[Ballot, bytes]] = []
+        while (entry := entries.get(base + 1 + len(found))) is not None:
+            found.append(entry)
+        return promised, Log(base + 1, found, max(base, min(commit_slot, base + len(found))))
+
+
+class Group:
+    """The members, what is in flight between them, and the time. `trace` is told of every effect."""
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self.configuration = Configuration(tuple(members))
+        self.nodes = {member.node_id: Node(member) for member in members}
+        self.now_ns = 0
+        self.in_flight: dict[tuple[int, int], list[Message]] = {}
+        self.cuts: set[tuple[int, int]] = set()
+        self.snapshots_due: list[tuple[int, int]] = []
+        self.trace: Callable[[int, Effect], None] = lambda node_id, effect: None
+        self._chosen: dict[int, bytes] = {}
+        self._acknowledged_slot = 0
+        for node_id in self.nodes:
+            self.boot(node_id)
+
+    # Nodes
+
+    def boot(self, node_id: int) -> None:
+        """Starts a member from what is on its disk."""
+        node = self.nodes[node_id]
+        assert node.core is None
+        node.boot += 1
+        promised, log = node.recovered_log()
+        assert promised >= node.promised_told, f"node {node_id} has forgotten its promise of {node.promised_told}"
+        leases = NodeLeases(LEASES, boot=node.boot, is_first_boot=node.boot == 1, now_ns=self.now_ns)
+        node.leases = leases
+        rng = random.Random(0)
+        node.core = PaxosCore(
+            node_id, self.configuration, leases, rng, self.now_ns, promised=promised, log=log, election=ELECTION
+        )
+        node.state = list(node.checkpoint)
+        self._apply(node, log.first_slot, log.payloads(log.first_slot, log.commit_slot))
+
+    def crash(self, node_id: int) -> None:
+        """Loses what was not synced, and what was on its way to the node."""
+        node = self.nodes[node_id]
+        node.running()
+        node.core = node.leases = None
+        node.unsynced.clear()
+        self.snapshots_due = [each for each in self.snapshots_due if node_id not in each]
+        for link in self.in_flight:
+            if link[1] == node_id:
+                self.in_flight[link] = []
+
+    def core(self, node_id: int) -> PaxosCore:
+        return self.nodes[node_id].running()[0]
+
+    def is_up(self, node_id: int) -> bool:
+        return self.nodes[node_id].core is not None
+
+    # Steps
+
+    def carry_out(self, node_id: int, effects: Iterable[Effect]) -> None:
+        node = self.nodes[node_id]
+        for effect in effects:
+            self.trace(node_id, effect)
+            if isinstance(effect, SendMessage):
+                self._send(node_id, effect)
+            elif isinstance(effect, PersistRecord):
+                record = effect.record
+                commit_slot = (
+                    min(self.core(node_id).log.commit_slot, record.last_slot) if isinstance(record, Run) else 0
+                )
+                node.unsynced.append((effect, commit_slot))
+            elif isinstance(effect, ApplyEntries):
+                self._apply(node, effect.first_slot, effect.payloads)
+            elif isinstance(effect, SendSnapshot):
+                self.snapshots_due.append((node_id, effect.to))
+        self.check()
+
+    def sync(self, node_id: int) -> None:
+        """Everything written so far reaches the disk."""
+        node = self.nodes[node_id]
+        core, _ = node.running()
+        batch, node.unsynced = node.unsynced, []
+        node.records.extend((effect.record, commit_slot) for effect, commit_slot in batch)
+        for effect, _ in batch:
+            for send in effect.then:
+                self.trace(node_id, send)
+                self._send(node_id, send)
+            if effect.event is not None:
+                self.carry_out(node_id, core.durable(effect.event, self.now_ns))
+
+    def deliver(self, sender: int, to: int) -> None:
+        """The oldest message of a link arrives."""
+        message = self.in_flight[sender, to].pop(0)
+        if self.is_up(to):
+            self.carry_out(to, self.core(to).handle(sender, message, self.now_ns))
+
+    def heartbeat(self, grantee: int, grantor: int) -> bool:
+        """Asks for a grant; the answer comes at once, if there is one."""
+        if {(grantee, grantor), (grantor, grantee)} & self.cuts or not (self.is_up(grantee) and self.is_up(grantor)):
+            return False
+        grant = self.nodes[grantor].running()[1].grant(grantee, self.now_ns, self.now_ns)
+        if grant is None:
+            return False
+        if self.nodes[grantee].running()[1].granted(grantor, grant, self.now_ns):
+            self.carry_out(grantee, self.core(grantee).peer_renewed(grantor, self.now_ns))
+        return True
+
+    def connect(self, one: int, two: int) -> None:
+        """A stream between two nodes is up; what was on its way on the former one is lost."""
+        self.in_flight[one, two] = []
+        self.in_flight[two, one] = []
+        for node_id, peer in ((one, two), (two, one)):
+            if self.is_up(node_id):
+                self.carry_out(node_id, self.core(node_id).peer_renewed(peer, self.now_ns))
+
+    def checkpoint(self, node_id: int, slot: int) -> None:
+        """The state as of `slot` becomes durable and the log up to there goes."""
+        node = self.nodes[node_id]
+        core, _ = node.running()
+        assert slot <= core.applied_slot
+        node.checkpoint = node.state[:slot]
+        core.trim(slot)
+
+    def transfer_snapshot(self, sender: int, to: int) -> int:
+        """The sender's checkpoint is installed at `to`; returns its slot."""
+        self.snapshots_due.remove((sender, to))
+        state = self.nodes[sender].checkpoint
+        slot = len(state)
+        node = self.nodes[to]
+        node.checkpoint = list(state)
+        node.state = list(state)
+        core, _ = node.running()
+        self.carry_out(to, core.snapshot_restored(slot))
+        self.carry_out(sender, self.core(sender).snapshot_sent(to, slot, self.now_ns))
+        return slot
+
+    def settle(self) -> None:
+        """Syncs and delivers until nothing is left to do; only time stands still."""
+        while True:
+            busy = [node_id for node_id, node in self.nodes.items() if node.core is not None and node.unsynced]
+            links = [link for link, messages in sorted(self.in_flight.items()) if messages]
+            if not busy and not links:
+                return
+            for node_id in busy:
+                self.sync(node_id)
+            for link in links:
+                self.deliver(*link)
+
+    def live(self, duration_ns: int, step_ns: int = 5_000_000) -> None:
+        """Time passes with everything working that is not cut or down: heartbeats, deadlines, disks, links."""
+        end_ns = self.now_ns + duration_ns
+        while self.now_ns < end_ns:
+            self.now_ns = min(end_ns, self.now_ns + step_ns)
+            if self.now_ns % LEASES.heartbeat_ns < step_ns:
+                for one in self.nodes:
+                    for two in self.nodes:
+                        if one != two:
+                            self.heartbeat(one, two)
+            for node_id, node in self.nodes.items():
+                if node.core is not None and node.core.deadline_ns() <= self.now_ns:
+                    self.carry_out(node_id, node.core.tick(self.now_ns))
+            self.settle()
+
+    # What has to hold
+
+    def serving(self) -> list[int]:
+        return [
+            node_id
+            for node_id, node in self.nodes.items()
+            if node.core is not None and node.core.is_serving(self.now_ns)
+        ]
+
+    def check(self) -> None:
+        serving = self.serving()
+        assert len(serving) <= 1, f"nodes {serving} serve at the same time"
+        for node_id in serving:
+            assert len(self.nodes[node_id].state) >= self._acknowledged_slot, f"node {node_id} serves what is stale"
+
+    def _send(self, node_id: int, send: SendMessage) -> None:
+        if isinstance(send.message, Promise):
+            node = self.nodes[node_id]
+            node.promised_told = max(node.promised_told, send.message.ballot)
+        if (node_id, send.to) not in self.cuts:
+            self.in_flight.setdefault((node_id, send.to), []).append(send.message)
+
+    def _apply(self, node: Node, first_slot: int, payloads: tuple[bytes, ...]) -> None:
+        node_id = node.member.node_id
+        core, _ = node.running()
+        assert first_slot == len(node.state) + 1, f"node {node_id} applies {first_slot} after {len(node.state)}"
+        for slot, payload in enumerate(payloads, first_slot):
+            chosen = self._chosen.setdefault(slot, payload)
+            assert chosen == payload, f"slot {slot} holds {chosen!r}, node {node_id} applies {payload!r}"
+            node.state.append(payload)
+        if core.leadership is not None:
+            self._acknowledged_slot = max(self._acknowledged_slot, len(node.state))

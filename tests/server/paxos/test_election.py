@@ -1,0 +1,91 @@
+"""What a candidate makes of the promises it has."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.paxos.ballot import Ballot
+from server.paxos.election import Candidacy, choose_payloads
+from server.paxos.messages import NO_OP, Promise, Run
+
+OWN = Ballot(9, 1)
+ONE, TWO, THREE = Ballot(1, 1), Ballot(2, 2), Ballot(3, 3)
+
+
+def promise(*runs: Run, log_first_slot: int = 1, is_complete: bool = True) -> Promise:
+    return Promise(OWN, 1, log_first_slot, 0, runs, is_complete, 0)
+
+
+@pytest.mark.parametrize(
+    ("from_slot", "promises", "expected"),
+    [
+        (1, [], ()),
+        (1, [promise(), promise()], ()),
+        (5, [promise(Run(ONE, 5, (b"a", b"b"))), promise()], (b"a", b"b")),
+        (1, [promise(Run(ONE, 1, (b"a", b"b"))), promise(Run(TWO, 1, (b"A",)))], (b"A", b"b")),
+        (1, [promise(Run(TWO, 1, (b"A",))), promise(Run(ONE, 1, (b"a", b"b")))], (b"A", b"b")),
+        (1, [promise(Run(ONE, 1, (b"a",)), Run(THREE, 2, (b"c",))), promise(Run(TWO, 1, (b"A", b"B")))], (b"A", b"c")),
+        (3, [promise(Run(ONE, 1, (b"a", b"b", b"c", b"d")))], (b"c", b"d")),
+        (3, [promise(Run(ONE, 1, (b"a", b"b")))], ()),
+        (1, [promise(Run(ONE, 3, (b"c",)))], (NO_OP, NO_OP, b"c")),
+        (1, [promise(Run(ONE, 1, (b"a",))), promise(Run(ONE, 3, (b"c",)))], (b"a", NO_OP, b"c")),
+    ],
+    ids=[
+        "nobody",
+        "nothing",
+        "one of two",
+        "highest ballot",
+        "whoever comes first",
+        "slot by slot",
+        "from the middle",
+        "all known",
+        "holes before",
+        "hole between",
+    ],
+)
+def test_choose_payloads(from_slot: int, promises: list[Promise], expected: tuple[bytes, ...]) -> None:
+    """For each slot the payload of the highest ballot; a no-op where there is none but later slots have one."""
+    assert choose_payloads(from_slot, promises) == expected
+
+
+@given(st.data())
+def test_what_was_chosen_is_chosen_again(data: st.DataObject) -> None:
+    """Play single-decree Paxos on each of three slots with three acceptors: whatever has been accepted by two at one
+    ballot is what every later ballot proposes, whichever two promise it."""
+    acceptors: list[dict[int, tuple[Ballot, bytes]]] = [{}, {}, {}]
+    chosen: dict[int, bytes] = {}
+    for number in range(1, data.draw(st.integers(1, 6)) + 1):
+        ballot = Ballot(number, number % 3 + 1)
+        voters = data.draw(st.sampled_from([(0, 1), (0, 2), (1, 2), (0, 1, 2)]))
+        promises = [
+            promise(*(Run(ballot_, slot, (payload,)) for slot, (ballot_, payload) in sorted(acceptors[voter].items())))
+            for voter in voters
+        ]
+        payloads = list(choose_payloads(1, promises))
+        while len(payloads) < 3:
+            payloads.append(f"{number}/{len(payloads)}".encode())
+        for slot, payload in enumerate(payloads, 1):
+            if slot in chosen:
+                assert payload == chosen[slot]
+            takers = data.draw(st.sets(st.sampled_from([0, 1, 2])))
+            for taker in takers:
+                acceptors[taker][slot] = (ballot, payload)
+            if len(takers) > 1:
+                chosen[slot] = payload
+
+
+@pytest.mark.parametrize(
+    ("promises", "expected"),
+    [
+        ({}, 0),
+        ({1: promise(log_first_slot=5), 2: promise(log_first_slot=3)}, 0),
+        ({1: promise(), 2: promise(log_first_slot=6)}, 2),
+        ({1: promise(), 3: promise(is_complete=False)}, 3),
+        ({9: promise(log_first_slot=6), 1: promise()}, 0),  # itself
+    ],
+)
+def test_who_is_better_informed(promises: dict[int, Promise], expected: int) -> None:
+    """Who has trimmed slot 5, the first the candidate lacks, or could not say everything."""
+    assert Candidacy(OWN, 5, promises=promises).better_informed(9) == expected

@@ -1,0 +1,326 @@
+"""The replica host: what it writes down, what it sends, and what it does when its surroundings fail."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from server.codec.record import RecordType, decode_record
+from server.paxos.ballot import Ballot
+from server.paxos.core import PaxosCore
+from server.paxos.lease import Grant, LeaseConfig, NodeLeases
+from server.paxos.messages import (
+    Accept,
+    Accepted,
+    CatchUp,
+    LeadershipQuery,
+    Message,
+    PersistRecord,
+    Promise,
+    PromiseRecord,
+    Reject,
+    RejectReason,
+    Release,
+    Run,
+)
+from server.paxos.quorum import Configuration, Member
+from server.runtime.replica_host import LOG_QUEUED_BYTES_MAX, Outcome, OutcomeKind, ReplicaHost
+from server.runtime.snapshot_transfer import DECLINED_SEQUENCE, UNAVAILABLE_NS, SnapshotFailedError, SnapshotSource
+
+GROUP = 7
+MEMBERS = Configuration((Member(1, "a"), Member(2, "b"), Member(3, "c")))
+LEASE = LeaseConfig()
+MS = 1_000_000
+
+Done = Callable[[], None]
+
+
+class FakeWal:
+    """Holds records; each is durable at once, or when `sync` is called."""
+
+    def __init__(self, *, is_instant: bool = True) -> None:
+        self.on_idle: Done | None = None
+        self.is_idle = True
+        self.bytes_queued = 0
+        self.hangs_ns = 0
+        self.is_instant = is_instant
+        self.records: list[bytes] = []
+
+    def writing_ns(self) -> int:
+        return self.hangs_ns
+
+    def append(self, record: bytes, group_id: int, last_slot: int, done: Done | None) -> None:
+        self.records.append(record)
+        if self.is_instant and done is not None:
+            done()
+        elif not self.is_instant:
+            self.bytes_queued += len(record)
+
+
+class FakeTransport:
+    """Keeps what was sent."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[int, Message]] = []
+        self.chunks: list[tuple[int, int, int, bool]] = []  # snapshot id, slot, sequence, is last
+        self.acknowledged: list[int] = []
+
+    def send(self, to: int, group_id: int, message: Message, record: bytes | None) -> None:
+        self.messages.append((to, message))
+
+    def send_heartbeat(self, to: int, sent_ns: int) -> None: ...
+
+    def send_grant(self, to: int, grant: Grant, duration_ns: int) -> None: ...
+
+    def send_snapshot_chunk(
+        self, to: int, group_id: int, snapshot_id: int, slot: int, sequence: int, body: bytes, is_last: bool
+    ) -> None:
+        self.chunks.append((snapshot_id, slot, sequence, is_last))
+
+    def send_snapshot_ack(self, to: int, group_id: int, snapshot_id: int, sequence: int) -> None:
+        self.acknowledged.append(sequence)
+
+
+class FakeSource:
+    """A snapshot of two chunks."""
+
+    def __init__(self, slot: int, *, is_readable: bool) -> None:
+        self.slot = slot
+        self.is_closed = False
+        self._left = 2
+        self._is_readable = is_readable
+
+    def next_chunk(self) -> bytes | None:
+        if not self._is_readable:
+            raise SnapshotFailedError("a value is damaged")
+        self._left -= 1
+        return b"x" if self._left >= 0 else None
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class FakeMachine:
+    """Remembers what was applied. Chunks of a snapshot are stored when `store` says so."""
+
+    def __init__(self) -> None:
+        self.is_restoring = False
+        self.is_readable = True
+        self.applied: list[tuple[int, bytes]] = []
+        self.durable_slot = 0
+        self.sources: list[FakeSource] = []
+        self.stores: Callable[[bytes], bool] = lambda body: True
+        self.restored_slots: list[int] = []
+
+    def apply(self, slot: int, payload: bytes) -> object:
+        self.applied.append((slot, payload))
+        return None
+
+    def applied_no_op(self, slot: int) -> None: ...
+
+    def open_snapshot(self) -> SnapshotSource | None:
+        self.sources.append(FakeSource(self.durable_slot, is_readable=self.is_readable))
+        return self.sources[-1]
+
+    def begin_restore(self, slot: int) -> None:
+        self.is_restoring = True
+
+    def restore_chunk(self, body: bytes, done: Done) -> None:
+        if self.stores(body):
+            done()
+
+    def finish_restore(self, slot: int, done: Done) -> None:
+        self.is_restoring = False
+        self.restored_slots.append(slot)
+        done()
+
+
+class Lone:
+    """Node 1 with its member of one group; the test speaks for the other two."""
+
+    def __init__(self, machine: FakeMachine | None = None, *, is_instant: bool = True, boot: int = 1) -> None:
+        self.now_ns = 0
+        self.wal = FakeWal(is_instant=is_instant)
+        self.transport = FakeTransport()
+        self.machine = machine or FakeMachine()
+        leases = NodeLeases(LEASE, boot=boot, is_first_boot=boot == 1, now_ns=0)
+        self.host = ReplicaHost(
+            1, self.wal, self.transport, leases, random.Random(1), lambda: self.now_ns, lambda callback: callback()
+        )
+        self.host.open_group(GROUP, MEMBERS, self.machine, None, 0)
+
+    @property
+    def core(self) -> PaxosCore:
+        return self.host.groups[GROUP].core
+
+    def receive(self, sender: int, message: Message) -> None:
+        self.host.receive(sender, GROUP, message, None)
+
+    def lead(self) -> Ballot:
+        """Node 2 elects this member and grants to it."""
+        self.host.tick()
+        candidacy = self.core.candidacy
+        assert candidacy is not None
+        self.receive(2, Promise(candidacy.ballot, 1, 1, 0, (), True, 1))
+        self.host.receive_grant(2, Grant(self.now_ns, 1))
+        assert self.host.is_serving_leader(GROUP)
+        return candidacy.ballot
+
+    def write(self, ballot: Ballot, count: int, size: int) -> None:
+        """Entries that node 2 accepts."""
+        for _ in range(count):
+            self.host.propose(GROUP, b"p" * size, lambda outcome: None)
+            self.receive(2, Accepted(ballot, self.core.log.last_slot, 1))
+
+    def lag(self, ballot: Ballot) -> None:
+        """Node 3 says that it has nothing."""
+        self.receive(3, Reject(ballot, ballot, 0, RejectReason.HOLE))
+
+
+class Recovered:
+    """What a log's records say of the group."""
+
+    def __init__(self, records: list[bytes]) -> None:
+        self.promised = Ballot(0, 0)
+        self.first_slot = 1
+        self.entries: list[tuple[Ballot, bytes]] = []
+        self.commit_slot = 0
+        for data in records:
+            record = decode_record(data)
+            self.promised = max(self.promised, record.ballot)
+            self.commit_slot = max(self.commit_slot, record.commit_slot)
+            if record.type is RecordType.ENTRIES:
+                start = record.first_slot - 1
+                new = [(record.ballot, payload) for payload in record.payloads]
+                self.entries[start : start + len(new)] = new
+
+
+@pytest.mark.parametrize("kept", range(1, 6))
+def test_a_record_vouches_for_nothing_behind_it(kept: int) -> None:
+    """Wherever a crash tears the log while a member catches up, what it then takes for committed was chosen."""
+    lone = Lone()
+    # These reached only this member, and were never chosen.
+    lone.receive(2, Accept(Run(Ballot(1, 2), 1, (b"stale1", b"stale2", b"stale3")), 0))
+    runs = (Run(Ballot(2, 3), 1, (b"new1",)), Run(Ballot(3, 3), 2, (b"new2", b"new3")))
+    lone.receive(3, CatchUp(Ballot(3, 3), runs, 3))
+    assert [payload for _, payload in lone.machine.applied] == [b"new1", b"new2", b"new3"]
+    recovered = Recovered(lone.wal.records[:kept])
+    again = FakeMachine()
+    host = Lone(boot=2).host
+    host.close_group(GROUP)
+    host.open_group(GROUP, MEMBERS, again, recovered, 0)
+    assert not [payload for _, payload in again.applied if b"stale" in payload]
+
+
+def test_a_ballot_that_was_let_go_is_never_used_again() -> None:
+    """A member that has forgotten a ballot, as it died before its promise was on disk, and is asked about it: it lets
+    go of it only once that is on disk, and stands above it."""
+    lone = Lone(is_instant=False)
+    lone.receive(2, LeadershipQuery(Ballot(5, 1)))
+    assert not [message for _, message in lone.transport.messages if isinstance(message, Release)]
+    effects = lone.core.handle(2, LeadershipQuery(Ballot(6, 1)), 0)
+    assert isinstance(effects[0], PersistRecord)
+    assert effects[0].record == PromiseRecord(Ballot(6, 1))
+    assert [send.message for send in effects[0].then] == [Release(Ballot(6, 1))]
+    lone.now_ns = 10_000 * MS
+    lone.host.tick()
+    assert lone.core.candidacy is not None
+    assert lone.core.candidacy.ballot > Ballot(6, 1)
+
+
+def test_an_entry_is_handed_to_the_log_before_another_is_applied() -> None:
+    """Applying may fail; what was accepted in the same step must have been written by then."""
+
+    class Failing(FakeMachine):
+        def apply(self, slot: int, payload: bytes) -> object:
+            raise ValueError("of a newer version")
+
+    lone = Lone(Failing())
+    lone.receive(2, Accept(Run(Ballot(1, 2), 1, (b"one",)), 0))
+    with pytest.raises(ValueError, match="newer version"):
+        lone.receive(2, Accept(Run(Ballot(1, 2), 2, (b"two",)), 1))
+    assert [decode_record(record).first_slot for record in lone.wal.records] == [1, 2]
+
+
+def test_the_log_is_not_trimmed_past_a_snapshot_under_way() -> None:
+    """A member that is sent a snapshot finds what follows it in the log, however much was written meanwhile."""
+    lone = Lone()
+    ballot = lone.lead()
+
+    def write_and_checkpoint() -> None:
+        lone.write(ballot, 100, 1024 * 1024)
+        lone.machine.durable_slot = lone.core.applied_slot
+        lone.host.trim(GROUP, lone.core.applied_slot)
+
+    write_and_checkpoint()
+    lone.lag(ballot)
+    snapshot_id, slot, sequence, is_last = lone.transport.chunks[-1]
+    assert (slot, is_last) == (100, True)
+    write_and_checkpoint()
+    assert lone.core.log.first_slot <= slot + 1
+    lone.host.receive_snapshot_ack(3, GROUP, snapshot_id, sequence)
+    lone.host.trim(GROUP, lone.core.applied_slot)
+    assert lone.core.log.first_slot > slot + 1
+
+
+def test_a_snapshot_that_cannot_be_read_is_given_up_and_tried_again() -> None:
+    """Damage in what is stored is no reason to end anything but that transfer."""
+    lone = Lone()
+    ballot = lone.lead()
+    lone.write(ballot, 10, 10)
+    lone.machine.durable_slot = 10
+    lone.core.trim(10)
+    lone.machine.is_readable = False
+    lone.lag(ballot)
+    assert not lone.transport.chunks
+    assert lone.machine.sources[0].is_closed
+    lone.machine.is_readable = True
+    lone.now_ns += UNAVAILABLE_NS + LEASE.heartbeat_ns
+    lone.host.tick()
+    lone.lag(ballot)
+    assert lone.transport.chunks[-1][1] == 10
+
+
+def test_a_snapshot_is_not_finished_while_a_chunk_is_missing() -> None:
+    """There was no room for one chunk, and then there was for the last: the state would lack the one."""
+    lone = Lone()
+    lone.machine.stores = lambda body: body != b"no room"
+    for sequence, body in enumerate((b"a", b"no room", b"c")):
+        lone.host.receive_snapshot_chunk(2, GROUP, 1, 10, sequence, body, sequence == 2)
+    assert lone.machine.restored_slots == []
+    assert lone.core.is_restoring
+
+
+def test_a_candidate_declines_a_snapshot() -> None:
+    """It might win, and lead without a state."""
+    lone = Lone()
+    lone.host.tick()
+    assert lone.core.candidacy is not None
+    lone.host.receive_snapshot_chunk(3, GROUP, 5, 10, 0, b"", False)
+    assert lone.transport.acknowledged == [DECLINED_SEQUENCE]
+    assert not lone.core.is_restoring
+
+
+def test_what_waits_for_a_full_disk_is_bounded() -> None:
+    """A leader sends again what was not acknowledged; a member whose disk takes nothing drops it past a bound."""
+    lone = Lone(is_instant=False)
+    for _ in range(200):
+        lone.receive(2, Accept(Run(Ballot(1, 2), 1, (b"x" * 1_000_000,)), 0))
+    assert lone.wal.bytes_queued < LOG_QUEUED_BYTES_MAX + 2_000_000
+
+
+def test_a_leader_whose_disk_hangs_lets_go() -> None:
+    """Its grants would keep everybody else from leading, and it can acknowledge nothing."""
+    lone = Lone()
+    lone.lead()
+    lone.wal.is_instant = False
+    outcomes: list[Outcome] = []
+    lone.host.propose(GROUP, b"w", outcomes.append)
+    lone.wal.hangs_ns = LEASE.duration_ns + 1
+    lone.now_ns += LEASE.heartbeat_ns
+    lone.host.tick()
+    assert not lone.host.is_serving_leader(GROUP)
+    assert [outcome.kind for outcome in outcomes] == [OutcomeKind.UNKNOWN]
+    assert any(isinstance(message, Release) for _, message in lone.transport.messages)

@@ -1,0 +1,363 @@
+"""Storage nodes whose data folder is not what they left: damage is told, never served, and takes no part in votes."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import crc32c
+import pytest
+from statorpb import cluster_pb2, partition_pb2
+
+from server.codec.frame import FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES
+from server.runtime.identity import Identity, IdentityError
+from storage_node.btree import BTree, group_key
+from storage_node.config import MIB
+from storage_node.node import DamagedDataError
+from tests.storage_node.nodes import (
+    PARTITION,
+    NodeSet,
+    RunningNode,
+    flip,
+    flip_all,
+    get,
+    put,
+    scan,
+    wait_until,
+)
+
+OK = partition_pb2.OK
+
+
+@pytest.fixture
+async def three(tmp_path: Path) -> AsyncIterator[NodeSet]:
+    nodes = NodeSet(tmp_path, 3)
+    yield nodes
+    await nodes.stop()
+    assert [each.fatal for each in nodes] == [[], [], []]
+
+
+@pytest.fixture
+async def one(tmp_path: Path) -> AsyncIterator[NodeSet]:
+    nodes = NodeSet(tmp_path, 1, lease_ms=40, heartbeat_ms=20)
+    yield nodes
+    await nodes.stop()
+
+
+async def filled(nodes: NodeSet, count: int = 30) -> RunningNode:
+    await nodes.found()
+    for number in range(count):
+        await nodes.do(put(f"k{number}", b"item %d." % number))
+    return await nodes.wait_for_leader()
+
+
+def flip_in_an_entry(node: RunningNode) -> None:
+    """In the middle of the log: in an item, so that the frame around it is whole."""
+    assert flip_all(node.segments()[0], b"item 10.") >= 1
+
+
+def flip_in_a_frame(node: RunningNode) -> None:
+    """In the header of a frame in the middle of the log: whose it was is not known any more."""
+    path = node.segments()[0]
+    data = path.read_bytes()
+    position = data.rfind(b"\xb5\x1eWf", SEGMENT_HEADER_BYTES, data.find(b"item 10."))
+    assert position > 0
+    flip(path, position + FRAME_HEADER_BYTES // 2)
+
+
+def flip_in_a_segment_header(node: RunningNode) -> None:
+    flip(node.segments()[0], 20)
+
+
+def flip_in_the_first_frame(node: RunningNode) -> None:
+    """Of the whole log: it holds a promise, and nothing comes before it that would show the gap."""
+    flip(node.segments()[0], SEGMENT_HEADER_BYTES + FRAME_HEADER_BYTES // 2)
+
+
+DAMAGES = [flip_in_an_entry, flip_in_a_frame, flip_in_a_segment_header, flip_in_the_first_frame]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_a_damaged_log_takes_no_part_and_nothing_is_lost(
+    three: NodeSet, damage: Callable[[RunningNode], None]
+) -> None:
+    """The member whose log is damaged neither votes nor serves and says so, also after another restart; the two
+    others have everything and go on."""
+    leader = await filled(three)
+    await leader.stop()
+    damage(leader)
+    for _ in range(2):
+        await leader.start()
+        assert leader.node.damaged == {PARTITION}
+        assert "log damaged: partitions [100]" in leader.node.note
+        assert leader.node.host.groups == {}
+        assert await leader.status(get("k1", consistent=False)) == partition_pb2.NOT_MINE
+        await three.do(put("new", b"written meanwhile"))
+        # Checkpoints and trims must not remove the damage, and with it the knowledge of it.
+        await leader.node.checkpoint()
+        await leader.stop()
+    await leader.start()
+    for number in range(30):
+        assert (await three.do(get(f"k{number}"))).item == b"item %d." % number
+    assert (await three.do(get("new"))).item == b"written meanwhile"
+
+
+@pytest.mark.parametrize("damage", [flip_in_an_entry, "btree"])
+async def test_a_leader_that_cannot_open_its_replica_holds_nobody_up(
+    three: NodeSet, damage: Callable[[RunningNode], None] | str
+) -> None:
+    """The node goes on with other partitions, so its peers go on granting to it. They must not take that for a sign
+    that it still leads the one that it cannot open."""
+    leader = await filled(three)
+    other = three.descriptor(PARTITION + 1, table=2)
+    for each in three:
+        await each.node.assign(cluster_pb2.NodeAssignments(partitions=[other]))
+    await wait_until(lambda: any(each.node.host.is_serving_leader(PARTITION + 1) for each in three))
+    await leader.crash()
+    if damage == "btree":
+        btree = BTree(leader.directory / "btree", map_bytes=4 * MIB)
+        btree.open()
+        btree.write(lambda txn: txn.delete(group_key(PARTITION), db=btree.descriptors))
+        btree.close()
+    else:
+        flip_in_an_entry(leader)
+    await leader.start()
+    assignments = cluster_pb2.NodeAssignments(partitions=[three.descriptor(), other])
+    await leader.node.assign(assignments)
+    assert leader.node.damaged | leader.node.missing == {PARTITION}
+    assert list(leader.node.replicas) == [PARTITION + 1]
+    for number in range(30):
+        assert (await three.do(get(f"k{number}"))).item == b"item %d." % number
+
+
+async def test_two_members_with_damaged_logs_elect_nobody(three: NodeSet) -> None:
+    """A single whole member is no majority: what the others forgot may be lost, so nothing is answered."""
+    leader = await filled(three)
+    damaged = [each for each in three if each is not leader]
+    for each in three:
+        await each.stop()
+    for each in damaged:
+        flip_in_an_entry(each)
+    for each in three:
+        await each.start()
+    await wait_until(lambda: leader.node.host.groups[PARTITION].core.candidacy is not None)
+    await asyncio.sleep(2 * leader.config().lease_ms / 1000)
+    assert not any(each.leads for each in three)
+    answer = await leader.ask(get("k1", consistent=False))
+    assert answer.status in (OK, partition_pb2.NOT_FOUND)
+
+
+async def test_a_damaged_replica_can_be_dropped(three: NodeSet) -> None:
+    """Deleting its table frees a damaged replica's data and ends the report, for good."""
+    leader = await filled(three)
+    for each in three:
+        await each.node.checkpoint()
+        await each.stop()
+    flip_in_an_entry(leader)
+    await leader.start()
+    assert leader.node.damaged == {PARTITION}
+    await leader.node.assign(cluster_pb2.NodeAssignments(removed=[PARTITION]))
+    assert (leader.node.note, leader.node.dropped) == ("", {PARTITION})
+    await leader.stop()
+    await leader.start()
+    assert (leader.node.note, leader.node.damaged) == ("", set())
+    assert leader.node._store.all_descriptors() == {}
+    assert list(leader.node._store.scan(b"", b"\xff" * 40)) == []
+
+
+async def test_a_lost_log_is_told_at_every_start(three: NodeSet) -> None:
+    """A node that has replicas and no log has forgotten every promise: it does not start, the second time neither."""
+    leader = await filled(three)
+    await leader.stop()
+    shutil.rmtree(leader.directory / "wal")
+    for _ in range(2):
+        await _fails_to_start(leader, "is gone: what was promised in it is forgotten")
+    for number in range(30):
+        assert (await three.do(get(f"k{number}"))).item == b"item %d." % number
+
+
+async def test_a_lost_b_tree_is_missed(three: NodeSet) -> None:
+    """A replica whose B-tree is gone is not made anew, though its log is here: it is reported as missing."""
+    leader = await filled(three)
+    await leader.stop()
+    shutil.rmtree(leader.directory / "btree")
+    await leader.start()
+    descriptor = three.descriptor()
+    for descriptor.fresh in (False, True):
+        await leader.node.assign(cluster_pb2.NodeAssignments(partitions=[descriptor]))
+        assert leader.node.note == "missing on disk: partitions [100]"
+        assert leader.node.replicas == {}
+    for number in range(30):
+        assert (await three.do(get(f"k{number}"))).item == b"item %d." % number
+
+
+async def test_a_torn_end_is_cut_off(three: NodeSet) -> None:
+    """What a crash tore off was never acknowledged: the member goes on as if nothing had been."""
+    leader = await filled(three)
+    await leader.stop()
+    path = leader.segments()[-1]
+    with path.open("ab") as file:
+        file.write(b"\xb5\x1eWf" + bytes(range(200)))
+    await leader.start()
+    assert leader.node.note == ""
+    for number in range(30):
+        assert (await three.do(get(f"k{number}"))).item == b"item %d." % number
+
+
+async def test_a_leader_with_a_damaged_item_lets_another_lead(three: NodeSet) -> None:
+    """Wrong data is never served: the leader that cannot read an item hands over to one that can; a read that any
+    member may answer is told that this one cannot. The node reports it; writing the item again mends it."""
+    await filled(three)
+    await checkpointed_alike(three)
+    for each in three:
+        await each.stop()
+    damaged = three.nodes[:2]
+    for each in damaged:
+        assert flip_all(each.directory / "btree" / "data.mdb", b"item 10.") >= 1
+    for each in three:
+        await each.start()
+    leader = damaged[1]
+    await _lead(three, leader)
+    assert (await three.do(get("k10"))).item == b"item 10."
+    assert not leader.leads
+    answer = await leader.ask(get("k10", consistent=False))
+    assert (answer.status, answer.item) == (partition_pb2.CORRUPT, b"")
+    assert await leader.status(scan(consistent=False)) == partition_pb2.CORRUPT
+    assert (await leader.ask(get("k11", consistent=False))).item == b"item 11."
+    assert leader.node.note == "damaged items in the B-tree: partitions [100]"
+    await _lead(three, leader)
+    # Within a minute it does not hand over again: it may be the only one that can lead.
+    assert await leader.status(get("k10")) == partition_pb2.CORRUPT
+    assert leader.leads
+    await three.do(put("k10", b"anew"))
+    await leader.node.checkpoint()
+    assert (await leader.ask(get("k10", consistent=False))).item == b"anew"
+
+
+async def checkpointed_alike(nodes: NodeSet) -> None:
+    """All members have the same slots in their B-trees: none will need a snapshot."""
+    slot = max(each.node.host.groups[PARTITION].core.log.last_slot for each in nodes)
+    await wait_until(lambda: all(each.node._store.applied_slot(PARTITION) == slot for each in nodes))
+    for each in nodes:
+        await each.node.checkpoint()
+
+
+async def test_a_damaged_snapshot_is_not_sent(three: NodeSet) -> None:
+    """A leader that cannot read what a lagging member needs lets another lead, which sends it."""
+    await filled(three)
+    lagging, leader, whole = three.nodes
+    await lagging.stop()
+    await _lead(three, leader)
+    for number in range(10):
+        await three.do(put(f"late{number}", b"late"))
+    slot = leader.node.host.groups[PARTITION].core.log.last_slot
+    await wait_until(lambda: whole.node._store.applied_slot(PARTITION) == slot)
+    for each in (leader, whole):
+        await each.node.checkpoint()
+        await each.stop()
+    assert flip_all(leader.directory / "btree" / "data.mdb", b"item 10.") >= 1
+    await leader.start()
+    await whole.start()
+    await _lead(three, leader)
+    await lagging.start()
+    await wait_until(lambda: "damaged items" in leader.node.note)
+    await wait_until(lambda: whole.leads)
+    await wait_until(lambda: lagging.ask(get("late9", consistent=False)).result().status == OK)
+    assert (await lagging.ask(get("k10", consistent=False))).item == b"item 10."
+
+
+async def _lead(nodes: NodeSet, wanted: RunningNode) -> None:
+    """Hands the leadership on until `wanted` has it. A leader prefers the successor with the higher id."""
+    while (current := await nodes.wait_for_leader()) is not wanted:
+        current.node.host.hand_over(PARTITION)
+        await wait_until(lambda current=current: not current.leads)  # type: ignore[misc]
+
+
+async def test_a_damaged_page_is_an_answer_too(one: NodeSet) -> None:
+    """Where LMDB itself finds its file damaged, the request is answered and the stream it came on lives on."""
+    leader = await filled(one, 400)
+    await leader.node.checkpoint()
+    await leader.stop()
+    path = leader.directory / "btree" / "data.mdb"
+    position = path.read_bytes().find(b"item 10.")
+    page = position - position % 4096
+    data = bytearray(path.read_bytes())
+    data[page + 10 : page + 12] = b"\x40\x00"  # a page of no kind that LMDB knows; a cursor on it would abort
+    path.write_bytes(data)
+    await leader.start()
+    await one.wait_for_leader()
+    statuses = {await leader.status(get(f"k{number}", consistent=False)) for number in range(400)}
+    assert partition_pb2.CORRUPT in statuses
+    assert statuses <= {OK, partition_pb2.CORRUPT}
+
+
+async def _fails_to_start(node: RunningNode, match: str) -> None:
+    with pytest.raises(DamagedDataError, match=match):
+        await node.start()
+    await node.abandon()
+
+
+async def test_a_folder_of_another_node_or_version_is_refused(one: NodeSet, tmp_path: Path) -> None:
+    """A log of another node, a log or a B-tree of another version, what is no B-tree: each is told in a sentence."""
+    leader = await filled(one)
+    await leader.stop()
+    with pytest.raises(IdentityError, match="belongs to storage-1"):
+        Identity.load_or_create(leader.directory, "storage-9")
+
+    other = RunningNode(tmp_path / "other", 2)
+    shutil.copytree(leader.directory / "wal", tmp_path / "other" / "wal")
+    await _fails_to_start(other, "belongs to node 1, this is node 2: it is another node's data folder")
+
+    path = leader.segments()[0]
+    original = path.read_bytes()
+    header = bytearray(original[:60])
+    header[8] = 2
+    path.write_bytes(bytes(header) + crc32c.crc32c(bytes(header)).to_bytes(4, "little") + original[64:])
+    await _fails_to_start(leader, "has format version 2, this program knows version 1")
+    path.write_bytes(original)
+
+    btree = BTree(leader.directory / "btree", map_bytes=4 * MIB)
+    btree.open()
+    btree.write(lambda txn: btree.put_row(txn, btree.meta, b"format", b"2"))
+    btree.close()
+    await _fails_to_start(leader, "has format 2, not 1")
+
+    (leader.directory / "btree" / "data.mdb").write_bytes(b"no B-tree at all" * 1000)
+    await _fails_to_start(leader, "cannot be opened")
+
+
+@pytest.mark.parametrize("database", ["groups", "descriptors", "recent"])
+async def test_a_damaged_row_is_told_at_the_start(one: NodeSet, database: str) -> None:
+    """The rows by which a node knows its groups are checksummed like items."""
+    leader = await filled(one)
+    await leader.node.checkpoint()
+    await leader.stop()
+    btree = BTree(leader.directory / "btree", map_bytes=4 * MIB)
+    btree.open()
+    group = group_key(PARTITION)
+
+    def damage(txn: object) -> None:
+        db = getattr(btree, database)
+        value = bytearray(txn.get(group, db=db))  # type: ignore[attr-defined]
+        value[-1] ^= 1
+        txn.put(group, bytes(value), db=db)  # type: ignore[attr-defined]
+
+    btree.write(damage)
+    btree.close()
+    await _fails_to_start(leader, "checksum")
+
+
+async def test_an_error_of_the_disk_is_not_taken_for_damage(one: NodeSet) -> None:
+    """What the file system refuses at the start is told as such; once it works, the node starts."""
+    leader = await filled(one)
+    await leader.stop()
+    obstacle = leader.directory / "wal" / "000000000009.tmp"
+    obstacle.mkdir()
+    with pytest.raises(OSError, match="000000000009"):
+        await leader.start()
+    await leader.abandon()
+    obstacle.rmdir()
+    await leader.start()
+    assert (await one.do(get("k1"))).item == b"item 1."

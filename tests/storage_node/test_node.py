@@ -1,0 +1,368 @@
+"""Storage nodes as a whole: the pipeline of a write, bounds, leases, hand-over, restarts, dropping."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from statorpb import cluster_pb2, partition_pb2
+
+from storage_node.attendance import Attendance
+from storage_node.node import StorageNode
+from storage_node.store import StoreFullError
+from tests.storage_node.nodes import (
+    PARTITION,
+    NodeSet,
+    RunningNode,
+    delete,
+    get,
+    key,
+    put,
+    scan,
+    token,
+    wait_until,
+)
+
+OK = partition_pb2.OK
+REMOVED = cluster_pb2.NodeAssignments(removed=[PARTITION])
+
+
+@pytest.fixture
+async def three(tmp_path: Path) -> AsyncIterator[NodeSet]:
+    nodes = NodeSet(tmp_path, 3)
+    yield nodes
+    await nodes.stop()
+    assert [each.fatal for each in nodes] == [[], [], []]
+
+
+@pytest.fixture
+async def one(tmp_path: Path) -> AsyncIterator[NodeSet]:
+    """A group of a single member, which leads as soon as it may vote."""
+    nodes = NodeSet(tmp_path, 1, lease_ms=40, heartbeat_ms=20)
+    yield nodes
+    await nodes.stop()
+    assert nodes.nodes[0].fatal == []
+
+
+def followers(nodes: NodeSet, leader: RunningNode) -> list[RunningNode]:
+    return [each for each in nodes if each is not leader]
+
+
+def logs_with(nodes: NodeSet, needle: bytes) -> int:
+    """In how many nodes' logs something is."""
+    return sum(any(needle in path.read_bytes() for path in each.segments()) for each in nodes)
+
+
+async def test_a_write_is_answered_when_two_logs_have_it(three: NodeSet) -> None:
+    """At the very moment of the answer the item is in the logs of a majority, and the leader serves it."""
+    leader = await three.found()
+    for number in range(20):
+        item = b"in two logs %d." % number
+        seen: list[int] = []
+        answered = leader.ask(put("a", item))
+        answered.add_done_callback(lambda _, item=item, seen=seen: seen.append(logs_with(three, item)))  # type: ignore[misc]
+        assert (await answered).status == OK
+        await wait_until(lambda seen=seen: bool(seen))  # type: ignore[misc]
+        assert seen[0] >= 2
+        answer = await leader.ask(get("a"))
+        assert (answer.status, answer.item) == (OK, item)
+
+
+async def test_writes_to_other_keys_do_not_wait_for_one_another(three: NodeSet) -> None:
+    """What is asked for at once is in flight at once, and needs far fewer syncs than writes."""
+    leader = await three.found()
+    before = leader.node.host.groups[PARTITION].core.next_slot
+    waiting = [leader.ask(put(f"k{number}", b"x")) for number in range(300)]
+    assert {(await each).status for each in waiting} == {OK}
+    assert leader.node.host.groups[PARTITION].core.next_slot - before == 300
+    assert len((await leader.ask(scan())).scanned) == 300
+
+
+async def test_followers_serve_eventually_consistent_reads_only(three: NodeSet) -> None:
+    """A follower answers what may be stale, and names the leader for everything else."""
+    leader = await three.found()
+    assert await leader.status(put("a", b"item")) == OK
+    for follower in followers(three, leader):
+        await wait_until(lambda follower=follower: follower.ask(get("a", consistent=False)).result().status == OK)  # type: ignore[misc]
+        assert [each.item for each in (await follower.ask(scan(consistent=False))).scanned] == [b"item"]
+        for request in (get("a"), scan(), put("a", b"other"), delete("a")):
+            answer = await follower.ask(request)
+            assert (answer.status, answer.leader_node_id) == (partition_pb2.NOT_LEADER, leader.node_id)
+    assert (await leader.ask(get("a"))).item == b"item"
+
+
+async def test_without_a_lease_nothing_is_promised(three: NodeSet) -> None:
+    """A leader that hears from nobody refuses strongly consistent reads and writes, and serves what may be stale."""
+    leader = await three.found()
+    assert await leader.status(put("a", b"item")) == OK
+    for each in followers(three, leader):
+        await each.stop()
+    await wait_until(lambda: not leader.leads)
+    for request in (get("a"), scan(), put("a", b"other")):
+        assert await leader.status(request) in (partition_pb2.NO_LEASE, partition_pb2.NOT_LEADER)
+    answer = await leader.ask(get("a", consistent=False))
+    assert (answer.status, answer.item) == (OK, b"item")
+
+
+async def test_past_a_bound_a_write_is_refused_at_once(three: NodeSet) -> None:
+    """Bytes in flight are bounded: the write past the bound is throttled in the same moment. Those in flight end at
+    their deadlines with an unknown outcome, and with the same token each is carried out once, when it can be."""
+    leader = await three.found()
+    others = followers(three, leader)
+    for each in others:
+        await each.stop()
+    item = bytes(400_000)
+    requests = [put(f"k{number}", item, timeout_ms=100) for number in range(30)]
+    waiting = [leader.ask(request) for request in requests]
+    refused = [each.result().status for each in waiting if each.done()]
+    assert refused == [partition_pb2.THROTTLED] * 10
+    assert not waiting[0].done()
+    in_flight = waiting[:20]
+    assert {(await asyncio.wait_for(each, 5)).status for each in in_flight} == {partition_pb2.UNKNOWN_OUTCOME}
+    for each in others:
+        await each.start()
+    for request in requests[:20]:
+        await three.do(request)
+    for number in (0, 19, 29):
+        answer = await three.do(get(f"k{number}"))
+        assert len(answer.item) == (400_000 if number < 20 else 0)
+    await three.do(put("k29", b"small"))
+
+
+async def test_a_repeated_write_is_carried_out_once(three: NodeSet) -> None:
+    """The same token while the first is in flight waits for it; later it is answered from memory, by any leader."""
+    leader = await three.found()
+    first, second = put("a", b"1", token=b"0123456789abcdef"), put("a", b"1", token=b"0123456789abcdef")
+    slot = leader.node.host.groups[PARTITION].core.next_slot
+    answers = [leader.ask(first), leader.ask(second)]
+    assert {(await each).status for each in answers} == {OK}
+    assert await leader.status(put("a", b"2")) == OK
+    assert leader.node.host.groups[PARTITION].core.next_slot == slot + 2
+    leader.node.host.hand_over(PARTITION)
+    await three.do(first)
+    assert (await three.do(get("a"))).item == b"2"
+
+
+async def test_leadership_is_handed_over(three: NodeSet) -> None:
+    """The successor serves at once, within less than a lease, and has everything."""
+    leader = await three.found()
+    assert await leader.status(put("a", b"item")) == OK
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    leader.node.host.hand_over(PARTITION)
+    assert await leader.status(get("a")) == partition_pb2.NOT_LEADER
+    successor = await three.wait_for_leader()
+    took_s = loop.time() - began_s
+    assert successor is not leader
+    assert took_s < leader.config().lease_ms / 1000
+    assert (await successor.ask(get("a"))).item == b"item"
+    assert await successor.status(put("a", b"new")) == OK
+
+
+async def test_a_stopping_node_hands_over(three: NodeSet) -> None:
+    """A planned stop costs no lease either."""
+    leader = await three.found()
+    assert await leader.status(put("a", b"item")) == OK
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    await leader.stop()
+    successor = await three.wait_for_leader()
+    assert loop.time() - began_s < leader.config().lease_ms / 1000
+    assert (await successor.ask(get("a"))).item == b"item"
+
+
+@pytest.mark.parametrize("checkpointed", [False, True])
+async def test_restarted_in_place_nothing_is_lost(three: NodeSet, checkpointed: bool) -> None:
+    """All nodes at once, with and without a checkpoint, twice: every acknowledged write and deletion is there."""
+    await three.found()
+    for number in range(50):
+        await three.do(put(f"k{number}", b"%d" % number))
+    if checkpointed:
+        for each in three:
+            await each.node.checkpoint()
+    for number in range(0, 50, 5):
+        await three.do(delete(f"k{number}"))
+    for _ in range(2):
+        for each in three:
+            await each.stop()
+        for each in three:
+            await each.start()
+        for number in range(50):
+            answer = await three.do(get(f"k{number}"))
+            assert answer.item == (b"" if number % 5 == 0 else b"%d" % number)
+    assert [each.node.note for each in three] == ["", "", ""]
+
+
+async def test_a_follower_that_was_away_catches_up_from_the_log_or_by_a_snapshot(three: NodeSet) -> None:
+    """What it missed comes to it, whether its peers still have the log of it or not."""
+    leader = await three.found()
+    away = followers(three, leader)[0]
+    for is_trimmed in (False, True):
+        await away.stop()
+        for number in range(40):
+            await three.do(put(f"k{number}-{is_trimmed}", bytes(1000)))
+        if is_trimmed:
+            for each in three:
+                if each.is_running:
+                    await each.node.checkpoint()
+                    log = each.node.host.groups[PARTITION].core.log
+                    each.node.host.groups[PARTITION].core.trim(log.commit_slot)
+        await away.start()
+        await wait_until(lambda flag=is_trimmed: _serves(away, f"k39-{flag}"))  # type: ignore[misc]
+        assert len((await away.ask(scan(consistent=False))).scanned) == (80 if is_trimmed else 40)
+
+
+def _serves(node: RunningNode, name: str) -> bool:
+    answered = node.ask(get(name, consistent=False))
+    return answered.done() and answered.result().status == OK
+
+
+async def test_a_checkpoint_lets_go_of_the_log(one: NodeSet) -> None:
+    """With checkpoints the log stays at a few segments, however much is written."""
+    leader = await one.found()
+    for number in range(60):
+        assert await leader.status(put(f"k{number % 7}", bytes(100_000))) == OK
+        if number % 5 == 0:
+            await leader.node.checkpoint()
+    await leader.node.checkpoint()
+    await wait_until(lambda: len(leader.segments()) <= 3)
+    await leader.stop()
+    await leader.start()
+    assert (await one.do(get("k3"))).item == bytes(100_000)
+
+
+async def test_a_dropped_partition_is_gone_and_may_be_made_again(three: NodeSet) -> None:
+    """Drop removes data, rows and log; the node reports it, knows nothing of it after a restart, and takes the same
+    keys under a new partition. What is in flight ends."""
+    leader = await three.found()
+    for number in range(50):
+        await three.do(put(f"k{number}", b"old"))
+    for each in three:
+        await each.node.checkpoint()
+    pending = leader.ask(put("late", b"old"))
+    for each in three:
+        await each.node.assign(REMOVED)
+        assert each.node.dropped == {PARTITION}
+        assert PARTITION not in each.node.replicas
+        assert await each.status(get("k1", consistent=False)) == partition_pb2.NOT_MINE
+    assert (await pending).status in (OK, partition_pb2.UNKNOWN_OUTCOME)
+    for each in three:
+        await each.stop()
+        await each.start()
+        assert each.node.replicas == {}
+        assert each.node.note == ""
+        again = cluster_pb2.NodeAssignments(partitions=[three.descriptor(PARTITION + 1)])
+        await each.node.assign(again)
+    for each in three:
+        await wait_until(lambda: any(peer.node.host.is_serving_leader(PARTITION + 1) for peer in three))
+        answer = await each.ask(scan(consistent=False, partition_id=PARTITION + 1))
+        assert (answer.status, list(answer.scanned)) == (OK, [])
+
+
+async def test_many_groups_share_a_node(one: NodeSet) -> None:
+    """Partitions on one node keep their items apart; each has its own leader and size."""
+    leader = await one.found()
+    other = one.descriptor(PARTITION + 1, table=2)
+    await leader.node.assign(cluster_pb2.NodeAssignments(partitions=[one.descriptor(), other]))
+    await wait_until(lambda: len(leader.node.leaders()) == 2)
+    assert await leader.status(put("a", b"first")) == OK
+    second = put("a", b"second!", partition_id=PARTITION + 1, key=key("a", table=2))
+    assert await leader.status(second) == OK
+    assert (await leader.ask(get("a"))).item == b"first"
+    await leader.node.checkpoint()
+    sizes = {each.partition_id: (each.items, each.bytes) for each in leader.node.sizes()}
+    assert sizes == {PARTITION: (1, 26 + 5), PARTITION + 1: (1, 26 + 7)}
+
+
+async def test_malformed_requests_are_refused(one: NodeSet) -> None:
+    """What no router sends is answered, not raised."""
+    leader = await one.found()
+    wrong = [
+        (put("a", b"x", token=b"short"), partition_pb2.INVALID),
+        (delete("a", token=b""), partition_pb2.INVALID),
+        (get("a"), partition_pb2.INVALID),
+        (get("a", partition_id=999), partition_pb2.NOT_MINE),
+        (get("a", key=key("a", table=2)), partition_pb2.NOT_MINE),
+        (get("a"), partition_pb2.NOT_MINE),
+    ]
+    wrong[2][0].operation = partition_pb2.PARTITION_OPERATION_UNSPECIFIED
+    wrong[5][0].key = b""
+    for request, status in wrong:
+        assert await leader.status(request) == status
+    assert await leader.status(put("a", b"x")) == OK
+
+
+async def test_a_scan_goes_on_where_it_was_cut(one: NodeSet) -> None:
+    """Limits of items and of bytes cut a scan; it says so, and every item comes exactly once, in order."""
+    leader = await one.found()
+    for number in range(25):
+        assert await leader.status(put(f"k{number}", bytes(100))) == OK
+    for limit, bytes_max in ((4, 0), (0, 350), (0, 1)):
+        found: list[bytes] = []
+        request = scan(limit=limit, bytes_max=bytes_max)
+        while True:
+            answer = await leader.ask(request)
+            found += [each.key for each in answer.scanned]
+            if answer.scan_complete:
+                break
+            request.key = found[-1] + b"\x00"
+        assert found == sorted(key(f"k{number}") for number in range(25))
+
+
+async def test_on_a_nearly_full_disk_only_puts_are_refused(one: NodeSet) -> None:
+    """Below the reserve: puts get a status of their own, reads and deletions go on; with room again puts do too."""
+    leader = await one.found()
+    assert await leader.status(put("a", b"item")) == OK
+    await leader.stop()
+    await leader.start(disk_reserve_bytes=1 << 60)
+    await one.wait_for_leader()
+    await wait_until(lambda: "nearly full" in leader.node.note)
+    refused = await leader.ask(put("b", b"item"))
+    assert (refused.status, "full" in refused.message) == (partition_pb2.STORAGE_FULL, True)
+    assert (await leader.ask(get("a"))).item == b"item"
+    assert len((await leader.ask(scan())).scanned) == 1
+    assert await leader.status(delete("a")) == OK
+    assert await leader.status(get("a")) == partition_pb2.NOT_FOUND
+    await leader.stop()
+    await leader.start(disk_reserve_bytes=0)
+    await one.do(put("b", b"item"))
+
+
+class FullAtFirst(StorageNode):
+    """A node without room for the first assignment."""
+
+    is_full = True
+
+    async def assign(self, assignments: cluster_pb2.NodeAssignments) -> None:
+        if self.is_full:
+            self.is_full = False
+            raise StoreFullError("no space left on device")
+        await super().assign(assignments)
+
+
+async def test_an_assignment_without_room_is_tried_again(one: NodeSet) -> None:
+    """A full disk at the wrong moment does not make a node deaf to everything that it is assigned later."""
+    leader = await one.found()
+    await leader.stop()
+
+    await leader.start()
+    node = leader.node
+    node.__class__ = FullAtFirst
+    attendance = Attendance(node, ())
+    attendance.start()
+    second = one.descriptor(PARTITION + 1, table=2)
+    attendance._take(cluster_pb2.NodeAssignments(catalog_slot=9, partitions=[second]))
+    await wait_until(lambda: PARTITION + 1 in node.replicas)
+    await attendance.stop()
+    assert not node.is_full  # type: ignore[attr-defined]
+
+
+async def test_tokens_name_writes_not_items(one: NodeSet) -> None:
+    """Two writes with different tokens are two, though all else is the same."""
+    leader = await one.found()
+    slot = leader.node.host.groups[PARTITION].core.next_slot
+    assert await leader.status(put("a", b"x", token=token())) == OK
+    assert await leader.status(put("a", b"x", token=token())) == OK
+    assert leader.node.host.groups[PARTITION].core.next_slot == slot + 2
