@@ -75,8 +75,8 @@ class Config:
             found.append("lease_ms must be at least twice heartbeat_ms, and heartbeat_ms at least 10.")
         if not 0 <= self.clock_drift_ppm < 500_000:
             found.append("clock_drift_ppm must be at least 0 and below 500000.")
-        if self.wal_segment_bytes < MIB:
-            found.append("wal_segment_bytes must be at least 1 MiB.")
+        if self.wal_segment_bytes < 4 * MIB:
+            found.append("wal_segment_bytes must be at least 4 MiB.")
         if self.snapshot_every < 1:
             found.append("snapshot_every must be at least 1.")
         if self.node_silence_ms < 1_000:

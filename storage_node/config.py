@@ -53,8 +53,8 @@ class Config:
             found.append("lease_ms must be at least twice heartbeat_ms, and heartbeat_ms at least 10.")
         if not 0 <= self.clock_drift_ppm < 500_000:
             found.append("clock_drift_ppm must be at least 0 and below 500000.")
-        if self.wal_segment_bytes < MIB:
-            found.append("wal_segment_bytes must be at least 1 MiB.")
+        if self.wal_segment_bytes < 4 * MIB:
+            found.append("wal_segment_bytes must be at least 4 MiB.")
         if self.memtable_bytes < MIB:
             found.append("memtable_bytes must be at least 1 MiB.")
         if self.map_bytes < 4 * self.memtable_bytes:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from server.paxos.ballot import ZERO, Ballot
 from server.paxos.election import Candidacy, ElectionConfig, Role, choose_payloads, promise_of
-from server.paxos.leader import RETRY_NS_MAX, RUN_BYTES_MAX, Leadership, begin_progress
+from server.paxos.leader import RETRY_NS_MAX, RUN_BYTES_MAX, Leadership, begin_progress, split_run
 from server.paxos.log import Log
 from server.paxos.messages import (
     Accept,
@@ -496,9 +496,9 @@ class PaxosCore:
         self._retry_ns = self.election.retry_ns
         self.leadership = Leadership(candidacy.ballot, commit_slot + len(payloads), commit_slot, progress)
         self._effects.append(LeadershipChanged(candidacy.ballot, is_leader=True))
-        if payloads:
-            self._accept_own(Run(candidacy.ballot, commit_slot + 1, payloads), now_ns)
-        else:
+        for run in split_run(Run(candidacy.ballot, commit_slot + 1, payloads), RUN_BYTES_MAX):
+            self._accept_own(run, now_ns)
+        if not payloads:
             for node_id in progress:
                 self._tell_commit(self.leadership, node_id)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from server.paxos.ballot import Ballot
@@ -74,6 +74,20 @@ class Progress:
         self.hole_slot = -1
         self.in_flight.clear()
         self.in_flight_bytes = 0
+
+
+def split_run(run: Run, bytes_max: int) -> Iterator[Run]:
+    """The run in pieces of at most `bytes_max` bytes of payload, and at least one entry, each."""
+    first_slot, size = run.first_slot, 0
+    payloads: list[bytes] = []
+    for payload in run.payloads:
+        if payloads and size + len(payload) > bytes_max:
+            yield Run(run.ballot, first_slot, tuple(payloads))
+            first_slot, size, payloads = first_slot + len(payloads), 0, []
+        payloads.append(payload)
+        size += len(payload)
+    if payloads:
+        yield Run(run.ballot, first_slot, tuple(payloads))
 
 
 def begin_progress(

@@ -43,7 +43,7 @@ def test_members() -> None:
         ({"listen": "host:70000"}, "listen must be host:port, not 'host:70000'."),
         ({"lease_ms": 900}, "lease_ms must be at least twice heartbeat_ms, and heartbeat_ms at least 10."),
         ({"clock_drift_ppm": -1}, "clock_drift_ppm must be at least 0 and below 500000."),
-        ({"wal_segment_bytes": 1}, "wal_segment_bytes must be at least 1 MiB."),
+        ({"wal_segment_bytes": 1}, "wal_segment_bytes must be at least 4 MiB."),
         ({"snapshot_every": 0}, "snapshot_every must be at least 1."),
         ({"node_silence_ms": 500}, "node_silence_ms must be at least 1000: nodes report every 500 ms."),
         ({"log_level": "loud"}, "log_level must be debug, info, warning or error, not 'loud'."),

@@ -14,6 +14,7 @@ from server.paxos.leader import (
     Leadership,
     Progress,
     begin_progress,
+    split_run,
 )
 from server.paxos.lease import Grant, LeaseConfig, NodeLeases
 from server.paxos.log import Log
@@ -186,3 +187,15 @@ def test_a_new_leader_counts_nothing_as_acknowledged() -> None:
     }
     assert {each.retry_at_ns for each in progress.values()} == {1000 + RETRY_NS}
     assert Leadership(OWN, 17, 9, progress).acked_slots(1) == {1: 9, 2: 0, 3: 0}
+
+
+@given(st.lists(st.integers(0, 9), max_size=12), st.integers(1, 12))
+def test_a_run_in_pieces_is_the_run(sizes: list[int], bytes_max: int) -> None:
+    """In order, without a hole; no piece is larger than asked for unless it is one entry."""
+    payloads = tuple(bytes([index]) * size for index, size in enumerate(sizes))
+    pieces = list(split_run(Run(Ballot(2, 1), 5, payloads), bytes_max))
+    assert tuple(payload for piece in pieces for payload in piece.payloads) == payloads
+    assert [piece.first_slot for piece in pieces] == [5, *(piece.last_slot + 1 for piece in pieces)][: len(pieces)]
+    for piece in pieces:
+        assert piece.ballot == Ballot(2, 1)
+        assert len(piece.payloads) == 1 or sum(map(len, piece.payloads)) <= bytes_max
