@@ -30,7 +30,7 @@ def make(directory: Path, snapshot_every: int = 1_000, may_create: bool = True) 
         snapshot_every=snapshot_every,
         lease_ms=40,
         heartbeat_ms=20,
-        wal_segment_bytes=1024 * 1024,
+        wal_segment_bytes=4 * 1024 * 1024,
     )
     assert config.problems() == []
     identity = Identity.load_or_create(directory, config.name, node_id=1, may_create=may_create)
