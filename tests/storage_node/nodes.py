@@ -96,7 +96,7 @@ class RunningNode:
             "data": str(self.directory),
             "metadata": ("127.0.0.1:1",),
             "advertise": "127.0.0.1:1",
-            "wal_segment_bytes": MIB,
+            "wal_segment_bytes": 4 * MIB,
             "memtable_bytes": MIB,
             "map_bytes": 4 * MIB,
             "disk_reserve_bytes": 0,
@@ -210,11 +210,13 @@ class NodeSet:
 
     async def do(self, request: partition_pb2.PartitionRequest) -> partition_pb2.PartitionReply:
         """As a router does it: the leader, whoever that is, until it is done."""
+        deadline = time.monotonic() + 20
         while True:
             leader = await self.wait_for_leader()
             answer = await asyncio.wait_for(leader.ask(request), 20)
             if answer.status in (partition_pb2.OK, partition_pb2.NOT_FOUND):
                 return answer
+            assert time.monotonic() < deadline, f"it is always answered {answer}"
             await asyncio.sleep(0.01)
 
     async def stop(self) -> None:

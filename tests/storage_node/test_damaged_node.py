@@ -230,7 +230,7 @@ async def test_a_leader_with_a_damaged_item_lets_another_lead(three: NodeSet) ->
     await _lead(three, leader)
     # Within a minute it does not hand over again: it may be the only one that can lead.
     assert await leader.status(get("k10")) == partition_pb2.CORRUPT
-    assert leader.leads
+    assert await three.wait_for_leader() is leader
     await three.do(put("k10", b"anew"))
     await leader.node.checkpoint()
     assert (await leader.ask(get("k10", consistent=False))).item == b"anew"

@@ -1,0 +1,153 @@
+"""Encoded keys: the bytes of a table's order."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from server.model.errors import ValidationError
+from server.model.item import Item
+from server.model.key_encoding import HASH_BYTES, PREFIX_BYTES, encode_position, encode_sort_key, hash_key, prefix
+from server.model.table import KeyAttribute, KeySchema
+from tests.server.model.strategies import numbers, plain
+
+ALONE = KeySchema(KeyAttribute("pk", "S"))
+
+
+def schema(partition: str = "S", sort: str = "S") -> KeySchema:
+    return KeySchema(KeyAttribute("pk", partition), KeyAttribute("sk", sort))
+
+
+def key(pk: dict[str, Any], sk: dict[str, Any]) -> Item:
+    return {"pk": pk, "sk": sk}
+
+
+def test_a_tables_prefix() -> None:
+    """Ten bytes that order by table, then by index; on disks, so they never change."""
+    assert prefix(1) == bytes.fromhex("0000000000000001" + "0000")
+    assert prefix(2**64 - 1, 2**16 - 1) == b"\xff" * PREFIX_BYTES
+    assert len(prefix(7)) == PREFIX_BYTES == 10
+
+
+@given(
+    st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**16 - 1)),
+    st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**16 - 1)),
+)
+def test_prefixes_order_as_their_numbers(one: tuple[int, int], two: tuple[int, int]) -> None:
+    """The tables' keys do not mix, nor do an index's with its table's."""
+    assert (prefix(*one) < prefix(*two)) == (one < two)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "expected"),
+    [
+        ("S", "a", "f45a62dd4fcd86c7fc90dde59fdc10ea"),
+        ("S", "ä", "8ae93f09f91d6f6ff7a1b0a9fd1d2c9a"),
+        ("N", "1", "0c"),
+        ("B", b"a", "0c"),
+    ],
+)
+def test_the_hash_of_a_partition_key(kind: str, content: str | bytes, expected: str) -> None:
+    """It is on disks and decides where an item is: it never changes."""
+    assert hash_key(kind, content).hex() == expected
+
+
+@given(st.text(max_size=20))
+def test_a_type_is_part_of_the_hash(text: str) -> None:
+    """The same bytes as a string and as binary are two keys."""
+    as_text, as_binary = hash_key("S", text), hash_key("B", text.encode())
+    assert as_text != as_binary
+    assert len(as_text) == len(as_binary) == HASH_BYTES
+
+
+@given(st.text(max_size=8), st.text(max_size=8))
+@example("\ufb01", "\U0001f600")
+@example("a", "a\0")
+@example("Z", "a")
+def test_strings_order_by_utf8(one: str, two: str) -> None:
+    """Which is by code points: beyond the basic plane as well, where UTF-16 differs. Nothing is lost."""
+    first, second = encode_sort_key("S", one), encode_sort_key("S", two)
+    assert (first < second) == ([*map(ord, one)] < [*map(ord, two)])
+    assert first.decode() == one
+
+
+@given(st.binary(max_size=8), st.binary(max_size=8))
+@example(b"\x7f", b"\x80")
+@example(b"a", b"a\x00")
+def test_binary_orders_by_unsigned_bytes(one: bytes, two: bytes) -> None:
+    """A prefix before what goes on after it. Nothing is lost."""
+    first, second = encode_sort_key("B", one), encode_sort_key("B", two)
+    assert (first < second) == ([*one] < [*two])
+    assert first == one
+
+
+@given(numbers(), numbers())
+def test_numbers_order_by_value(one: Decimal, two: Decimal) -> None:
+    """And equal values have equal bytes."""
+    first, second = encode_sort_key("N", plain(one)), encode_sort_key("N", plain(two))
+    assert (first < second) == (one < two)
+    assert (first == second) == (one == two)
+
+
+def test_a_position_without_a_sort_key() -> None:
+    """Is the hash; what else the item has makes no difference."""
+    item: Item = {"pk": {"S": "a"}, "other": {"N": "1"}}
+    assert encode_position(ALONE, item) == hash_key("S", "a")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "encoded"),
+    [("S", "b", b"b"), ("N", "1", b"\x81\x00\xc8\x0b"), ("B", b"\x00\xff", b"\x00\xff")],
+)
+def test_a_position_with_a_sort_key(kind: str, value: str | bytes, encoded: bytes) -> None:
+    """Is the hash, then the sort key; either key may be of either type."""
+    item = key({"S": "a"}, {kind: value})
+    assert encode_position(schema(sort=kind), item) == hash_key("S", "a") + encoded
+    alone = KeySchema(KeyAttribute("sk", kind))
+    assert encode_position(alone, item) == hash_key(kind, value)
+
+
+SORTED: st.SearchStrategy[tuple[str, list[Any]]] = st.one_of(
+    st.tuples(st.just("S"), st.lists(st.text(min_size=1, max_size=6), min_size=1, max_size=6, unique=True)),
+    st.tuples(st.just("B"), st.lists(st.binary(min_size=1, max_size=6), min_size=1, max_size=6, unique=True)),
+    st.tuples(st.just("N"), st.lists(numbers(), min_size=1, max_size=6, unique=True)),
+)
+
+
+@given(SORTED, st.text(min_size=1, max_size=6))
+def test_a_partition_keys_items_lie_together_in_order(drawn: tuple[str, list[Any]], pk: str) -> None:
+    """Sorting positions sorts a partition key's items by their sort keys, and they share its hash."""
+    kind, values = drawn
+    shown = [plain(value) if kind == "N" else value for value in sorted(values)]
+    positions = [encode_position(schema(sort=kind), key({"S": pk}, {kind: value})) for value in shown]
+    assert positions == sorted(set(positions))
+    assert {position[:HASH_BYTES] for position in positions} == {hash_key("S", pk)}
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        key({"S": ""}, {"S": "a"}),
+        key({"S": "a"}, {"S": ""}),
+        key({"S": "a"}, {"N": "1"}),
+        key({"N": "1"}, {"S": "a"}),
+        key({"S": "a" * 2049}, {"S": "a"}),
+        key({"S": "a"}, {"S": "a" * 1025}),
+        {"pk": {"S": "a"}},
+        {"sk": {"S": "a"}},
+    ],
+)
+def test_a_key_that_breaks_the_rules_has_no_position(item: Item) -> None:
+    """Both keys are checked, each against its own limit."""
+    with pytest.raises(ValidationError):
+        encode_position(schema(), item)
+
+
+def test_the_longest_keys() -> None:
+    """2048 and 1024 bytes have a position."""
+    position = encode_position(schema(), key({"S": "a" * 2048}, {"S": "b" * 1024}))
+    assert position == hash_key("S", "a" * 2048) + b"b" * 1024
