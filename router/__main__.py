@@ -8,7 +8,7 @@ import zlib
 
 import grpc
 import structlog
-from statorpb import admin_pb2_grpc, cluster_pb2, items_pb2_grpc, tables_pb2_grpc
+from statorpb import cluster_pb2
 
 from router.config import Config
 from router.dispatcher import Dispatcher
@@ -38,12 +38,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     try:
         server = await start_server(
             config.grpc_listen,
-            [
-                lambda grpc_server: items_pb2_grpc.add_ItemsServicer_to_server(items, grpc_server),
-                lambda grpc_server: tables_pb2_grpc.add_TablesServicer_to_server(tables, grpc_server),
-                lambda grpc_server: admin_pb2_grpc.add_AdminServicer_to_server(admin, grpc_server),
-                session.add_to,
-            ],
+            [items.add_to, tables.add_to, admin.add_to, session.add_to],
             ["stator.v1.Items", "stator.v1.Tables", "stator.v1.Session", "stator.v1.Admin"],
         )
     except AddressInUseError as error:

@@ -47,6 +47,8 @@ TOKEN_BYTES = 16
 METADATA_PATIENCE_S = 6.0
 """How long an operation on tables waits for the metadata service; longer than it takes to elect a new leader."""
 
+_INTERNAL_ERROR = "The request failed because of an internal error"
+
 log = structlog.get_logger()
 
 Done = Callable[[Any, StatorError | None], None]
@@ -143,7 +145,7 @@ class Dispatcher:
             return
         except Exception:
             log.exception("looking up a table failed", names=sorted(names))
-            done(None, InternalServerError("The request failed because of an internal error"))
+            done(None, InternalServerError(_INTERNAL_ERROR))
             return
         self._carry_out(request, tables, deadline, token_seed, done)
 
@@ -163,6 +165,10 @@ class Dispatcher:
                 self._scan(request, tables[request.table_name], deadline, done)
         except StatorError as error:
             done(None, error)
+        except Exception:
+            # A bug costs one request, not the stream that it came on, nor an answer.
+            log.exception("request failed", request=type(request).__name__)
+            done(None, InternalServerError(_INTERNAL_ERROR))
 
     def _token(self, seed: bytes) -> bytes:
         if seed:
@@ -347,6 +353,9 @@ class Dispatcher:
             done(None, error)
         except grpc.aio.AioRpcError as error:
             done(None, _model_error(error))
+        except Exception:
+            log.exception("a call to the metadata service failed", method=method)
+            done(None, InternalServerError(_INTERNAL_ERROR))
         else:
             done(result, None)
 

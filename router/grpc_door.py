@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from typing import Any, TypeAlias
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, ClassVar, TypeAlias
 
 import grpc
+import structlog
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import DecodeError
+from google.protobuf.message_factory import GetMessageClass
 from statorpb import (
     admin_pb2,
     admin_pb2_grpc,
@@ -31,7 +35,13 @@ from router.requests import (
 from router.requests.batch_write_item import Write
 from router.requests.put_item import PutItemRequest
 from server.gathering import gather_arrivals
-from server.model.errors import InternalServerError, RequestLimitExceededError, StatorError, ValidationError
+from server.model.errors import (
+    InternalServerError,
+    RequestLimitExceededError,
+    SerializationError,
+    StatorError,
+    ValidationError,
+)
 from server.model.item import Item
 from server.model.table import KeyAttribute, KeySchema
 from server.runtime.grpc_server import abort
@@ -41,10 +51,32 @@ FRAME_BYTES_MAX = 4 * 1024 * 1024
 STREAM_REQUESTS_MAX = 10_000
 """Requests in flight on one session; past it they are refused at once."""
 
+FRAMES_WAITING_MAX = 8
+"""Reply frames that a session's client has not taken; past it no more of its requests are read."""
+
 TOKEN_BYTES_MAX = 36
 REPLY_OVERHEAD_BYTES = 16
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+_MALFORMED = object()
+_MALFORMED_MESSAGE = "The message is not a {}, or is nested too deeply"
+_INTERNAL_ERROR = "The request failed because of an internal error"
+
+log = structlog.get_logger()
+
+
+def message_or_malformed(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """A deserializer that returns `_MALFORMED` where `parse` fails: what raises in a deserializer ends the call with a
+    status that says nothing, and no details."""
+
+    def read(data: bytes) -> Any:
+        try:
+            return parse(data)
+        except DecodeError:
+            return _MALFORMED
+
+    return read
 
 
 def read_item_request(kind: str, message: Any) -> Any:
@@ -142,12 +174,26 @@ class _SessionStream:
         self._frames: list[passthrough_pb2.RawSessionReplyFrame] = []
         self._size = 0
         self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._is_ending = False
+
+    def end(self) -> None:
+        """No more requests come: `write_all` returns once the last reply has been written."""
+        self._is_ending = True
+        self._wake.set()
+
+    async def wait_room(self) -> None:
+        """Returns once the client has taken enough of its replies, or nothing can be written any more."""
+        await self._room.wait()
 
     def reply(self, request_id: int, kind: str, result: Any, error: StatorError | None) -> None:
         if not self._frames or self._size > FRAME_BYTES_MAX:
             self._frames.append(passthrough_pb2.RawSessionReplyFrame())
             self._size = 0
             self._wake.set()
+            if len(self._frames) >= FRAMES_WAITING_MAX:
+                self._room.clear()
         reply = self._frames[-1].replies.add(id=request_id)
         self._size += REPLY_OVERHEAD_BYTES
         if error is not None:
@@ -156,12 +202,18 @@ class _SessionStream:
             self._size += fill_reply(reply, kind, result)
 
     async def write_all(self, context: Context) -> None:
-        while True:
-            if not self._frames:
-                self._wake.clear()
-                await self._wake.wait()
-                await gather_arrivals()
-            await context.write(self._frames.pop(0))
+        try:
+            while self._frames or self.in_flight or not self._is_ending:
+                if not self._frames:
+                    self._wake.clear()
+                    await self._wake.wait()
+                    await gather_arrivals()
+                    continue
+                await context.write(self._frames.pop(0))
+                if len(self._frames) < FRAMES_WAITING_MAX:
+                    self._room.set()
+        finally:
+            self._room.set()
 
 
 class SessionService:
@@ -176,7 +228,7 @@ class SessionService:
         """Registers the service. By hand, since its replies are the twins that carry items as bytes."""
         handler = grpc.stream_stream_rpc_method_handler(
             self.converse,
-            request_deserializer=items_pb2.SessionRequestFrame.FromString,
+            request_deserializer=message_or_malformed(items_pb2.SessionRequestFrame.FromString),
             response_serializer=passthrough_pb2.RawSessionReplyFrame.SerializeToString,
         )
         server.add_generic_rpc_handlers(
@@ -184,16 +236,23 @@ class SessionService:
         )
 
     async def converse(self, request_iterator: AsyncIterator[items_pb2.SessionRequestFrame], context: Context) -> None:
-        """One client's stream."""
+        """One client's stream. What has been asked is answered before it ends, also where the client has closed its
+        side, or has sent something that is not a frame."""
         stream = _SessionStream()
         writer = asyncio.create_task(stream.write_all(context))
         try:
+            frame: Any = None
             while not writer.done():
                 frame = await context.read()
                 if not isinstance(frame, items_pb2.SessionRequestFrame):
                     break
                 for request in frame.requests:
                     self._serve(stream, request)
+                await stream.wait_room()
+            stream.end()
+            await asyncio.wait([writer])
+            if frame is _MALFORMED:
+                await abort(context, SerializationError(_MALFORMED_MESSAGE.format("stator.v1.SessionRequestFrame")))
         finally:
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
@@ -210,23 +269,44 @@ class SessionService:
                 raise ValidationError(f"a token has at most {TOKEN_BYTES_MAX} bytes")
             timeout_s = request.timeout_ms / 1000 or self._request_timeout_s
             read = read_item_request(kind, getattr(request, kind))
-            stream.in_flight += 1
-
-            def done(result: Any, error: StatorError | None) -> None:
-                stream.in_flight -= 1
-                stream.reply(request_id, kind, result, error)
-
-            self._dispatcher.submit(read, self._loop.time() + timeout_s, request.token, done)
         except StatorError as error:
             stream.reply(request_id, kind or "", None, error)
+            return
+        except Exception:
+            # A bug costs one request, not the session; it is logged with everything needed to find it.
+            log.exception("request failed", kind=kind)
+            stream.reply(request_id, kind or "", None, InternalServerError(_INTERNAL_ERROR))
+            return
+        stream.in_flight += 1
+
+        def done(result: Any, error: StatorError | None) -> None:
+            stream.in_flight -= 1
+            stream.reply(request_id, kind, result, error)
+
+        self._dispatcher.submit(read, self._loop.time() + timeout_s, request.token, done)
 
 
 class _Unary:
     """One call at a time onto the dispatcher's callbacks."""
 
+    service: ClassVar[ServiceDescriptor]
+
     def __init__(self, dispatcher: Dispatcher, request_timeout_s: float) -> None:
         self._dispatcher = dispatcher
         self._request_timeout_s = request_timeout_s
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Registers the service. By hand, since the generated code lets a message that cannot be read, and a bug, end a
+        call without details."""
+        handlers = {
+            method.name: grpc.unary_unary_rpc_method_handler(
+                _with_details(getattr(self, method.name), method.input_type.full_name),
+                request_deserializer=message_or_malformed(GetMessageClass(method.input_type).FromString),
+                response_serializer=GetMessageClass(method.output_type).SerializeToString,
+            )
+            for method in self.service.methods
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(self.service.full_name, handlers),))
 
     async def _call(
         self, context: Context, submit: Callable[[float, Callable[[Any, StatorError | None], None]], None]
@@ -251,8 +331,29 @@ class _Unary:
             await abort(context, error)
 
 
+def _with_details(
+    answer: Callable[[Any, Context], Awaitable[Any]], message_name: str
+) -> Callable[[Any, Context], Awaitable[Any]]:
+    """`answer`, with a typed error for a message that could not be read, and for a bug."""
+
+    async def checked(request: Any, context: Context) -> Any:
+        if request is _MALFORMED:
+            await abort(context, SerializationError(_MALFORMED_MESSAGE.format(message_name)))
+        try:
+            return await answer(request, context)
+        except grpc.aio.AbortError:
+            raise
+        except Exception:
+            log.exception("request failed", message=message_name)
+            await abort(context, InternalServerError(_INTERNAL_ERROR))
+
+    return checked
+
+
 class ItemsService(_Unary, items_pb2_grpc.ItemsServicer):
     """stator.v1.Items."""
+
+    service = items_pb2.DESCRIPTOR.services_by_name["Items"]
 
     async def _item_call(self, kind: str, request: Any, context: Context) -> passthrough_pb2.RawSessionReply:
         def submit(deadline: float, done: Callable[[Any, StatorError | None], None]) -> None:
@@ -295,6 +396,8 @@ class ItemsService(_Unary, items_pb2_grpc.ItemsServicer):
 
 class TablesService(_Unary, tables_pb2_grpc.TablesServicer):
     """stator.v1.Tables."""
+
+    service = tables_pb2.DESCRIPTOR.services_by_name["Tables"]
 
     async def _table_call(self, context: Context, read: Callable[[], Any]) -> Any:
         return await self._call(context, lambda deadline, done: self._dispatcher.submit_tables(read(), deadline, done))
@@ -342,6 +445,8 @@ class TablesService(_Unary, tables_pb2_grpc.TablesServicer):
 
 class AdminService(_Unary, admin_pb2_grpc.AdminServicer):
     """stator.v1.Admin."""
+
+    service = admin_pb2.DESCRIPTOR.services_by_name["Admin"]
 
     async def DescribeCluster(  # noqa: N802
         self, request: admin_pb2.DescribeClusterRequest, context: Context

@@ -11,6 +11,7 @@ import asyncio
 import uuid
 import zlib
 from collections import deque
+from dataclasses import dataclass
 from typing import Any, cast
 
 import httptools
@@ -29,14 +30,7 @@ from server.model.limits import REQUEST_BYTES_MAX
 
 HEADER_BYTES_MAX = 32 * 1024
 HEADERS_MAX = 100
-ARRIVAL_TIMEOUT_S = 10.0
-"""From a request's first byte to its last; bodies get longer below."""
-
 BODY_BYTES_PER_S_MIN = 64 * 1024
-IDLE_TIMEOUT_S = 120.0
-LINGER_TIMEOUT_S = 2.0
-"""After the last response: what the client still sends is read and dropped, so that it gets to read that response."""
-
 PIPELINE_MAX = 32
 CONNECTIONS_MAX = 4096
 WRITE_BUFFER_BYTES_MAX = 32 * 1024 * 1024
@@ -53,9 +47,23 @@ _REASONS = {
     503: b"Service Unavailable",
 }
 _JSON_TYPE = b"application/x-amz-json-1.0"
+_HEALTHY = b"healthy: dynamodb.local\n"
 _INTERNAL_ERROR = "The request failed because of an internal error"
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long a connection waits for its client.
+
+    `arrival_s`: from a request's first byte to its last; large bodies get longer (BODY_BYTES_PER_S_MIN). `idle_s`:
+    between requests. `linger_s`: after the last response, when what the client still sends is read and dropped, so that
+    it gets to read that response."""
+
+    arrival_s: float = 10.0
+    idle_s: float = 120.0
+    linger_s: float = 2.0
 
 
 class RequestIds:
@@ -73,8 +81,9 @@ class RequestIds:
 class HttpDoor:
     """What all connections share."""
 
-    def __init__(self, dispatcher: Dispatcher, request_timeout_s: float) -> None:
+    def __init__(self, dispatcher: Dispatcher, request_timeout_s: float, timeouts: Timeouts | None = None) -> None:
         self.dispatcher = dispatcher
+        self.timeouts = timeouts if timeouts is not None else Timeouts()
         self.request_timeout_s = request_timeout_s
         self.request_ids = RequestIds()
         self.connections: set[HttpConnection] = set()
@@ -116,6 +125,7 @@ class HttpConnection(asyncio.Protocol):
 
     def __init__(self, door: HttpDoor, loop: asyncio.AbstractEventLoop) -> None:
         self._door = door
+        self._timeouts = door.timeouts
         self._loop = loop
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
@@ -151,7 +161,7 @@ class HttpConnection(asyncio.Protocol):
         transport = self._transport
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES_MAX)
         self._door.connections.add(self)
-        self._set_timer(IDLE_TIMEOUT_S)
+        self._set_timer(self._timeouts.idle_s)
         if len(self._door.connections) > CONNECTIONS_MAX:
             self._refuse(503, "ServiceUnavailableException", "too many connections")
 
@@ -214,7 +224,7 @@ class HttpConnection(asyncio.Protocol):
         transport.write_eof()
         self._is_paused = False
         self._resume_reading()
-        self._set_timer(LINGER_TIMEOUT_S)
+        self._set_timer(self._timeouts.linger_s)
 
     def _set_timer(self, delay_s: float) -> None:
         if self._timer is not None:
@@ -227,11 +237,11 @@ class HttpConnection(asyncio.Protocol):
         if self._is_ending:
             self._abort()
         elif self._is_paused:
-            self._set_timer(ARRIVAL_TIMEOUT_S)
+            self._set_timer(self._timeouts.arrival_s)
         elif self._headers or self._header_bytes or self._body:
             self._refuse(408, "SerializationException", "the request took too long to arrive")
         elif self._exchanges:
-            self._set_timer(IDLE_TIMEOUT_S)
+            self._set_timer(self._timeouts.idle_s)
         else:
             self._abort()
 
@@ -245,7 +255,7 @@ class HttpConnection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._begin()
         if not self._is_refused:
-            self._set_timer(ARRIVAL_TIMEOUT_S)
+            self._set_timer(self._timeouts.arrival_s)
 
     def on_url(self, url: bytes) -> None:
         self._silent_bytes = 0
@@ -282,7 +292,7 @@ class HttpConnection(asyncio.Protocol):
         if self._expects and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if self._length > BODY_BYTES_PER_S_MIN:
-            self._set_timer(ARRIVAL_TIMEOUT_S + self._length / BODY_BYTES_PER_S_MIN)
+            self._set_timer(self._timeouts.arrival_s + self._length / BODY_BYTES_PER_S_MIN)
 
     def on_body(self, body: bytes) -> None:
         self._silent_bytes = 0
@@ -305,17 +315,20 @@ class HttpConnection(asyncio.Protocol):
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         method, target, invocation = self._parser.get_method(), self._target, self._invocation
         self._begin()
-        self._set_timer(IDLE_TIMEOUT_S)
+        self._set_timer(self._timeouts.idle_s)
         self._serve(exchange, method, target, invocation, body)
 
     # Requests
 
     def _serve(self, exchange: _Exchange, method: bytes, target: bytes, invocation: bytes, body: bytes) -> None:
         if method == b"GET":
-            self._respond(exchange, 200, b"healthy: dynamodb.local\n", b"text/plain")
+            self._respond(exchange, 200, _HEALTHY, b"text/plain")
+            return
+        if method == b"HEAD":
+            self._respond(exchange, 200, _HEALTHY, b"text/plain", has_body=False)
             return
         if method != b"POST":
-            exchange.keep_alive = False  # a response to HEAD has no body, and what follows would be misread
+            exchange.keep_alive = False  # a response to CONNECT has no body, and what follows would be misread
             self._respond_error(
                 exchange, UnknownOperationError(f"{method.decode('ascii', 'replace')} is not supported")
             )
@@ -358,7 +371,10 @@ class HttpConnection(asyncio.Protocol):
         body = orjson.dumps({"__type": error.type_prefix + error.code, "message": error.message})
         self._respond(exchange, error.http_status, body, _JSON_TYPE)
 
-    def _respond(self, exchange: _Exchange, status: int, body: bytes, content_type: bytes) -> None:
+    def _respond(
+        self, exchange: _Exchange, status: int, body: bytes, content_type: bytes, *, has_body: bool = True
+    ) -> None:
+        """`has_body` false: the headers only, as HEAD asks."""
         exchange.response = b"".join(
             (
                 b"HTTP/1.1 %d %b\r\nServer: Stator\r\nContent-Type: " % (status, _REASONS[status]),
@@ -367,7 +383,7 @@ class HttpConnection(asyncio.Protocol):
                 self._door.request_ids.next().encode(),
                 b"\r\nx-amz-crc32: %d\r\n" % zlib.crc32(body),
                 b"Connection: keep-alive\r\n\r\n" if exchange.keep_alive else b"Connection: close\r\n\r\n",
-                body,
+                body if has_body else b"",
             )
         )
         transport = self._transport

@@ -24,7 +24,12 @@ from server.runtime.grpc_server import channel_options
 
 REFRESH_INTERVAL_S = 1.0
 LOOK_UP_TIMEOUT_S = 1.0
+FETCH_TIMEOUT_S = 3.0
+"""Of one attempt to learn of a table; whoever has more time than that takes part in the next."""
+
 TABLES_MAX = 10_000
+
+_NOBODY_ANSWERS = "no metadata process answers; tables cannot be looked up or changed"
 
 log = structlog.get_logger()
 
@@ -87,7 +92,7 @@ class MetadataClient:
                 if loop.time() >= end:
                     break
             if loop.time() >= end:
-                raise ServiceUnavailableError("no metadata process answers; tables cannot be looked up or changed")
+                raise ServiceUnavailableError(_NOBODY_ANSWERS)
             await asyncio.sleep(0.05)
 
     async def close(self) -> None:
@@ -96,10 +101,11 @@ class MetadataClient:
 
 
 class PartitionMapCache:
-    """Tables by name."""
+    """Tables by name; at most `tables_max` of them."""
 
-    def __init__(self, metadata: MetadataClient) -> None:
+    def __init__(self, metadata: MetadataClient, tables_max: int = TABLES_MAX) -> None:
         self._metadata = metadata
+        self._tables_max = tables_max
         self._tables: dict[str, Table] = {}
         self._fetching: dict[str, asyncio.Task[Table | None]] = {}
         self._refresh_now = asyncio.Event()
@@ -123,12 +129,28 @@ class PartitionMapCache:
 
     async def fetch(self, name: str, deadline_s: float) -> Table | None:
         """Asks for a table; None: there is none, and a leader of the metadata service has confirmed that (or a process
-        that cannot reach one says so). Raises ServiceUnavailableError when nobody answers."""
-        task = self._fetching.get(name)
-        if task is None:
-            task = self._fetching[name] = asyncio.create_task(self._fetch(name, deadline_s))
-            task.add_done_callback(lambda _: self._fetching.pop(name, None))
-        return await asyncio.shield(task)
+        that cannot reach one says so). Raises ServiceUnavailableError when nobody answers within `deadline_s` seconds.
+
+        Those who ask for the same table at the same time share the question, but not each other's time."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + deadline_s
+        while True:
+            task = self._fetching.get(name)
+            if task is None:
+                task = self._fetching[name] = asyncio.create_task(self._fetch(name, FETCH_TIMEOUT_S))
+                task.add_done_callback(lambda done: self._fetched(name, done))
+            try:
+                return await asyncio.wait_for(asyncio.shield(task), end - loop.time())
+            except TimeoutError as error:
+                raise ServiceUnavailableError(_NOBODY_ANSWERS) from error
+            except ServiceUnavailableError:
+                if loop.time() >= end:
+                    raise
+
+    def _fetched(self, name: str, task: asyncio.Task[Table | None]) -> None:
+        del self._fetching[name]
+        if not task.cancelled():
+            task.exception()  # seen by those who still wait; nobody may be left
 
     async def _fetch(self, name: str, deadline_s: float) -> Table | None:
         await self._look_up([name], linearizable=False, deadline_s=deadline_s)
@@ -142,9 +164,11 @@ class PartitionMapCache:
         table.is_used = True
         self._refresh_now.set()
 
-    def learn_leader(self, partition: Partition, leader_node_id: int) -> None:
-        """A storage node has shown, or said, who leads (0: it is not the one that was thought to)."""
-        partition.leader_node_id = leader_node_id
+    def partition_now(self, table: Table, position: bytes) -> Partition:
+        """The partition that holds a position, as it is known now. `table` may have been renewed since it was had from
+        here: what a storage node shows of a leader is to be noted on what the next call will see."""
+        known = self._tables.get(table.name)
+        return (known if known is not None and known.number == table.number else table).partition_at(position)
 
     async def _refresh_forever(self) -> None:
         while True:
@@ -216,7 +240,7 @@ class PartitionMapCache:
             catalog_slot,
             is_used=known.is_used if known is not None else True,
         )
-        if len(self._tables) >= TABLES_MAX and route.table_name not in self._tables:
+        if len(self._tables) >= self._tables_max and route.table_name not in self._tables:
             unused = next((name for name, each in self._tables.items() if not each.is_used), None)
             self._tables.pop(unused if unused is not None else next(iter(self._tables)))
         self._tables[route.table_name] = table

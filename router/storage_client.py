@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import grpc
@@ -16,7 +16,7 @@ import structlog
 from statorpb import partition_pb2, partition_pb2_grpc
 
 from router.partition_map_cache import Partition, PartitionMapCache, Table
-from router.routing.decision import Step, backoff_ms, choose_replica, next_step
+from router.routing.decision import Replica, Step, backoff_ms, choose_replica, next_step
 from server.gathering import gather_arrivals
 from server.model.errors import (
     DeadlineExceededError,
@@ -37,6 +37,9 @@ FRAME_BYTES_MAX = 4 * 1024 * 1024
 ATTEMPT_TIMEOUT_S = 1.0
 SWEEP_S = 0.1
 CONNECT_TIMEOUT_S = 1.0
+HOLD_OFF_S = 0.5
+"""How long a node that cannot be connected to is passed over, where another may do."""
+
 CALL_OVERHEAD_BYTES = 32
 TIMEOUT_MS_MAX = 2**31 - 1
 
@@ -99,6 +102,7 @@ class StorageClient:
         self._cache = cache
         self._zone = zone
         self._streams: dict[str, _Stream] = {}
+        self._unreachable: dict[str, float] = {}  # address -> loop time until which it is passed over
         self._next_id = 1
         self._calls = 0
         self._bytes = 0
@@ -115,6 +119,11 @@ class StorageClient:
     @property
     def in_flight(self) -> int:
         return self._calls
+
+    @property
+    def has_unreachable(self) -> bool:
+        """Whether a node could not be connected to of late."""
+        return bool(self._unreachable)
 
     def submit(self, call: PartitionCall) -> None:
         """Takes on a call."""
@@ -143,8 +152,9 @@ class StorageClient:
     def _send(self, call: PartitionCall) -> None:
         table = call.table
         partition = call.partition = table.partition_at(call.position)
+        replicas = self._reachable(partition.replicas) if self._unreachable else partition.replicas
         replica = choose_replica(
-            partition.replicas, partition.leader_node_id, self._zone, call.attempt, needs_leader=call.needs_leader
+            replicas, partition.leader_node_id, self._zone, call.attempt, needs_leader=call.needs_leader
         )
         call.node_id = replica.node_id
         now = self._loop.time()
@@ -179,9 +189,13 @@ class StorageClient:
             request.item = call.item
             request.token = call.token
 
+    def _reachable(self, replicas: Sequence[Replica]) -> Sequence[Replica]:
+        """Those of the replicas that may be connected to; all of them, if none is left."""
+        now = self._loop.time()
+        self._unreachable = {address: until for address, until in self._unreachable.items() if until > now}
+        return [replica for replica in replicas if replica.address not in self._unreachable] or replicas
+
     def _answered(self, call: PartitionCall, reply: partition_pb2.PartitionReply) -> None:
-        partition = call.partition
-        assert partition is not None
         step = next_step(
             reply.status,
             leader_hint=reply.leader_node_id,
@@ -189,15 +203,15 @@ class StorageClient:
             needs_leader=call.needs_leader,
         )
         if step == Step.DONE:
-            if call.needs_leader:
-                partition.leader_node_id = call.node_id
+            if call.needs_leader and call.partition is not None and call.partition.leader_node_id != call.node_id:
+                self._partition_now(call).leader_node_id = call.node_id
             self._finish(call, reply, None)
         elif step == Step.FOLLOW_HINT:
-            partition.leader_node_id = reply.leader_node_id
+            self._partition_now(call).leader_node_id = reply.leader_node_id
             self._again(call, 0.0 if call.attempt < 4 else self._backoff_s(call))
         elif step in (Step.RETRY, Step.TRY_OTHER):
-            if reply.status == partition_pb2.NOT_LEADER and partition.leader_node_id == call.node_id:
-                partition.leader_node_id = 0
+            if reply.status == partition_pb2.NOT_LEADER:
+                self._forget_leader(call)
             self._again(call, self._backoff_s(call))
         elif step == Step.REFRESH:
             self._cache.refresh_soon(call.table)
@@ -212,11 +226,18 @@ class StorageClient:
     def _lost(self, call: PartitionCall, *, is_silent: bool) -> None:
         """An attempt came to nothing: its stream broke, or it got no answer in time. A write may have been carried out;
         it is sent again with the same token, which storage nodes recognise."""
-        partition = call.partition
-        if partition is not None and partition.leader_node_id == call.node_id:
-            partition.leader_node_id = 0
+        self._forget_leader(call)
         self._cache.refresh_soon(call.table)
         self._again(call, 0.0 if is_silent else self._backoff_s(call))
+
+    def _partition_now(self, call: PartitionCall) -> Partition:
+        return self._cache.partition_now(call.table, call.position)
+
+    def _forget_leader(self, call: PartitionCall) -> None:
+        """The node that was asked does not lead, or not any more; who does is found out from the others."""
+        partition = self._partition_now(call)
+        if partition.leader_node_id == call.node_id:
+            partition.leader_node_id = 0
 
     def _backoff_s(self, call: PartitionCall) -> float:
         return backoff_ms(call.attempt, self._rng.random()) / 1000
@@ -255,7 +276,7 @@ class StorageClient:
         """Connects, carries frames both ways until the stream breaks, and gives back what had no answer."""
         try:
             async with grpc.aio.insecure_channel(stream.address, options=channel_options()) as channel:
-                await asyncio.wait_for(channel.channel_ready(), CONNECT_TIMEOUT_S)
+                await self._connect(stream.address, channel)
                 call = partition_pb2_grpc.PartitionsStub(channel).Serve()
                 writer = asyncio.create_task(self._write(stream, call))
                 try:
@@ -279,6 +300,19 @@ class StorageClient:
             stream.pending.clear()
             for each in calls:
                 self._lost(each, is_silent=False)
+
+    async def _connect(self, address: str, channel: grpc.aio.Channel) -> None:
+        """Returns once the channel is ready. Raises TimeoutError if it cannot be had: at once where the node's machine
+        says so, unlike `channel_ready`."""
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                while (state := channel.get_state(try_to_connect=True)) != grpc.ChannelConnectivity.READY:
+                    if state == grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+                        raise TimeoutError(f"{address} cannot be connected to")
+                    await channel.wait_for_state_change(state)
+        except TimeoutError:
+            self._unreachable[address] = self._loop.time() + HOLD_OFF_S
+            raise
 
     async def _write(
         self,

@@ -1,0 +1,60 @@
+"""One cluster for the whole suite. Tests share it: names and keys of their own, and nothing is cleaned up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from statorpb import tables_pb2
+
+from tests.cluster.harness import running_cluster
+from tests.conformance.doors import Doors
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Names of tables that everybody may put items into: `plain` has the key pk (S), `sorted` pk (S) and sk (S),
+    `number` pk (S) and sk (N), `binary` pk (B) and sk (B)."""
+
+    plain: str = "plain"
+    sorted: str = "sorted"
+    number: str = "number"
+    binary: str = "binary"
+
+
+def create_table(
+    doors: Doors,
+    name: str,
+    partition_key: tuple[str, int] = ("pk", tables_pb2.S),
+    sort_type: int = 0,
+    partitions: int = 1,
+) -> None:
+    """Creates a table and waits until it is active."""
+    request = tables_pb2.CreateTableRequest(table_name=name, partitions=partitions)
+    request.key_schema.partition_key.name, kind = partition_key
+    request.key_schema.partition_key.type = tables_pb2.AttributeType.ValueType(kind)
+    if sort_type:
+        request.key_schema.sort_key.name = "sk"
+        request.key_schema.sort_key.type = tables_pb2.AttributeType.ValueType(sort_type)
+    reply = doors.call("Tables/CreateTable", request)
+    assert isinstance(reply, bytes), reply
+    doors.boto.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 0.05, "MaxAttempts": 200})
+
+
+@pytest.fixture(scope="session")
+def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
+    with running_cluster(tmp_path_factory.mktemp("conformance")) as cluster:
+        opened = Doors(cluster)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="session")
+def tables(doors: Doors) -> Tables:
+    names = Tables()
+    create_table(doors, names.plain, partitions=3)
+    create_table(doors, names.sorted, sort_type=tables_pb2.S)
+    create_table(doors, names.number, sort_type=tables_pb2.N)
+    create_table(doors, names.binary, ("pk", tables_pb2.B), tables_pb2.B)
+    return names

@@ -1,0 +1,177 @@
+"""What is not supported yet says so: nothing is silently ignored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import boto3
+import grpc
+import pytest
+
+from tests.conformance.conftest import Tables
+from tests.conformance.doors import FRAMEWORK, VALIDATION, Doors, GrpcError, unique
+
+pytestmark = pytest.mark.cluster
+
+KEY = {"pk": {"S": "a"}}
+BODIES: dict[str, dict[str, Any]] = {
+    "PutItem": {"TableName": "plain", "Item": KEY},
+    "GetItem": {"TableName": "plain", "Key": KEY},
+    "DeleteItem": {"TableName": "plain", "Key": KEY},
+    "BatchWriteItem": {"RequestItems": {"plain": [{"DeleteRequest": {"Key": KEY}}]}},
+    "BatchGetItem": {"RequestItems": {"plain": {"Keys": [KEY]}}},
+    "Scan": {"TableName": "plain", "Limit": 1},
+    "CreateTable": {
+        "TableName": "never-created",
+        "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+        "BillingMode": "PAY_PER_REQUEST",
+    },
+    "DescribeTable": {"TableName": "plain"},
+    "ListTables": {},
+    "DeleteTable": {"TableName": "plain"},
+}
+"""A request of each supported operation that would be carried out."""
+
+SUPPORTED = {
+    "PutItem": {"TableName", "Item"},
+    "GetItem": {"TableName", "Key", "ConsistentRead"},
+    "DeleteItem": {"TableName", "Key"},
+    "BatchWriteItem": {"RequestItems"},
+    "BatchGetItem": {"RequestItems"},
+    "Scan": {"TableName", "Limit", "ExclusiveStartKey", "ConsistentRead"},
+    "CreateTable": {"TableName", "AttributeDefinitions", "KeySchema", "BillingMode", "ProvisionedThroughput"},
+    "DescribeTable": {"TableName"},
+    "ListTables": {"ExclusiveStartTableName", "Limit"},
+    "DeleteTable": {"TableName"},
+}
+NEUTRAL: dict[str, Any] = {
+    "ReturnValues": "NONE",
+    "ReturnConsumedCapacity": "NONE",
+    "ReturnItemCollectionMetrics": "NONE",
+    "ReturnValuesOnConditionCheckFailure": "NONE",
+    "StreamSpecification": {"StreamEnabled": False},
+    "DeletionProtectionEnabled": False,
+    "TableClass": "STANDARD",
+    "LocalSecondaryIndexes": [],
+    "GlobalSecondaryIndexes": [],
+    "Tags": [],
+}
+"""What parameters say that ask for nothing."""
+
+_MODEL = boto3.client(
+    "dynamodb", region_name="local", aws_access_key_id="a", aws_secret_access_key="a"
+).meta.service_model
+UNKNOWN_OPERATIONS = sorted(set(_MODEL.operation_names) - BODIES.keys())
+UNSUPPORTED = [
+    pytest.param(operation, name, id=f"{operation}.{name}")
+    for operation in BODIES
+    for name in _MODEL.operation_model(operation).input_shape.members
+    if name not in SUPPORTED[operation]
+]
+
+
+def test_the_lists_are_botocores() -> None:
+    """The tests below go through the whole of DynamoDB."""
+    assert BODIES.keys() == SUPPORTED.keys() < set(_MODEL.operation_names)
+    assert len(UNKNOWN_OPERATIONS) > 45 and len(UNSUPPORTED) > 40
+
+
+@pytest.mark.parametrize("operation", [*UNKNOWN_OPERATIONS, "Nothing", "putitem", ""])
+def test_an_operation_that_is_not_supported(doors: Doors, operation: str) -> None:
+    """DynamoDB's own answer to an operation that it does not know."""
+    answer = doors.post(operation, {"TableName": "plain"})
+    assert answer.error == (400, FRAMEWORK + "UnknownOperationException", "")
+
+
+@pytest.mark.parametrize("prefix", ["", "DynamoDBStreams_20120810.", "DynamoDB_20111205."])
+def test_an_operation_of_another_service(doors: Doors, prefix: str) -> None:
+    """Or of an old version of this one."""
+    answer = doors.post("ListTables", {}, target_prefix=prefix)
+    assert answer.error == (400, FRAMEWORK + "UnknownOperationException", "")
+
+
+@pytest.mark.parametrize(
+    "method", ["Items/Query", "Items/UpdateItem", "Tables/UpdateTable", "Nothing/Nothing", "Session/Nothing"]
+)
+def test_a_method_that_is_not_supported(doors: Doors, method: str) -> None:
+    """gRPC's own answer."""
+    error = doors.call(method, b"")
+    assert isinstance(error, GrpcError)
+    assert error.status == grpc.StatusCode.UNIMPLEMENTED
+
+
+def some(shape: Any) -> Any:
+    """A value of a parameter that asks for something."""
+    if values := shape.metadata.get("enum"):
+        return next(value for value in values if value not in NEUTRAL.values())
+    if shape.type_name == "structure":
+        return {name: some(member) for name, member in list(shape.members.items())[:1]}
+    if shape.type_name == "list":
+        return [some(shape.member)]
+    if shape.type_name == "map":
+        return {"a": some(shape.value)}
+    return {"integer": 1, "long": 1, "boolean": True}.get(shape.type_name, "a")
+
+
+@pytest.mark.parametrize(("operation", "name"), UNSUPPORTED)
+def test_a_parameter_that_is_not_supported(doors: Doors, tables: Tables, operation: str, name: str) -> None:
+    """The error names it; what it would have changed is not left out in silence."""
+    value = some(_MODEL.operation_model(operation).input_shape.members[name])
+    status, type_, message = doors.post(operation, {**BODIES[operation], name: value}).error
+    assert (status, type_) == (400, VALIDATION)
+    assert message.startswith(f"The parameter {name} ")
+    assert message.endswith(f"of {operation} is not supported yet")
+
+
+@pytest.mark.parametrize("operation", BODIES)
+def test_a_parameter_that_nobody_knows(doors: Doors, operation: str) -> None:
+    """A slip in a name is found at once."""
+    answer = doors.post(operation, {**BODIES[operation], "ConsistentReed": True})
+    assert answer.error == (400, VALIDATION, f"The parameter ConsistentReed of {operation} is not supported yet")
+
+
+@pytest.mark.parametrize(
+    ("operation", "path", "message"),
+    [
+        ("BatchGetItem", "RequestItems.plain.ProjectionExpression", "ProjectionExpression of BatchGetItem"),
+        ("BatchGetItem", "RequestItems.plain.AttributesToGet", "AttributesToGet of BatchGetItem"),
+        ("BatchGetItem", "RequestItems.plain.ExpressionAttributeNames", "ExpressionAttributeNames of BatchGetItem"),
+        ("BatchWriteItem", "RequestItems.plain.0.DeleteRequest.Condition", "Condition of a write request"),
+        ("CreateTable", "KeySchema.0.Nothing", "Nothing of an element of KeySchema"),
+        ("CreateTable", "AttributeDefinitions.0.Nothing", "Nothing of an attribute definition"),
+    ],
+)
+def test_a_parameter_inside_of_another_one(
+    doors: Doors, tables: Tables, operation: str, path: str, message: str
+) -> None:
+    """Nothing is ignored further down either."""
+
+    def changed(content: Any, steps: list[str]) -> Any:
+        step, *others = steps
+        if isinstance(content, list):
+            return [changed(each, others) for each in content]
+        return {**content, step: changed(content[step], others) if others else "a"}
+
+    answer = doors.post(operation, changed(BODIES[operation], path.split(".")))
+    assert answer.error == (400, VALIDATION, f"The parameter {message} is not supported yet")
+
+
+def test_parameters_that_ask_for_nothing(doors: Doors, tables: Tables) -> None:
+    """Tools send them: accepted, as is null."""
+    for operation, body in BODIES.items():
+        if operation in ("CreateTable", "DeleteTable"):
+            continue
+        members = _MODEL.operation_model(operation).input_shape.members
+        neutral = {name: NEUTRAL.get(name) for name in members if name not in SUPPORTED[operation]}
+        assert doors.post(operation, {**body, **neutral}).status == 200, operation
+    members = _MODEL.operation_model("CreateTable").input_shape.members
+    neutral = {name: NEUTRAL.get(name) for name in members if name not in SUPPORTED["CreateTable"]}
+    body = {**BODIES["CreateTable"], **neutral, "TableName": unique("neutral")}
+    assert doors.post("CreateTable", body).status == 200
+
+
+def test_nothing_was_created_or_deleted(doors: Doors, tables: Tables) -> None:
+    """What was refused above has not been done on the side."""
+    names = doors.boto.list_tables()["TableNames"]
+    assert "never-created" not in names and "plain" in names

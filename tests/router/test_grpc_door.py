@@ -1,0 +1,165 @@
+"""router/grpc_door.py over a real channel, with a fake dispatcher behind it: how calls and sessions end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+import pytest_asyncio
+from statorpb import item_pb2, items_pb2
+
+from router.grpc_door import FRAMES_WAITING_MAX, ItemsService, SessionService
+from server.model.errors import ThrottledError
+from server.runtime.grpc_server import channel_options, error_of
+from tests.clients.waiting import until
+from tests.router.fakes import FakeDispatcher
+
+CONVERSE = "/stator.v1.Session/Converse"
+GET = items_pb2.GetItemRequest(table_name="music")
+GET.key.attributes["pk"].s = "a"
+
+
+class Rig:
+    def __init__(self) -> None:
+        self.answer: Any = lambda _: None
+        self.dispatcher = FakeDispatcher(self._answer)
+        self.server = grpc.aio.server()
+        ItemsService(self.dispatcher, 7.0).add_to(self.server)
+        SessionService(self.dispatcher, 7.0).add_to(self.server)
+        port = self.server.add_insecure_port("127.0.0.1:0")
+        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=channel_options())
+
+    def _answer(self, request: Any) -> Any:
+        return self.answer(request)
+
+    def converse(self) -> Any:
+        return self.channel.stream_stream(CONVERSE)(timeout=20)
+
+    async def get(self, message: bytes = GET.SerializeToString()) -> bytes:
+        get_item: Any = self.channel.unary_unary("/stator.v1.Items/GetItem")
+        reply: bytes = await get_item(message, timeout=20)
+        return reply
+
+
+@pytest_asyncio.fixture
+async def rig() -> AsyncIterator[Rig]:
+    rig = Rig()
+    await rig.server.start()
+    yield rig
+    await rig.channel.close()
+    await rig.server.stop(0)
+
+
+def frame(*ids: int) -> bytes:
+    message = items_pb2.SessionRequestFrame()
+    for each in ids:
+        message.requests.add(id=each, get_item=GET)
+    return message.SerializeToString()
+
+
+async def replies(call: Any) -> dict[int, str]:
+    """What is still to come: request id -> which member of the reply is set."""
+    found: dict[int, str] = {}
+    async for data in call:
+        for reply in items_pb2.SessionReplyFrame.FromString(data).replies:
+            found[reply.id] = reply.WhichOneof("result") or ""
+    return found
+
+
+async def test_a_session_whose_client_has_said_its_last_is_answered(rig: Rig) -> None:
+    """It has closed its side; every reply comes before the call ends."""
+    call = rig.converse()
+    await call.write(frame(1, 2))
+    await call.done_writing()
+    await until(lambda: len(rig.dispatcher.waiting) == 2)
+    rig.dispatcher.waiting[0](b"", None)
+    rig.dispatcher.waiting[1](None, ThrottledError("later"))
+    assert await replies(call) == {1: "get_item", 2: "error"}
+    assert await call.code() == grpc.StatusCode.OK
+
+
+async def test_bytes_that_are_no_frame_end_a_session_with_details(rig: Rig) -> None:
+    """What was asked before is answered first: nobody waits for a call that has ended."""
+    call = rig.converse()
+    await call.write(frame(1))
+    await call.write(b"\xff\xff")
+    await until(lambda: bool(rig.dispatcher.waiting))
+    rig.dispatcher.waiting[0](None, None)
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await replies(call)
+    assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert error_of(raised.value) == (
+        "SerializationException",
+        "The message is not a stator.v1.SessionRequestFrame, or is nested too deeply",
+    )
+
+
+async def test_bytes_that_are_no_message_end_a_call_with_details(rig: Rig) -> None:
+    """And the next call is served."""
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await rig.get(b"\xff\xff")
+    assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert error_of(raised.value) == (
+        "SerializationException",
+        "The message is not a stator.v1.GetItemRequest, or is nested too deeply",
+    )
+    rig.answer = lambda _: b""
+    assert await rig.get() == b""
+
+
+async def test_a_bug_ends_a_call_with_details(rig: Rig) -> None:
+    """Not with a status that says nothing."""
+    rig.answer = lambda _: object()
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await rig.get()
+    assert raised.value.code() == grpc.StatusCode.INTERNAL
+    assert error_of(raised.value) == ("InternalServerError", "The request failed because of an internal error")
+
+
+async def test_a_session_goes_when_its_client_goes(rig: Rig) -> None:
+    """A reply that nobody reads is dropped, and costs nothing else."""
+    call = rig.converse()
+    await call.write(frame(1))
+    await rig.dispatcher.was_asked.wait()
+    call.cancel()
+    rig.dispatcher.waiting[0](b"", None)
+    rig.answer = lambda _: b""
+    assert await rig.get() == b""
+
+
+async def test_a_client_that_does_not_read_its_replies_is_not_read_either(rig: Rig) -> None:
+    """Replies that wait are bounded: the session's requests are looked at again once the client takes some."""
+    large = item_pb2.Item()
+    large.attributes["v"].b = bytes(1_000_000)
+    rig.answer = lambda _: large.SerializeToString()
+    call = rig.converse()
+    total = 15 * FRAMES_WAITING_MAX
+
+    async def ask() -> None:
+        for number in range(1, total + 1):
+            await call.write(frame(number))
+        await call.done_writing()
+
+    asking = asyncio.create_task(ask())
+    await until(lambda: len(rig.dispatcher.requests) >= FRAMES_WAITING_MAX)
+    for _ in range(100):  # time enough for the door to have read on
+        await rig.get()
+    assert len(rig.dispatcher.requests) < 100 + total
+    assert len(await replies(call)) == total
+    await asking
+
+
+async def test_an_error_on_a_session_belongs_to_its_request(rig: Rig) -> None:
+    """The others are not touched by it."""
+    rig.answer = lambda _: b""
+    message = items_pb2.SessionRequestFrame()
+    message.requests.add(id=1)
+    message.requests.add(id=2, get_item=GET)
+    message.requests.add(id=3, token=bytes(37), get_item=GET)
+    call = rig.converse()
+    await call.write(message.SerializeToString())
+    await call.done_writing()
+    assert await replies(call) == {1: "error", 2: "get_item", 3: "error"}

@@ -1,0 +1,347 @@
+"""router/http_door.py over a real connection, with a fake dispatcher behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import pytest
+import pytest_asyncio
+
+from router.http_door import HEADER_BYTES_MAX, HEADERS_MAX, PIPELINE_MAX, HttpDoor, Timeouts
+from router.requests.get_item import GetItemRequest
+from server.model.errors import (
+    DeadlineExceededError,
+    ServiceUnavailableError,
+    StatorError,
+    ThrottledError,
+    ValidationError,
+)
+from server.model.limits import REQUEST_BYTES_MAX
+from tests.clients.waiting import until
+from tests.router.fakes import FakeDispatcher
+
+GET_BODY = b'{"TableName":"music","Key":{"pk":{"S":"a"}}}'
+
+
+@dataclass
+class Response:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return orjson.loads(self.body)
+
+
+class Client:
+    """One connection, spoken by hand."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    def send(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    async def response(self, *, has_body: bool = True) -> Response:
+        head = (await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 10)).decode().split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
+        length = int(headers.get("content-length", "0")) if has_body else 0
+        return Response(int(head[0].split()[1]), headers, await self.reader.readexactly(length))
+
+    async def is_at_end(self) -> bool:
+        """Whether the door has closed the connection, cleanly, with nothing more to read."""
+        return await asyncio.wait_for(self.reader.read(1), 10) == b""
+
+
+def call(body: bytes = GET_BODY, operation: str = "GetItem", *headers: str) -> bytes:
+    lines = [
+        "POST / HTTP/1.1",
+        "Host: localhost",
+        f"X-Amz-Target: DynamoDB_20120810.{operation}",
+        f"Content-Length: {len(body)}",
+        *headers,
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+class Rig:
+    """A door with short patience on a port of this machine."""
+
+    def __init__(self, timeouts: Timeouts | None = None) -> None:
+        self.answer: Any = lambda _: None
+        self.dispatcher = FakeDispatcher(self._answer)
+        self.door = HttpDoor(self.dispatcher, 7.0, timeouts)
+        self.port = 0
+        self.clients: list[Client] = []
+
+    def _answer(self, request: Any) -> Any:
+        return self.answer(request)
+
+    async def connect(self) -> Client:
+        if not self.port:
+            self.port = await self.door.start("127.0.0.1", 0)
+        self.clients.append(Client(*await asyncio.open_connection("127.0.0.1", self.port)))
+        return self.clients[-1]
+
+    async def stop(self) -> None:
+        for client in self.clients:
+            client.writer.close()
+        await self.door.stop(0)
+        await until(lambda: not self.door.connections)
+
+
+@pytest_asyncio.fixture
+async def rig() -> AsyncIterator[Rig]:
+    rig = Rig()
+    yield rig
+    await rig.stop()
+
+
+@pytest_asyncio.fixture
+async def hasty() -> AsyncIterator[Rig]:
+    """A door that does not wait for what has begun."""
+    rig = Rig(Timeouts(arrival_s=0.05, linger_s=0.05))
+    yield rig
+    await rig.stop()
+
+
+@pytest_asyncio.fixture
+async def weary() -> AsyncIterator[Rig]:
+    """A door that does not wait for what has not begun."""
+    rig = Rig(Timeouts(idle_s=0.05))
+    yield rig
+    await rig.stop()
+
+
+async def test_a_request_becomes_a_request_object(rig: Rig) -> None:
+    """With the door's deadline, and the SDK's invocation id as its name; the result comes back as JSON."""
+    loop = asyncio.get_running_loop()
+    client = await rig.connect()
+    begun = loop.time()
+    client.send(call(GET_BODY, "GetItem", "amz-sdk-invocation-id: 1234"))
+    await rig.dispatcher.was_asked.wait()
+    assert rig.dispatcher.requests == [GetItemRequest("music", {"pk": {"S": "a"}}, False)]
+    assert rig.dispatcher.token_seeds == [b"1234"]
+    assert 7.0 <= rig.dispatcher.deadlines[0] - begun < 8.0
+    rig.dispatcher.waiting[0](None, None)
+    response = await client.response()
+    assert (response.status, response.body) == (200, b"{}")
+    assert response.headers["content-type"] == "application/x-amz-json-1.0"
+    assert response.headers["x-amz-crc32"] == str(zlib.crc32(b"{}"))
+    assert len(response.headers["x-amzn-requestid"]) == 52
+    assert response.headers["connection"] == "keep-alive"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "type_"),
+    [
+        (ValidationError("no"), 400, "com.amazon.coral.validate#ValidationException"),
+        (ThrottledError("no"), 400, "com.amazonaws.dynamodb.v20120810#ThrottlingException"),
+        (DeadlineExceededError("no"), 500, "com.amazonaws.dynamodb.v20120810#InternalServerError"),
+        (ServiceUnavailableError("no"), 503, "com.amazon.coral.service#ServiceUnavailableException"),
+    ],
+)
+async def test_an_error_is_typed(rig: Rig, error: StatorError, status: int, type_: str) -> None:
+    """Its type, its status, its message; the connection goes on."""
+    rig.answer = lambda _: error
+    client = await rig.connect()
+    for _ in range(2):
+        client.send(call())
+        response = await client.response()
+        assert (response.status, response.json) == (status, {"__type": type_, "message": "no"})
+        assert response.headers["x-amz-crc32"] == str(zlib.crc32(response.body))
+
+
+@pytest.mark.parametrize("result", [object(), b"\xff"], ids=["of no use", "damaged"])
+async def test_a_bug_costs_one_request(rig: Rig, result: Any) -> None:
+    """Whoever waits is told, and the connection goes on."""
+    rig.answer = lambda _: result
+    client = await rig.connect()
+    for _ in range(2):
+        client.send(call())
+        response = await client.response()
+        assert response.status == 500
+        assert response.json["message"] == "The request failed because of an internal error"
+
+
+async def test_responses_leave_in_the_order_of_the_requests(rig: Rig) -> None:
+    """However they are answered."""
+    client = await rig.connect()
+    client.send(call() + call() + b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    await until(lambda: len(rig.dispatcher.waiting) == 2)
+    rig.dispatcher.waiting[1](None, ValidationError("second"))
+    rig.dispatcher.waiting[0](None, ValidationError("first"))
+    assert [(await client.response()).json["message"] for _ in range(2)] == ["first", "second"]
+    assert (await client.response()).body == b"healthy: dynamodb.local\n"
+
+
+async def test_a_long_pipeline_waits(rig: Rig) -> None:
+    """So many requests of one connection are looked at; the rest once these have been answered."""
+    client = await rig.connect()
+    for _ in range(PIPELINE_MAX):
+        client.send(call())
+    await until(lambda: len(rig.dispatcher.waiting) == PIPELINE_MAX)
+    client.send(call())
+    other = await rig.connect()
+    other.send(call())  # has been read after the other connection could have been
+    await until(lambda: len(rig.dispatcher.waiting) > PIPELINE_MAX)
+    assert len(rig.dispatcher.waiting) == PIPELINE_MAX + 1
+    for done in rig.dispatcher.waiting[:PIPELINE_MAX]:
+        done(None, None)
+    await until(lambda: len(rig.dispatcher.waiting) == PIPELINE_MAX + 2)
+    rig.dispatcher.waiting[-1](None, None)
+    for _ in range(PIPELINE_MAX + 1):
+        assert (await client.response()).status == 200
+
+
+async def test_head_is_get_without_a_body(rig: Rig) -> None:
+    """What follows on the connection is not misread."""
+    client = await rig.connect()
+    client.send(b"HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    head = await client.response(has_body=False)
+    client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    get = await client.response()
+    assert (head.status, head.headers["content-length"]) == (200, str(len(get.body)))
+    assert head.headers["x-amz-crc32"] == get.headers["x-amz-crc32"] == str(zlib.crc32(get.body))
+
+
+async def test_a_client_that_has_said_its_last_gets_its_answer(rig: Rig) -> None:
+    """It has closed its side; the response comes, then the end."""
+    client = await rig.connect()
+    client.send(call())
+    client.writer.write_eof()
+    await rig.dispatcher.was_asked.wait()
+    await until(lambda: client.reader is not None and not client.reader.at_eof())
+    rig.dispatcher.waiting[0](None, None)
+    assert (await client.response()).status == 200
+    assert await client.is_at_end()
+
+
+async def test_an_answer_to_nobody_is_dropped(rig: Rig) -> None:
+    """The client has gone while its request was carried out."""
+    client = await rig.connect()
+    client.send(call())
+    await rig.dispatcher.was_asked.wait()
+    client.writer.transport.abort()
+    await client.writer.wait_closed()
+    rig.dispatcher.waiting[0](None, None)
+    await until(lambda: not rig.door.connections)
+
+
+@pytest.mark.parametrize(
+    ("beginning", "status"),
+    [
+        (b"POST / HTTP/1.1\r\nHost: loc", None),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\n", 408),
+        (call()[:-1], 408),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n", 408),
+    ],
+    ids=["in a header", "between headers", "in the body", "between chunks"],
+)
+async def test_a_request_that_does_not_arrive_is_cut_off(hasty: Rig, beginning: bytes, status: int | None) -> None:
+    """A slow client holds nothing for long; it is told why, where it has made a request at all."""
+    client = await hasty.connect()
+    client.send(beginning)
+    data = await asyncio.wait_for(client.reader.read(-1), 10)
+    if status is not None or data:
+        assert data.startswith(b"HTTP/1.1 408 ")
+        assert b"Connection: close" in data and b"took too long to arrive" in data
+    await until(lambda: not hasty.door.connections)
+
+
+async def test_drops_of_data_do_not_hold_a_connection(hasty: Rig) -> None:
+    """The time is the whole request's, not a byte's."""
+    client = await hasty.connect()
+    reading = asyncio.create_task(client.reader.read(-1))
+    request = call(bytes(1000))
+    client.send(request[:-1000])
+    sent = 0
+    for byte in request[-1000:]:
+        if reading.done():
+            break
+        client.send(bytes((byte,)))
+        sent += 1
+        await asyncio.wait([reading], timeout=0.01)
+    assert (await reading).startswith(b"HTTP/1.1 408 ")
+    assert sent < 100
+
+
+async def test_an_idle_connection_is_closed(weary: Rig) -> None:
+    """Without a word: the client has asked nothing."""
+    client = await weary.connect()
+    assert await client.is_at_end()
+
+
+async def test_a_connection_that_waits_for_its_answer_is_not_idle(weary: Rig) -> None:
+    """However long that takes."""
+    client = await weary.connect()
+    client.send(call())
+    await weary.dispatcher.was_asked.wait()
+    other = await weary.connect()
+    assert await other.is_at_end()  # as long as an idle one lives
+    other = await weary.connect()
+    assert await other.is_at_end()
+    weary.dispatcher.waiting[0](None, None)
+    assert (await client.response()).status == 200
+
+
+async def test_a_client_that_goes_on_sending_after_the_end_is_let_go(hasty: Rig) -> None:
+    """It gets to read its response; then the connection is gone, whatever it sends."""
+    client = await hasty.connect()
+    client.send(b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (REQUEST_BYTES_MAX + 1))
+    client.send(bytes(64 * 1024))
+    assert (await client.response()).status == 413
+    await until(lambda: not hasty.door.connections)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (b"X: " + b"x" * (HEADER_BYTES_MAX - 100) + b"\r\n\r\n", 200),
+        (b"X: " + b"x" * HEADER_BYTES_MAX + b"\r\n\r\n", 431),
+        (b"X: " + b"x" * (20 * HEADER_BYTES_MAX), 431),
+        (b"X: x\r\n" * HEADERS_MAX + b"\r\n", 200),
+        (b"X: x\r\n" * (HEADERS_MAX + 1) + b"\r\n", 431),
+    ],
+    ids=["large", "too large", "without an end", "many", "too many"],
+)
+async def test_headers_are_bounded(rig: Rig, headers: bytes, status: int) -> None:
+    """In bytes and in number."""
+    client = await rig.connect()
+    client.send(b"GET / HTTP/1.1\r\n" + headers)
+    assert (await client.response()).status == status
+
+
+async def test_a_body_of_unknown_length_is_bounded(rig: Rig) -> None:
+    """In chunks: refused when it has become too large."""
+    client = await rig.connect()
+    client.send(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+    chunk = b"100000\r\n" + bytes(1 << 20) + b"\r\n"
+    for _ in range(REQUEST_BYTES_MAX >> 20):
+        client.send(chunk)
+    client.send(b"1\r\nx\r\n")
+    response = await client.response()
+    assert (response.status, response.headers["connection"]) == (413, "close")
+    assert await client.is_at_end()
+
+
+async def test_a_stop_answers_what_is_in_flight(rig: Rig) -> None:
+    """And takes nothing more."""
+    client, idle = await rig.connect(), await rig.connect()
+    client.send(call())
+    await rig.dispatcher.was_asked.wait()
+    stopping = asyncio.create_task(rig.door.stop(10))
+    await until(lambda: rig.door.is_stopping)
+    with pytest.raises(ConnectionRefusedError):
+        await rig.connect()
+    rig.dispatcher.waiting[0](None, None)
+    assert (await client.response()).status == 200
+    await stopping
+    assert await idle.is_at_end() and await client.is_at_end()

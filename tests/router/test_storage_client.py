@@ -1,0 +1,372 @@
+"""router/storage_client.py: redirects, retries inside the deadline, and what a call ends with when nobody can help."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from statorpb import partition_pb2
+
+from router.partition_map_cache import REFRESH_INTERVAL_S, PartitionMapCache
+from router.storage_client import (
+    ATTEMPT_TIMEOUT_S,
+    BYTES_MAX,
+    CALLS_MAX,
+    DELETE,
+    GET,
+    PUT,
+    PartitionCall,
+    StorageClient,
+)
+from server.model.errors import (
+    DeadlineExceededError,
+    InternalServerError,
+    RequestLimitExceededError,
+    ResourceNotFoundError,
+    ServiceUnavailableError,
+    ThrottledError,
+)
+from tests.clients.waiting import until
+from tests.router.fakes import TABLE, FakeMetadata, FakeStorageNode, Outcome, route, table_of
+
+Answer = Callable[[partition_pb2.PartitionRequest], partition_pb2.PartitionReply | None]
+StartNode = Callable[[Answer], Awaitable[FakeStorageNode]]
+KEY = b"k" * 16
+
+
+@pytest_asyncio.fixture
+async def start_node() -> AsyncIterator[StartNode]:
+    nodes: list[FakeStorageNode] = []
+
+    async def start(answer: Answer) -> FakeStorageNode:
+        nodes.append(await FakeStorageNode(answer).start())
+        return nodes[-1]
+
+    yield start
+    for node in nodes:
+        await node.stop()
+
+
+class Router:
+    """A storage client whose partition map says what the metadata service says; `leader`: the node's id there."""
+
+    def __init__(self, *nodes: str, leader: int = 1) -> None:
+        self.metadata = FakeMetadata(route(nodes=nodes, leader=leader, leader_round=1))
+        self.cache = PartitionMapCache(self.metadata)
+        self.storage = StorageClient(self.cache, "zone-1")
+
+    async def __aenter__(self) -> Router:
+        self.cache.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.storage.close()
+        await self.cache.stop()
+
+    async def start(self, operation: Any = GET, timeout_s: float = 5.0, **members: Any) -> Outcome:
+        """Submits a call."""
+        outcome = Outcome()
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        self.storage.submit(
+            PartitionCall(await table_of(self.cache), operation, KEY, deadline, outcome.done, **members)
+        )
+        return outcome
+
+    async def call(self, operation: Any = GET, timeout_s: float = 5.0, **members: Any) -> Any:
+        """What a call ends with. Every call gives back what it took of the bounds."""
+        outcome = await self.start(operation, timeout_s, **members)
+        try:
+            return await outcome.wait()
+        finally:
+            assert self.storage.in_flight == 0
+
+
+def ok(request: partition_pb2.PartitionRequest) -> partition_pb2.PartitionReply:
+    return partition_pb2.PartitionReply(item=b"found")
+
+
+def says(status: partition_pb2.PartitionStatusCode.ValueType, leader: int = 0, message: str = "") -> Answer:
+    return lambda _: partition_pb2.PartitionReply(status=status, leader_node_id=leader, message=message)
+
+
+def first(answer: Answer, then: Answer) -> Answer:
+    """`answer` once, then `then`."""
+    answers = iter([answer])
+
+    def choose(request: partition_pb2.PartitionRequest) -> partition_pb2.PartitionReply | None:
+        return next(answers, then)(request)
+
+    return choose
+
+
+async def test_a_call_goes_to_the_leader(start_node: StartNode) -> None:
+    """With all it is made of."""
+    follower, leader = await start_node(ok), await start_node(ok)
+    async with Router(follower.address, leader.address, leader=2) as router:
+        reply = await router.call(PUT, item=b"item", token=b"t" * 16)
+    assert reply.item == b"found"
+    (request,) = leader.requests
+    assert request.partition_id == 10
+    assert request.operation == PUT
+    assert request.key.endswith(KEY) and len(request.key) == 10 + len(KEY)
+    assert (request.item, request.token) == (b"item", b"t" * 16)
+    assert 4000 < request.timeout_ms <= 5000
+    assert not follower.requests
+
+
+async def test_a_read_that_may_be_old_stays_in_the_zone(start_node: StartNode) -> None:
+    """Any replica has it; the leader is not asked."""
+    near, leader = await start_node(ok), await start_node(ok)
+    async with Router(near.address, leader.address, leader=2) as router:
+        await router.call(is_consistent=False)
+    assert (len(near.requests), len(leader.requests)) == (1, 0)
+
+
+async def test_a_redirect_is_followed_and_remembered(start_node: StartNode) -> None:
+    """One detour; the next call goes straight to the leader."""
+    former = await start_node(says(partition_pb2.NOT_LEADER, leader=2))
+    leader = await start_node(ok)
+    async with Router(former.address, leader.address) as router:
+        await router.call()
+        await router.call()
+    assert (len(former.requests), len(leader.requests)) == (1, 2)
+
+
+async def test_without_a_hint_the_members_are_asked_in_turn(start_node: StartNode) -> None:
+    """A leader that has stepped down knows no other; somebody will."""
+    former = await start_node(says(partition_pb2.NOT_LEADER))
+    leader = await start_node(ok)
+    async with Router(former.address, leader.address) as router:
+        assert (await router.call()).item == b"found"
+        assert (await router.call()).item == b"found"
+    assert (len(former.requests), len(leader.requests)) == (1, 2)
+
+
+async def test_a_write_without_an_outcome_is_sent_again_with_its_token(start_node: StartNode) -> None:
+    """So that the storage node can tell that it is the same one."""
+    node = await start_node(first(says(partition_pb2.UNKNOWN_OUTCOME), ok))
+    async with Router(node.address) as router:
+        await router.call(DELETE, token=b"t" * 16)
+    assert [request.token for request in node.requests] == [b"t" * 16] * 2
+    assert len({request.id for request in node.requests}) == 2
+
+
+async def test_a_leader_that_is_taking_over_is_asked_again(start_node: StartNode) -> None:
+    """No lease yet: soon."""
+    node = await start_node(first(says(partition_pb2.NO_LEASE), ok))
+    async with Router(node.address) as router:
+        assert (await router.call()).item == b"found"
+
+
+async def test_a_node_without_the_partition_makes_the_route_be_asked_for(start_node: StartNode) -> None:
+    """The map is stale: the metadata service knows where the partition is now, and is asked at once."""
+    former, new = await start_node(says(partition_pb2.NOT_MINE)), await start_node(ok)
+    async with Router(former.address) as router:
+        await table_of(router.cache)
+        router.metadata.routes[TABLE] = route(nodes=(new.address,), leader=1, leader_round=2)
+        begun = asyncio.get_running_loop().time()
+        assert (await router.call()).item == b"found"
+        assert asyncio.get_running_loop().time() - begun < REFRESH_INTERVAL_S
+    assert len(new.requests) == 1
+
+
+async def test_a_damaged_copy_is_read_elsewhere(start_node: StartNode) -> None:
+    """Another replica may have a good one; a strongly consistent read has only the leader."""
+    damaged, other = await start_node(says(partition_pb2.CORRUPT, message="checksum")), await start_node(ok)
+    async with Router(damaged.address, other.address) as router:
+        assert (await router.call(is_consistent=False)).item == b"found"
+        with pytest.raises(InternalServerError, match="checksum"):
+            await router.call()
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (partition_pb2.THROTTLED, ThrottledError),
+        (partition_pb2.STORAGE_FULL, ServiceUnavailableError),
+        (partition_pb2.INVALID, InternalServerError),
+        (99, InternalServerError),
+    ],
+)
+async def test_a_refusal_is_an_answer(start_node: StartNode, status: Any, error: type[Exception]) -> None:
+    """It is not tried again; an answer that this version does not know is one, too."""
+    node = await start_node(says(status))
+    async with Router(node.address) as router:
+        with pytest.raises(error):
+            await router.call(PUT)
+    assert len(node.requests) == 1
+
+
+async def test_a_node_that_is_gone_is_passed_over(start_node: StartNode) -> None:
+    """Its port refuses connections: the call goes to another member at once, whatever the metadata service believes
+    of the leader; so do the reads that the node in the own zone would have answered."""
+    loop = asyncio.get_running_loop()
+    gone, leader = await start_node(ok), await start_node(ok)
+    await gone.stop()
+    async with Router(gone.address, leader.address) as router:
+        begun = loop.time()
+        assert (await router.call(PUT)).item == b"found"
+        for _ in range(20):
+            assert (await router.call(is_consistent=False)).item == b"found"
+        assert loop.time() - begun < ATTEMPT_TIMEOUT_S
+
+
+async def test_a_node_that_was_gone_is_tried_again(start_node: StartNode) -> None:
+    """It is passed over for a while only; where there is no other, it is tried all the same."""
+    port = socket.socket()
+    port.bind(("127.0.0.1", 0))
+    address = f"127.0.0.1:{port.getsockname()[1]}"
+    port.close()
+    async with Router(address) as router:
+        outcome = await router.start(timeout_s=20)
+        await until(lambda: outcome.future.done() or router.storage.has_unreachable)
+        node = await FakeStorageNode(ok).start(address)
+        try:
+            assert (await outcome.wait()).item == b"found"
+        finally:
+            await node.stop()
+
+
+async def test_a_node_that_dies_before_it_answers_is_passed_over(start_node: StartNode) -> None:
+    """The stream breaks under a write: it is sent again, with the token it had."""
+    dying, other = await start_node(lambda _: None), await start_node(ok)
+    async with Router(dying.address, other.address) as router:
+        outcome = await router.start(PUT, token=b"t" * 16)
+        await dying.was_asked.wait()
+        await dying.stop()
+        assert (await outcome.wait()).item == b"found"
+    assert [request.token for request in dying.requests + other.requests] == [b"t" * 16] * 2
+
+
+async def test_a_node_that_says_nothing_is_passed_over(start_node: StartNode) -> None:
+    """A stopped process keeps its connections: no answer within an attempt's time is as good as none. An answer that
+    comes after all changes nothing."""
+    silent, other = await start_node(lambda _: None), await start_node(ok)
+    async with Router(silent.address, other.address) as router:
+        assert (await router.call()).item == b"found"
+    assert (len(silent.requests), len(other.requests)) == (1, 1)
+
+
+async def test_a_node_that_comes_back_is_used_again(start_node: StartNode) -> None:
+    """A stream that broke is opened anew."""
+    node = await start_node(first(lambda _: None, ok))
+    async with Router(node.address) as router:
+        with pytest.raises(DeadlineExceededError):
+            await router.call(timeout_s=0.1)
+        assert (await router.call()).item == b"found"
+
+
+@pytest.mark.parametrize("operation", [GET, PUT])
+async def test_the_deadline_ends_a_call_that_nobody_answers(start_node: StartNode, operation: Any) -> None:
+    """In time, with a typed error; of a write it says that the outcome is not known."""
+    loop = asyncio.get_running_loop()
+    node = await start_node(lambda _: None)
+    async with Router(node.address) as router:
+        begun = loop.time()
+        with pytest.raises(DeadlineExceededError) as raised:
+            await router.call(operation, timeout_s=0.1)
+        assert loop.time() - begun < 2
+    assert ("may or may not" in raised.value.message) == (operation == PUT)
+
+
+async def test_the_deadline_ends_retries(start_node: StartNode) -> None:
+    """Also while a back-off would still run."""
+    loop = asyncio.get_running_loop()
+    node = await start_node(says(partition_pb2.NO_LEASE))
+    async with Router(node.address) as router:
+        begun = loop.time()
+        with pytest.raises(DeadlineExceededError):
+            await router.call(timeout_s=0.2)
+        assert 0.2 <= loop.time() - begun < 2
+    assert 2 <= len(node.requests) < 20
+
+
+async def test_a_call_that_comes_too_late_is_not_sent(start_node: StartNode) -> None:
+    """Nobody waits for its answer."""
+    node = await start_node(ok)
+    async with Router(node.address) as router:
+        with pytest.raises(DeadlineExceededError):
+            await router.call(timeout_s=-1)
+    assert not node.requests
+
+
+async def test_a_table_deleted_meanwhile_ends_its_calls(start_node: StartNode) -> None:
+    """They would be retried until their time is over otherwise."""
+    node = await start_node(says(partition_pb2.NOT_MINE))
+    async with Router(node.address) as router:
+        await table_of(router.cache)
+        router.metadata.routes = {}
+        with pytest.raises(ResourceNotFoundError):
+            await router.call(timeout_s=30)
+
+
+async def test_a_table_created_again_with_another_key_is_another_table(start_node: StartNode) -> None:
+    """The key of a call that waits was encoded for the former one."""
+    node = await start_node(says(partition_pb2.NOT_MINE))
+    async with Router(node.address) as router:
+        await table_of(router.cache)
+        router.metadata.routes[TABLE] = route(nodes=(node.address,), number=2, has_sort_key=True)
+        with pytest.raises(ResourceNotFoundError):
+            await router.call(timeout_s=30)
+
+
+async def test_a_table_created_again_with_the_same_key_takes_the_calls(start_node: StartNode) -> None:
+    """A table's name is what the client gave."""
+    node = await start_node(
+        lambda request: ok(request) if request.partition_id == 20 else says(partition_pb2.NOT_MINE)(request)
+    )
+    async with Router(node.address) as router:
+        await table_of(router.cache)
+        router.metadata.routes[TABLE] = route(nodes=(node.address,), number=2)
+        assert (await router.call(timeout_s=30)).item == b"found"
+
+
+async def test_too_many_calls_are_refused_at_once(start_node: StartNode) -> None:
+    """A bound on their number: the next one is not queued; when one has ended, there is room."""
+    node = await start_node(lambda _: None)
+    async with Router(node.address) as router:
+        outcomes = [await router.start(timeout_s=0.3) for _ in range(CALLS_MAX)]
+        refused = await router.start()
+        assert refused.future.done()
+        with pytest.raises(RequestLimitExceededError):
+            await refused.wait()
+        for outcome in outcomes:
+            with pytest.raises(DeadlineExceededError):
+                await outcome.wait()
+        assert router.storage.in_flight == 0
+        later = await router.start(timeout_s=0.1)
+        assert not later.future.done()
+        with pytest.raises(DeadlineExceededError):
+            await later.wait()
+
+
+async def test_too_many_bytes_are_refused_at_once(start_node: StartNode) -> None:
+    """A bound on their memory."""
+    node = await start_node(lambda _: None)
+    async with Router(node.address) as router:
+        refused = await router.start(PUT, item=bytes(BYTES_MAX))
+        assert refused.future.done()
+        with pytest.raises(RequestLimitExceededError):
+            await refused.wait()
+    assert not node.requests
+
+
+async def test_a_callback_that_fails_breaks_nothing_else(start_node: StartNode) -> None:
+    """A bug in what is made of one answer: that request ends with an error, the stream goes on."""
+    node = await start_node(ok)
+    async with Router(node.address) as router:
+        told: list[Any] = []
+
+        def fail_once(reply: Any, error: Any) -> None:
+            told.append(error)
+            if reply is not None:
+                raise ZeroDivisionError
+
+        deadline = asyncio.get_running_loop().time() + 5
+        router.storage.submit(PartitionCall(await table_of(router.cache), GET, KEY, deadline, fail_once))
+        await router.call()
+    assert told[0] is None and isinstance(told[1], InternalServerError)
