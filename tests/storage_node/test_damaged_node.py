@@ -13,6 +13,8 @@ from statorpb import cluster_pb2, partition_pb2
 
 from server.codec.frame import FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES
 from server.runtime.identity import Identity, IdentityError
+from server.wal_recovery import LogReader
+from server.wal_segment import SegmentFiles
 from storage_node.btree import BTree, group_key
 from storage_node.config import MIB
 from storage_node.node import DamagedDataError
@@ -165,6 +167,11 @@ async def test_a_damaged_replica_can_be_dropped(three: NodeSet) -> None:
     assert (leader.node.note, leader.node.damaged) == ("", set())
     assert leader.node._store.all_descriptors() == {}
     assert list(leader.node._store.scan(b"", b"\xff" * 40)) == []
+    await leader.stop()
+    # The log counts as whole again, and may be trimmed.
+    files = SegmentFiles(leader.directory / "wal", node_id=leader.node_id, segment_bytes=4 * MIB)
+    recovery = LogReader(files, {}).read()
+    assert (recovery.all_damaged, recovery.damaged_groups) == (False, frozenset())
 
 
 async def test_a_lost_log_is_told_at_every_start(three: NodeSet) -> None:
