@@ -93,17 +93,15 @@ class MetadataNode:
         """Recovers and takes part. Raises DamagedDataError."""
         try:
             self._snapshot_slot = self.machine.load()
-            recovery = await asyncio.to_thread(self._wal.recover, {GROUP_ID: self._snapshot_slot})
+            recovery = await asyncio.to_thread(
+                self._wal.recover, {GROUP_ID: self._snapshot_slot}, may_be_new=not self.identity.cluster_id
+            )
         except (CorruptCatalogError, WalError) as error:
             raise DamagedDataError(str(error)) from error
         for note in recovery.notes:
             log.warning("log recovered", note=note)
         if recovery.all_damaged or recovery.damaged_groups:
             raise DamagedDataError("; ".join(recovery.notes))
-        if recovery.was_empty and self.identity.cluster_id:
-            raise DamagedDataError(
-                f"the log in {self.identity.directory} is gone: this member has forgotten what it promised"
-            )
         self._wal.start(self._loop)
         members = tuple(Member(node_id, zone) for node_id, zone in sorted(self._zones.items()))
         recovered = recovery.groups.get(GROUP_ID)

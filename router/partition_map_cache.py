@@ -82,7 +82,8 @@ class MetadataClient:
         while True:
             for _ in self._stubs:
                 try:
-                    return await asyncio.wait_for(invoke(self._stubs[self._current]), max(0.05, end - loop.time()))
+                    async with asyncio.timeout(max(0.05, end - loop.time())):
+                        return await invoke(self._stubs[self._current])
                 except TimeoutError:
                     self._current = (self._current + 1) % len(self._stubs)
                 except grpc.aio.AioRpcError as error:
@@ -140,7 +141,8 @@ class PartitionMapCache:
                 task = self._fetching[name] = asyncio.create_task(self._fetch(name, FETCH_TIMEOUT_S))
                 task.add_done_callback(lambda done: self._fetched(name, done))
             try:
-                return await asyncio.wait_for(asyncio.shield(task), end - loop.time())
+                async with asyncio.timeout_at(end):
+                    return await asyncio.shield(task)
             except TimeoutError as error:
                 raise ServiceUnavailableError(_NOBODY_ANSWERS) from error
             except ServiceUnavailableError:
@@ -173,7 +175,9 @@ class PartitionMapCache:
     async def _refresh_forever(self) -> None:
         while True:
             try:
-                await asyncio.wait_for(self._refresh_now.wait(), REFRESH_INTERVAL_S)
+                # Not wait_for: on Python 3.11 it can swallow a cancellation.
+                async with asyncio.timeout(REFRESH_INTERVAL_S):
+                    await self._refresh_now.wait()
                 await asyncio.sleep(0.02)  # what else is found stale meanwhile shares the message
             except TimeoutError:
                 pass

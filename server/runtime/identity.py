@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FILE_NAME = "identity.json"
+FORMAT_VERSION = 1
 LOCK_NAME = "lock"
 
 _locks: dict[Path, int] = {}  # held until the process ends, or `release`
@@ -74,6 +75,11 @@ class Identity:
     def _read(cls, directory: Path, path: Path) -> Identity:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
+            if content["format_version"] != FORMAT_VERSION:
+                raise IdentityError(
+                    f"{path} has format version {content['format_version']}, this program knows version "
+                    f"{FORMAT_VERSION}: another version of it has written the data folder"
+                )
             return cls(
                 directory,
                 str(content["name"]),
@@ -87,7 +93,7 @@ class Identity:
 
     def _write(self) -> None:
         content = {
-            "format_version": 1,
+            "format_version": FORMAT_VERSION,
             "name": self.name,
             "node_id": self.node_id,
             "cluster_id": self.cluster_id,

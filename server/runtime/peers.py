@@ -186,7 +186,9 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
     ) -> None:
         """The accepting side: answers the hello, then runs until the stream ends."""
         try:
-            peer = self._check_hello(await asyncio.wait_for(context.read(), HELLO_TIMEOUT_S), None)
+            async with asyncio.timeout(HELLO_TIMEOUT_S):
+                hello = await context.read()
+            peer = self._check_hello(hello, None)
             await context.write(self._hello())
         except PeerRefusedError as error:
             log.error("peer refused", reason=str(error))
@@ -203,7 +205,10 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
                 async with grpc.aio.insecure_channel(address, options=channel_options()) as channel:
                     call = replication_pb2_grpc.ReplicationStub(channel).Exchange()
                     await call.write(self._hello())
-                    self._check_hello(await asyncio.wait_for(call.read(), HELLO_TIMEOUT_S), node_id)
+                    # Not wait_for: on Python 3.11 it can swallow a cancellation.
+                    async with asyncio.timeout(HELLO_TIMEOUT_S):
+                        hello = await call.read()
+                    self._check_hello(hello, node_id)
                     delay_s = RECONNECT_MIN_S
                     await self._run(node_id, call)
             except PeerRefusedError as error:

@@ -32,7 +32,7 @@ def everything_runs(cluster: LocalCluster) -> Iterator[None]:
     for process in cluster.status():
         if process["state"] == "paused":
             cluster.local("resume", process["name"])
-        elif process["state"] != "running":
+        elif process["pid"] is None:
             cluster.local("start", process["name"])
 
 

@@ -86,6 +86,16 @@ def test_a_damaged_file(folder: Path, content: str) -> None:
         Identity.load_or_create(folder, "storage-1")
 
 
+def test_a_folder_of_another_version(folder: Path) -> None:
+    """Says so, and is not taken for damaged."""
+    Identity.load_or_create(folder, "storage-1")
+    release(folder)
+    path = folder / FILE_NAME
+    path.write_text(path.read_text().replace('"format_version": 1', '"format_version": 2'))
+    with pytest.raises(IdentityError, match="has format version 2, this program knows version 1"):
+        Identity.load_or_create(folder, "storage-1")
+
+
 @pytest.mark.usefixtures("identity")
 def test_one_process_a_folder(folder: Path) -> None:
     """Two processes on one folder would promise each other's opposite: the second is turned away."""

@@ -1,0 +1,108 @@
+"""A flipped bit in the log or the B-tree of a stopped storage node: reported, never served, nothing lost."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import stator
+
+from server.codec.frame import SEGMENT_HEADER_BYTES
+from tests.cluster.harness import LocalCluster, leaders_of, running_cluster, wait_for_leaders
+
+pytestmark = pytest.mark.cluster
+
+ITEMS = 200
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STATOR_CHECKPOINT_INTERVAL_MS", "1000")
+        with running_cluster(tmp_path_factory.mktemp("cluster")) as running:
+            yield running
+
+
+async def filled(client: stator.AsyncClient, table: str, partitions: int = 1) -> str:
+    """A table with known items; the storage node that leads its first partition."""
+    await client.create_table(table, partition_key=("pk", "S"), partitions=partitions)
+    await client.wait_until_table_active(table)
+    await asyncio.gather(*(client.put_item(table, {"pk": f"{n}", "value": f"{table} {n}."}) for n in range(ITEMS)))
+    return next(iter((await wait_for_leaders(client, table, partitions)).values()))
+
+
+async def verify(client: stator.AsyncClient, table: str) -> None:
+    for n in range(ITEMS):
+        item = await client.get_item(table, {"pk": f"{n}"}, consistent_read=True)
+        assert item is not None
+        assert item["value"] == f"{table} {n}."
+
+
+def flip(path: Path, needle: bytes) -> None:
+    """A bit in every copy of something in a file that nobody has open."""
+    data = bytearray(path.read_bytes())
+    position = data.find(needle, SEGMENT_HEADER_BYTES)
+    assert position >= 0
+    while position >= 0:
+        data[position] ^= 1
+        position = data.find(needle, position + 1)
+    path.write_bytes(data)
+
+
+async def note_of(client: stator.AsyncClient, name: str, wanted: str) -> str:
+    """What the cluster says is wrong with a node, once that contains `wanted`."""
+    deadline = time.monotonic() + 15
+    while True:
+        note = next(node.note for node in (await client.describe_cluster()).nodes if node.name == name)
+        if wanted in note:
+            return note
+        assert time.monotonic() < deadline, f"the note is {note!r}"
+        await asyncio.sleep(0.05)
+
+
+async def test_a_flipped_bit_in_the_log(cluster: LocalCluster) -> None:
+    """The node starts, does not take part in the partition touched and says so to the whole cluster; all other
+    partitions live on it as before, and every item of the one touched is served by the two other zones."""
+    async with stator.AsyncClient(cluster.endpoints, timeout_s=15.0) as client:
+        victim = await filled(client, "log")
+        await filled(client, "other")
+        partition_id = next(iter(await leaders_of(client, "log")))
+        await asyncio.to_thread(cluster.local, "kill", victim)
+        segments = sorted((cluster.data / victim / "wal").glob("*.wal"))
+        flip(next(path for path in segments if b"log 77." in path.read_bytes()), b"log 77.")
+        await asyncio.to_thread(cluster.local, "start", victim)
+        note = await note_of(client, victim, "log damaged")
+        print(f"{victim}: {note}")
+        assert note == f"log damaged: partitions [{partition_id}]"
+        await verify(client, "log")
+        await verify(client, "other")
+        leaders = await wait_for_leaders(client, "log", 1)
+        assert leaders[partition_id] != victim
+        await client.put_item("log", {"pk": "1", "value": "log 1."})
+
+
+async def test_flipped_bits_in_the_b_tree(cluster: LocalCluster) -> None:
+    """Every item that one node has on disk is damaged. No read of either kind returns any of it: where that node leads
+    it lets another member lead, and asked for what may be stale it is passed over. The whole cluster is told."""
+    async with stator.AsyncClient(cluster.endpoints, timeout_s=15.0) as client:
+        await filled(client, "tree", partitions=6)
+        victim = "storage-1"
+        btree = cluster.data / victim / "btree" / "data.mdb"
+        deadline = time.monotonic() + 20
+        while len(set(re.findall(rb"tree \d+\.", btree.read_bytes()))) < ITEMS:
+            assert time.monotonic() < deadline, "no checkpoint"
+            await asyncio.sleep(0.1)
+        await asyncio.to_thread(cluster.local, "kill", "storage")
+        flip(btree, b"tree ")
+        await asyncio.to_thread(cluster.local, "start", "storage")
+        await wait_for_leaders(client, "tree", 6)
+        await verify(client, "tree")
+        for n in range(ITEMS):
+            item = await client.get_item("tree", {"pk": f"{n}"})
+            assert item is None or item["value"] == f"tree {n}."
+        note = await note_of(client, victim, "damaged items in the B-tree")
+        print(f"{victim}: {note}")
