@@ -47,7 +47,24 @@ _REASONS = {
     503: b"Service Unavailable",
 }
 _JSON_TYPE = b"application/x-amz-json-1.0"
+_JSON_HEADS = {
+    status: b"HTTP/1.1 %d %b\r\nServer: Stator\r\nContent-Type: %b" % (status, reason, _JSON_TYPE)
+    for status, reason in _REASONS.items()
+}
+_JSON_OK = _JSON_HEADS[200]
+_KNOWN_HEADERS = frozenset(
+    (
+        b"x-amz-target",
+        b"X-Amz-Target",  # as AWS's SDKs write it, and the next: no need to lower them
+        b"content-length",
+        b"Content-Length",
+        b"amz-sdk-invocation-id",
+        b"expect",
+        b"content-encoding",
+    )
+)
 _HEALTHY = b"healthy: dynamodb.local\n"
+_HEALTHY_HEAD = b"HTTP/1.1 200 OK\r\nServer: Stator\r\nContent-Type: text/plain"
 _INTERNAL_ERROR = "The request failed because of an internal error"
 
 log = structlog.get_logger()
@@ -70,12 +87,12 @@ class RequestIds:
     """Request ids as AWS writes them: 52 upper-case letters and digits; cheap, and unique to this process's life."""
 
     def __init__(self) -> None:
-        self._prefix = (uuid.uuid4().hex + uuid.uuid4().hex)[:40].upper()
+        self._prefix = (uuid.uuid4().hex + uuid.uuid4().hex)[:40].upper().encode()
         self._counter = 0
 
-    def next(self) -> str:
+    def next(self) -> bytes:
         self._counter += 1
-        return f"{self._prefix}{self._counter:012X}"
+        return b"%b%012X" % (self._prefix, self._counter)
 
 
 class HttpDoor:
@@ -131,6 +148,7 @@ class HttpConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._exchanges: deque[_Exchange] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0  # loop time: not before then has anything taken too long
         self._is_paused = False  # as many requests wait as may
         self._is_write_paused = False  # the client does not read its responses
         self._is_refused = False
@@ -229,7 +247,20 @@ class HttpConnection(asyncio.Protocol):
     def _set_timer(self, delay_s: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_later(delay_s, self._timed_out)
+        self._due = self._loop.time() + delay_s
+        self._timer = self._loop.call_later(min(delay_s, self._timeouts.arrival_s), self._timer_fired)
+
+    def _put_off(self, delay_s: float) -> None:
+        """As `_set_timer`, for every request: the timer itself stays, and finds when it fires that there is time left.
+        Right for any delay that is not shorter than `arrival_s`, since that is how often the timer fires."""
+        self._due = self._loop.time() + delay_s
+
+    def _timer_fired(self) -> None:
+        left_s = self._due - self._loop.time()
+        if left_s > 0:
+            self._timer = self._loop.call_later(min(left_s, self._timeouts.arrival_s), self._timer_fired)
+        else:
+            self._timed_out()
 
     def _timed_out(self) -> None:
         """An idle connection is closed; a request that takes too long to arrive is refused, unless it is this side that
@@ -255,7 +286,7 @@ class HttpConnection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._begin()
         if not self._is_refused:
-            self._set_timer(self._timeouts.arrival_s)
+            self._put_off(self._timeouts.arrival_s)
 
     def on_url(self, url: bytes) -> None:
         self._silent_bytes = 0
@@ -271,16 +302,18 @@ class HttpConnection(asyncio.Protocol):
             self._refuse(431, "SerializationException", "the request's headers are too large")
         if self._has_headers:
             return  # a trailer
-        lowered = name.lower()
-        if lowered == b"x-amz-target":
+        known = name if name in _KNOWN_HEADERS else name.lower()
+        if known not in _KNOWN_HEADERS:
+            return
+        if known in (b"X-Amz-Target", b"x-amz-target"):
             self._target = value
-        elif lowered == b"amz-sdk-invocation-id":
-            self._invocation = value
-        elif lowered == b"content-length":
+        elif known in (b"Content-Length", b"content-length"):
             self._length = int(value) if value.isdigit() else 0
-        elif lowered == b"expect":
+        elif known == b"amz-sdk-invocation-id":
+            self._invocation = value
+        elif known == b"expect":
             self._expects = value.lower() == b"100-continue"
-        elif lowered == b"content-encoding" and value.lower() not in (b"", b"identity"):
+        elif value.lower() not in (b"", b"identity"):
             self._refuse(400, "SerializationException", "compressed requests are not supported yet")
 
     def on_headers_complete(self) -> None:
@@ -292,7 +325,7 @@ class HttpConnection(asyncio.Protocol):
         if self._expects and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if self._length > BODY_BYTES_PER_S_MIN:
-            self._set_timer(self._timeouts.arrival_s + self._length / BODY_BYTES_PER_S_MIN)
+            self._put_off(self._timeouts.arrival_s + self._length / BODY_BYTES_PER_S_MIN)
 
     def on_body(self, body: bytes) -> None:
         self._silent_bytes = 0
@@ -315,17 +348,17 @@ class HttpConnection(asyncio.Protocol):
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         method, target, invocation = self._parser.get_method(), self._target, self._invocation
         self._begin()
-        self._set_timer(self._timeouts.idle_s)
+        self._put_off(max(self._timeouts.idle_s, self._timeouts.arrival_s))
         self._serve(exchange, method, target, invocation, body)
 
     # Requests
 
     def _serve(self, exchange: _Exchange, method: bytes, target: bytes, invocation: bytes, body: bytes) -> None:
         if method == b"GET":
-            self._respond(exchange, 200, _HEALTHY, b"text/plain")
+            self._respond(exchange, _HEALTHY_HEAD, _HEALTHY)
             return
         if method == b"HEAD":
-            self._respond(exchange, 200, _HEALTHY, b"text/plain", has_body=False)
+            self._respond(exchange, _HEALTHY_HEAD, _HEALTHY, has_body=False)
             return
         if method != b"POST":
             exchange.keep_alive = False  # a response to CONNECT has no body, and what follows would be misread
@@ -350,7 +383,7 @@ class HttpConnection(asyncio.Protocol):
                     log.exception("response failed", target=target)
                     self._respond_error(exchange, InternalServerError(_INTERNAL_ERROR))
                 else:
-                    self._respond(exchange, 200, content, _JSON_TYPE)
+                    self._respond(exchange, _JSON_OK, content)
 
             read = ITEM_OPERATIONS.get(operation)
             if read is not None:
@@ -369,19 +402,15 @@ class HttpConnection(asyncio.Protocol):
 
     def _respond_error(self, exchange: _Exchange, error: StatorError) -> None:
         body = orjson.dumps({"__type": error.type_prefix + error.code, "message": error.message})
-        self._respond(exchange, error.http_status, body, _JSON_TYPE)
+        self._respond(exchange, _JSON_HEADS[error.http_status], body)
 
-    def _respond(
-        self, exchange: _Exchange, status: int, body: bytes, content_type: bytes, *, has_body: bool = True
-    ) -> None:
+    def _respond(self, exchange: _Exchange, head: bytes, body: bytes, *, has_body: bool = True) -> None:
         """`has_body` false: the headers only, as HEAD asks."""
         exchange.response = b"".join(
             (
-                b"HTTP/1.1 %d %b\r\nServer: Stator\r\nContent-Type: " % (status, _REASONS[status]),
-                content_type,
-                b"\r\nContent-Length: %d\r\nx-amzn-RequestId: " % len(body),
-                self._door.request_ids.next().encode(),
-                b"\r\nx-amz-crc32: %d\r\n" % zlib.crc32(body),
+                head,
+                b"\r\nContent-Length: %d\r\nx-amzn-RequestId: %b\r\nx-amz-crc32: %d\r\n"
+                % (len(body), self._door.request_ids.next(), zlib.crc32(body)),
                 b"Connection: keep-alive\r\n\r\n" if exchange.keep_alive else b"Connection: close\r\n\r\n",
                 body if has_body else b"",
             )
@@ -408,7 +437,7 @@ class HttpConnection(asyncio.Protocol):
         self._exchanges.append(exchange)
         error = SerializationError(message)
         body = orjson.dumps({"__type": error.type_prefix + code, "message": message})
-        self._respond(exchange, status, body, _JSON_TYPE)
+        self._respond(exchange, _JSON_HEADS[status], body)
 
 
 def _parse(body: bytes) -> dict[str, Any]:

@@ -266,10 +266,11 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
             log.debug("stream to a peer broke", node_id=node_id, reason=str(error))
         finally:
             writer.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
+            # Before anything is waited for: this task may be cancelled there.
             if self._connections.get(node_id) is connection:
                 del self._connections[node_id]
             log.info("peer disconnected", node_id=node_id)
+            await asyncio.gather(writer, return_exceptions=True)
 
     def _connected(self, node_id: int) -> None:
         assert self._host is not None

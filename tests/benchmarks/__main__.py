@@ -48,9 +48,11 @@ def main() -> int:
     print(text)
     if options.markdown is not None:
         options.markdown.write_text(text + "\n")
-    failed = [place for place, levels in figures.items() if any(level.errors for level in levels)]
+    failed = [
+        place for place, levels in figures.items() if any(level.errors or not level.operations for level in levels)
+    ]
     if failed:
-        print(f"there were errors: {failed}", file=sys.stderr)
+        print(f"there were errors, or nothing was done: {failed}", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -109,7 +111,9 @@ def _report(figures: Figures, options: argparse.Namespace, systems: list[System]
 
 def _ratio(figures: Figures, name: str, peer: str, operation: str) -> str:
     pairs = zip(figures[name, operation], figures[peer, operation], strict=True)
-    ratios = [own.throughput / other.throughput for own, other in pairs]
+    ratios = [own.throughput / other.throughput for own, other in pairs if other.throughput]
+    if not ratios:
+        return "-"
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 

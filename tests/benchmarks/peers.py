@@ -67,8 +67,8 @@ def running_stator(folder: Path, workload: Workload, partitions: int) -> Iterato
 
         asyncio.run(fill())
         yield [
-            System("Stator, HTTP", "http", (tuple(doors["http"][:1]), tuple(doors["http"]))),
-            System("Stator, session", "session", (tuple(doors["grpc"][:1]), tuple(doors["grpc"]))),
+            System("Stator, HTTP", "http", tuple(tuple(doors["http"][:count]) for count in (1, 2, 3))),
+            System("Stator, session", "session", tuple(tuple(doors["grpc"][:count]) for count in (1, 2, 3))),
         ]
     finally:
         subprocess.run([*command, "down", *data], check=True, stdout=-3)

@@ -92,6 +92,26 @@ def test_a_service_waits_for_its_own_zone_only() -> None:
         assert bool(service.depends_on) == (service.module != "metadata")
 
 
+def test_one_service_builds_the_image_for_all() -> None:
+    """Simultaneous builds under one name fail now and then; and what is in no registry is not asked for there."""
+    services = read_document()["services"]
+    building = [name for name, content in services.items() if "build" in content]
+    assert building == ["metadata-1"]
+    folder = (DEPLOY / services["metadata-1"]["build"]["context"]).resolve()
+    assert (folder / services["metadata-1"]["build"]["dockerfile"]).samefile(DEPLOY / "Dockerfile")
+    assert {(content["image"], content["pull_policy"]) for content in services.values()} == {("stator", "never")}
+
+
+def test_every_container_is_shut_in() -> None:
+    """Nothing in it is writable but its volume and /tmp, and it has no more rights than any process."""
+    for name, content in read_document()["services"].items():
+        assert content["read_only"] is True, name
+        assert content["tmpfs"] == ["/tmp"], name
+        assert content["cap_drop"] == ["ALL"], name
+        assert content["security_opt"] == ["no-new-privileges:true"], name
+        assert not {"privileged", "cap_add", "user", "network_mode", "pid"} & set(content), name
+
+
 def test_the_health_check_asks_where_every_service_serves() -> None:
     """One check for the whole image: every service serves gRPC on the same port of its container."""
     python, dash_m, module, address = dockerfile_json("HEALTHCHECK")

@@ -15,6 +15,7 @@ from typing import Any
 from stator.bench.histogram import Histogram
 from stator.bench.worker import WorkerPlan
 from stator.bench.workload import Workload
+from stator.local.services import GRPC_EXPERIMENTS
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
 _START_S = 30.0
@@ -125,7 +126,7 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "GRPC_VERBOSITY": "ERROR"},
+            env={"GRPC_EXPERIMENTS": GRPC_EXPERIMENTS, **os.environ, "GRPC_VERBOSITY": "ERROR"},
         )
         self._say(plan.to_json())
 

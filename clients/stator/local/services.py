@@ -15,6 +15,10 @@ _SERVER_MODULES = ("uvloop", "lmdb", "crc32c", "structlog", "grpc_health", "grpc
 # Set for the command line and the launcher, not for the services.
 _OWN_VARIABLES = frozenset({"STATOR_DATA", "STATOR_ENDPOINTS", "STATOR_SERVICES", "STATOR_PARENT_FD"})
 
+# gRPC's event engine hands every message to one more thread. Without it, where processes outnumber cores, requests on
+# the session door took a tenth less time.
+GRPC_EXPERIMENTS = "-event_engine_client,-event_engine_listener"
+
 
 def service_folder(environ: Mapping[str, str]) -> Path:
     """The folder that holds the packages metadata, storage_node and router.
@@ -57,6 +61,7 @@ def child_environment(environ: Mapping[str, str], services: Path, log_level: str
     # `python -m` would look into the current folder first, and a router.py may lie there.
     clean["PYTHONSAFEPATH"] = "1"
     clean["PYTHONUNBUFFERED"] = "1"
+    clean.setdefault("GRPC_EXPERIMENTS", GRPC_EXPERIMENTS)
     clean["STATOR_LOG_LEVEL"] = log_level
     return clean
 
