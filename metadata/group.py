@@ -8,8 +8,9 @@ from typing import Protocol
 from metadata.attendance import Attendance
 from metadata.catalog.commands import Command
 from metadata.store import CatalogMachine
+from server.model.errors import NO_METADATA_LEADER
 
-NO_LEADER = "no leader of the metadata service is available at present"
+NO_LEADER = NO_METADATA_LEADER
 
 
 class Changes:

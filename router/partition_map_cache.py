@@ -16,11 +16,11 @@ import structlog
 from statorpb import cluster_pb2, cluster_pb2_grpc, tables_pb2
 
 from router.routing.decision import Replica
-from server.model.errors import ServiceUnavailableError
+from server.model.errors import NO_METADATA_LEADER, ServiceUnavailableError
 from server.model.key_encoding import prefix
 from server.model.partition_map import PartitionMap
 from server.model.table import KeyAttribute, KeySchema
-from server.runtime.grpc_server import channel_options
+from server.runtime.grpc_server import channel_options, error_of
 
 REFRESH_INTERVAL_S = 1.0
 LOOK_UP_TIMEOUT_S = 1.0
@@ -87,7 +87,7 @@ class MetadataClient:
                 except TimeoutError:
                     self._current = (self._current + 1) % len(self._stubs)
                 except grpc.aio.AioRpcError as error:
-                    if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                    if _is_answer(error):
                         raise
                     self._current = (self._current + 1) % len(self._stubs)
                 if loop.time() >= end:
@@ -99,6 +99,14 @@ class MetadataClient:
     async def close(self) -> None:
         for channel in self._channels:
             await channel.close()
+
+
+def _is_answer(error: grpc.aio.AioRpcError) -> bool:
+    """Whether a metadata process has decided on this; if not, another one is to be asked."""
+    if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+        return True
+    told = error_of(error)
+    return told is not None and told[1] != NO_METADATA_LEADER and error.code() is grpc.StatusCode.UNAVAILABLE
 
 
 class PartitionMapCache:

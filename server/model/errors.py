@@ -108,6 +108,9 @@ class ThrottledError(_ClientError):
     is_retriable = True
 
 
+NO_METADATA_LEADER = "no leader of the metadata service is available at present"
+"""What a metadata process says that cannot decide anything; another one may, or this one a moment later."""
+
 _BY_CODE: dict[str, type[StatorError]] = {
     error.code: error
     for error in (

@@ -48,7 +48,7 @@ class Identity:
             elif not may_create:
                 raise IdentityError(
                     f"the data folder {directory} is empty, but the cluster exists already: a node that has lost its "
-                    "data must not come back under its old identity"
+                    "data must not come back under its old identity (for a cluster's very first start, set bootstrap)"
                 )
             else:
                 identity = cls(directory, name, node_id, "", str(uuid.uuid4()), 0)

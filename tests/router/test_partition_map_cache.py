@@ -12,7 +12,8 @@ import pytest_asyncio
 from statorpb import cluster_pb2, tables_pb2
 
 from router.partition_map_cache import MetadataClient, PartitionMapCache
-from server.model.errors import ServiceUnavailableError
+from server.model.errors import NO_METADATA_LEADER, ServiceUnavailableError, StatorError
+from server.runtime.grpc_server import abort, error_of
 from tests.clients.waiting import until
 from tests.router.fakes import TABLE, FakeMetadata, route, table_of
 
@@ -192,9 +193,10 @@ async def test_the_cache_is_bounded(metadata: FakeMetadata) -> None:
 
 
 class Process:
-    """A metadata process that answers what `answer` returns, or ends the call with the status that it returns."""
+    """A metadata process that answers what `answer` returns, or ends the call with the status or
+    the error that it returns."""
 
-    def __init__(self, answer: Callable[[], grpc.StatusCode | cluster_pb2.LookUpTablesResponse]) -> None:
+    def __init__(self, answer: Callable[[], grpc.StatusCode | StatorError | cluster_pb2.LookUpTablesResponse]) -> None:
         self.asked = 0
         self._answer = answer
         self._server = grpc.aio.server()
@@ -220,6 +222,8 @@ class Process:
         answer = self._answer()
         if isinstance(answer, grpc.StatusCode):
             await context.abort(answer, "said by a test")
+        if isinstance(answer, StatorError):
+            await abort(context, answer)
         return answer
 
 
@@ -257,6 +261,23 @@ async def test_an_answer_that_is_an_error_is_an_answer() -> None:
         await client.close()
         await refusing.stop()
         await other.stop()
+
+
+async def test_a_reason_is_an_answer() -> None:
+    """A leader that cannot do it now says why, and whoever asked is told; a process without a leader knows nothing."""
+    no_leader = Process(lambda: ServiceUnavailableError(NO_METADATA_LEADER))
+    refusing = Process(lambda: ServiceUnavailableError("a table needs live storage nodes in 3 zones"))
+    client = MetadataClient((await no_leader.start(), await refusing.start()), 0)
+    try:
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await client.call(look_up, 5.0)
+        told = error_of(raised.value)
+        assert told is not None and "3 zones" in told[1]
+        assert (no_leader.asked, refusing.asked) == (1, 1)
+    finally:
+        await client.close()
+        await no_leader.stop()
+        await refusing.stop()
 
 
 async def test_nobody_answers_in_time() -> None:
