@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections import Counter
 
 import pytest
@@ -73,9 +74,50 @@ def test_three_zones_and_balance(count: int, nodes: dict[str, list[int]]) -> Non
     assert max(loads) - min(loads) <= 1
     leaders = Counter(each.node_ids[0] for each in planned)
     assert sum(leaders.values()) == count
-    if len(nodes) == REPLICAS and len(nodes["zone-1"]) == 1:
+    if len(nodes) == REPLICAS:
         led = [leaders[node_id] for node_id in zone_of]
         assert max(led) - min(led) <= 1
+
+
+@pytest.mark.parametrize("sizes", list(itertools.product(range(1, 5), repeat=3)))
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 24])
+def test_three_zones_of_any_sizes(sizes: tuple[int, int, int], count: int) -> None:
+    """Each zone holds every partition once, however many nodes it has, and its own nodes differ by one at most."""
+    nodes = {f"zone-{zone}": [zone * 10 + node for node in range(size)] for zone, size in enumerate(sizes, 1)}
+    planned = place(count, nodes, {}, {})
+    for node_ids in nodes.values():
+        held = [sum(node_id in each.node_ids for each in planned) for node_id in node_ids]
+        assert sum(held) == count
+        assert max(held) - min(held) <= 1
+    leaders = Counter(each.node_ids[0] for each in planned)
+    assert max(leaders.values()) <= -(-count // REPLICAS)
+
+
+@given(st.integers(1, 20), zones(), st.randoms(use_true_random=False))
+def test_placement_does_not_depend_on_the_order_of_what_it_is_told(
+    count: int, nodes: dict[str, list[int]], rng: random.Random
+) -> None:
+    """The same nodes with the same load get the same plan: a retry by another leader plans alike."""
+    loads = {node_id: rng.randrange(5) for node_ids in nodes.values() for node_id in node_ids}
+    leads = {node_id: rng.randrange(3) for node_id in loads}
+    names = list(nodes)
+    rng.shuffle(names)
+    told = {name: rng.sample(nodes[name], len(nodes[name])) for name in names}
+    assert place(count, told, dict(reversed(loads.items())), leads) == place(count, nodes, loads, leads)
+
+
+@given(zones(), st.data())
+def test_a_zone_without_a_live_node_is_left_out(nodes: dict[str, list[int]], data: st.DataObject) -> None:
+    """As long as three others have one; nothing is put on what is not there."""
+    dead = data.draw(st.sampled_from(sorted(nodes)))
+    nodes[dead] = []
+    if len(nodes) == REPLICAS:
+        with pytest.raises(ServiceUnavailableError, match="there are nodes in 2"):
+            place(4, nodes, {}, {})
+        return
+    live = {node_id for node_ids in nodes.values() for node_id in node_ids}
+    planned = place(4, nodes, {}, {})
+    assert all(set(each.node_ids) <= live and len(set(each.node_ids)) == REPLICAS for each in planned)
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=12))

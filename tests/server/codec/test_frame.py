@@ -53,9 +53,19 @@ def test_a_frame_of_another_segment_is_none(frame: Frame, seed: int, other: int)
     assert (decoded is None) == (seed != other)
 
 
-def test_a_frame_that_is_cut_off_is_none() -> None:
-    """A header that does not fit is none."""
-    assert decode_frame(encode_sync_mark(1, 2)[:-1], 0, 2) is None
+@given(FRAMES, U32, st.integers(0, FRAME_HEADER_BYTES - 1))
+def test_a_frame_that_is_cut_off_is_none(frame: Frame, seed: int, length: int) -> None:
+    """No part of a frame header passes for one, wherever it ends."""
+    data = encode_frame(*frame, seed)[:length]
+    assert decode_frame(data, 0, seed) is None
+    assert find_frame(data, 0, seed) == -1
+
+
+def test_a_frame_that_lacks_a_zero_is_none() -> None:
+    """What is not there is not taken for zeros, also where zeros would complete it."""
+    data = next(mark for mark in (encode_sync_mark(number, 2) for number in range(5000)) if mark[-1] == 0)
+    assert decode_frame(data, 0, 2) is not None
+    assert decode_frame(data[:-1], 0, 2) is None
 
 
 def test_finding_frames() -> None:
@@ -83,6 +93,20 @@ def test_a_segment_header_with_a_flipped_bit_is_refused(header: SegmentHeader, b
     data[bit // 8] ^= 1 << bit % 8
     with pytest.raises(CorruptSegmentError):
         decode_segment_header(bytes(data))
+
+
+@given(HEADERS, st.integers(0, SEGMENT_HEADER_BYTES - 1))
+def test_a_segment_header_that_is_cut_off_is_refused(header: SegmentHeader, length: int) -> None:
+    """The sentence says how little there is."""
+    with pytest.raises(CorruptSegmentError, match=f"^{length} bytes are less than a segment header"):
+        decode_segment_header(encode_segment_header(header)[:length])
+
+
+def test_a_file_of_another_kind_is_refused() -> None:
+    """Another magic is, also where the checksum matches."""
+    other = b"STATRWAX" + encode_segment_header(SegmentHeader(1, 2, 3, 4))[8:-4]
+    with pytest.raises(CorruptSegmentError):
+        decode_segment_header(other + struct.pack("<I", crc32c(other)))
 
 
 def test_other_segment_headers_are_refused() -> None:

@@ -139,16 +139,34 @@ def test_one_past_the_limits(text: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["-", "+", ".", "-.", "e5", ".e5", "1e", "1e+", "x", "1x", " 1", "1 ", "1\n", "--1", "1.2.3", "1_0", "1,5"]
+    "text",
+    [
+        "-",
+        "+",
+        ".",
+        "-.",
+        "e5",
+        ".e5",
+        "1e",
+        "1e+",
+        "x",
+        "1x",
+        " 1",
+        "1 ",
+        "1\n",
+        "--1",
+        "1.2.3",
+        "1_0",
+        "1,5",
+        "1e99999999999",
+    ],
 )
 def test_what_is_no_number(text: str) -> None:
     """Is refused, and named."""
     assert refusal(text) == f"{NOT_A_NUMBER}: {text}"
 
 
-@pytest.mark.parametrize(
-    "text", ["NaN", "Infinity", "-Infinity", "0x10", "\u0661", "\uff11", "1e\u0661", "1e99999999999"]
-)
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "0x10", "\u0661", "\uff11", "1e\u0661"])
 def test_what_other_parsers_take_for_a_number(text: str) -> None:
     """Is none: not a number, infinity, other digits than ASCII's."""
     assert refusal(text) == f"{NOT_A_NUMBER}: {text}"

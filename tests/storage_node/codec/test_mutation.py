@@ -35,6 +35,15 @@ def test_any_bytes_are_decoded_or_refused(data: bytes) -> None:
     assert encode_mutation(mutation) == data
 
 
+@given(MUTATIONS, st.data())
+def test_a_mutation_that_ends_before_its_item_is_noticed(mutation: Mutation, data: st.DataObject) -> None:
+    """Header, token and key are whole or it is none; the item reaches to the end, which the record around it guards."""
+    encoded = encode_mutation(mutation)
+    item_start = len(encoded) - len(mutation.item or b"")
+    with pytest.raises(CorruptMutationError):
+        decode_mutation(encoded[: data.draw(st.integers(0, item_start - 1))])
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [

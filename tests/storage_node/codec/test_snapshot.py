@@ -30,6 +30,16 @@ def test_any_flipped_bit_is_noticed(kind: ChunkKind, pairs: list[tuple[bytes, by
         decode_chunk(bytes(chunk))
 
 
+@given(st.sampled_from(ChunkKind), PAIRS, st.data())
+def test_any_truncation_is_noticed(kind: ChunkKind, pairs: list[tuple[bytes, bytes]], data: st.DataObject) -> None:
+    """No part of a chunk passes for a chunk, nor does one with something behind it."""
+    chunk = encode_chunk(kind, pairs)
+    with pytest.raises(CorruptChunkError):
+        decode_chunk(chunk[: data.draw(st.integers(0, len(chunk) - 1))])
+    with pytest.raises(CorruptChunkError):
+        decode_chunk(chunk + data.draw(st.binary(min_size=1, max_size=5)))
+
+
 @given(st.binary(max_size=30))
 def test_any_bytes_are_refused_or_decoded(data: bytes) -> None:
     """Bytes from anywhere never raise anything else."""

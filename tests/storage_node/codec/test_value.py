@@ -35,6 +35,25 @@ def test_any_flipped_bit_is_noticed(key: bytes, item: bytes, data: st.DataObject
         decode_value(bytes(flipped[: len(key)]), bytes(flipped[len(key) :]))
 
 
+@given(st.binary(max_size=20), st.binary(max_size=40), st.data())
+def test_any_truncation_is_noticed(key: bytes, item: bytes, data: st.DataObject) -> None:
+    """No part of a value passes for one, down to none of it."""
+    value = encode_value(key, item)
+    with pytest.raises(CorruptValueError):
+        decode_value(key, value[: data.draw(st.integers(0, len(value) - 1))])
+
+
+@given(st.binary(max_size=20), st.binary(max_size=20), st.binary(max_size=20))
+def test_a_value_belongs_to_its_key(one: bytes, two: bytes, item: bytes) -> None:
+    """The value of another key is not returned, even if it is whole."""
+    value = encode_value(one, item)
+    if one == two:
+        assert decode_value(two, value) == item
+    else:
+        with pytest.raises(CorruptValueError, match=f"key {two.hex()} does not match"):
+            decode_value(two, value)
+
+
 def test_short_values_are_refused() -> None:
     """A value shorter than its header is refused."""
     with pytest.raises(CorruptValueError, match="shorter"):

@@ -91,6 +91,17 @@ def test_what_is_forgotten_takes_no_room() -> None:
     assert len(recent._entries) < 3 * 64 * 1024
 
 
+@given(st.integers(0, 5), st.data())
+def test_any_truncation_is_noticed(count: int, data: st.DataObject) -> None:
+    """A part of what was encoded would forget writes, and have their retries carried out."""
+    recent = RecentWrites()
+    for number in range(count):
+        recent.admit(token(number), number + 1, 1, Ballot(2, 3))
+    encoded = recent.encode()
+    with pytest.raises(CorruptRecentWritesError):
+        RecentWrites.decode(encoded[: data.draw(st.integers(0, len(encoded) - 1))])
+
+
 @pytest.mark.parametrize("change", ["", "short", "version", "count", "long", "twice"])
 def test_what_is_not_as_it_was_encoded_is_refused(change: str) -> None:
     """Another version, another length, a token twice."""

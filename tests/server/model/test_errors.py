@@ -1,0 +1,83 @@
+"""The tree of errors: each has the code, the prefix and the status that DynamoDB's clients know it by."""
+
+from __future__ import annotations
+
+import botocore.loaders
+import grpc
+import pytest
+
+from server.model.errors import (
+    FRAMEWORK_PREFIX,
+    SERVICE_PREFIX,
+    VALIDATION_PREFIX,
+    DeadlineExceededError,
+    InternalServerError,
+    LimitExceededError,
+    RequestLimitExceededError,
+    ResourceInUseError,
+    ResourceNotFoundError,
+    SerializationError,
+    ServiceUnavailableError,
+    StatorError,
+    ThrottledError,
+    UnknownOperationError,
+    ValidationError,
+    error_by_code,
+)
+
+TREE: list[tuple[type[StatorError], str, str, int, str, bool]] = [
+    (InternalServerError, "InternalServerError", SERVICE_PREFIX, 500, "INTERNAL", True),
+    (DeadlineExceededError, "InternalServerError", SERVICE_PREFIX, 500, "DEADLINE_EXCEEDED", True),
+    (ServiceUnavailableError, "ServiceUnavailableException", FRAMEWORK_PREFIX, 503, "UNAVAILABLE", True),
+    (ValidationError, "ValidationException", VALIDATION_PREFIX, 400, "INVALID_ARGUMENT", False),
+    (SerializationError, "SerializationException", FRAMEWORK_PREFIX, 400, "INVALID_ARGUMENT", False),
+    (UnknownOperationError, "UnknownOperationException", FRAMEWORK_PREFIX, 400, "UNIMPLEMENTED", False),
+    (ResourceNotFoundError, "ResourceNotFoundException", SERVICE_PREFIX, 400, "NOT_FOUND", False),
+    (ResourceInUseError, "ResourceInUseException", SERVICE_PREFIX, 400, "ALREADY_EXISTS", False),
+    (LimitExceededError, "LimitExceededException", SERVICE_PREFIX, 400, "RESOURCE_EXHAUSTED", False),
+    (RequestLimitExceededError, "RequestLimitExceeded", SERVICE_PREFIX, 400, "RESOURCE_EXHAUSTED", True),
+    (ThrottledError, "ThrottlingException", SERVICE_PREFIX, 400, "RESOURCE_EXHAUSTED", True),
+]
+
+
+def leaves(error: type[StatorError]) -> set[type[StatorError]]:
+    below = set(error.__subclasses__())
+    return {error} if not below else set().union(*map(leaves, below))
+
+
+@pytest.mark.parametrize(("error", "code", "prefix", "http_status", "grpc_status", "is_retriable"), TREE)
+def test_what_a_client_is_told(
+    error: type[StatorError], code: str, prefix: str, http_status: int, grpc_status: str, is_retriable: bool
+) -> None:
+    """Code, prefix and status are AWS's; what was not carried out, or may be repeated with its token, is retriable."""
+    raised = error("what is wrong")
+    assert (raised.code, raised.type_prefix, raised.http_status) == (code, prefix, http_status)
+    assert (raised.grpc_status, raised.is_retriable) == (grpc_status, is_retriable)
+    assert raised.message == str(raised) == "what is wrong"
+    assert grpc_status in grpc.StatusCode.__members__
+
+
+def test_the_table_is_the_whole_tree() -> None:
+    """No error is told of that is not in it."""
+    assert leaves(StatorError) == {row[0] for row in TREE}
+
+
+@pytest.mark.parametrize("error", [row[0] for row in TREE if row[0] is not DeadlineExceededError])
+def test_a_code_leads_back_to_its_error(error: type[StatorError]) -> None:
+    """So that what one process raised, another raises again."""
+    assert error_by_code(error.code) is error
+
+
+@pytest.mark.parametrize("code", ["", "validationexception", "ConditionalCheckFailedException"])
+def test_a_code_of_another_version(code: str) -> None:
+    """Is some failure on the servers' side, which a client may try again."""
+    assert error_by_code(code) is InternalServerError
+
+
+def test_the_services_own_errors_are_in_its_model() -> None:
+    """What has the service's prefix is an error that SDKs make a class of, with our idea of whose fault it is."""
+    shapes = botocore.loaders.Loader().load_service_model("dynamodb", "service-2")["shapes"]
+    for error, code, prefix, http_status, _, _ in TREE:
+        if prefix == SERVICE_PREFIX:
+            assert shapes[code]["exception"] is True, error
+            assert bool(shapes[code].get("fault")) == (http_status >= 500), error
