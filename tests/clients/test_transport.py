@@ -134,7 +134,8 @@ async def test_an_unanswered_call_is_a_deadline_error(state: FakeState) -> None:
 
 async def test_a_reason_given_is_not_forgotten(routers: list[FakeRouter], state: FakeState) -> None:
     """When what was left of the time was too short for another answer, the caller is told the reason given before."""
-    state.describe_refusals.append(Refusal("ServiceUnavailableException", "no metadata process answers", retriable=True))
+    refusal = Refusal("ServiceUnavailableException", "no metadata process answers", retriable=True)
+    state.describe_refusals.append(refusal)
     for router in routers[1:]:
         router.is_hung = True
     async with client_of(routers) as client:
