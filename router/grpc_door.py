@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeAlias
 
 import grpc
 import structlog
-from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.descriptor import Descriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 from statorpb import (
@@ -45,7 +45,7 @@ from server.model.errors import (
 from server.model.item import Item
 from server.model.table import KeyAttribute, KeySchema
 from server.runtime.grpc_server import abort
-from server.wire import error_to_message, item_from_message, item_to_message
+from server.wire import error_to_message, item_from_bytes, item_to_bytes
 
 FRAME_BYTES_MAX = 4 * 1024 * 1024
 STREAM_REQUESTS_MAX = 10_000
@@ -82,26 +82,29 @@ def message_or_malformed(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any
 def read_item_request(kind: str, message: Any) -> Any:
     """The request object of a message; `kind` is its field in SessionRequest. Raises StatorError."""
     if kind == "put_item":
-        return put_item.from_model(message.table_name, item_from_message(message.item))
+        return put_item.from_model(message.table_name, _item(message.item))
     if kind == "get_item":
-        return get_item.from_model(message.table_name, item_from_message(message.key), message.consistent_read)
+        return get_item.from_model(message.table_name, _item(message.key), message.consistent_read)
     if kind == "delete_item":
-        return delete_item.from_model(message.table_name, item_from_message(message.key))
+        return delete_item.from_model(message.table_name, _item(message.key))
     if kind == "batch_write_item":
         return batch_write_item.from_model(_writes(message))
     if kind == "batch_get_item":
         return batch_get_item.from_model(
-            [
-                (table.table_name, item_from_message(key), table.consistent_read)
-                for table in message.tables
-                for key in table.keys
-            ]
+            [(table.table_name, _item(key), table.consistent_read) for table in message.tables for key in table.keys]
         )
-    start = item_from_message(message.exclusive_start_key) if message.HasField("exclusive_start_key") else None
+    start = _item(message.exclusive_start_key) if message.HasField("exclusive_start_key") else None
     return scan.from_model(message.table_name, message.limit, start, message.consistent_read)
 
 
-def _writes(message: items_pb2.BatchWriteItemRequest) -> list[tuple[str, Item, bool]]:
+def _item(data: bytes) -> Item:
+    try:
+        return item_from_bytes(data)
+    except DecodeError as error:
+        raise SerializationError("An item or a key is malformed, or nested too deeply") from error
+
+
+def _writes(message: passthrough_pb2.RawBatchWriteItemRequest) -> list[tuple[str, Item, bool]]:
     writes: list[tuple[str, Item, bool]] = []
     for table in message.tables:
         for write in table.writes:
@@ -109,7 +112,7 @@ def _writes(message: items_pb2.BatchWriteItemRequest) -> list[tuple[str, Item, b
             if kind is None:
                 raise ValidationError("a write request is either a put or a delete")
             is_put = kind == "put"
-            writes.append((table.table_name, item_from_message(write.put if is_put else write.delete_key), is_put))
+            writes.append((table.table_name, _item(write.put if is_put else write.delete_key), is_put))
     return writes
 
 
@@ -135,14 +138,14 @@ def fill_reply(reply: passthrough_pb2.RawSessionReply, kind: str, result: Any) -
     return 0
 
 
-def _unprocessed_writes(writes: list[Write]) -> items_pb2.BatchWriteItemResponse:
-    response = items_pb2.BatchWriteItemResponse()
+def _unprocessed_writes(writes: list[Write]) -> passthrough_pb2.RawBatchWriteItemResponse:
+    response = passthrough_pb2.RawBatchWriteItemResponse()
     for write in writes:
         table = response.unprocessed.add(table_name=write.table_name)
         if isinstance(write, PutItemRequest):
-            table.writes.add(put=item_to_message(write.item))
+            table.writes.add(put=item_to_bytes(write.item))
         else:
-            table.writes.add(delete_key=item_to_message(write.key))
+            table.writes.add(delete_key=item_to_bytes(write.key))
     return response
 
 
@@ -156,13 +159,13 @@ def _batch_read(result: BatchRead) -> passthrough_pb2.RawBatchGetItemResponse:
         table.items.append(item)
     for read in result.unprocessed:
         response.unprocessed.add(
-            table_name=read.table_name, keys=[item_to_message(read.key)], consistent_read=read.is_consistent
+            table_name=read.table_name, keys=[item_to_bytes(read.key)], consistent_read=read.is_consistent
         )
     return response
 
 
 def _page(page: Page) -> passthrough_pb2.RawScanResponse:
-    last_key = item_to_message(page.last_key) if page.last_key is not None else None
+    last_key = item_to_bytes(page.last_key) if page.last_key is not None else None
     return passthrough_pb2.RawScanResponse(items=page.items, last_evaluated_key=last_key)
 
 
@@ -225,17 +228,19 @@ class SessionService:
         self._loop = asyncio.get_running_loop()
 
     def add_to(self, server: grpc.aio.Server) -> None:
-        """Registers the service. By hand, since its replies are the twins that carry items as bytes."""
+        """Registers the service. By hand, since its messages are the twins that carry items as bytes."""
         handler = grpc.stream_stream_rpc_method_handler(
             self.converse,
-            request_deserializer=message_or_malformed(items_pb2.SessionRequestFrame.FromString),
+            request_deserializer=message_or_malformed(passthrough_pb2.RawSessionRequestFrame.FromString),
             response_serializer=passthrough_pb2.RawSessionReplyFrame.SerializeToString,
         )
         server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler("stator.v1.Session", {"Converse": handler}),)
         )
 
-    async def converse(self, request_iterator: AsyncIterator[items_pb2.SessionRequestFrame], context: Context) -> None:
+    async def converse(
+        self, request_iterator: AsyncIterator[passthrough_pb2.RawSessionRequestFrame], context: Context
+    ) -> None:
         """One client's stream. What has been asked is answered before it ends, also where the client has closed its
         side, or has sent something that is not a frame."""
         stream = _SessionStream()
@@ -244,7 +249,7 @@ class SessionService:
             frame: Any = None
             while not writer.done():
                 frame = await context.read()
-                if not isinstance(frame, items_pb2.SessionRequestFrame):
+                if not isinstance(frame, passthrough_pb2.RawSessionRequestFrame):
                     break
                 for request in frame.requests:
                     self._serve(stream, request)
@@ -257,7 +262,7 @@ class SessionService:
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
 
-    def _serve(self, stream: _SessionStream, request: items_pb2.SessionRequest) -> None:
+    def _serve(self, stream: _SessionStream, request: passthrough_pb2.RawSessionRequest) -> None:
         request_id = request.id
         kind = request.WhichOneof("operation")
         try:
@@ -297,12 +302,12 @@ class _Unary:
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Registers the service. By hand, since the generated code lets a message that cannot be read, and a bug, end a
-        call without details."""
+        call without details; and since messages that have items are read as their twins."""
         handlers = {
             method.name: grpc.unary_unary_rpc_method_handler(
                 _with_details(getattr(self, method.name), method.input_type.full_name),
-                request_deserializer=message_or_malformed(GetMessageClass(method.input_type).FromString),
-                response_serializer=GetMessageClass(method.output_type).SerializeToString,
+                request_deserializer=message_or_malformed(_message_class(method.input_type).FromString),
+                response_serializer=_message_class(method.output_type).SerializeToString,
             )
             for method in self.service.methods
         }
@@ -329,6 +334,11 @@ class _Unary:
             return await future
         except StatorError as error:
             await abort(context, error)
+
+
+def _message_class(descriptor: Descriptor) -> Any:
+    """The class that a public message is read or written as: its twin, if it has one."""
+    return getattr(passthrough_pb2, f"Raw{descriptor.name}", None) or GetMessageClass(descriptor)
 
 
 def _with_details(
@@ -366,32 +376,25 @@ class ItemsService(_Unary, items_pb2_grpc.ItemsServicer):
         fill_reply(reply, kind, result)
         return reply
 
-    async def PutItem(self, request: items_pb2.PutItemRequest, context: Context) -> items_pb2.PutItemResponse:  # noqa: N802
+    # What the generated code types as public messages are their twins here.
+
+    async def PutItem(self, request: Any, context: Context) -> Any:  # noqa: N802
         return (await self._item_call("put_item", request, context)).put_item
 
-    async def GetItem(self, request: items_pb2.GetItemRequest, context: Context) -> items_pb2.GetItemResponse:  # noqa: N802
-        reply = await self._item_call("get_item", request, context)
-        return items_pb2.GetItemResponse.FromString(reply.get_item.SerializeToString())
+    async def GetItem(self, request: Any, context: Context) -> Any:  # noqa: N802
+        return (await self._item_call("get_item", request, context)).get_item
 
-    async def DeleteItem(  # noqa: N802
-        self, request: items_pb2.DeleteItemRequest, context: Context
-    ) -> items_pb2.DeleteItemResponse:
+    async def DeleteItem(self, request: Any, context: Context) -> Any:  # noqa: N802
         return (await self._item_call("delete_item", request, context)).delete_item
 
-    async def BatchWriteItem(  # noqa: N802
-        self, request: items_pb2.BatchWriteItemRequest, context: Context
-    ) -> items_pb2.BatchWriteItemResponse:
+    async def BatchWriteItem(self, request: Any, context: Context) -> Any:  # noqa: N802
         return (await self._item_call("batch_write_item", request, context)).batch_write_item
 
-    async def BatchGetItem(  # noqa: N802
-        self, request: items_pb2.BatchGetItemRequest, context: Context
-    ) -> items_pb2.BatchGetItemResponse:
-        reply = await self._item_call("batch_get_item", request, context)
-        return items_pb2.BatchGetItemResponse.FromString(reply.batch_get_item.SerializeToString())
+    async def BatchGetItem(self, request: Any, context: Context) -> Any:  # noqa: N802
+        return (await self._item_call("batch_get_item", request, context)).batch_get_item
 
-    async def Scan(self, request: items_pb2.ScanRequest, context: Context) -> items_pb2.ScanResponse:  # noqa: N802
-        reply = await self._item_call("scan", request, context)
-        return items_pb2.ScanResponse.FromString(reply.scan.SerializeToString())
+    async def Scan(self, request: Any, context: Context) -> Any:  # noqa: N802
+        return (await self._item_call("scan", request, context)).scan
 
 
 class TablesService(_Unary, tables_pb2_grpc.TablesServicer):

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from statorpb import admin_pb2, item_pb2, items_pb2, tables_pb2
+from statorpb import admin_pb2, item_pb2, passthrough_pb2, tables_pb2
 
 from stator.batches import BATCH_GET_KEYS_MAX, BATCH_WRITES_MAX, BATCHES_AT_ONCE, batches, key_identity
 from stator.descriptions import (
@@ -25,7 +25,7 @@ from stator.errors import (
     UnavailableError,
 )
 from stator.transport import RETRY_DELAY_S_MAX, RETRY_DELAY_S_MIN, Statistics, Transport
-from stator.values import Floats, Item, ValueEncoder, item_value
+from stator.values import Floats, Item, ValueEncoder, decode_item, item_value
 
 DEFAULT_ENDPOINTS = ("127.0.0.1:9000", "127.0.0.1:9001", "127.0.0.1:9002")
 TIMEOUT_S_DEFAULT = 10.0
@@ -110,10 +110,10 @@ class AsyncClient:
 
             await client.put_item("music", {"artist": "Nina Simone", "year": 1964})
         """
-        request = items_pb2.SessionRequest(token=os.urandom(TOKEN_BYTES))
+        request = passthrough_pb2.RawSessionRequest(token=os.urandom(TOKEN_BYTES))
         put = request.put_item
         put.table_name = table
-        self._encoder.fill_item(put.item, item)
+        put.item = self._encoder.encode_item(item)
         await self._transport().request(request.SerializeToString(), timeout_s or self._timeout_s)
 
     async def get_item(
@@ -126,24 +126,24 @@ class AsyncClient:
 
             item = await client.get_item("music", {"artist": "Nina Simone", "year": 1964}, consistent_read=True)
         """
-        request = items_pb2.SessionRequest()
+        request = passthrough_pb2.RawSessionRequest()
         get = request.get_item
         get.table_name = table
         get.consistent_read = consistent_read
-        self._encoder.fill_item(get.key, key)
+        get.key = self._encoder.encode_item(key)
         reply = await self._transport().request(request.SerializeToString(), timeout_s or self._timeout_s)
         found = reply.get_item
-        return item_value(found.item) if found.HasField("item") else None
+        return decode_item(found.item) if found.HasField("item") else None
 
     async def delete_item(self, table: str, key: Mapping[str, Any], *, timeout_s: float | None = None) -> None:
         """Deletes the item with this key; nothing happens if there is none.
 
         await client.delete_item("music", {"artist": "Nina Simone", "year": 1964})
         """
-        request = items_pb2.SessionRequest(token=os.urandom(TOKEN_BYTES))
+        request = passthrough_pb2.RawSessionRequest(token=os.urandom(TOKEN_BYTES))
         delete = request.delete_item
         delete.table_name = table
-        self._encoder.fill_item(delete.key, key)
+        delete.key = self._encoder.encode_item(key)
         await self._transport().request(request.SerializeToString(), timeout_s or self._timeout_s)
 
     async def batch_write_item(
@@ -162,17 +162,17 @@ class AsyncClient:
             await client.batch_write_item("music", put=[{"id": number} for number in range(1000)])
         """
 
-        def writes() -> Iterable[items_pb2.WriteRequest]:
+        def writes() -> Iterable[passthrough_pb2.RawWriteRequest]:
             for item in put:
-                write = items_pb2.WriteRequest()
-                self._encoder.fill_item(write.put, item)
+                write = passthrough_pb2.RawWriteRequest()
+                write.put = self._encoder.encode_item(item)
                 yield write
             for key in delete:
-                write = items_pb2.WriteRequest()
-                self._encoder.fill_item(write.delete_key, key)
+                write = passthrough_pb2.RawWriteRequest()
+                write.delete_key = self._encoder.encode_item(key)
                 yield write
 
-        async def send(batch: list[items_pb2.WriteRequest]) -> None:
+        async def send(batch: list[passthrough_pb2.RawWriteRequest]) -> None:
             await self._write_batch(table, batch, timeout_s or self._timeout_s)
 
         await _run_batches(batches(writes(), BATCH_WRITES_MAX), send)
@@ -252,17 +252,17 @@ class AsyncClient:
         timeout_s: float | None = None,
     ) -> tuple[list[Item], Item | None]:
         """One page of a scan: (items, the key to go on after, or None at the end). `limit` 0: what fits into 1 MB."""
-        request = items_pb2.SessionRequest()
+        request = passthrough_pb2.RawSessionRequest()
         scan = request.scan
         scan.table_name = table
         scan.limit = limit
         scan.consistent_read = consistent_read
         if exclusive_start_key is not None:
-            self._encoder.fill_item(scan.exclusive_start_key, exclusive_start_key)
+            scan.exclusive_start_key = self._encoder.encode_item(exclusive_start_key)
         reply = await self._transport().request(request.SerializeToString(), timeout_s or self._timeout_s)
         page = reply.scan
-        last = item_value(page.last_evaluated_key) if page.HasField("last_evaluated_key") else None
-        return [item_value(item) for item in page.items], last
+        last = decode_item(page.last_evaluated_key) if page.HasField("last_evaluated_key") else None
+        return [decode_item(item) for item in page.items], last
 
     # ---- tables
 
@@ -398,13 +398,13 @@ class AsyncClient:
         )
         return response.table
 
-    async def _write_batch(self, table: str, writes: list[items_pb2.WriteRequest], timeout_s: float) -> None:
+    async def _write_batch(self, table: str, writes: list[passthrough_pb2.RawWriteRequest], timeout_s: float) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         attempt = 0
         while writes:
             # A new token each time: a token names a whole request, and what is left over is another one.
-            request = items_pb2.SessionRequest(token=os.urandom(TOKEN_BYTES))
+            request = passthrough_pb2.RawSessionRequest(token=os.urandom(TOKEN_BYTES))
             request.batch_write_item.tables.add(table_name=table, writes=writes)
             reply = await self._transport().request(request.SerializeToString(), max(0.001, deadline - loop.time()))
             writes = [write for unprocessed in reply.batch_write_item.unprocessed for write in unprocessed.writes]
@@ -419,13 +419,16 @@ class AsyncClient:
         deadline = loop.time() + timeout_s
         attempt = 0
         while keys:
-            request = items_pb2.SessionRequest()
-            request.batch_get_item.tables.add(table_name=table, keys=keys, consistent_read=consistent_read)
+            request = passthrough_pb2.RawSessionRequest()
+            request.batch_get_item.tables.add(
+                table_name=table, keys=[key.SerializeToString() for key in keys], consistent_read=consistent_read
+            )
             reply = await self._transport().request(request.SerializeToString(), max(0.001, deadline - loop.time()))
             for answered in reply.batch_get_item.tables:
                 for item in answered.items:
-                    yield item
-            keys = [key for unprocessed in reply.batch_get_item.unprocessed for key in unprocessed.keys]
+                    yield item_pb2.Item.FromString(item)
+            left = [key for unprocessed in reply.batch_get_item.unprocessed for key in unprocessed.keys]
+            keys = [item_pb2.Item.FromString(key) for key in left]
             if keys:
                 await self._wait_unprocessed(attempt, deadline, len(keys))
                 attempt += 1

@@ -17,7 +17,7 @@ from collections import deque
 import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
-from statorpb import items_pb2
+from statorpb import passthrough_pb2
 
 from stator.errors import ClientClosedError, StatorError, UnavailableError, ValidationError
 
@@ -69,7 +69,7 @@ class Session:
         self._address = address
         self._loop = asyncio.get_running_loop()
         # Request id -> who waits, when it was sent, when it is given up. In order of sending.
-        self._pending: dict[int, tuple[asyncio.Future[items_pb2.SessionReply], float, float]] = {}
+        self._pending: dict[int, tuple[asyncio.Future[passthrough_pb2.RawSessionReply], float, float]] = {}
         self._next_id = 1
         self._outbox: deque[bytes] = deque()
         self._idle: asyncio.Future[None] | None = None
@@ -84,7 +84,7 @@ class Session:
         """How many requests wait for a reply."""
         return len(self._pending)
 
-    def send(self, body: bytes, timeout_s: float) -> asyncio.Future[items_pb2.SessionReply]:
+    def send(self, body: bytes, timeout_s: float) -> asyncio.Future[passthrough_pb2.RawSessionReply]:
         """Sends a request; the future ends with its reply (which may be an error of the server's).
 
         `body` is a serialized SessionRequest without id and timeout. The router is told to answer within `timeout_s`.
@@ -160,13 +160,13 @@ class Session:
                 if not isinstance(data, bytes):
                     self._break(NoReplyError(f"{self._address} ended the stream"))
                     return
-                self._take_replies(items_pb2.SessionReplyFrame.FromString(data))
+                self._take_replies(passthrough_pb2.RawSessionReplyFrame.FromString(data))
         except grpc.aio.AioRpcError as error:
             self._break(NoReplyError(f"{self._address}: {error.details() or error.code().name}"))
         except DecodeError as error:
             self._break(NoReplyError(f"{self._address} sent what is no reply frame ({error})"))
 
-    def _take_replies(self, frame: items_pb2.SessionReplyFrame) -> None:
+    def _take_replies(self, frame: passthrough_pb2.RawSessionReplyFrame) -> None:
         self._last_reply_at = self._loop.time()
         pending = self._pending
         for reply in frame.replies:

@@ -10,7 +10,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 from google.rpc import status_pb2
-from statorpb import items_pb2
+from statorpb import items_pb2, passthrough_pb2
 
 from stator.errors import (
     ClientClosedError,
@@ -146,7 +146,7 @@ class Transport:
         frames = sum(endpoint.frames for endpoint in self.endpoints)
         return Statistics(counted.requests, counted.retries, counted.failovers, frames)
 
-    async def request(self, body: bytes, timeout_s: float) -> items_pb2.SessionReply:
+    async def request(self, body: bytes, timeout_s: float) -> passthrough_pb2.RawSessionReply:
         """Sends a request on a session and returns its reply, which is never an error.
 
         Raises the server's error when trying again cannot help; when the time is over, what the last attempt met.

@@ -61,6 +61,12 @@ class ValueEncoder:
             except ValueError as error:  # a str with a lone surrogate has no UTF-8 form
                 raise ValidationError(f"attribute {name!r}: {error}") from None
 
+    def encode_item(self, item: Mapping[str, Any]) -> bytes:
+        """An item or a key as a serialized message. Raises as `fill_item`."""
+        wire = item_pb2.Item()
+        self.fill_item(wire, item)
+        return wire.SerializeToString()
+
     def _fill(self, wire: item_pb2.AttributeValue, value: Any, depth: int) -> None:
         fill = _FILL.get(type(value))
         if fill is not None:
@@ -149,6 +155,11 @@ def number_value(text: str) -> int | Decimal:
     except ValueError:
         number = Decimal(text)
         return int(number) if number == number.to_integral_value() else number
+
+
+def decode_item(data: bytes) -> Item:
+    """The item in a serialized message."""
+    return item_value(item_pb2.Item.FromString(data))
 
 
 def item_value(wire: item_pb2.Item) -> Item:

@@ -22,27 +22,50 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from statorpb import item_pb2 as statorpb_dot_item__pb2
 from statorpb import items_pb2 as statorpb_dot_items__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1astatorpb/passthrough.proto\x12\x12stator.internal.v1\x1a\x13statorpb/item.proto\x1a\x14statorpb/items.proto\"\"\n\x12RawGetItemResponse\x12\x0c\n\x04item\x18\x01 \x01(\x0c\"2\n\rRawTableItems\x12\x12\n\ntable_name\x18\x01 \x01(\t\x12\r\n\x05items\x18\x02 \x03(\x0c\"w\n\x17RawBatchGetItemResponse\x12\x31\n\x06tables\x18\x01 \x03(\x0b\x32!.stator.internal.v1.RawTableItems\x12)\n\x0bunprocessed\x18\x02 \x03(\x0b\x32\x14.stator.v1.TableKeys\"M\n\x0fRawScanResponse\x12\r\n\x05items\x18\x01 \x03(\x0c\x12+\n\x12last_evaluated_key\x18\x02 \x01(\x0b\x32\x0f.stator.v1.Item\"L\n\x14RawSessionReplyFrame\x12\x34\n\x07replies\x18\x01 \x03(\x0b\x32#.stator.internal.v1.RawSessionReply\"\xa7\x03\n\x0fRawSessionReply\x12\n\n\x02id\x18\x01 \x01(\x04\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x10.stator.v1.ErrorH\x00\x12.\n\x08put_item\x18\n \x01(\x0b\x32\x1a.stator.v1.PutItemResponseH\x00\x12:\n\x08get_item\x18\x0b \x01(\x0b\x32&.stator.internal.v1.RawGetItemResponseH\x00\x12\x34\n\x0b\x64\x65lete_item\x18\x0c \x01(\x0b\x32\x1d.stator.v1.DeleteItemResponseH\x00\x12=\n\x10\x62\x61tch_write_item\x18\r \x01(\x0b\x32!.stator.v1.BatchWriteItemResponseH\x00\x12\x45\n\x0e\x62\x61tch_get_item\x18\x0e \x01(\x0b\x32+.stator.internal.v1.RawBatchGetItemResponseH\x00\x12\x33\n\x04scan\x18\x0f \x01(\x0b\x32#.stator.internal.v1.RawScanResponseH\x00\x42\x08\n\x06resultb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1astatorpb/passthrough.proto\x12\x12stator.internal.v1\x1a\x14statorpb/items.proto\"C\n\x11RawPutItemRequest\x12\x12\n\ntable_name\x18\x01 \x01(\t\x12\x11\n\x04item\x18\x02 \x01(\x0cH\x00\x88\x01\x01\x42\x07\n\x05_item\"Z\n\x11RawGetItemRequest\x12\x12\n\ntable_name\x18\x01 \x01(\t\x12\x10\n\x03key\x18\x02 \x01(\x0cH\x00\x88\x01\x01\x12\x17\n\x0f\x63onsistent_read\x18\x03 \x01(\x08\x42\x06\n\x04_key\"0\n\x12RawGetItemResponse\x12\x11\n\x04item\x18\x01 \x01(\x0cH\x00\x88\x01\x01\x42\x07\n\x05_item\"D\n\x14RawDeleteItemRequest\x12\x12\n\ntable_name\x18\x01 \x01(\t\x12\x10\n\x03key\x18\x02 \x01(\x0cH\x00\x88\x01\x01\x42\x06\n\x04_key\"?\n\x0fRawWriteRequest\x12\r\n\x03put\x18\x01 \x01(\x0cH\x00\x12\x14\n\ndelete_key\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05write\"Y\n\x0eRawTableWrites\x12\x12\n\ntable_name\x18\x01 \x01(\t\x12\x33\n\x06writes\x18\x02 \x03(\x0b\x32#.stator.internal.v1.RawWriteRequest\"N\n\x18RawBatchWriteItemRequest\x12\x32\n\x06tables\x18\x01 \x03(\x0b\x32\".stator.internal.v1.RawTableWrites\"T\n\x19RawBatchWriteItemResponse\x12\x37\n\x0bunprocessed\x18\x01 \x03(\x0b\x32\".stator.internal.v1.RawTableWrites\"I\n\x0cRawTableKeys\x12\x12\n\ntable_name\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\x0c\x12\x17\n\x0f\x63onsistent_read\x18\x03 \x01(\x08\"J\n\x16RawBatchGetItemRequest\x12\x30\n\x06tables\x18\x01 \x03(\x0b\x32 .stator.internal.v1.RawTableKeys\"2\n\rRawTableItems\x12\x12\n\ntable_name\x18\x01 \x01(\t\x12\r\n\x05items\x18\x02 \x03(\x0c\"\x83\x01\n\x17RawBatchGetItemResponse\x12\x31\n\x06tables\x18\x01 \x03(\x0b\x32!.stator.internal.v1.RawTableItems\x12\x35\n\x0bunprocessed\x18\x02 \x03(\x0b\x32 .stator.internal.v1.RawTableKeys\"\x86\x01\n\x0eRawScanRequest\x12\x12\n\ntable_name\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\x12 \n\x13\x65xclusive_start_key\x18\x03 \x01(\x0cH\x00\x88\x01\x01\x12\x17\n\x0f\x63onsistent_read\x18\x04 \x01(\x08\x42\x16\n\x14_exclusive_start_key\"X\n\x0fRawScanResponse\x12\r\n\x05items\x18\x01 \x03(\x0c\x12\x1f\n\x12last_evaluated_key\x18\x02 \x01(\x0cH\x00\x88\x01\x01\x42\x15\n\x13_last_evaluated_key\"Q\n\x16RawSessionRequestFrame\x12\x37\n\x08requests\x18\x01 \x03(\x0b\x32%.stator.internal.v1.RawSessionRequest\"L\n\x14RawSessionReplyFrame\x12\x34\n\x07replies\x18\x01 \x03(\x0b\x32#.stator.internal.v1.RawSessionReply\"\xca\x03\n\x11RawSessionRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x12\n\ntimeout_ms\x18\x02 \x01(\r\x12\r\n\x05token\x18\x03 \x01(\x0c\x12\x39\n\x08put_item\x18\n \x01(\x0b\x32%.stator.internal.v1.RawPutItemRequestH\x00\x12\x39\n\x08get_item\x18\x0b \x01(\x0b\x32%.stator.internal.v1.RawGetItemRequestH\x00\x12?\n\x0b\x64\x65lete_item\x18\x0c \x01(\x0b\x32(.stator.internal.v1.RawDeleteItemRequestH\x00\x12H\n\x10\x62\x61tch_write_item\x18\r \x01(\x0b\x32,.stator.internal.v1.RawBatchWriteItemRequestH\x00\x12\x44\n\x0e\x62\x61tch_get_item\x18\x0e \x01(\x0b\x32*.stator.internal.v1.RawBatchGetItemRequestH\x00\x12\x32\n\x04scan\x18\x0f \x01(\x0b\x32\".stator.internal.v1.RawScanRequestH\x00\x42\x0b\n\toperation\"\xb3\x03\n\x0fRawSessionReply\x12\n\n\x02id\x18\x01 \x01(\x04\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x10.stator.v1.ErrorH\x00\x12.\n\x08put_item\x18\n \x01(\x0b\x32\x1a.stator.v1.PutItemResponseH\x00\x12:\n\x08get_item\x18\x0b \x01(\x0b\x32&.stator.internal.v1.RawGetItemResponseH\x00\x12\x34\n\x0b\x64\x65lete_item\x18\x0c \x01(\x0b\x32\x1d.stator.v1.DeleteItemResponseH\x00\x12I\n\x10\x62\x61tch_write_item\x18\r \x01(\x0b\x32-.stator.internal.v1.RawBatchWriteItemResponseH\x00\x12\x45\n\x0e\x62\x61tch_get_item\x18\x0e \x01(\x0b\x32+.stator.internal.v1.RawBatchGetItemResponseH\x00\x12\x33\n\x04scan\x18\x0f \x01(\x0b\x32#.stator.internal.v1.RawScanResponseH\x00\x42\x08\n\x06resultb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'statorpb.passthrough_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RAWGETITEMRESPONSE']._serialized_start=93
-  _globals['_RAWGETITEMRESPONSE']._serialized_end=127
-  _globals['_RAWTABLEITEMS']._serialized_start=129
-  _globals['_RAWTABLEITEMS']._serialized_end=179
-  _globals['_RAWBATCHGETITEMRESPONSE']._serialized_start=181
-  _globals['_RAWBATCHGETITEMRESPONSE']._serialized_end=300
-  _globals['_RAWSCANRESPONSE']._serialized_start=302
-  _globals['_RAWSCANRESPONSE']._serialized_end=379
-  _globals['_RAWSESSIONREPLYFRAME']._serialized_start=381
-  _globals['_RAWSESSIONREPLYFRAME']._serialized_end=457
-  _globals['_RAWSESSIONREPLY']._serialized_start=460
-  _globals['_RAWSESSIONREPLY']._serialized_end=883
+  _globals['_RAWPUTITEMREQUEST']._serialized_start=72
+  _globals['_RAWPUTITEMREQUEST']._serialized_end=139
+  _globals['_RAWGETITEMREQUEST']._serialized_start=141
+  _globals['_RAWGETITEMREQUEST']._serialized_end=231
+  _globals['_RAWGETITEMRESPONSE']._serialized_start=233
+  _globals['_RAWGETITEMRESPONSE']._serialized_end=281
+  _globals['_RAWDELETEITEMREQUEST']._serialized_start=283
+  _globals['_RAWDELETEITEMREQUEST']._serialized_end=351
+  _globals['_RAWWRITEREQUEST']._serialized_start=353
+  _globals['_RAWWRITEREQUEST']._serialized_end=416
+  _globals['_RAWTABLEWRITES']._serialized_start=418
+  _globals['_RAWTABLEWRITES']._serialized_end=507
+  _globals['_RAWBATCHWRITEITEMREQUEST']._serialized_start=509
+  _globals['_RAWBATCHWRITEITEMREQUEST']._serialized_end=587
+  _globals['_RAWBATCHWRITEITEMRESPONSE']._serialized_start=589
+  _globals['_RAWBATCHWRITEITEMRESPONSE']._serialized_end=673
+  _globals['_RAWTABLEKEYS']._serialized_start=675
+  _globals['_RAWTABLEKEYS']._serialized_end=748
+  _globals['_RAWBATCHGETITEMREQUEST']._serialized_start=750
+  _globals['_RAWBATCHGETITEMREQUEST']._serialized_end=824
+  _globals['_RAWTABLEITEMS']._serialized_start=826
+  _globals['_RAWTABLEITEMS']._serialized_end=876
+  _globals['_RAWBATCHGETITEMRESPONSE']._serialized_start=879
+  _globals['_RAWBATCHGETITEMRESPONSE']._serialized_end=1010
+  _globals['_RAWSCANREQUEST']._serialized_start=1013
+  _globals['_RAWSCANREQUEST']._serialized_end=1147
+  _globals['_RAWSCANRESPONSE']._serialized_start=1149
+  _globals['_RAWSCANRESPONSE']._serialized_end=1237
+  _globals['_RAWSESSIONREQUESTFRAME']._serialized_start=1239
+  _globals['_RAWSESSIONREQUESTFRAME']._serialized_end=1320
+  _globals['_RAWSESSIONREPLYFRAME']._serialized_start=1322
+  _globals['_RAWSESSIONREPLYFRAME']._serialized_end=1398
+  _globals['_RAWSESSIONREQUEST']._serialized_start=1401
+  _globals['_RAWSESSIONREQUEST']._serialized_end=1859
+  _globals['_RAWSESSIONREPLY']._serialized_start=1862
+  _globals['_RAWSESSIONREPLY']._serialized_end=2297
 # @@protoc_insertion_point(module_scope)

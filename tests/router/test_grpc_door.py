@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
-from statorpb import item_pb2, items_pb2
+from statorpb import item_pb2, items_pb2, passthrough_pb2
 
 from router.grpc_door import FRAMES_WAITING_MAX, ItemsService, SessionService
 from server.model.errors import ThrottledError
@@ -19,6 +19,7 @@ from tests.router.fakes import FakeDispatcher
 
 CONVERSE = "/stator.v1.Session/Converse"
 GET = items_pb2.GetItemRequest(table_name="music")
+EMPTY_ITEM = items_pb2.GetItemResponse(item=item_pb2.Item()).SerializeToString()
 GET.key.attributes["pk"].s = "a"
 
 
@@ -107,7 +108,7 @@ async def test_bytes_that_are_no_message_end_a_call_with_details(rig: Rig) -> No
         "The message is not a stator.v1.GetItemRequest, or is nested too deeply",
     )
     rig.answer = lambda _: b""
-    assert await rig.get() == b""
+    assert await rig.get() == EMPTY_ITEM
 
 
 async def test_a_bug_ends_a_call_with_details(rig: Rig) -> None:
@@ -127,7 +128,7 @@ async def test_a_session_goes_when_its_client_goes(rig: Rig) -> None:
     call.cancel()
     rig.dispatcher.waiting[0](b"", None)
     rig.answer = lambda _: b""
-    assert await rig.get() == b""
+    assert await rig.get() == EMPTY_ITEM
 
 
 async def test_a_client_that_does_not_read_its_replies_is_not_read_either(rig: Rig) -> None:
@@ -159,6 +160,19 @@ async def test_an_error_on_a_session_belongs_to_its_request(rig: Rig) -> None:
     message.requests.add(id=1)
     message.requests.add(id=2, get_item=GET)
     message.requests.add(id=3, token=bytes(37), get_item=GET)
+    call = rig.converse()
+    await call.write(message.SerializeToString())
+    await call.done_writing()
+    assert await replies(call) == {1: "error", 2: "get_item", 3: "error"}
+
+
+async def test_an_item_that_cannot_be_read_belongs_to_its_request(rig: Rig) -> None:
+    """Items are read one by one: the frame, and the session, live on."""
+    rig.answer = lambda _: b""
+    message = passthrough_pb2.RawSessionRequestFrame()
+    message.requests.add(id=1).get_item.key = b"no item"
+    message.requests.add(id=2).get_item.table_name = "music"
+    message.requests.add(id=3).batch_write_item.tables.add(table_name="music").writes.add(put=b"no item")
     call = rig.converse()
     await call.write(message.SerializeToString())
     await call.done_writing()

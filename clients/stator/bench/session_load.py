@@ -5,7 +5,7 @@ import os
 import random
 from collections.abc import Sequence
 
-from statorpb import items_pb2
+from statorpb import items_pb2, passthrough_pb2
 
 from stator.bench.measurement import MISSING, Measurement, now
 from stator.bench.workload import FIELD, PARTITION_KEY, KeyChooser, Workload, key
@@ -59,7 +59,7 @@ class SessionLoad:
         future = self._endpoints[lane % len(self._endpoints)].session.send(body, _TIMEOUT_S)
         future.add_done_callback(lambda done: self._answered(lane, began, done))
 
-    def _answered(self, lane: int, began: float, done: "asyncio.Future[items_pb2.SessionReply]") -> None:
+    def _answered(self, lane: int, began: float, done: "asyncio.Future[passthrough_pb2.RawSessionReply]") -> None:
         error = done.exception()
         if error is None:
             reply = done.result()
