@@ -48,11 +48,13 @@ def main() -> int:
     print(text)
     if options.markdown is not None:
         options.markdown.write_text(text + "\n")
-    failed = [
-        place for place, levels in figures.items() if any(level.errors or not level.operations for level in levels)
-    ]
-    if failed:
-        print(f"there were errors, or nothing was done: {failed}", file=sys.stderr)
+    failed = False
+    for (system_name, operation), levels in figures.items():
+        for number, level in enumerate(levels, 1):
+            if level.errors or not level.operations:
+                failed = True
+                what = f"{level.operations} done, errors: {level.errors or 'none'}"
+                print(f"{system_name}, {operation}, round {number}: {what}", file=sys.stderr)
     return 1 if failed else 0
 
 
