@@ -45,6 +45,7 @@ from server.model.errors import (
 from server.model.item import Item
 from server.model.table import KeyAttribute, KeySchema
 from server.runtime.grpc_server import abort
+from server.runtime.writers import end_with
 from server.wire import error_to_message, item_from_bytes, item_to_bytes
 
 FRAME_BYTES_MAX = 4 * 1024 * 1024
@@ -245,6 +246,9 @@ class SessionService:
         side, or has sent something that is not a frame."""
         stream = _SessionStream()
         writer = asyncio.create_task(stream.write_all(context))
+        task = asyncio.current_task()
+        assert task is not None
+        end_with(writer, task.cancel)
         try:
             frame: Any = None
             while not writer.done():

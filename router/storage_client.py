@@ -28,6 +28,7 @@ from server.model.errors import (
     ThrottledError,
 )
 from server.runtime.grpc_server import channel_options
+from server.runtime.writers import end_with
 
 CALLS_MAX = 10_000
 BYTES_MAX = 128 * 1024 * 1024
@@ -279,6 +280,7 @@ class StorageClient:
                 await self._connect(stream.address, channel)
                 call = partition_pb2_grpc.PartitionsStub(channel).Serve()
                 writer = asyncio.create_task(self._write(stream, call))
+                end_with(writer, call.cancel)
                 try:
                     while not writer.done():
                         frame = await call.read()

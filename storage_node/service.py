@@ -10,6 +10,7 @@ import grpc
 from statorpb import partition_pb2, partition_pb2_grpc
 
 from server.gathering import gather_arrivals
+from server.runtime.writers import end_with
 
 if TYPE_CHECKING:
     from storage_node.node import StorageNode
@@ -72,12 +73,6 @@ class ReplyStream:
             self._backlog_bytes -= size
             self._has_room.set()
 
-    def note_bytes(self, size: int) -> None:
-        """The reply added last was filled with so many bytes more."""
-        if self._sizes:
-            self._sizes[-1] += size
-            self._backlog_bytes += size
-
     async def wait_room(self) -> None:
         """Returns once less than BACKLOG_BYTES_MAX waits."""
         while self._backlog_bytes > BACKLOG_BYTES_MAX:
@@ -98,6 +93,9 @@ class PartitionService(partition_pb2_grpc.PartitionsServicer):
     ) -> None:
         replies = ReplyStream()
         writer = asyncio.create_task(replies.write_all(context))
+        task = asyncio.current_task()
+        assert task is not None
+        end_with(writer, task.cancel)
         serve = self._node.serve
         reply = replies.reply
         try:

@@ -25,7 +25,7 @@ from stator.errors import (
     UnavailableError,
 )
 from stator.transport import RETRY_DELAY_S_MAX, RETRY_DELAY_S_MIN, Statistics, Transport
-from stator.values import Floats, Item, ValueEncoder, decode_item, item_value
+from stator.values import Floats, Item, ValueEncoder, decode_item, item_value, parse_item
 
 DEFAULT_ENDPOINTS = ("127.0.0.1:9000", "127.0.0.1:9001", "127.0.0.1:9002")
 TIMEOUT_S_DEFAULT = 10.0
@@ -426,9 +426,9 @@ class AsyncClient:
             reply = await self._transport().request(request.SerializeToString(), max(0.001, deadline - loop.time()))
             for answered in reply.batch_get_item.tables:
                 for item in answered.items:
-                    yield item_pb2.Item.FromString(item)
+                    yield parse_item(item)
             left = [key for unprocessed in reply.batch_get_item.unprocessed for key in unprocessed.keys]
-            keys = [item_pb2.Item.FromString(key) for key in left]
+            keys = [parse_item(key) for key in left]
             if keys:
                 await self._wait_unprocessed(attempt, deadline, len(keys))
                 attempt += 1

@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping, Set
 from decimal import Context, Decimal, Inexact
 from typing import Any, Literal
 
+from google.protobuf.message import DecodeError
 from statorpb import item_pb2
 
-from stator.errors import ValidationError
+from stator.errors import InternalServerError, ValidationError
 
 Item = dict[str, Any]
 Floats = Literal["refuse", "decimal"]
@@ -158,13 +159,22 @@ def number_value(text: str) -> int | Decimal:
 
 
 def decode_item(data: bytes) -> Item:
-    """The item in a serialized message."""
-    return item_value(item_pb2.Item.FromString(data))
+    """The item in a serialized message. Raises as `parse_item`."""
+    return item_value(parse_item(data))
+
+
+def parse_item(data: bytes) -> item_pb2.Item:
+    """The message of what a server sent as an item. Raises InternalServerError for bytes that are none."""
+    try:
+        return item_pb2.Item.FromString(data)
+    except DecodeError as error:
+        raise InternalServerError("the server sent an item that cannot be read", is_retriable=False) from error
 
 
 def item_value(wire: item_pb2.Item) -> Item:
     """The item that a message holds."""
-    return {name: attribute_value(value) for name, value in wire.attributes.items()}
+    # Most values are text, and looking at the text costs less than asking of which kind a value is.
+    return {name: value.s or attribute_value(value) for name, value in wire.attributes.items()}
 
 
 def attribute_value(wire: item_pb2.AttributeValue) -> Any:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stator.errors import ValidationError
-from stator.values import ValueEncoder, item_value, number_text, number_value
+from stator.errors import InternalServerError, ValidationError
+from stator.values import ValueEncoder, decode_item, item_value, number_text, number_value
 from statorpb import item_pb2
 
 
@@ -176,3 +176,24 @@ def test_number_texts_are_exact_and_canonical(number: int | Decimal) -> None:
     assert "E" not in text
     assert Decimal(text) == number
     assert number_text(number_value(text)) == text
+
+
+def test_bytes_that_are_no_item_are_the_servers_fault() -> None:
+    """Cut short, or with something after the item."""
+    for data in (b"\x0a\x05", ValueEncoder().encode_item({"a": nested_in_maps(32)}) + b"\xff"):
+        with pytest.raises(InternalServerError) as caught:
+            decode_item(data)
+        assert not caught.value.is_retriable
+
+
+def test_an_item_is_read_at_32_levels() -> None:
+    """Protobuf reads 100, and a map takes three."""
+    item = {"a": nested_in_maps(32)}
+    assert decode_item(ValueEncoder().encode_item(item)) == item
+
+
+def nested_in_maps(levels: int) -> Any:
+    value: Any = "x"
+    for _ in range(levels):
+        value = {"m": value}
+    return value

@@ -94,6 +94,11 @@ def test_maps_nest_32_levels_everywhere(doors: Doors, tables: Tables) -> None:
     for _ in range(32):
         deep = {"m": deep}
     with stator.Client(doors.cluster.endpoints) as client:
+        client.put_item(tables.plain, {"pk": "deep-alone", "v": deep})
+        assert client.get_item(tables.plain, {"pk": "deep-alone"}, consistent_read=True) == {
+            "pk": "deep-alone",
+            "v": deep,
+        }
         client.batch_write_item(tables.plain, put=[{"pk": "deep", "v": deep}])
         assert client.get_item(tables.plain, {"pk": "deep"}, consistent_read=True) == {"pk": "deep", "v": deep}
         assert client.batch_get_item(tables.plain, [{"pk": "deep"}], consistent_read=True) == [

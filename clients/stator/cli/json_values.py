@@ -17,6 +17,8 @@ def parse_json(text: str, what: str) -> Any:
         return json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)
     except ValueError as error:
         raise UsageError(f"{what} is not JSON: {error}.") from None
+    except RecursionError:
+        raise UsageError(f"{what} is nested too deeply.") from None
 
 
 def parse_item(document: Any, *, is_dynamodb_json: bool) -> Item:
@@ -44,7 +46,7 @@ def from_dynamodb_json(typed: Any) -> Any:
             case "S":
                 return _checked(value, str)
             case "N":
-                return number_value(_checked(value, str))
+                return _number(value)
             case "B":
                 return base64.b64decode(_checked(value, str), validate=True)
             case "BOOL":
@@ -52,16 +54,16 @@ def from_dynamodb_json(typed: Any) -> Any:
             case "NULL":
                 return None
             case "SS":
-                return {_checked(element, str) for element in _checked(value, list)}
+                return _set([_checked(element, str) for element in _checked(value, list)])
             case "NS":
-                return {number_value(_checked(element, str)) for element in _checked(value, list)}
+                return _set([_number(element) for element in _checked(value, list)])
             case "BS":
-                return {base64.b64decode(_checked(element, str), validate=True) for element in _checked(value, list)}
+                return _set([base64.b64decode(_checked(e, str), validate=True) for e in _checked(value, list)])
             case "L":
                 return [from_dynamodb_json(element) for element in _checked(value, list)]
             case "M":
                 return {name: from_dynamodb_json(element) for name, element in _checked(value, dict).items()}
-    except (ArithmeticError, binascii.Error, TypeError) as error:
+    except (binascii.Error, TypeError) as error:
         raise UsageError(f"{kind} cannot be {value!r}: {error}.") from None
     raise UsageError(f"{kind!r} is not a type: use S, N, B, BOOL, NULL, SS, NS, BS, L or M.")
 
@@ -88,8 +90,22 @@ def to_dynamodb_json(value: Any) -> dict[str, Any]:
 
 
 def shown_item(item: Item, *, is_dynamodb_json: bool) -> dict[str, Any]:
-    """What to print of an item."""
-    return {name: to_dynamodb_json(value) for name, value in item.items()} if is_dynamodb_json else item
+    """What to print of an item: its attributes by name, for they have no order of their own."""
+    shown = {name: to_dynamodb_json(value) for name, value in item.items()} if is_dynamodb_json else item
+    return dict(sorted(shown.items()))
+
+
+def _number(value: Any) -> int | Decimal:
+    try:
+        return number_value(_checked(value, str))
+    except ArithmeticError:
+        raise TypeError("it must be a number") from None
+
+
+def _set(elements: list[Any]) -> set[Any]:
+    if len(set(elements)) < len(elements):
+        raise TypeError("a set has each element once")
+    return set(elements)
 
 
 def _checked(value: Any, kind: type) -> Any:

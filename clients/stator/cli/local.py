@@ -196,7 +196,7 @@ def status(data: DataOption = None, output: OutputOption = OutputFormat.TABLE) -
 def logs(
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="A process, or supervisor, or all.")] = "all",
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what is written from now on.")] = False,
-    lines: Annotated[int, typer.Option("-n", "--lines", help="How many lines of each log to begin with.")] = 20,
+    lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="How many lines of each log to begin with.")] = 20,
     data: DataOption = None,
 ) -> None:
     """Show what the processes have logged.

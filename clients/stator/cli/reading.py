@@ -179,6 +179,8 @@ class _Text:
                 value, end = decoder.raw_decode(self._buffer, self._position)
             except ValueError as error:
                 problem = str(error)
+            except RecursionError:
+                raise UsageError(f"{place} is nested too deeply.") from None
             else:
                 # A number at the very end of what was read may go on.
                 if end < len(self._buffer) or not self._more(1):

@@ -30,9 +30,9 @@ def create(
     sort_key: Annotated[
         str | None, typer.Option(metavar="NAME:TYPE", help="Orders items of one partition key.")
     ] = None,
-    partitions: Annotated[int | None, typer.Option(help="Default: derived from the capacity, else 1.")] = None,
-    rcu: Annotated[int | None, typer.Option(help="Read capacity units a second; give --wcu too.")] = None,
-    wcu: Annotated[int | None, typer.Option(help="Write capacity units a second; give --rcu too.")] = None,
+    partitions: Annotated[int | None, typer.Option(min=1, help="Default: derived from the capacity, else 1.")] = None,
+    rcu: Annotated[int | None, typer.Option(min=1, help="Read capacity units a second; give --wcu too.")] = None,
+    wcu: Annotated[int | None, typer.Option(min=1, help="Write capacity units a second; give --rcu too.")] = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help=WAIT_HELP)] = False,
     output: OutputOption = OutputFormat.TABLE,
     endpoint: EndpointOption = None,

@@ -44,7 +44,7 @@ def import_command(
     create: Annotated[bool, typer.Option("--create", help="Create the table first, unless it is there.")] = False,
     partition_key: Annotated[str | None, typer.Option(metavar="NAME:TYPE", help="For --create.")] = None,
     sort_key: Annotated[str | None, typer.Option(metavar="NAME:TYPE", help="For --create.")] = None,
-    partitions: Annotated[int | None, typer.Option(help="For --create.")] = None,
+    partitions: Annotated[int | None, typer.Option(min=1, help="For --create.")] = None,
     concurrency: Annotated[int, typer.Option(help="How many writes are under way at once.", min=1, max=4096)] = 64,
     output: OutputOption = OutputFormat.TABLE,
     endpoint: EndpointOption = None,
@@ -70,9 +70,11 @@ def import_command(
         async def run() -> "Summary":
             from stator.cli import copying
 
+            # Opened first: a name that is wrong shall not leave a table behind.
+            source = copying.ImportSource(file, file_format, dynamodb_json)
             async with async_client(endpoint, timeout) as client:
                 schema = await _table_for_import(client, table, keys if create else (None, None), partitions)
-                source = copying.ImportSource(file, file_format, dynamodb_json, {**schema, **by_name}, infer_types)
+                source.csv_types = copying.CsvTypes({**schema, **by_name}, infer_types)
                 with _progress(f"importing into {table}") as on_progress:
                     return await copying.import_items(client, table, source, concurrency, on_progress)
 
