@@ -1,6 +1,7 @@
 """`stator bench`."""
 
 import asyncio
+import importlib.util
 import os
 import time
 from enum import StrEnum
@@ -76,6 +77,7 @@ def bench(
             raise UsageError(f"{workload!r} is not a workload: choose one of {', '.join(READ_FRACTIONS)}.")
         load = Workload(workload, table, items, item_bytes, distribution, not eventual)
         levels = _concurrencies(concurrency)
+        _check_files(json_file, plot)
         try:
             http, grpc, pids = _cluster(endpoint, http_endpoint, data)
             chosen = tuple(http if door is Door.HTTP else grpc)
@@ -104,6 +106,18 @@ def _concurrencies(text: str) -> tuple[int, ...]:
     if min(levels) < 1:
         raise UsageError(f"{text!r} is no concurrency: write one or more numbers, for example 1,16,64.")
     return levels
+
+
+def _check_files(json_file: Path | None, plot: Path | None) -> None:
+    """Raises UsageError before the measurement, not after it, for what its figures cannot be written to."""
+    for path in (json_file, plot):
+        if path is not None and (path.is_dir() or not path.parent.is_dir()):
+            raise UsageError(f"{path} cannot be written: there is no such folder, or it is one itself.")
+    if plot is not None:
+        if plot.suffix.lower() not in (".png", ".svg"):
+            raise UsageError(f"--plot draws .png and .svg, not {plot.name}.")
+        if importlib.util.find_spec("matplotlib") is None:
+            raise UsageError("--plot needs matplotlib: pip install 'stator[plot]'.")
 
 
 def _cluster(

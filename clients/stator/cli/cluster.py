@@ -1,5 +1,6 @@
 """`stator cluster`."""
 
+import re
 from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -50,7 +51,7 @@ def _print_nodes(cluster: "ClusterDescription") -> None:
             *(node.replicas, node.leaders if node.role == "storage" else "leader" if node.is_leader else "follower"),
             *(node.address, node.note),
         ]
-        for node in cluster.nodes
+        for node in sorted(cluster.nodes, key=lambda node: (node.role, _natural(node.name)))
     ]
     columns = ["node", "role", "zone", "state", "replicas", "leads", "address", "note"]
     print_table(columns, rows, right=["replicas", "leads"])
@@ -77,6 +78,11 @@ def _print_partitions(cluster: "ClusterDescription") -> None:
             ]
         )
     print_table(["table", "partition", "from", "to", "leader", "followers"], rows, right=["partition"])
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sorts storage-10 after storage-9."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _count(number: int, what: str) -> str:

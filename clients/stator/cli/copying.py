@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -74,21 +74,19 @@ class Summary:
 
 
 class ImportSource:
-    """A file to import. `types` names the types of CSV columns. Raises UsageError if it cannot be read."""
+    """A file to import. `csv_types` may be set until `rows` is called. Raises UsageError if it cannot be read."""
 
-    def __init__(
-        self, file: str, file_format: str | None, is_dynamodb_json: bool, types: Mapping[str, str], infers: bool
-    ) -> None:
+    def __init__(self, file: str, file_format: str | None, is_dynamodb_json: bool) -> None:
         self._format = format_of(file, file_format)
         self._is_dynamodb_json = is_dynamodb_json
-        self._types = CsvTypes(types, infers)
+        self.csv_types = CsvTypes({}, infers=False)
         self._file = open_input(file)
         is_sized = file != "-" and Path(file).is_file()
         self.bytes_total = Path(file).stat().st_size if is_sized else None
 
     def rows(self) -> Iterator[Row]:
         """Once."""
-        return read_rows(self._file, self._format, is_dynamodb_json=self._is_dynamodb_json, csv_types=self._types)
+        return read_rows(self._file, self._format, is_dynamodb_json=self._is_dynamodb_json, csv_types=self.csv_types)
 
     @property
     def bytes_done(self) -> int:
@@ -202,21 +200,35 @@ class ExportTarget:
         if self._file == "-":
             yield sys.stdout
             return
-        path = Path(self._file)
+        # Through symbolic links, which stay what they are.
+        path = Path(self._file).resolve()
         try:
-            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            if path.exists() and not path.is_file():
+                # A device or a pipe is written to, never replaced; a folder is refused here.
+                with path.open("w", encoding="utf-8", newline="") as file:
+                    yield file
+            else:
+                with _partial_file(path) as file:
+                    yield file
+        except BrokenPipeError:
+            raise
         except OSError as error:
-            raise UsageError(f"{path} cannot be written: {error.strerror}.") from None
-        partial = Path(name)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-                yield file
-            mask = os.umask(0)
-            os.umask(mask)
-            partial.chmod(0o666 & ~mask)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+            raise UsageError(f"{self._file} cannot be written: {error.strerror}.") from None
+
+
+@contextmanager
+def _partial_file(path: Path) -> Iterator[IO[str]]:
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    partial = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            yield file
+        mask = os.umask(0)
+        os.umask(mask)
+        partial.chmod(0o666 & ~mask)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 async def export_items(
@@ -279,7 +291,7 @@ class _Csv(_Lines):
         self._rows = csv.writer(self._waiting)
 
     def write(self, item: Item) -> None:
-        for name in item:
+        for name in sorted(item):
             self._columns.setdefault(name, len(self._columns))
         self._rows.writerow([_cell(item[name]) if name in item else "" for name in self._columns])
 

@@ -26,6 +26,11 @@ def fail(sentence: str, code: int) -> NoReturn:
     raise SystemExit(code)
 
 
+def discard_output() -> None:
+    """After the reader of our output (`head`) went away: what is still buffered must not be written at exit either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 @contextlib.contextmanager
 def expected_errors() -> Iterator[None]:
     """Turns errors that can be expected into a sentence and an exit code; bugs keep their traceback."""
@@ -34,11 +39,11 @@ def expected_errors() -> Iterator[None]:
         StatorError,
         UnavailableError,
     )
-    from stator.local.errors import LocalClusterError, NotRunningError
+    from stator.local.errors import LocalClusterError, NotRunningError, UnknownProcessError
 
     try:
         yield
-    except UsageError as error:
+    except (UsageError, UnknownProcessError) as error:
         fail(str(error), USAGE)
     except NotRunningError as error:
         fail(str(error), UNREACHABLE)
@@ -48,11 +53,13 @@ def expected_errors() -> Iterator[None]:
         fail(error.message, UNREACHABLE)
     except StatorError as error:
         fail(f"{error.message} ({error.code})", REFUSED)
+    except UnicodeEncodeError:
+        # Half a surrogate pair stands for a byte of the command line that is no UTF-8.
+        fail("the command line is not UTF-8 text.", USAGE)
     except (TypeError, ValueError) as error:
         if not getattr(error, "__notes__", None):
             raise
         fail(str(error), USAGE)
     except BrokenPipeError:
-        # The reader of our output (`head`) has seen enough. What is still buffered must not be written at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         raise SystemExit(OK) from None

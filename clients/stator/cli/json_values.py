@@ -33,6 +33,8 @@ def parse_item(document: Any, *, is_dynamodb_json: bool) -> Item:
             item[name] = from_dynamodb_json(value)
         except UsageError as error:
             raise UsageError(f"attribute {name!r}: {error}") from None
+        except RecursionError:
+            raise UsageError(f"attribute {name!r} is nested too deeply.") from None
     return item
 
 

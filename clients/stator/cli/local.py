@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stator.cli.exits import UNREACHABLE, expected_errors, fail
+from stator.cli.exits import UNREACHABLE, discard_output, expected_errors, fail
 from stator.cli.output import OutputFormat, print_json, print_table
 
 if TYPE_CHECKING:
@@ -78,7 +78,11 @@ def _up_detached(options: "ClusterOptions") -> None:
     progress = _Progress(options, is_detached=True)
     try:
         for event in start_detached(options):
-            progress.show(event)
+            try:
+                progress.show(event)
+            except BrokenPipeError:
+                # Whoever read the output has seen enough; the cluster is still meant to start.
+                discard_output()
     finally:
         progress.end()
 
@@ -142,20 +146,23 @@ class _Progress:
             self._is_drawn = False
 
     def _show_ready(self, event: Any) -> None:
-        default = self._options.http_port == 8000 and self._options.grpc_port == 9000
+        # The other commands find the cluster by its data folder.
+        is_found = self._options.data == _folder(None).path
         http, grpc = (
             ", ".join(f"127.0.0.1:{port}" for port in ports) for ports in (event.http_ports, event.grpc_ports)
         )
         first = f"http://127.0.0.1:{event.http_ports[0]}"
-        print(f"Stator is ready after {event.start_s:.1f} s: {len(self._states)} processes in 3 zones.")
+        total, ready = len(self._states), sum(state == "ready" for state in self._states.values())
+        count = f"{total}" if ready == total else f"{ready} of {total}"
+        print(f"Stator is ready after {event.start_s:.1f} s: {count} processes in 3 zones.")
         print(f"  HTTP (DynamoDB)  {http}")
         print(f"  gRPC (Stator)    {grpc}")
         print(f"  data             {self._options.data}")
         print("Try:")
         print(f"  aws dynamodb list-tables --endpoint-url {first} --region local")
-        where = "" if default else f" --endpoint 127.0.0.1:{event.grpc_ports[0]}"
+        where = "" if is_found else f" --endpoint 127.0.0.1:{event.grpc_ports[0]}"
         print(f"  stator table create music --partition-key artist:S{where}")
-        print("  stator local status | logs | down", "" if default else f"  (with --data {self._options.data})")
+        print("  stator local status | logs | down" + ("" if is_found else f"  (with --data {self._options.data})"))
         if not self._is_detached:
             print("Ctrl-C stops it; the data stays.")
         sys.stdout.flush()

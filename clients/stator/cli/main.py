@@ -1,7 +1,10 @@
 """Entry point of the `stator` command. Imports little: what a command needs is imported when it runs."""
 
+import inspect
 import os
 import sys
+from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
@@ -15,13 +18,37 @@ app = typer.Typer(
     help="Stator: a replicated, DynamoDB-compatible database that you run yourself.\n\n"
     "Begin with: stator local up --detach\n\n" + exits.HELP,
 )
+
+
+def _help(command: Callable[..., None]) -> str:
+    """The docstring with every paragraph on one line, for the terminal's width to break."""
+    return "\n\n".join(" ".join(part.split()) for part in (inspect.getdoc(command) or "").split("\n\n"))
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        print(f"stator {version('stator')}")
+        raise typer.Exit
+
+
+@app.callback()
+def stator(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of the command itself; `app` has its help."""
+
+
 app.add_typer(local.app, name="local")
 app.add_typer(table.app, name="table")
 app.command()(items.put)
 app.command()(items.get)
 app.command()(items.delete)
-app.command("import")(transfer.import_command)
-app.command("export")(transfer.export_command)
+app.command("import", help=_help(transfer.import_command))(transfer.import_command)
+app.command("export", help=_help(transfer.export_command))(transfer.export_command)
 app.add_typer(cluster.app, name="cluster")
 
 
@@ -30,8 +57,13 @@ def bench(context: typer.Context) -> None:
     """Measure throughput and latency of a cluster. See `stator bench --help`."""
     import importlib
 
-    inner = typer.Typer(pretty_exceptions_enable=False)
-    inner.command()(importlib.import_module("stator.cli.bench").bench)
+    command = importlib.import_module("stator.cli.bench").bench
+    inner = typer.Typer(
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    inner.command(help=_help(command))(command)
     inner(args=context.args, prog_name="stator bench")
 
 

@@ -68,13 +68,13 @@ def import_command(
         by_name = dict(_parse_type(text) for text in types or [])
 
         async def run() -> "Summary":
-            from stator.cli import copying
+            from stator.cli import copying, reading
 
             # Opened first: a name that is wrong shall not leave a table behind.
             source = copying.ImportSource(file, file_format, dynamodb_json)
             async with async_client(endpoint, timeout) as client:
                 schema = await _table_for_import(client, table, keys if create else (None, None), partitions)
-                source.csv_types = copying.CsvTypes({**schema, **by_name}, infer_types)
+                source.csv_types = reading.CsvTypes({**schema, **by_name}, infer_types)
                 with _progress(f"importing into {table}") as on_progress:
                     return await copying.import_items(client, table, source, concurrency, on_progress)
 

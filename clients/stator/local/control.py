@@ -7,7 +7,7 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from stator.local.errors import LocalClusterError, NotRunningError
+from stator.local.errors import LocalClusterError, NotRunningError, UnknownProcessError
 from stator.local.folder import DataFolder, SupervisorAddress
 from stator.local.layout import LOOPBACK
 
@@ -63,6 +63,8 @@ class ControlServer:
             return {"error": "The token is not this cluster's."}
         try:
             return await self._carry_out(command, names)
+        except UnknownProcessError as error:
+            return {"error": str(error), "is_unknown_process": True}
         except LocalClusterError as error:
             return {"error": str(error)}
 
@@ -70,7 +72,8 @@ class ControlServer:
 def ask(folder: DataFolder, command: str, names: Sequence[str] = (), *, timeout_s: float = 30.0) -> dict[str, Any]:
     """Sends one command to the supervisor of the cluster in `folder` and returns its answer.
 
-    Raises NotRunningError when no supervisor answers, LocalClusterError when it refuses.
+    Raises NotRunningError when no supervisor answers, UnknownProcessError for a wrong name, LocalClusterError when it
+    refuses.
     """
     address = folder.read().supervisor
     not_running = NotRunningError(f"The cluster in {folder.path} is not running: start it with `stator local up`.")
@@ -85,6 +88,8 @@ def ask(folder: DataFolder, command: str, names: Sequence[str] = (), *, timeout_
         ) from error
     except (OSError, ValueError) as error:
         raise not_running from error
+    if answer.get("is_unknown_process"):
+        raise UnknownProcessError(str(answer["error"]))
     if "error" in answer:
         raise LocalClusterError(str(answer["error"]))
     return answer

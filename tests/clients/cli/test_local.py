@@ -1,5 +1,8 @@
 """`stator local` with fake services."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +24,8 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
     command = CommandLine(environ)
     done = command("local", "up", "--detach", "--http-port", "0", "--grpc-port", "0")
     assert "Stator is ready" in done.out
-    assert "stator table create" in done.out
+    assert "9 processes in 3 zones" in done.out
+    assert "stator table create music --partition-key artist:S\n" in done.out
     yield command
     assert "Stopped" in command("local", "down").out
     command("local", "down", code=3)
@@ -48,7 +52,7 @@ def test_kill_start_pause_resume(up: CommandLine) -> None:
     assert up("local", "start", "storage-1", "--output", "json").json[0]["state"] == "ready"
     assert {p["state"] for p in up("local", "pause", "zone-2", "--output", "json").json} == {"paused"}
     assert {p["state"] for p in up("local", "resume", "zone-2", "--output", "json").json} == {"ready"}
-    assert "no process 'storage-9'" in up("local", "kill", "storage-9", code=1).err
+    assert "no process 'storage-9'" in up("local", "kill", "storage-9", code=2).err
 
 
 def test_logs(up: CommandLine) -> None:
@@ -66,6 +70,41 @@ def test_the_folder_is_taken(up: CommandLine) -> None:
 def test_commands_find_the_local_cluster(up: CommandLine) -> None:
     """Without endpoints, the running local cluster's are used: the fake answers, though it knows no tables."""
     assert "127.0.0.1:9000" not in up("table", "list", "--timeout", "1", code=1).err
+
+
+def test_no_negative_lines(up: CommandLine) -> None:
+    """Wrong usage, not a traceback."""
+    up("local", "logs", "--lines", "-1", code=2)
+
+
+def test_a_cluster_elsewhere_is_told_how_to_be_found(tmp_path: Path) -> None:
+    """What to try names the folder and a router where the commands would not find them."""
+    environ: dict[str, str | None] = {"STATOR_SERVICES": str(make_services(tmp_path / "services"))}
+    command, folder = CommandLine({**environ, "STATOR_DATA": str(tmp_path / "default")}), str(tmp_path / "other")
+    done = command("local", "up", "--detach", "--http-port", "0", "--grpc-port", "0", "--data", folder)
+    try:
+        assert f"(with --data {folder})" in done.out
+        assert "--endpoint 127.0.0.1:" in done.out
+    finally:
+        command("local", "down", "--data", folder)
+
+
+def test_a_reader_that_goes_away_does_not_end_the_cluster(tmp_path: Path) -> None:
+    """`stator local up --detach | true` starts a cluster as any other does."""
+    environ = {
+        "STATOR_DATA": str(tmp_path / "data"),
+        "STATOR_SERVICES": str(make_services(tmp_path / "services")),
+    }
+    line = f"{sys.executable} -m stator.cli.main local up --detach --http-port 0 --grpc-port 0"
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    try:
+        subprocess.run(line.split(), stdout=write_end, check=True, env={**os.environ, **environ})
+    finally:
+        os.close(write_end)
+    command = CommandLine(dict(environ))
+    assert {process["state"] for process in command("local", "status", "--output", "json").json} == {"ready"}
+    command("local", "down")
 
 
 def test_no_cluster_yet(tmp_path: Path) -> None:

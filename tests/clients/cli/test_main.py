@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 import time
+from importlib.metadata import version
+from itertools import pairwise, takewhile
 
 import pytest
 
@@ -49,6 +51,19 @@ def test_help_is_quick() -> None:
     assert min(run() for _ in range(4)) < 0.5
 
 
+def test_version(offline: CommandLine) -> None:
+    """For reports of bugs."""
+    assert offline("--version").out == f"stator {version('stator')}\n"
+
+
+def test_long_paragraphs_of_help_fill_the_width(offline: CommandLine) -> None:
+    """The lines of the docstring are not those of the terminal."""
+    lines = [line.strip() for line in offline("import", "--help").out.splitlines()]
+    first = next(index for index, line in enumerate(lines) if line.startswith("Failures of nodes"))
+    for line, following in pairwise(takewhile(bool, lines[first:])):
+        assert len(line) + 1 + len(following.split()[0]) > 76
+
+
 def test_help_tells_the_exit_codes(offline: CommandLine) -> None:
     """Scripts need them."""
     assert "Exit codes" in offline("--help").out
@@ -76,6 +91,10 @@ def test_no_cluster(offline: CommandLine, words: list[str]) -> None:
         ["local", "up", "--http-port", "99999"],
         ["table", "create", "t"],
         ["local", "status", "--output", "xml"],
+        ["table", "create", "music", "--partition-key", "pk:S", "--partitions", "-1"],
+        ["bench", "--plot", "/nowhere/x.png"],
+        ["bench", "--plot", "x.gif"],
+        ["bench", "--json", "/"],
     ],
     ids=" ".join,
 )

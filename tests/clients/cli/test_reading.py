@@ -106,6 +106,7 @@ def test_bad_csv_rows_are_reported() -> None:
         ('[{"a": 1} {"a": 2}]', "json", "broken after item 1"),
         ('[{"a": 1}, {"a": ', "json", "item 2 is not JSON"),
         ('{"a" {}}', "json", "colon"),
+        ("[" * 30_000, "json", "item 1 is nested too deeply"),
         ("", "csv", "name every column"),
         ("a,a\n1,2\n", "csv", "name every column"),
     ],

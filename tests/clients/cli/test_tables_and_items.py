@@ -69,7 +69,11 @@ def test_typed_items(stator: CommandLine) -> None:
         ('{"pk": NaN}', [], "NaN"),
         ('{"pk": "a"}', ["--dynamodb-json"], "attribute 'pk'"),
         ('{"pk": {"Z": "a"}}', ["--dynamodb-json"], "'Z' is not a type"),
-        ('{"pk": {"N": "x"}}', ["--dynamodb-json"], "cannot be 'x'"),
+        ('{"pk": {"N": "x"}}', ["--dynamodb-json"], "cannot be 'x': it must be a number"),
+        ('{"pk": {"SS": ["a", "a"]}}', ["--dynamodb-json"], "each element once"),
+        ('{"pk": {"NS": ["1", "1.0"]}}', ["--dynamodb-json"], "each element once"),
+        ('{"pk": ' + "[" * 30_000, [], "nested too deeply"),
+        ('{"pk": ' + '{"L": [' * 450 + "]}" * 450 + "}", ["--dynamodb-json"], "nested too deeply"),
         ('{"pk": {"B": "?"}}', ["--dynamodb-json"], "cannot be '?'"),
         ('{"pk": {"BOOL": "yes"}}', ["--dynamodb-json"], "true or false"),
     ],
@@ -77,6 +81,17 @@ def test_typed_items(stator: CommandLine) -> None:
 def test_items_that_cannot_be_read(stator: CommandLine, item: str, options: list[str], words: str) -> None:
     """Exit code 2 and the place of the mistake."""
     assert words in stator("put", "music", item, *options, code=2).err
+
+
+def test_a_command_line_that_is_not_utf_8(stator: CommandLine) -> None:
+    """The shell hands over half a surrogate pair for each byte of it."""
+    assert "UTF-8" in stator("put", "m\udcff", '{"pk": "a"}', code=2).err
+
+
+def test_attributes_are_shown_by_name(stator: CommandLine) -> None:
+    """The order in which an item was written or came back does not show."""
+    stator("put", "music", '{"pk": "o", "b": 1, "c": 2, "a": 3}')
+    assert list(stator("get", "music", '{"pk": "o"}').json) == ["a", "b", "c", "pk"]
 
 
 def test_what_the_server_refuses(stator: CommandLine) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,7 @@ def test_a_broken_file_stops_after_what_was_good(stator: CommandLine, tmp_path: 
         (["import", "music", "-", "--create"], "--partition-key"),
         (["import", "music", "-", "--type", "a:Z"], "not a column's type"),
         (["export", "music", "/nowhere/x.jsonl"], "cannot be written"),
+        (["export", "music", "/", "--format", "json"], "/ cannot be written: Is a directory"),
         (["export", "music", "x.csv", "--dynamodb-json"], "no typed form"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -120,3 +122,28 @@ def test_an_export_appears_only_when_complete(stator: CommandLine, tmp_path: Pat
     target = tmp_path / "out.jsonl"
     stator("export", "films", str(target), code=1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_through_a_link_or_into_a_device(stator: CommandLine, tmp_path: Path) -> None:
+    """A symbolic link stays one; what is no file is written to, never replaced."""
+    target, link, pipe = tmp_path / "out.jsonl", tmp_path / "link.jsonl", tmp_path / "pipe.jsonl"
+    stator("put", "music", '{"pk": "a"}')
+    target.write_text("old")
+    link.symlink_to(target)
+    stator("export", "music", str(link))
+    assert link.is_symlink()
+    assert target.read_text() == '{"pk": "a"}\n'
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        stator("export", "music", str(pipe))
+        assert pipe.is_fifo()
+        assert os.read(reader, 100) == b'{"pk": "a"}\n'
+    finally:
+        os.close(reader)
+
+
+def test_a_file_that_is_not_there_leaves_no_table(stator: CommandLine) -> None:
+    """--create creates nothing for a name that is wrong."""
+    stator("import", "films", "missing.jsonl", "--create", "--partition-key", "pk:S", code=2)
+    assert "films" not in stator("table", "list").out
