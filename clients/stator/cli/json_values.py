@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from stator.cli.exits import UsageError
@@ -97,9 +97,16 @@ def shown_item(item: Item, *, is_dynamodb_json: bool) -> dict[str, Any]:
     return dict(sorted(shown.items()))
 
 
+def read_number(text: str) -> int | Decimal:
+    """Exact. Raises ArithmeticError for what is no number, and for what only Python takes for one, such as 1_000."""
+    if "_" in text or not text.isascii():
+        raise InvalidOperation
+    return number_value(text)
+
+
 def _number(value: Any) -> int | Decimal:
     try:
-        return number_value(_checked(value, str))
+        return read_number(_checked(value, str))
     except ArithmeticError:
         raise TypeError("it must be a number") from None
 

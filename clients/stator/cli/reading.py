@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from stator.cli.exits import UsageError
-from stator.cli.json_values import parse_item, parse_json
+from stator.cli.json_values import parse_item, parse_json, read_number
 from stator.values import Item, number_value
 
 _CHUNK_CHARS = 256 * 1024
@@ -43,7 +43,7 @@ class CsvTypes:
         kind = self.by_name.get(name)
         try:
             if kind == "N":
-                return number_value(text.strip())
+                return read_number(text.strip())
             if kind == "B":
                 return base64.b64decode(text, validate=True)
         except (ArithmeticError, binascii.Error):

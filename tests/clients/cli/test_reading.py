@@ -92,6 +92,7 @@ def test_bad_csv_rows_are_reported() -> None:
     found = rows("id,n\n1,2,3\n1,x\n1,2\n", "csv", types=CsvTypes({"n": "N"}, infers=False))
     assert [bool(row.problem) for row in found] == [True, True, False]
     assert "'x' in column n is not a number" in found[1].problem
+    assert "not a number" in rows("n\n1_000\n", "csv", types=CsvTypes({"n": "N"}, infers=False))[0].problem
     bools = rows("b\nyes\n", "csv", types=CsvTypes({"b": "BOOL"}, infers=False))
     assert "neither true nor false" in bools[0].problem
     binary = rows("b\n?\n", "csv", types=CsvTypes({"b": "B"}, infers=False))
