@@ -20,11 +20,6 @@ def item_to_bytes(item: Item) -> bytes:
     return message.SerializeToString(deterministic=True)
 
 
-def item_to_message(item: Item) -> item_pb2.Item:
-    """An item as a message of the public API."""
-    return item_pb2.Item.FromString(item_to_bytes(item))
-
-
 def _set_value(target: item_pb2.AttributeValue, value: AttributeValue) -> None:
     ((kind, content),) = value.items()
     if kind == "S":
@@ -127,5 +122,4 @@ __all__ = [
     "item_from_message",
     "item_to_bytes",
     "item_to_json",
-    "item_to_message",
 ]

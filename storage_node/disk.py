@@ -38,7 +38,3 @@ class DiskSpace:
     def is_nearly_full(self) -> bool:
         """Whether less than the reserve is free."""
         return free_bytes(self._directory) < self._reserve_bytes
-
-    def release_ballast(self) -> None:
-        """Gives the ballast's space back, if it is there."""
-        self.ballast.unlink(missing_ok=True)

@@ -15,14 +15,15 @@ def test_reserve(tmp_path: Path) -> None:
 
 
 def test_ballast(tmp_path: Path) -> None:
-    """The ballast is made once where there is room for it, and can be given back."""
+    """The ballast is made once where there is room for it; a start makes it again when it was given back by hand."""
     space = DiskSpace(tmp_path / "data", 0)
     space.prepare()
     space.prepare()
     assert space.ballast.stat().st_size == BALLAST_BYTES
-    space.release_ballast()
-    space.release_ballast()
-    assert not space.ballast.exists()
+    space.ballast.unlink()
+    space.prepare()
+    assert space.ballast.exists()
+    space.ballast.unlink()
     full = DiskSpace(tmp_path / "data", free_bytes(tmp_path) * 2)
     full.prepare()
     assert not full.ballast.exists()
