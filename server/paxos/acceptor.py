@@ -1,0 +1,283 @@
+"""A member's state, and its part as acceptor and follower: promises, acceptances, what it learns to be committed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from server.paxos.ballot import ZERO, Ballot
+from server.paxos.election import Candidacy, ElectionConfig, Role, promise_of
+from server.paxos.leader import RUN_BYTES_MAX, Leadership
+from server.paxos.log import Log
+from server.paxos.messages import (
+    Accept,
+    Accepted,
+    ApplyEntries,
+    CatchUp,
+    CatchUpRequest,
+    Commit,
+    Durable,
+    Effect,
+    LeadershipChanged,
+    Message,
+    PersistRecord,
+    Prepare,
+    PromiseRecord,
+    Reject,
+    RejectReason,
+    Release,
+    Run,
+    SendMessage,
+    SendSnapshot,
+)
+from server.paxos.quorum import Configuration
+
+if TYPE_CHECKING:
+    import random
+
+    from server.paxos.lease import NodeLeases
+
+
+class Acceptor:
+    """What PaxosCore (core.py) is made of, without candidates and leaders. Effects gather in `_effects`."""
+
+    def __init__(
+        self,
+        node_id: int,
+        configuration: Configuration,
+        leases: NodeLeases,
+        rng: random.Random,
+        now_ns: int,
+        *,
+        promised: Ballot = ZERO,
+        log: Log | None = None,
+        election: ElectionConfig | None = None,
+    ) -> None:
+        self.node_id = node_id
+        self.configuration = configuration
+        self.leases = leases
+        self.rng = rng
+        self.election = election or ElectionConfig()
+        self.log = log or Log(1, (), 0)
+        self.promised = promised
+        self.applied_slot = self.log.commit_slot
+        self.role = Role.FOLLOWER
+        self.leadership: Leadership | None = None
+        self.candidacy: Candidacy | None = None
+        self.is_restoring = False  # its state machine is being rebuilt: it votes, but must not lead
+        self._matched_slot = self.log.commit_slot  # the log agrees with the leader of `promised` up to here
+        self._durable_matched = self._matched_slot  # ... and that much of it is on disk
+        self._highest_seen = promised
+        self._released = ZERO  # a ballot whose owner is known not to lead under it, now or ever again
+        self._is_led = False  # the owner of `promised` has been seen to lead under it
+        self._stand_at_ns = self._first_stand_ns(now_ns)
+        self._retry_ns = self.election.retry_ns
+        self._effects: list[Effect] = []
+
+    # What the shell may ask
+
+    @property
+    def leader_node_id(self) -> int:
+        """Who leads as far as this member knows; 0: nobody."""
+        if self.role == Role.LEADER:
+            return self.node_id
+        return 0 if self.promised.node_id == self.node_id or self._released == self.promised else self.promised.node_id
+
+    @property
+    def next_slot(self) -> int:
+        return self.log.last_slot + 1
+
+    def lease_until_ns(self) -> int:
+        """Until when, on this node's clock, a majority's grants hold for this group; -1: they do not."""
+        if self.leadership is None:
+            return -1
+        return self.configuration.majority_value(self.leadership.held_until_ns(self.node_id, self.leases))
+
+    def is_serving(self, now_ns: int) -> bool:
+        """Whether this member may answer strongly consistent reads and take writes at this moment."""
+        leadership = self.leadership
+        return (
+            leadership is not None and self.applied_slot >= leadership.recovered_slot and now_ns < self.lease_until_ns()
+        )
+
+    # Acceptor and follower
+
+    def _adopt(self, ballot: Ballot, now_ns: int) -> bool:
+        """Takes up a leadership that is at least as high as any promise; returns whether the promise went up.
+
+        Its owner has won phase 1, so whoever led before leads no more; no grant needs to be looked at."""
+        self._highest_seen = max(self._highest_seen, ballot)
+        self._is_led = True
+        self._retry_ns = self.election.retry_ns
+        if ballot == self.promised:
+            if self.role == Role.CANDIDATE:
+                self._step_down(now_ns)
+            return False
+        self._step_down(now_ns)
+        self.promised = ballot
+        self._matched_slot = self._durable_matched = self.log.commit_slot
+        self._stand_at_ns = now_ns + self.leases.config.duration_ns + self._jitter()
+        return True
+
+    def _reject(self, to: int, ballot: Ballot, reason: RejectReason) -> None:
+        self._send(to, Reject(ballot, self.promised, self._matched_slot, reason))
+
+    def _on_accept(self, sender: int, message: Accept, now_ns: int) -> None:
+        run = message.run
+        if run.ballot < self.promised or run.ballot.node_id != sender:
+            self._reject(sender, run.ballot, RejectReason.LOWER_BALLOT)
+            return
+        has_risen = self._adopt(run.ballot, now_ns)
+        if run.first_slot > self._matched_slot + 1:
+            if has_risen:
+                self._effects.append(PersistRecord(PromiseRecord(run.ballot)))
+            self._reject(sender, run.ballot, RejectReason.HOLE)
+            return
+        self._take_run(run)
+        last_slot = self._matched_slot
+        accepted = Accepted(run.ballot, last_slot, self.leases.epoch_towards(sender))
+        event = Durable(run.ballot, last_slot, is_promise=False)
+        # A run that was here already is written again: it may not be on disk yet, and this is rare.
+        self._effects.append(PersistRecord(run, (SendMessage(sender, accepted),), event))
+        self._learn_commit(message.commit_slot)
+
+    def _take_run(self, run: Run) -> None:
+        """Puts into the log what of a run is not committed yet, and moves the matched slot."""
+        skip = self.log.commit_slot + 1 - run.first_slot
+        if skip < len(run.payloads):
+            self.log.write(run if skip <= 0 else Run(run.ballot, run.first_slot + skip, run.payloads[skip:]))
+        self._matched_slot = max(self._matched_slot, run.last_slot)
+
+    def _learn_commit(self, commit_slot: int) -> None:
+        self._commit(min(commit_slot, self._matched_slot))
+
+    def _commit(self, slot: int) -> None:
+        if slot > self.log.commit_slot:
+            first_slot = self.log.commit_slot + 1
+            self.log.commit_slot = slot
+            self.applied_slot = slot
+            self._effects.append(ApplyEntries(first_slot, self.log.payloads(first_slot, slot)))
+
+    def _on_commit(self, sender: int, message: Commit, now_ns: int) -> None:
+        if message.ballot < self.promised or message.ballot.node_id != sender:
+            self._reject(sender, message.ballot, RejectReason.LOWER_BALLOT)
+            return
+        has_risen = self._adopt(message.ballot, now_ns)
+        self._learn_commit(message.commit_slot)
+        answer: Message
+        if message.commit_slot > self._matched_slot:
+            answer = Reject(message.ballot, self.promised, self._matched_slot, RejectReason.HOLE)
+        else:
+            answer = Accepted(message.ballot, self._durable_matched, self.leases.epoch_towards(sender))
+        if has_risen:
+            self._effects.append(PersistRecord(PromiseRecord(message.ballot), (SendMessage(sender, answer),)))
+        else:
+            self._send(sender, answer)
+
+    def _on_catch_up(self, sender: int, message: CatchUp, now_ns: int) -> None:
+        """Committed entries hold whoever sent them; only a leader in force is answered.
+
+        What a leader in force sends continues the part of the log that agrees with it; what anybody else sends can only
+        continue the part that is known to be committed."""
+        if self.role == Role.LEADER:
+            return
+        is_from_leader = message.ballot >= self.promised and message.ballot.node_id == sender
+        if is_from_leader and self._adopt(message.ballot, now_ns):
+            self._effects.append(PersistRecord(PromiseRecord(message.ballot)))
+        last = self._matched_slot if is_from_leader else self.log.commit_slot
+        for run in message.runs:
+            if run.first_slot > last + 1:
+                break
+            if run.last_slot > self.log.commit_slot:
+                self._take_run(run)
+                self._effects.append(PersistRecord(run))
+            last = max(last, run.last_slot)
+        self._commit(min(message.commit_slot, last))
+        if is_from_leader:
+            last_slot = self._matched_slot
+            answer = Accepted(message.ballot, last_slot, self.leases.epoch_towards(sender))
+            event = Durable(message.ballot, last_slot, is_promise=False)
+            self._effects.append(PersistRecord(PromiseRecord(message.ballot), (SendMessage(sender, answer),), event))
+
+    def _on_catch_up_request(self, sender: int, message: CatchUpRequest) -> None:
+        first = message.first_slot
+        if first < self.log.first_slot:
+            self._effects.append(SendSnapshot(sender))
+        elif first <= self.log.commit_slot:
+            runs = self.log.runs(first, self.log.commit_slot, RUN_BYTES_MAX)
+            self._send(sender, CatchUp(ZERO, runs, self.log.commit_slot))
+
+    def _on_prepare(self, sender: int, message: Prepare, now_ns: int) -> None:
+        self._highest_seen = max(self._highest_seen, message.ballot)
+        if message.ballot < self.promised or message.ballot.node_id != sender:
+            self._reject(sender, message.ballot, RejectReason.LOWER_BALLOT)
+        elif now_ns < self.leases.votes_from_ns:
+            self._reject(sender, message.ballot, RejectReason.WAITING)
+        elif self._is_bound(sender, message.released, now_ns):
+            self._reject(sender, message.ballot, RejectReason.BOUND_BY_GRANT)
+        else:
+            self._promise(sender, message, now_ns)
+
+    def _is_bound(self, candidate: int, released: Ballot, now_ns: int) -> bool:
+        """Whether a grant in force forbids to help `candidate`: this node granted to the node that leads, and that
+        leadership has not let go. Another ballot's release says nothing, a later one's neither: it may never have won
+        its election, while this one's leader serves on."""
+        if self.role == Role.LEADER:
+            return now_ns < self.lease_until_ns()
+        leader = self.promised.node_id
+        if leader in (0, self.node_id, candidate) or self.promised in (released, self._released):
+            return False
+        return self.leases.is_bound_to(leader, now_ns)
+
+    def _promise(self, sender: int, message: Prepare, now_ns: int) -> None:
+        self._step_down(now_ns)  # at the same ballot as well: this vouches for it anew, an own attempt must end
+        if message.ballot > self.promised:
+            self.promised = message.ballot
+            self._is_led = False
+            self._matched_slot = self._durable_matched = self.log.commit_slot
+        self._stand_at_ns = now_ns + self.election.retry_ns * 2 + self._jitter()
+        promise = promise_of(self.log, message.ballot, message.from_slot, self.leases.epoch_towards(sender))
+        self._effects.append(PersistRecord(PromiseRecord(message.ballot), (SendMessage(sender, promise),)))
+
+    def _on_release(self, sender: int, message: Release, now_ns: int) -> None:
+        if message.ballot.node_id != sender or message.ballot < self.promised or self.role == Role.LEADER:
+            return
+        if message.ballot == self.promised:
+            self._released = message.ballot
+        else:
+            self._is_led = False  # somebody has promised a later ballot: whether this one is still led must be asked
+        if self.role == Role.FOLLOWER:
+            rank = self.configuration.node_ids.index(self.node_id)
+            self._stand_at_ns = min(self._stand_at_ns, now_ns + rank * self.election.rank_ns // 4)
+
+    # Common
+
+    def _first_stand_ns(self, now_ns: int) -> int:
+        from_ns = max(now_ns, self.leases.votes_from_ns)
+        if self.promised.node_id in (0, self.node_id):
+            rank = self.configuration.node_ids.index(self.node_id) if self.promised == ZERO else 0
+            return from_ns + rank * self.election.rank_ns
+        return from_ns + self.election.retry_ns + self._jitter()
+
+    def _jitter(self) -> int:
+        return self.rng.randrange(self.election.jitter_ns)
+
+    def _step_down(self, now_ns: int) -> None:
+        if self.leadership is not None:
+            self._effects.append(LeadershipChanged(self.leadership.ballot, is_leader=False))
+            self._stand_at_ns = now_ns + self.leases.config.duration_ns + self._jitter()
+        self.role = Role.FOLLOWER
+        self.leadership = None
+        self.candidacy = None
+
+    def _release(self, ballot: Ballot, node_ids: tuple[int, ...]) -> None:
+        self._released = ballot
+        for node_id in node_ids:
+            self._send(node_id, Release(ballot))
+
+    def _send(self, to: int, message: Message) -> None:
+        self._effects.append(SendMessage(to, message))
+
+    def _take(self) -> list[Effect]:
+        effects = self._effects
+        self._effects = []
+        return effects
