@@ -22,8 +22,10 @@ SCAN_BYTES_MAX = 1024 * 1024
 SCAN_ITEMS_MAX = 10_000
 TOKEN_BYTES = 16
 
-ROTTEN_HAND_OVER_S = 60.0
-"""A leader that finds an item damaged lets another member lead, but not more often than this."""
+HAND_OVER_WAIT_S_MIN = 2.0
+HAND_OVER_WAIT_S_MAX = 60.0
+"""A leader that finds an item damaged lets another member lead. Where that does not help, because the leadership comes
+back or the others' items are damaged as well, it waits twice as long each time before it does so again."""
 
 _OK = partition_pb2.OK
 _GET = partition_pb2.GET
@@ -105,7 +107,8 @@ class PartitionReplica:
         self._host = host
         self._run = run
         self._on_rotten = on_rotten
-        self._rotten_hand_over_s = -ROTTEN_HAND_OVER_S
+        self._hand_over_from_s = 0.0
+        self._hand_over_wait_s = HAND_OVER_WAIT_S_MIN
         self._recent = store.recent_writes(self.partition_id)
         self._in_flight: dict[bytes, list[tuple[float, Callable[[Outcome], None]]]] = {}
         """Token of a write -> (deadline, whom to tell) of the requests that wait for it."""
@@ -180,9 +183,10 @@ class PartitionReplica:
     def _let_another_lead(self) -> bool:
         """Hands the leadership over to a member that may have what is damaged here; whether it did."""
         now_s = time.monotonic()
-        if now_s - self._rotten_hand_over_s < ROTTEN_HAND_OVER_S or not self._host.is_serving_leader(self.partition_id):
+        if now_s < self._hand_over_from_s or not self._host.is_serving_leader(self.partition_id):
             return False
-        self._rotten_hand_over_s = now_s
+        self._hand_over_from_s = now_s + self._hand_over_wait_s
+        self._hand_over_wait_s = min(self._hand_over_wait_s * 2, HAND_OVER_WAIT_S_MAX)
         self._host.hand_over(self.partition_id)
         return True
 

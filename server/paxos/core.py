@@ -9,6 +9,8 @@ leader sends its followers does not wait for its own disk: its own acceptance is
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from server.paxos.acceptor import Acceptor
 from server.paxos.ballot import ZERO
 from server.paxos.election import Candidacy, Role, choose_payloads, promise_of
@@ -199,6 +201,8 @@ class PaxosCore(Acceptor):
                 self._send(self.promised.node_id, LeadershipQuery(self.promised))
                 bound_until_ns = min(bound_until_ns, now_ns + self.election.retry_ns)
             self._stand_at_ns = bound_until_ns + self._jitter()
+        elif self.candidacy is not None and (silent := self.candidacy.silent_voter(self.node_id, self.configuration)):
+            self._yield(silent, now_ns)
         else:
             self._stand(now_ns)
 
@@ -242,26 +246,32 @@ class PaxosCore(Acceptor):
     def _own_promise_durable(self, event: Durable, now_ns: int) -> None:
         candidacy = self.candidacy
         if candidacy is not None and candidacy.ballot == event.ballot == self.promised:
-            candidacy.promises[self.node_id] = promise_of(self.log, event.ballot, candidacy.from_slot, 0)
+            own = promise_of(self.log, event.ballot, candidacy.from_slot, 0, self.log.bytes)
+            candidacy.promises[self.node_id] = own
             self._win_if_elected(candidacy, now_ns)
 
     def _win_if_elected(self, candidacy: Candidacy, now_ns: int) -> None:
-        promises = candidacy.promises
-        if self.node_id not in promises or not self.configuration.is_majority(promises) or self.is_restoring:
+        telling = candidacy.telling(self.node_id)
+        if self.node_id not in telling or self.is_restoring:
             return
-        if better := candidacy.better_informed(self.node_id):
-            # Another member knows of committed entries that this one cannot get by phase 1.
-            self._step_down(now_ns)
-            self._release(candidacy.ballot, tuple(n for n in self.configuration.node_ids if n != self.node_id))
-            self._send(better, CatchUpRequest(self.log.commit_slot + 1))
-            self._stand_at_ns = now_ns + self.leases.config.duration_ns + self._jitter()
-            return
-        self._lead(candidacy, now_ns)
+        if self.configuration.is_majority(telling):
+            self._lead(candidacy, telling, now_ns)
+        else:
+            # What a voter cannot tell, another member may be able to: it is given a moment.
+            self._stand_at_ns = min(self._stand_at_ns, now_ns + self.election.rank_ns)
 
-    def _lead(self, candidacy: Candidacy, now_ns: int) -> None:
+    def _yield(self, silent: int, now_ns: int) -> None:
+        """Gives up: node `silent` knows of committed entries that this member cannot get by phase 1."""
+        assert self.candidacy is not None
+        self._release(self.candidacy.ballot, tuple(n for n in self.configuration.node_ids if n != self.node_id))
+        self._step_down(now_ns)
+        self._send(silent, CatchUpRequest(self.log.commit_slot + 1))
+        self._stand_at_ns = now_ns + self.leases.config.duration_ns + self._jitter()
+
+    def _lead(self, candidacy: Candidacy, telling: Mapping[int, Promise], now_ns: int) -> None:
         """Phase 1 is won: what a majority may have chosen is proposed anew, at this ballot."""
         commit_slot = self.log.commit_slot
-        chosen = choose_payloads(candidacy.from_slot, list(candidacy.promises.values()))
+        chosen = choose_payloads(candidacy.from_slot, list(telling.values()))
         payloads = chosen[commit_slot + 1 - candidacy.from_slot :]  # it may have learned more since it stood
         progress = begin_progress(self.configuration, self.node_id, candidacy.promises, commit_slot, now_ns)
         self.candidacy = None

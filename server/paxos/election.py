@@ -8,6 +8,7 @@ from enum import IntEnum
 from server.paxos.ballot import ZERO, Ballot
 from server.paxos.log import Log
 from server.paxos.messages import NO_OP, Promise
+from server.paxos.quorum import Configuration
 
 PROMISE_BYTES_MAX = 12 * 1024 * 1024
 """Payload bytes in one Promise; above the bytes a leader may have in flight, below the largest message."""
@@ -40,19 +41,32 @@ class Candidacy:
     is_promising_itself: bool = False  # its own promise is on the way to disk
     promises: dict[int, Promise] = field(default_factory=dict)
 
-    def better_informed(self, own_node_id: int) -> int:
-        """A node that promised but had trimmed what the candidate lacks, or had too much to tell in one message: the
-        candidate has to catch up from it before anybody like it can lead. 0: there is none."""
-        for node_id, promise in self.promises.items():
-            if node_id != own_node_id and (promise.log_first_slot > self.from_slot or not promise.is_complete):
-                return node_id
-        return 0
+    def telling(self, own_node_id: int) -> dict[int, Promise]:
+        """The promises that say all that was accepted from `from_slot` on. The others come from members that have
+        trimmed some of it, or had too much to tell in one message. The candidate's own always counts: what it has
+        trimmed it has applied."""
+        return {
+            node_id: promise
+            for node_id, promise in self.promises.items()
+            if node_id == own_node_id or (promise.log_first_slot <= self.from_slot and promise.is_complete)
+        }
+
+    def silent_voter(self, own_node_id: int, configuration: Configuration) -> int:
+        """Whom to catch up with where a majority has promised and too few of it tell all: of those that do not, the
+        member that knows most to be committed. 0: it has not come to that."""
+        if not configuration.is_majority(self.promises):
+            return 0
+        silent = self.promises.keys() - self.telling(own_node_id).keys()
+        return max(silent, key=lambda node_id: (self.promises[node_id].commit_slot, node_id), default=0)
 
 
-def promise_of(log: Log, ballot: Ballot, from_slot: int, grant_epoch: int) -> Promise:
-    """What a member that promises `ballot` tells the candidate: all that it has accepted from `from_slot` on."""
+def promise_of(
+    log: Log, ballot: Ballot, from_slot: int, grant_epoch: int, bytes_max: int = PROMISE_BYTES_MAX
+) -> Promise:
+    """What a member that promises `ballot` tells the candidate: all that it has accepted from `from_slot` on, as far as
+    `bytes_max` bytes of payload hold it."""
     first = max(from_slot, log.first_slot)
-    runs = log.runs(first, log.last_slot, PROMISE_BYTES_MAX)
+    runs = log.runs(first, log.last_slot, bytes_max)
     is_complete = not runs or runs[-1].last_slot == log.last_slot
     return Promise(ballot, from_slot, log.first_slot, log.commit_slot, runs, is_complete, grant_epoch)
 

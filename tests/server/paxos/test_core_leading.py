@@ -111,17 +111,19 @@ def test_what_is_learnt_while_standing_is_not_proposed_again() -> None:
 
 
 def test_whoever_could_not_say_everything_is_asked_for_the_rest() -> None:
-    """The candidate lets go, tells everybody, and catches up."""
+    """Unless the third member tells within 150 ms, the candidate lets go, tells everybody, and catches up."""
     core = member(promised=OLD)
     ballot = candidate(core)
     effects = core.handle(3, Promise(ballot, 1, 1, 9, (Run(OLD, 1, (b"x",)),), False, 0), 1000 * MS)
     assert isinstance(effects[0], PersistRecord) and effects[0].event is not None
-    assert shown(core.durable(effects[0].event, 1000 * MS)) == [
+    assert core.durable(effects[0].event, 1000 * MS) == []
+    assert core.deadline_ns() == 1150 * MS
+    assert shown(core.tick(1150 * MS)) == [
         "2->1 Release 2.2",
         "2->3 Release 2.2",
         "2->3 CatchUpRequest from 1",
     ]
-    assert core.deadline_ns() == 3000 * MS
+    assert core.deadline_ns() == 3150 * MS
 
 
 # Leading

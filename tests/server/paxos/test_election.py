@@ -9,13 +9,17 @@ from hypothesis import strategies as st
 from server.paxos.ballot import Ballot
 from server.paxos.election import Candidacy, choose_payloads
 from server.paxos.messages import NO_OP, Promise, Run
+from server.paxos.quorum import Configuration, Member
 
 OWN = Ballot(9, 1)
 ONE, TWO, THREE = Ballot(1, 1), Ballot(2, 2), Ballot(3, 3)
 
 
-def promise(*runs: Run, log_first_slot: int = 1, is_complete: bool = True) -> Promise:
-    return Promise(OWN, 1, log_first_slot, 0, runs, is_complete, 0)
+CONFIGURATION = Configuration((Member(1, "a"), Member(2, "b"), Member(9, "c")))
+
+
+def promise(*runs: Run, log_first_slot: int = 1, commit_slot: int = 0, is_complete: bool = True) -> Promise:
+    return Promise(OWN, 1, log_first_slot, commit_slot, runs, is_complete, 0)
 
 
 @pytest.mark.parametrize(
@@ -77,15 +81,32 @@ def test_what_was_chosen_is_chosen_again(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize(
-    ("promises", "expected"),
+    ("promises", "telling", "silent"),
     [
-        ({}, 0),
-        ({1: promise(log_first_slot=5), 2: promise(log_first_slot=3)}, 0),
-        ({1: promise(), 2: promise(log_first_slot=6)}, 2),
-        ({1: promise(), 3: promise(is_complete=False)}, 3),
-        ({9: promise(log_first_slot=6), 1: promise()}, 0),  # itself
+        ({}, [], 0),
+        ({9: promise(), 2: promise(log_first_slot=5)}, [2, 9], 0),
+        ({9: promise(), 2: promise(log_first_slot=6)}, [9], 2),
+        ({9: promise(), 2: promise(is_complete=False)}, [9], 2),
+        ({9: promise(), 1: promise(log_first_slot=6), 2: promise()}, [2, 9], 1),
+        ({9: promise(log_first_slot=6), 1: promise()}, [1, 9], 0),
+        ({9: promise()}, [9], 0),
+        ({2: promise(log_first_slot=6)}, [], 0),
+        ({9: promise(), 1: promise(log_first_slot=6, commit_slot=9), 2: promise(log_first_slot=6)}, [9], 1),
+    ],
+    ids=[
+        "nobody",
+        "trimmed up to what is known",
+        "trimmed too much",
+        "too much to tell",
+        "one of two is silent",
+        "its own counts",
+        "no majority",
+        "own promise not on disk",
+        "the one that knows most",
     ],
 )
-def test_who_is_better_informed(promises: dict[int, Promise], expected: int) -> None:
-    """Who has trimmed slot 5, the first the candidate lacks, or could not say everything."""
-    assert Candidacy(OWN, 5, promises=promises).better_informed(9) == expected
+def test_who_tells_what_a_candidate_needs(promises: dict[int, Promise], telling: list[int], silent: int) -> None:
+    """The candidate, node 9, knows what is committed up to slot 4."""
+    candidacy = Candidacy(OWN, 5, promises=promises)
+    assert sorted(candidacy.telling(9)) == telling
+    assert candidacy.silent_voter(9, CONFIGURATION) == silent

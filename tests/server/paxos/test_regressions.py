@@ -125,7 +125,7 @@ def test_two_leaders_hold_a_lease() -> None:
 
 
 def test_a_candidate_never_asks_itself() -> None:
-    """better_informed names the candidate when its own log was trimmed past from_slot while it stood."""
+    """Its own log was trimmed past the slot from which it asked, while it stood."""
     core = member(entries=entries("ab"), promised=OLD)
     ballot = candidate(core)
     core.handle(3, CatchUp(ZERO, (Run(OLD, 1, (b"a",)),), 1), 1000 * MS)
@@ -166,6 +166,45 @@ def test_a_hand_over_goes_to_somebody_who_is_there() -> None:
     group.carry_out(1, group.core(1).hand_over(group.now_ns))
     group.live(1000 * MS)
     assert group.serving(), "nobody serves 1 s after a planned hand-over"
+
+
+def test_a_voter_that_has_trimmed_its_log_does_not_decide_alone() -> None:
+    """Node 1 has trimmed what nodes 2 and 3 do not know to be committed, and its snapshots cannot be read. Its promise
+    comes first: with that of node 3, node 2 leads all the same."""
+    group = Group(THREE)
+    elect(group, 1, 2)
+    group.settle()
+    group.carry_out(1, group.core(1).propose((b"a", b"b"), group.now_ns))
+    group.settle()
+    group.checkpoint(1, 2)
+    for node_id in (1, 2, 3):
+        group.crash(node_id)
+        group.boot(node_id)
+    assert [group.core(node_id).log.commit_slot for node_id in (1, 2, 3)] == [2, 0, 0]
+    group.now_ns += 5000 * MS
+    stand(group, 2)
+    pump(group, (2, 1), (2, 3))
+    group.sync(1)
+    pump(group, (1, 2))
+    group.sync(2)
+    assert group.core(2).leadership is None
+    group.sync(3)
+    pump(group, (3, 2))
+    assert group.core(2).leadership is not None
+    group.live(1000 * MS)
+    assert group.serving() == [2]
+    assert group.nodes[2].state == group.nodes[3].state == [b"a", b"b"]
+    assert group.snapshots_due == []
+
+
+def test_a_candidate_leaves_out_nothing_of_its_own_log() -> None:
+    """What it has accepted and not yet committed may be more than one Promise of another member holds."""
+    payload = b"x" * (3 * 1024 * 1024)
+    core = member(entries=[(OLD, payload)] * 5, promised=OLD)
+    ballot = candidate(core)
+    promised_by(core, 1, ballot)
+    assert core.leadership is not None
+    assert core.leadership.recovered_slot == 5
 
 
 def test_a_slow_disk_does_not_prevent_elections() -> None:
