@@ -18,6 +18,7 @@ from metadata.group import NO_LEADER, Changes
 from metadata.reconciler import Reconciler
 from metadata.store import CatalogMachine, write_snapshot
 from server.model.errors import InternalServerError, ServiceUnavailableError, StatorError
+from server.paxos.acceptor import Health
 from server.paxos.lease import LeaseConfig, NodeLeases
 from server.paxos.quorum import Configuration, Member
 from server.runtime.clock import now_ns
@@ -76,6 +77,7 @@ class MetadataNode:
             now_ns=now_ns(),
         )
         self.host = ReplicaHost(config.node_id, self._wal, self.peers, leases, random.Random(), now_ns, self._defer)
+        self.host.on_healed = lambda group_id: log.info("the log is healed")
         self.peers.bind(self.host)
         self._reconciler = Reconciler(self.machine, self.attendance, self.propose)
         self._snapshot_slot = 0
@@ -100,15 +102,18 @@ class MetadataNode:
             raise DamagedDataError(str(error)) from error
         for note in recovery.notes:
             log.warning("log recovered", note=note)
-        if recovery.all_damaged or recovery.damaged_groups:
-            raise DamagedDataError("; ".join(recovery.notes))
         self._wal.start(self._loop)
         members = tuple(Member(node_id, zone) for node_id, zone in sorted(self._zones.items()))
-        recovered = recovery.groups.get(GROUP_ID)
-        try:
-            self.host.open_group(GROUP_ID, Configuration(members), self.machine, recovered, self._snapshot_slot)
-        except ValueError as error:
-            raise DamagedDataError(str(error)) from error
+        self.host.open_group(
+            GROUP_ID,
+            Configuration(members),
+            self.machine,
+            recovery.groups.get(GROUP_ID),
+            self._snapshot_slot,
+            is_damaged=GROUP_ID in recovery.damaged_groups,
+        )
+        if self.host.groups[GROUP_ID].core.health != Health.WHOLE:
+            log.error("the log is damaged, the other metadata processes have to heal it")
         self.peers.set_peers(self._addresses)
         self._tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._keep_house())]
         for task in self._tasks:

@@ -76,6 +76,8 @@ class Wal:
         """No room for another segment on the disk; what is left of the current one can still be written."""
         self._files = files or SegmentFiles(directory, node_id=node_id, segment_bytes=segment_bytes)
         self._segment_bytes = segment_bytes
+        self._room_bytes = segment_bytes - FRAME_HEADER_BYTES
+        """Where the records of a segment end at the latest: a sync mark always finds room behind them."""
         self._on_fatal = on_fatal
         self._queue: deque[_Queued] = deque()
         self._writing: _Batch | None = None
@@ -88,7 +90,8 @@ class Wal:
         self._spare: OpenSegment | None = None
         self._is_spare_due = False
         self._is_trimming = False
-        self._is_damaged = False
+        self._unhealed: set[int] = set()
+        """Groups whose damage nothing in the log makes void yet."""
         self._reusable: Path | None = None
         self._marked_sequence = 0
         self._quiet: asyncio.TimerHandle | None = None
@@ -113,7 +116,7 @@ class Wal:
             raise WalError(f"the log in {self._files.directory} is gone: what was promised in it is forgotten")
         reader = LogReader(self._files, floors)
         recovery = reader.read()
-        self._is_damaged = recovery.all_damaged or bool(recovery.damaged_groups)
+        self._unhealed = set(recovery.damaged_groups & floors.keys())
         self._contents = reader.contents
         self._next_sequence = reader.next_sequence
         self._active = self._files.create(reader.next_number)
@@ -192,9 +195,9 @@ class Wal:
         segment = self._active
         assert segment is not None
         assert self._loop is not None
-        if segment.end + FRAME_HEADER_BYTES + len(self._queue[0][0]) > self._segment_bytes:
+        if segment.end + FRAME_HEADER_BYTES + len(self._queue[0][0]) > self._room_bytes:
             size = SEGMENT_HEADER_BYTES + FRAME_HEADER_BYTES + len(self._queue[0][0])
-            if size > self._segment_bytes:
+            if size > self._room_bytes:
                 raise ValueError(f"a record of {size} bytes does not fit into a segment of {self._segment_bytes}")
             if self._spare is None:
                 self._make_spare()
@@ -213,11 +216,11 @@ class Wal:
         buffers: list[bytes] = []
         records: list[_Queued] = []
         size = 0
-        room = min(BATCH_BYTES_MAX, self._segment_bytes - segment.end)
+        room = min(BATCH_BYTES_MAX, self._room_bytes - segment.end)
         while queue:
             record = queue[0][0]
             framed_bytes = FRAME_HEADER_BYTES + len(record)
-            if size + framed_bytes > room and (buffers or framed_bytes > self._segment_bytes - segment.end):
+            if size + framed_bytes > room and (buffers or framed_bytes > self._room_bytes - segment.end):
                 break
             records.append(queue.popleft())
             buffers.append(
@@ -253,6 +256,8 @@ class Wal:
         for record, group_id, last_slot, _ in batch.records:
             kind, ballot, commit_slot = peek_record(record)
             contents.add(segment, kind, group_id, ballot, commit_slot, last_slot)
+            if kind in (RecordType.HEAL, RecordType.FORGET):
+                self._unhealed.discard(group_id)
             self.bytes_queued -= len(record)
         self._writing = None
         # What the callbacks append goes into the next write, which starts when all have been called.
@@ -286,8 +291,7 @@ class Wal:
         """Vouches for all that was written; the next write overwrites the mark."""
         segment = self._active
         assert segment is not None
-        has_room = segment.end + FRAME_HEADER_BYTES <= self._segment_bytes
-        if has_room and segment.end > SEGMENT_HEADER_BYTES and self._marked_sequence != self._next_sequence:
+        if segment.end > SEGMENT_HEADER_BYTES and self._marked_sequence != self._next_sequence:
             self._marked_sequence = self._next_sequence
             mark = encode_sync_mark(self._next_sequence, segment.seed)
             self._batches.put(_Batch(segment, segment.end, [mark], [], len(mark)))
@@ -354,15 +358,16 @@ class Wal:
 
         `floors`: group id -> checkpointed slot, of every group that the node has; the entries of any other group are
         void. Promises that only a removed segment holds are written again first. Does nothing while an earlier trim
-        is at work, and in a damaged log: without its damage it would pass for whole.
+        is at work, nor where damage is not void yet: without it the log would pass for whole.
         """
         segments = self._contents.segments
         count = 0
         for segment in segments[:-1]:
-            if any(slot > floors.get(group_id, slot) for group_id, slot in segment.last_slots.items()):
+            is_needed = any(slot > floors.get(group_id, slot) for group_id, slot in segment.last_slots.items())
+            if is_needed or not segment.healing.isdisjoint(floors):
                 break
             count += 1
-        if count == 0 or self._is_trimming or self._has_failed or self._is_damaged:
+        if count == 0 or self._is_trimming or self._has_failed or self._unhealed:
             return
         self._is_trimming = True
         last_number = segments[count - 1].number

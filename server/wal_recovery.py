@@ -46,17 +46,21 @@ class RecoveredGroup:
 
     `entries` are those of the slots `first_slot`, `first_slot + 1` and so on, each with the ballot it was accepted at.
     `promised` is the highest ballot promised or accepted at, `commit_slot` the highest slot known to be committed.
+    `is_healing`: the log had lost part of the group once, and the group has not caught up since: it must not vote yet.
     """
 
     promised: Ballot = ZERO
     first_slot: int = 1
     entries: list[tuple[Ballot, bytes]] = field(default_factory=list)
     commit_slot: int = 0
+    is_healing: bool = False
 
 
 @dataclass(slots=True)
 class Recovery:
-    """What the log held. A damaged group may have promised or accepted more than is found here: it must not vote."""
+    """What the log held. A damaged group may have promised or accepted more than is found here: it must not vote.
+
+    `all_damaged`: what was lost may have been any group's; `damaged_groups` has all that the node has then."""
 
     groups: dict[int, RecoveredGroup]
     damaged_groups: frozenset[int]
@@ -67,11 +71,13 @@ class Recovery:
 
 @dataclass(slots=True)
 class SegmentContents:
-    """Which slots a closed segment holds: group id -> highest slot of an entry or a reset."""
+    """Which slots a closed segment holds: group id -> highest slot of an entry or a reset; and which groups are healing
+    since a record in it."""
 
     number: int
     path: Path
     last_slots: dict[int, int] = field(default_factory=dict)
+    healing: set[int] = field(default_factory=set)
     is_reusable: bool = False
 
 
@@ -101,15 +107,11 @@ class LogContents:
         last_slot: int,
     ) -> None:
         """A record is durable in `segment`. `last_slot`: of its entries; of a reset, the slot before the log begins."""
-        if kind in (RecordType.RESET, RecordType.FORGET):
-            for older in self.segments:
-                is_void = kind == RecordType.FORGET or older.last_slots.get(group_id, 0) <= last_slot
-                if older.number <= segment.number and is_void:
-                    older.last_slots.pop(group_id, None)
+        if kind not in (RecordType.ENTRIES, RecordType.PROMISE):
+            self._make_void(segment, kind, group_id, last_slot)
         if kind == RecordType.FORGET:
-            self.promises.pop(group_id, None)
             return
-        if kind != RecordType.PROMISE and last_slot > segment.last_slots.get(group_id, -1):
+        if kind in (RecordType.ENTRIES, RecordType.RESET) and last_slot > segment.last_slots.get(group_id, -1):
             segment.last_slots[group_id] = last_slot
         promise = self.promises.get(group_id)
         if promise is None:
@@ -118,6 +120,20 @@ class LogContents:
             promise.ballot, promise.segment_number = ballot, segment.number
         promise.commit_slot = max(promise.commit_slot, commit_slot)
 
+    def _make_void(self, segment: SegmentContents, kind: int, group_id: int, last_slot: int) -> None:
+        """What a record in `segment` says of those before it."""
+        is_all_void = kind in (RecordType.FORGET, RecordType.HEAL)
+        for older in self.segments:
+            if older.number <= segment.number:
+                if is_all_void or (kind == RecordType.RESET and older.last_slots.get(group_id, 0) <= last_slot):
+                    older.last_slots.pop(group_id, None)
+                if kind != RecordType.RESET:
+                    older.healing.discard(group_id)
+        if is_all_void:
+            self.promises.pop(group_id, None)
+        if kind == RecordType.HEAL:
+            segment.healing.add(group_id)
+
 
 class _GroupLog:
     """One group's records, put together in the order they were written."""
@@ -125,6 +141,7 @@ class _GroupLog:
     def __init__(self, floor: int) -> None:
         self.promised = ZERO
         self.commit_slot = 0
+        self.is_healing = False
         self.base = floor
         """Entries at or below this slot are not wanted: checkpointed, or replaced by a snapshot."""
         self.entries: dict[int, tuple[Ballot, bytes]] = {}
@@ -132,7 +149,9 @@ class _GroupLog:
     def add(self, record: Record) -> None:
         self.promised = max(self.promised, record.ballot)
         self.commit_slot = max(self.commit_slot, record.commit_slot)
-        if record.type is RecordType.RESET:
+        if record.type in (RecordType.HEAL, RecordType.HEALED):
+            self.is_healing = record.type is RecordType.HEAL
+        if record.type in (RecordType.RESET, RecordType.HEAL):
             self.base = max(self.base, record.first_slot - 1)
             for slot in [slot for slot in self.entries if slot <= self.base]:
                 del self.entries[slot]
@@ -147,7 +166,8 @@ class _GroupLog:
         found: list[tuple[Ballot, bytes]] = []
         while (entry := self.entries.get(first_slot + len(found))) is not None:
             found.append(entry)
-        return RecoveredGroup(self.promised, first_slot, found, self.commit_slot), len(found) == len(self.entries)
+        group = RecoveredGroup(self.promised, first_slot, found, self.commit_slot, self.is_healing)
+        return group, len(found) == len(self.entries)
 
 
 @dataclass(slots=True)
@@ -179,6 +199,8 @@ class LogReader:
         self._notes: list[str] = []
         self._damaged: set[int] = set()
         self._all_damaged = False
+        self._mended: set[int] = set()
+        """Groups for which all damage so far means nothing any more."""
         self._is_first = True  # no frame was read: any sequence number may come
         self._ends: list[int] = []
         """Where each segment's frames end."""
@@ -204,7 +226,16 @@ class LogReader:
                 f"segment {number} was torn at byte {cut.position}: what followed was never acknowledged and is cut off"
             )
         self._end_log()
-        return Recovery(self._recovered_groups(), frozenset(self._damaged), self._all_damaged, self._notes, was_empty)
+        groups = self._recovered_groups()
+        wanted = self._floors.keys()
+        if self._all_damaged:
+            self._damaged |= wanted - self._mended
+        all_damaged = self._all_damaged and not (wanted and wanted <= self._mended)
+        return Recovery(groups, frozenset(self._damaged), all_damaged, self._notes, was_empty)
+
+    def _damage_all(self) -> None:
+        self._all_damaged = True
+        self._mended.clear()
 
     def _read_segment(self, index: int, data: bytes) -> None:
         number, path = self._paths[index]
@@ -216,7 +247,7 @@ class LogReader:
                     f"{path} has format version {version}, this program knows version {FORMAT_VERSION}: "
                     "another version of it has written the data folder"
                 ) from error
-            self._all_damaged = True
+            self._damage_all()
             self._notes.append(f"{path.name}: {error}; its records are lost")
             self._ends[index] = len(data)
             return
@@ -226,7 +257,7 @@ class LogReader:
                 "it is another node's data folder"
             )
         if header.number != number:
-            self._all_damaged = True
+            self._damage_all()
             self._notes.append(f"{path.name} says that it is segment {header.number}")
         self._seeds[index] = header.seed
         self._read_frames(index, data, header.seed)
@@ -268,7 +299,7 @@ class LogReader:
     def _take(self, index: int, body: bytes, frame: Frame) -> None:
         """One frame with a valid header."""
         if frame.sequence < self.next_sequence:
-            self._all_damaged = True
+            self._damage_all()
             self._notes.append(f"record {frame.sequence} comes after record {self.next_sequence - 1}")
         try:
             if len(body) != frame.record_bytes or record_crc(body) != frame.record_crc:
@@ -295,7 +326,7 @@ class LogReader:
                 number = self._paths[head.segment][0]
                 self._notes.append(f"segment {number} is damaged at byte {head.position}: synced records are lost")
                 if head.group_id is None:
-                    self._all_damaged = True
+                    self._damage_all()
                 else:
                     self._damaged.add(head.group_id)
             else:
@@ -304,10 +335,11 @@ class LogReader:
 
     def _deliver(self, index: int, record: Record) -> None:
         group_id = record.group_id
-        if record.type is RecordType.FORGET:
+        if record.type in (RecordType.FORGET, RecordType.HEAL):
             self._logs.pop(group_id, None)
             self._damaged.discard(group_id)
-        else:
+            self._mended.add(group_id)
+        if record.type is not RecordType.FORGET:
             log = self._logs.get(group_id)
             if log is None:
                 log = self._logs[group_id] = _GroupLog(self._floors.get(group_id, 0))

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from server.paxos.ballot import Ballot
+from server.paxos.ballot import ABOVE_ALL, Ballot
 from server.paxos.messages import LeadershipQuery, Message, Release
 from server.runtime.replica_host import ReplicaHost
-
-_ABOVE_ALL = (1 << 63) - 1
 
 
 class NodeHost(ReplicaHost):
@@ -34,7 +32,7 @@ class NodeHost(ReplicaHost):
     def _disclaim(self, node_id: int, group_ids: frozenset[int]) -> None:
         # Which ballot it led at may be lost. A release of a later one makes the peer ask about the one it knows.
         for group_id in sorted(group_ids):
-            self._transport.send(node_id, group_id, Release(Ballot(_ABOVE_ALL, self.node_id)), None)
+            self._transport.send(node_id, group_id, Release(Ballot(ABOVE_ALL, self.node_id)), None)
 
     def receive(self, sender: int, group_id: int, message: Message, record: bytes | None) -> None:
         if group_id not in self.absent:

@@ -13,12 +13,14 @@ import structlog
 from google.protobuf.message import DecodeError
 from statorpb import cluster_pb2, partition_pb2
 
+from server.paxos.acceptor import Health
 from server.paxos.lease import LeaseConfig, NodeLeases
 from server.paxos.quorum import Configuration, Member
 from server.runtime.clock import now_ns
 from server.runtime.identity import Identity
 from server.runtime.peers import PeerStreams
 from server.wal import Recovery, Wal, WalError
+from server.wal_recovery import RecoveredGroup
 from storage_node.btree import StoreError, StoreFullError
 from storage_node.config import Config
 from storage_node.disk import DiskSpace
@@ -45,7 +47,7 @@ class StorageNode:
         self.config = config
         self.identity = identity
         self.replicas: dict[int, PartitionReplica] = {}
-        self.damaged: set[int] = set()  # partitions whose log is damaged: present, but they must not vote
+        self.damaged: set[int] = set()  # partitions whose log is damaged: they are being healed and do not vote
         self.missing: set[int] = set()  # partitions that should be here and are not
         self.rotten: set[int] = set()  # partitions in which an item was found that is not what was stored
         self.dropped: set[int] = set()  # dropped, to be reported
@@ -84,6 +86,7 @@ class StorageNode:
             self._defer,
         )
         self.host.on_leadership = lambda group_id, is_serving: self.on_change()
+        self.host.on_healed = self._healed
         self.peers.bind(self.host)
 
     # Start and stop
@@ -101,12 +104,7 @@ class StorageNode:
             log.warning("log recovered", note=note)
         self._wal.start(self._loop)
         for group_id, descriptor in self._descriptors.items():
-            if recovery.all_damaged or group_id in recovery.damaged_groups:
-                self.damaged.add(group_id)
-                self.peers.set_peers({member.node_id: member.address for member in descriptor.members})
-                log.error("replica not opened: its log is damaged", partition_id=group_id)
-            else:
-                self._open(descriptor, recovery)
+            self._open(descriptor, recovery.groups.get(group_id), is_damaged=group_id in recovery.damaged_groups)
         self._logged = frozenset(recovery.groups)
         self._note_absent()
         self._tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._keep_house())]
@@ -146,7 +144,7 @@ class StorageNode:
         if self._is_full:
             notes.append("disk nearly full, writes are refused")
         if self.damaged:
-            notes.append(f"log damaged: partitions {sorted(self.damaged)}")
+            notes.append(f"log damaged, being healed: partitions {sorted(self.damaged)}")
         if self.rotten:
             notes.append(f"damaged items in the B-tree: partitions {sorted(self.rotten)}")
         if self.missing:
@@ -194,7 +192,7 @@ class StorageNode:
             for member in descriptor.members:
                 addresses[member.node_id] = member.address
             partition_id = descriptor.partition_id
-            if partition_id in self.replicas or partition_id in self.damaged:
+            if partition_id in self.replicas:
                 continue
             if not descriptor.fresh or partition_id in self._logged:
                 if partition_id not in self.missing:
@@ -211,22 +209,26 @@ class StorageNode:
             await self._drop(partition_id)
         self._note_absent()
 
-    def _open(self, descriptor: cluster_pb2.PartitionDescriptor, recovery: Recovery | None) -> None:
+    def _open(
+        self, descriptor: cluster_pb2.PartitionDescriptor, recovered: RecoveredGroup | None, *, is_damaged: bool = False
+    ) -> None:
         partition_id = descriptor.partition_id
         replica = PartitionReplica(descriptor, self._store, self.host, self._run, self._note_rotten)
         members = tuple(Member(member.node_id, member.zone) for member in descriptor.members)
-        recovered = recovery.groups.get(partition_id) if recovery is not None else None
-        try:
-            self.host.open_group(
-                partition_id, Configuration(members), replica, recovered, self._store.checkpointed_slot(partition_id)
-            )
-        except ValueError as error:
-            self.damaged.add(partition_id)
-            log.error("replica not opened", partition_id=partition_id, reason=str(error))
-            return
+        slot = self._store.checkpointed_slot(partition_id)
+        self.host.open_group(partition_id, Configuration(members), replica, recovered, slot, is_damaged=is_damaged)
         self.replicas[partition_id] = replica
         self.peers.set_peers({member.node_id: member.address for member in descriptor.members})
-        log.info("replica opened", partition_id=partition_id, table=descriptor.table_name)
+        if self.host.groups[partition_id].core.health == Health.WHOLE:
+            log.info("replica opened", partition_id=partition_id, table=descriptor.table_name)
+        else:
+            self.damaged.add(partition_id)
+            log.error("replica's log is damaged, the others have to heal it", partition_id=partition_id)
+
+    def _healed(self, partition_id: int) -> None:
+        self.damaged.discard(partition_id)
+        log.info("replica healed", partition_id=partition_id)
+        self.on_change()
 
     async def _drop(self, partition_id: int) -> None:
         """Removes a deleted partition's replica and data; what is not here counts as removed."""
@@ -248,7 +250,7 @@ class StorageNode:
         self.on_change()
 
     def _note_absent(self) -> None:
-        self.host.set_absent(self.damaged | self.missing, self.peers.connected_node_ids())
+        self.host.set_absent(self.missing, self.peers.connected_node_ids())
 
     def _note_rotten(self, partition_id: int, error: str) -> None:
         """An item is not what was stored: told once a partition, served never."""
@@ -330,8 +332,7 @@ class StorageNode:
             self._fail(f"the B-tree cannot be written: {error}")
             return
         self._store.finish_checkpoint(checkpoint)
-        # A damaged group's records stay: they are how the next start knows of the damage.
-        floors = {group_id: self._store.checkpointed_slot(group_id) for group_id in (*self.replicas, *self.damaged)}
-        for group_id in self.replicas:
-            self.host.trim(group_id, floors[group_id])
+        floors = {group_id: self._store.checkpointed_slot(group_id) for group_id in self.replicas}
+        for group_id, slot in floors.items():
+            self.host.trim(group_id, slot)
         self._wal.trim(floors)

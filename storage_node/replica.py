@@ -181,9 +181,10 @@ class PartitionReplica:
         self._run(lambda: None, self._let_another_lead)
 
     def _let_another_lead(self) -> bool:
-        """Hands the leadership over to a member that may have what is damaged here; whether it did."""
+        """Hands the leadership over to a member that may have what is damaged here; whether it did. It may be one
+        without a lease: members that wait for a snapshot from here do not support it."""
         now_s = time.monotonic()
-        if now_s < self._hand_over_from_s or not self._host.is_serving_leader(self.partition_id):
+        if now_s < self._hand_over_from_s or self._host.leader_of(self.partition_id)[0] != self._host.node_id:
             return False
         self._hand_over_from_s = now_s + self._hand_over_wait_s
         self._hand_over_wait_s = min(self._hand_over_wait_s * 2, HAND_OVER_WAIT_S_MAX)
@@ -193,7 +194,7 @@ class PartitionReplica:
     def _answer_rotten(self, request: partition_pb2.PartitionRequest, sentence: str, reply: Reply) -> None:
         """What is stored here is not what was written, and is not served. Another member has the item."""
         self._on_rotten(self.partition_id, sentence)
-        if request.consistent and self._let_another_lead():
+        if request.consistent and (self._let_another_lead() or not self._host.is_serving_leader(self.partition_id)):
             self._refusal(request.id, reply)
         else:
             reply(request.id, partition_pb2.CORRUPT, message=sentence)

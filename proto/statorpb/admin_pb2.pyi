@@ -53,7 +53,7 @@ class NodeStatus(google.protobuf.message.Message):
     replicas: builtins.int
     leaders: builtins.int
     note: builtins.str
-    """empty, or what is wrong: "disk nearly full", "log damaged: groups 7, 9" """
+    """empty, or what is wrong: "disk nearly full", "log damaged, being healed: partitions [7, 9]" """
     is_leader: builtins.bool
     """metadata nodes only"""
     def __init__(

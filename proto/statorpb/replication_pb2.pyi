@@ -349,7 +349,10 @@ class Commit(google.protobuf.message.Message):
 
     BALLOT_FIELD_NUMBER: builtins.int
     COMMIT_SLOT_FIELD_NUMBER: builtins.int
+    RECOVERED_SLOT_FIELD_NUMBER: builtins.int
     commit_slot: builtins.int
+    recovered_slot: builtins.int
+    """the last slot that the leader's phase 1 brought"""
     @property
     def ballot(self) -> Global___Ballot: ...
     def __init__(
@@ -357,9 +360,10 @@ class Commit(google.protobuf.message.Message):
         *,
         ballot: Global___Ballot | None = ...,
         commit_slot: builtins.int = ...,
+        recovered_slot: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["ballot", b"ballot"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["ballot", b"ballot", "commit_slot", b"commit_slot"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["ballot", b"ballot", "commit_slot", b"commit_slot", "recovered_slot", b"recovered_slot"]) -> None: ...
 
 Global___Commit: typing_extensions.TypeAlias = Commit
 

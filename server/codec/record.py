@@ -44,6 +44,8 @@ class RecordType(IntEnum):
     PROMISE = 2  # no ballot below this one will be accepted
     RESET = 3  # a snapshot as of first slot - 1 is installed: earlier entries are void, later ones stay
     FORGET = 4  # the replica was dropped: what the log says of the group before this is void
+    HEAL = 5  # part of the log is lost: what it says of the group before this is void; it does not vote, until
+    HEALED = 6  # it has everything again
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from server.paxos.ballot import ZERO, Ballot
@@ -17,7 +18,10 @@ from server.paxos.messages import (
     Commit,
     Durable,
     Effect,
+    HealedRecord,
+    HealRecord,
     LeadershipChanged,
+    LeadershipQuery,
     Message,
     PersistRecord,
     Prepare,
@@ -37,6 +41,19 @@ if TYPE_CHECKING:
     from server.paxos.lease import NodeLeases
 
 
+HEAL_ROUNDS = 1 << 32
+"""How far above every ballot that it hears of a damaged member promises. Rounds grow by one an election: whatever it
+has promised and forgotten lies below."""
+
+
+class Health(IntEnum):
+    """Whether a member remembers all that it has promised and accepted."""
+
+    WHOLE = 1
+    DAMAGED = 2  # it does not, and nobody has told it yet what the others are at
+    HEALING = 3  # it is bound by a promise above all that it forgot, and is catching up; it does not vote
+
+
 class Acceptor:
     """What PaxosCore (core.py) is made of, without candidates and leaders. Effects gather in `_effects`."""
 
@@ -50,6 +67,7 @@ class Acceptor:
         *,
         promised: Ballot = ZERO,
         log: Log | None = None,
+        health: Health = Health.WHOLE,
         election: ElectionConfig | None = None,
     ) -> None:
         self.node_id = node_id
@@ -58,6 +76,7 @@ class Acceptor:
         self.rng = rng
         self.election = election or ElectionConfig()
         self.log = log or Log(1, (), 0)
+        self.health = health
         self.promised = promised
         self.applied_slot = self.log.commit_slot
         self.role = Role.FOLLOWER
@@ -69,6 +88,7 @@ class Acceptor:
         self._highest_seen = promised
         self._released = ZERO  # a ballot whose owner is known not to lead under it, now or ever again
         self._is_led = False  # the owner of `promised` has been seen to lead under it
+        self._healed_slot = -1  # what the log has to reach before a healing member votes; -1: not known yet
         self._stand_at_ns = self._first_stand_ns(now_ns)
         self._retry_ns = self.election.retry_ns
         self._effects: list[Effect] = []
@@ -114,6 +134,7 @@ class Acceptor:
             return False
         self._step_down(now_ns)
         self.promised = ballot
+        self._healed_slot = -1
         self._matched_slot = self._durable_matched = self.log.commit_slot
         self._stand_at_ns = now_ns + self.leases.config.duration_ns + self._jitter()
         return True
@@ -139,6 +160,7 @@ class Acceptor:
         # A run that was here already is written again: it may not be on disk yet, and this is rare.
         self._effects.append(PersistRecord(run, (SendMessage(sender, accepted),), event))
         self._learn_commit(message.commit_slot)
+        self._note_healed()
 
     def _take_run(self, run: Run) -> None:
         """Puts into the log what of a run is not committed yet, and moves the matched slot."""
@@ -163,6 +185,7 @@ class Acceptor:
             return
         has_risen = self._adopt(message.ballot, now_ns)
         self._learn_commit(message.commit_slot)
+        self._healed_slot = message.recovered_slot
         answer: Message
         if message.commit_slot > self._matched_slot:
             answer = Reject(message.ballot, self.promised, self._matched_slot, RejectReason.HOLE)
@@ -172,6 +195,7 @@ class Acceptor:
             self._effects.append(PersistRecord(PromiseRecord(message.ballot), (SendMessage(sender, answer),)))
         else:
             self._send(sender, answer)
+        self._note_healed()
 
     def _on_catch_up(self, sender: int, message: CatchUp, now_ns: int) -> None:
         """Committed entries hold whoever sent them; only a leader in force is answered.
@@ -197,6 +221,7 @@ class Acceptor:
             answer = Accepted(message.ballot, last_slot, self.leases.epoch_towards(sender))
             event = Durable(message.ballot, last_slot, is_promise=False)
             self._effects.append(PersistRecord(PromiseRecord(message.ballot), (SendMessage(sender, answer),), event))
+            self._note_healed()
 
     def _on_catch_up_request(self, sender: int, message: CatchUpRequest) -> None:
         first = message.first_slot
@@ -210,7 +235,7 @@ class Acceptor:
         self._highest_seen = max(self._highest_seen, message.ballot)
         if message.ballot < self.promised or message.ballot.node_id != sender:
             self._reject(sender, message.ballot, RejectReason.LOWER_BALLOT)
-        elif now_ns < self.leases.votes_from_ns:
+        elif now_ns < self.leases.votes_from_ns or self.health != Health.WHOLE:
             self._reject(sender, message.ballot, RejectReason.WAITING)
         elif self._is_bound(sender, message.released, now_ns):
             self._reject(sender, message.ballot, RejectReason.BOUND_BY_GRANT)
@@ -248,6 +273,36 @@ class Acceptor:
         if self.role == Role.FOLLOWER:
             rank = self.configuration.node_ids.index(self.node_id)
             self._stand_at_ns = min(self._stand_at_ns, now_ns + rank * self.election.rank_ns // 4)
+
+    # Healing: a member whose log has lost something
+
+    def _begin_healing(self, sender: int, ballot: Ballot) -> None:
+        """Promises a ballot above all that it may have promised and forgotten, and refuses the leader that it hears.
+
+        So nothing is accepted at a ballot that this member has helped to supersede. The leader stands again, above that
+        promise and without this member's vote: its new phase 1 brings all that the votes forgotten here may have
+        helped to choose, because any majority that this member was part of shares another member with one that it is
+        not part of."""
+        highest = max(self._highest_seen, self.promised, ballot)
+        self.promised = self._highest_seen = Ballot(highest.round + HEAL_ROUNDS, self.node_id)
+        self.health = Health.HEALING
+        reject = Reject(ballot, self.promised, self._matched_slot, RejectReason.LOWER_BALLOT)
+        heal = HealRecord(self.promised, self.log.commit_slot)
+        self._effects.append(PersistRecord(heal, (SendMessage(sender, reject),)))
+
+    def _note_healed(self) -> None:
+        """Votes again once its log has, as the leader of `promised` has it, all that this leader's phase 1 brought.
+
+        The record comes behind those entries in the log: a vote that is on disk has them on disk before it."""
+        if self.health == Health.HEALING and 0 <= self._healed_slot <= self._matched_slot:
+            self.health = Health.WHOLE
+            self._effects.append(PersistRecord(HealedRecord(self.promised)))
+
+    def _ask_to_heal(self, now_ns: int) -> None:
+        """Instead of standing: asks the leader that it follows how far phase 1 reached, in case it was not told."""
+        self._stand_at_ns = now_ns + self.leases.config.duration_ns + self._jitter()
+        if self.promised.node_id not in (0, self.node_id):
+            self._send(self.promised.node_id, LeadershipQuery(self.promised))
 
     # Common
 

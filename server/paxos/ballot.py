@@ -18,3 +18,6 @@ class Ballot(NamedTuple):
 
 ZERO = Ballot(0, 0)
 """Below every ballot that a node can hold: nothing promised, nobody leads."""
+
+ABOVE_ALL = (1 << 63) - 1
+"""A round that no ballot ever reaches."""

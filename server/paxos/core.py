@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from server.paxos.acceptor import Acceptor
-from server.paxos.ballot import ZERO
+from server.paxos.acceptor import Acceptor, Health
+from server.paxos.ballot import ABOVE_ALL, ZERO, Ballot
 from server.paxos.election import Candidacy, Role, choose_payloads, promise_of
 from server.paxos.leader import RETRY_NS_MAX, RUN_BYTES_MAX, Leadership, begin_progress, split_run
 from server.paxos.messages import (
@@ -54,6 +54,11 @@ class PaxosCore(Acceptor):
         """A message of another member. One from a node that is not a member is ignored."""
         if self.configuration.member(sender) is None:
             return []
+        if self.health == Health.DAMAGED and isinstance(message, Accept | Commit | CatchUp):
+            ballot = message.run.ballot if isinstance(message, Accept) else message.ballot
+            if ballot.node_id == sender:
+                self._begin_healing(sender, ballot)
+            return self._take()
         match message:
             case Accept():
                 self._on_accept(sender, message, now_ns)
@@ -105,7 +110,10 @@ class PaxosCore(Acceptor):
 
     def peer_renewed(self, node_id: int, now_ns: int) -> list[Effect]:
         """Node `node_id` is connected anew, or grants at a new epoch: what it last acknowledged may be void."""
-        if self.leadership is not None and (progress := self.leadership.progress.get(node_id)) is not None:
+        if self.health == Health.DAMAGED:
+            # Which ballot it led at may be lost. A release of a later one makes the peer ask about the one it knows.
+            self._send(node_id, Release(Ballot(ABOVE_ALL, self.node_id)))
+        elif self.leadership is not None and (progress := self.leadership.progress.get(node_id)) is not None:
             progress.restart_from(progress.acked_slot)
             progress.is_in_snapshot = False
             progress.retry_at_ns = now_ns + progress.retry_ns
@@ -133,6 +141,7 @@ class PaxosCore(Acceptor):
             self._matched_slot = slot
             event = Durable(self.promised, slot, is_promise=False)
             self._effects.append(PersistRecord(ResetRecord(self.promised, slot), (), event))
+            self._note_healed()
         elif self.log.first_slot > slot + 1:
             return self._take()  # too old to be of use: the log has been trimmed past it
         elif slot < self.log.commit_slot:
@@ -191,6 +200,8 @@ class PaxosCore(Acceptor):
         member = self.configuration.member(self.node_id)
         if member is None or member.kind == ReplicaKind.LOG or self.is_restoring:
             self._stand_at_ns = now_ns + self.leases.config.duration_ns
+        elif self.health != Health.WHOLE:
+            self._ask_to_heal(now_ns)
         elif now_ns < self.leases.votes_from_ns:
             self._stand_at_ns = self.leases.votes_from_ns + self._jitter()
         elif self._is_bound(self.node_id, ZERO, now_ns):
@@ -353,4 +364,4 @@ class PaxosCore(Acceptor):
 
     def _tell_commit(self, leadership: Leadership, node_id: int) -> None:
         leadership.progress[node_id].told_commit_slot = self.log.commit_slot
-        self._send(node_id, Commit(leadership.ballot, self.log.commit_slot))
+        self._send(node_id, Commit(leadership.ballot, self.log.commit_slot, leadership.recovered_slot))

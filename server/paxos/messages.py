@@ -30,7 +30,7 @@ class RejectReason(IntEnum):
 
     LOWER_BALLOT = 1  # a higher ballot has been promised
     BOUND_BY_GRANT = 2  # the leader in force still holds this node's grant
-    WAITING = 3  # the node has restarted and may have granted something it forgot
+    WAITING = 3  # the node has forgotten something: what it granted before a restart, or part of its log
     HOLE = 4  # entries before the offered ones are missing
 
 
@@ -92,10 +92,14 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Sent when a group falls idle, and to a member that comes back. Answered with Accepted, or Reject for a hole."""
+    """Sent when a group falls idle, and to a member that comes back. Answered with Accepted, or Reject for a hole.
+
+    `recovered_slot` is the last slot that the leader's phase 1 brought: all that was ever chosen before this leadership
+    lies at or below it. A member that heals waits for it."""
 
     ballot: Ballot
     commit_slot: int
+    recovered_slot: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +156,23 @@ class ResetRecord:
     slot: int
 
 
-LogRecord: TypeAlias = Run | PromiseRecord | ResetRecord
+@dataclass(frozen=True, slots=True)
+class HealRecord:
+    """To the log: what it says of the group before this is void, because part of it is lost; the log goes on, empty,
+    after `slot`. The member is bound by `ballot` and does not vote until there is a HealedRecord."""
+
+    ballot: Ballot
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class HealedRecord:
+    """To the log: the member has everything again that it may have forgotten, and votes."""
+
+    ballot: Ballot
+
+
+LogRecord: TypeAlias = Run | PromiseRecord | ResetRecord | HealRecord | HealedRecord
 
 
 @dataclass(frozen=True, slots=True)

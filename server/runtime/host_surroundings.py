@@ -74,6 +74,7 @@ class RecoveredLog(Protocol):
     first_slot: int
     entries: list[tuple[Ballot, bytes]]
     commit_slot: int
+    is_healing: bool
 
 
 class OutcomeKind(IntEnum):

@@ -42,6 +42,7 @@ def encode_message(group_id: int, message: Message, record: bytes | None) -> rep
             encoded.accepted.grant_epoch = message.grant_epoch
         case Commit():
             _set_ballot(encoded.commit.ballot, message.ballot)
+            encoded.commit.recovered_slot = message.recovered_slot
             encoded.commit.commit_slot = message.commit_slot
         case Reject():
             _set_ballot(encoded.reject.ballot, message.ballot)
@@ -91,7 +92,7 @@ def decode_message(encoded: replication_pb2.GroupMessage) -> tuple[Message, byte
 def _decode_rare(encoded: replication_pb2.GroupMessage, kind: str | None) -> Message:
     group_id = encoded.group_id
     if kind == "commit":
-        return Commit(_ballot(encoded.commit.ballot), encoded.commit.commit_slot)
+        return Commit(_ballot(encoded.commit.ballot), encoded.commit.commit_slot, encoded.commit.recovered_slot)
     if kind == "reject":
         reject = encoded.reject
         try:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from server.codec.record import Record, RecordType, encode_record
+from server.paxos.acceptor import Health
 from server.paxos.ballot import ZERO, Ballot
 from server.paxos.core import PaxosCore
 from server.paxos.election import ElectionConfig, Role
@@ -25,12 +26,13 @@ from server.paxos.messages import (
     CatchUpRequest,
     Durable,
     Effect,
+    HealedRecord,
+    HealRecord,
     LeadershipChanged,
     LogRecord,
     Message,
     PersistRecord,
     PromiseRecord,
-    ResetRecord,
     Run,
     SendMessage,
     SendSnapshot,
@@ -109,6 +111,7 @@ class ReplicaHost:
         self.leases = leases
         self.groups: dict[int, Group] = {}
         self.on_leadership: Callable[[int, bool], None] = lambda group_id, is_serving: None
+        self.on_healed: Callable[[int], None] = lambda group_id: None
         self.in_flight_bytes = 0
         self._wal = wal
         self._transport = transport
@@ -133,22 +136,23 @@ class ReplicaHost:
         machine: StateMachine,
         recovered: RecoveredLog | None,
         checkpointed_slot: int,
+        *,
+        is_damaged: bool = False,
     ) -> None:
         """Starts this node's member of a group from what it has on disk (nothing: a new group).
 
-        Requires that `machine` holds the state as of `checkpointed_slot`. Raises ValueError when the log does not
-        reach back to it: the member is damaged."""
-        promised, log = ZERO, Log(checkpointed_slot + 1, (), checkpointed_slot)
+        Requires that `machine` holds the state as of `checkpointed_slot`. A member is damaged where the log has lost
+        something (`is_damaged`), or does not reach back to that slot: it takes nothing from its log and is healed by
+        the others before it votes."""
+        promised, log, health = ZERO, Log(checkpointed_slot + 1, (), checkpointed_slot), Health.WHOLE
         if recovered is not None:
             promised = recovered.promised
-            if recovered.entries and recovered.first_slot > checkpointed_slot + 1:
-                raise ValueError(
-                    f"group {group_id}: the log begins at slot {recovered.first_slot}, "
-                    f"the checkpoint ends at slot {checkpointed_slot}"
-                )
+            health = Health.HEALING if recovered.is_healing else Health.WHOLE
+            is_damaged |= bool(recovered.entries) and recovered.first_slot > checkpointed_slot + 1
             entries = recovered.entries[checkpointed_slot + 1 - recovered.first_slot :]
             commit_slot = max(checkpointed_slot, min(recovered.commit_slot, checkpointed_slot + len(entries)))
-            log = Log(checkpointed_slot + 1, entries, commit_slot)
+            if not is_damaged:
+                log = Log(checkpointed_slot + 1, entries, commit_slot)
         core = PaxosCore(
             self.node_id,
             configuration,
@@ -157,6 +161,7 @@ class ReplicaHost:
             self._now_ns(),
             promised=promised,
             log=log,
+            health=Health.DAMAGED if is_damaged else health,
             election=self._election,
         )
         core.is_restoring = machine.is_restoring
@@ -450,7 +455,7 @@ class ReplicaHost:
         record = effect.record
         last_slot = record.last_slot if isinstance(record, Run) else 0
         encoded = self._encode(group, record)
-        if not effect.then and effect.event is None:
+        if not effect.then and effect.event is None and not isinstance(record, HealedRecord):
             self._wal.append(encoded, group.group_id, last_slot, None)
             return
         event = effect.event
@@ -463,6 +468,8 @@ class ReplicaHost:
                 self._send(group, send)
             if event is not None:
                 self._carry_out(group, group.core.durable(event, self._now_ns()))
+            if isinstance(record, HealedRecord):
+                self.on_healed(group.group_id)
 
         self._wal.append(encoded, group.group_id, last_slot, durable)
 
@@ -543,9 +550,11 @@ def encode_log_record(group_id: int, record: LogRecord, commit_slot: int) -> byt
         full = Record(RecordType.ENTRIES, group_id, record.ballot, record.first_slot, commit_slot, record.payloads)
     elif isinstance(record, PromiseRecord):
         full = Record(RecordType.PROMISE, group_id, record.ballot, 0, commit_slot, ())
+    elif isinstance(record, HealedRecord):
+        full = Record(RecordType.HEALED, group_id, record.ballot, 0, 0, ())
     else:
-        assert isinstance(record, ResetRecord)
-        full = Record(RecordType.RESET, group_id, record.ballot, record.slot + 1, record.slot, ())
+        kind = RecordType.HEAL if isinstance(record, HealRecord) else RecordType.RESET
+        full = Record(kind, group_id, record.ballot, record.slot + 1, record.slot, ())
     return encode_record(full)
 
 

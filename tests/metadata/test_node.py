@@ -11,9 +11,11 @@ import pytest
 
 from metadata.catalog.catalog import Catalog
 from metadata.config import Config
-from metadata.node import DamagedDataError, MetadataNode
+from metadata.node import GROUP_ID, DamagedDataError, MetadataNode
 from metadata.store import read_snapshot
+from server.codec.frame import FRAME_HEADER_BYTES
 from server.model.errors import ResourceInUseError, ServiceUnavailableError
+from server.paxos.acceptor import Health
 from server.runtime.identity import Identity, release
 from tests.metadata.catalog.test_catalog import create, register
 from tests.metadata.fake_group import FatalError, fail
@@ -169,6 +171,25 @@ async def test_a_damaged_snapshot_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DamagedDataError, match=rf"{path.name} is damaged"):
         await again.start()
     release(tmp_path)
+
+
+async def test_a_damaged_log_waits_to_be_healed(tmp_path: Path) -> None:
+    """The process runs, and does not lead a group whose decisions it may have forgotten; alone it is never healed."""
+    node = make(tmp_path)
+    await node.start()
+    await asyncio.wait_for(node.wait_ready(), 10)
+    await node.propose(create())
+    await stop(node)
+    path = next(path for path in sorted((tmp_path / "wal").glob("*.wal")) if b"\xb5\x1eWf" in path.read_bytes())
+    data = bytearray(path.read_bytes())
+    data[data.find(b"\xb5\x1eWf") + FRAME_HEADER_BYTES + 8] ^= 1
+    path.write_bytes(data)
+    again = make(tmp_path, may_create=False)
+    await again.start()
+    assert again.host.groups[GROUP_ID].core.health == Health.DAMAGED
+    await asyncio.sleep(0.5)
+    assert not again.leader_node_id
+    await stop(again)
 
 
 async def test_another_clusters_folder_ends_the_process(node: MetadataNode) -> None:

@@ -20,7 +20,7 @@ from server.codec.frame import SEGMENT_HEADER_BYTES
 from server.codec.record import Record, RecordType, decode_record, encode_record
 from server.paxos.ballot import Ballot
 from server.wal import Recovery, Wal, WalError
-from server.wal_recovery import LogReader
+from server.wal_recovery import LogReader, RecoveredGroup
 from tests.server.wal_files import MemoryFiles
 
 GROUPS = (5, 6, 7)
@@ -287,6 +287,18 @@ def test_a_swapped_segment_is_damage() -> None:
     assert read(files).all_damaged
 
 
+def test_the_last_record_of_a_full_segment_is_vouched_for() -> None:
+    """Once the log is quiet there is a sync mark, however full the segment is: damage to the last write is told."""
+    for size in range(20, 400):
+        files = MemoryFiles(segment_bytes=1024)
+        fill = Record(RecordType.ENTRIES, 5, HEAL, 1, 0, (bytes(500),))
+        last = Record(RecordType.ENTRIES, 5, HEAL, 2, 0, (b"n" * size,))
+        asyncio.run(write(files, [fill, last], FLOORS))
+        content = next(each for each in files.contents.values() if b"n" * size in each)
+        content[content.find(b"n" * size)] ^= 1
+        assert read(files).damaged_groups == {5}, size
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.data())
 def test_garbage_never_passes_for_records(seed: int, data: st.DataObject) -> None:
@@ -308,19 +320,109 @@ def test_garbage_never_passes_for_records(seed: int, data: st.DataObject) -> Non
     assert is_reported or got == {group_id: len(entries) for group_id, entries in whole.items() if group_id in got}
 
 
-def test_a_damaged_log_is_not_trimmed() -> None:
-    """Trimming would remove the damage and with it the knowledge of it."""
+def promise(group_id: int, ballot: Ballot) -> Record:
+    return Record(RecordType.PROMISE, group_id, ballot, 0, 0, ())
 
-    async def run() -> None:
-        history = await asyncio.to_thread(History, 8, 14)
-        files = history.files.copy()
-        first = min(files.contents)
-        files.contents[first][SEGMENT_HEADER_BYTES + 60] ^= 1
-        wal = Wal(Path("log"), node_id=1, segment_bytes=files.segment_bytes, on_fatal=_fail, files=files)
-        assert wal.recover(FLOORS).damaged_groups
-        wal.start(asyncio.get_running_loop())
-        wal.trim(dict.fromkeys(GROUPS, 10**6))
-        await wal.close()
+
+def heal(group_id: int, slot: int) -> Record:
+    return Record(RecordType.HEAL, group_id, HEAL, slot + 1, slot, ())
+
+
+def healed(group_id: int) -> Record:
+    return Record(RecordType.HEALED, group_id, Ballot(HEAL.round + 1, 2), 0, 0, ())
+
+
+HEAL = Ballot(1000, 1)
+
+
+async def write(files: MemoryFiles, records: Sequence[Record], floors: dict[int, int]) -> None:
+    """One life of a log: recovers, writes, trims, closes."""
+    wal = Wal(Path("log"), node_id=1, segment_bytes=files.segment_bytes, on_fatal=_fail, files=files)
+    wal.recover(FLOORS)
+    wal.start(asyncio.get_running_loop())
+    for record in records:
+        synced = asyncio.Event()
+        wal.append(encode_record(record), record.group_id, record.last_slot, synced.set)
+        await synced.wait()
+    wal.trim(floors)
+    await wal.close()
+
+
+def damaged_log(is_all: bool) -> MemoryFiles:
+    """In the first segment something is bad: a record of one group, or a frame, which may be of any."""
+    files = History(8, 14).files.copy()
+    first = min(files.contents)
+    files.contents[first][SEGMENT_HEADER_BYTES + (4 if is_all else 60)] ^= 1
+    return files
+
+
+ABOVE = dict.fromkeys(GROUPS, 10**6)
+"""Checkpoints that stand for everything."""
+
+
+@pytest.mark.parametrize("is_all", [False, True])
+def test_healing_makes_damage_void(is_all: bool) -> None:
+    """Group by group; what the log said of it before is not returned, what it says afterwards is."""
+    files = damaged_log(is_all)
+    damaged = read(files.copy()).damaged_groups
+    assert damaged == (set(GROUPS) if is_all else damaged)
+    assert damaged
+    group_id = min(damaged)
+    entry = Record(RecordType.ENTRIES, group_id, Ballot(1001, 2), 41, 40, (b"after",))
+    asyncio.run(write(files, [heal(group_id, 40), entry], FLOORS))
+    recovery = read(files.copy())
+    assert recovery.damaged_groups == damaged - {group_id}
+    group = recovery.groups[group_id]
+    assert group == RecoveredGroup(Ballot(1001, 2), 41, [(Ballot(1001, 2), b"after")], 40, is_healing=True)
+    asyncio.run(write(files, [healed(group_id)], FLOORS))
+    assert not read(files.copy()).groups[group_id].is_healing
+    asyncio.run(write(files, [heal(other, 0) for other in damaged - {group_id}], FLOORS))
+    recovery = read(files)
+    assert (recovery.damaged_groups, recovery.all_damaged) == (frozenset(), False)
+
+
+@pytest.mark.parametrize("is_all", [False, True])
+def test_a_damaged_log_is_not_trimmed(is_all: bool) -> None:
+    """Trimming would remove the damage and with it the knowledge of it; as long as any group may be hurt by it."""
+    files = damaged_log(is_all)
+    first = min(files.contents)
+    damaged = sorted(read(files.copy()).damaged_groups)
+    asyncio.run(write(files, [], ABOVE))
+    for group_id in damaged:
         assert first in files.contents
+        asyncio.run(write(files, [heal(group_id, 10**6)], ABOVE))
+    assert first not in files.contents
+    recovery = read(files)
+    assert (recovery.damaged_groups, recovery.all_damaged) == (frozenset(), False)
+    assert {group_id for group_id, group in recovery.groups.items() if group.is_healing} == set(damaged)
 
-    asyncio.run(run())
+
+def test_that_a_group_is_not_healed_yet_is_not_trimmed() -> None:
+    """However often the promise is carried over to newer segments: the record that says so stays until it is void."""
+    files = damaged_log(is_all=False)
+    (group_id,) = read(files.copy()).damaged_groups
+    asyncio.run(write(files, [heal(group_id, 10**6)], ABOVE))
+    others = [other for other in GROUPS if other != group_id]
+    for round_ in range(1, 30):
+        asyncio.run(write(files, [promise(other, Ballot(2000 + round_, 3)) for other in others], ABOVE))
+    group = read(files.copy()).groups[group_id]
+    assert (group.is_healing, group.promised) == (True, HEAL)
+    asyncio.run(write(files, [healed(group_id)], ABOVE))
+    asyncio.run(write(files, [promise(others[0], Ballot(3000, 3))], ABOVE))
+    assert len(files.contents) <= 3
+    group = read(files).groups[group_id]
+    assert (group.is_healing, group.promised) == (False, Ballot(HEAL.round + 1, 2))
+
+
+@pytest.mark.parametrize("is_all", [False, True])
+def test_damage_after_the_healing_counts(is_all: bool) -> None:
+    """A bad record, or a bad frame, behind the record that made earlier damage void is new damage."""
+    files = damaged_log(is_all=False)
+    (group_id,) = read(files.copy()).damaged_groups
+    entries = [Record(RecordType.ENTRIES, group_id, HEAL, slot, slot - 1, (b"needle",)) for slot in (1, 2)]
+    asyncio.run(write(files, [heal(group_id, 0), *entries, healed(group_id)], FLOORS))
+    number = next(number for number, content in files.contents.items() if b"needle" in content)
+    content = files.contents[number]
+    place = content.rfind(b"needle")
+    content[content.rfind(b"\xb5\x1eWf", 0, place) if is_all else place] ^= 1
+    assert read(files).damaged_groups == (set(GROUPS) if is_all else {group_id})

@@ -21,11 +21,17 @@ class SimulatedGroup:
     first_slot: int = 1
     entries: list[tuple[Ballot, bytes]] = field(default_factory=list)
     commit_slot: int = 0
+    is_healing: bool = False
 
 
 @dataclass
 class SimulatedRecovery:
     groups: dict[int, SimulatedGroup]
+    damaged_groups: set[int]
+
+
+DAMAGED = b""
+"""Stands where a synced record was of which a bit has flipped."""
 
 
 class SimulatedWal:
@@ -91,20 +97,32 @@ class SimulatedWal:
         self._queued, self._writing, self._is_start_due = [], [], False
         self.bytes_queued = 0
 
+    def damage(self, group_id: int) -> bool:
+        """Flips a bit in a synced record of a group, while the node is down; whether there was one."""
+        places = [
+            place
+            for place, data in enumerate(self._durable)
+            if data != DAMAGED and decode_record(data).group_id == group_id
+        ]
+        if places:
+            self._durable[self._rng.choice(places)] = DAMAGED
+        return bool(places)
+
     def forget_group(self, group_id: int) -> None:
         """Makes all that the log says of a dropped group void."""
         self.append(encode(Record(RecordType.FORGET, group_id, ZERO, 0, 0, ())), group_id, 0, None)
 
     def trim(self, floors: Mapping[int, int]) -> None:
-        """Drops entries that are checkpointed; promises stay."""
-        kept = []
+        """Drops entries that are checkpointed; promises stay, and so does damage that is not void."""
+        kept: list[bytes] = []
         for data in self._durable:
-            record = decode_record(data)
-            if record.type in (RecordType.PROMISE, RecordType.FORGET) or record.last_slot > floors.get(
-                record.group_id, 0
-            ):
+            if data == DAMAGED:
                 kept.append(data)
-            elif record.type == RecordType.ENTRIES:
+                continue
+            record = decode_record(data)
+            if record.type is RecordType.HEAL:
+                kept = [data]  # there is one group here
+            elif record.type is RecordType.ENTRIES and record.last_slot <= floors.get(record.group_id, 0):
                 promise = type(record)(RecordType.PROMISE, record.group_id, record.ballot, 0, record.commit_slot, ())
                 kept.append(encode(promise))
             else:
@@ -113,20 +131,29 @@ class SimulatedWal:
 
     def recover(self, floors: Mapping[int, int]) -> SimulatedRecovery:
         groups: dict[int, SimulatedGroup] = {}
+        damaged: set[int] = set()
         for data in self._durable:
-            record = decode_record(data)
-            if record.type == RecordType.FORGET:
-                groups.pop(record.group_id, None)
+            if data == DAMAGED:
+                damaged |= floors.keys()
                 continue
+            record = decode_record(data)
             floor = floors.get(record.group_id, 0)
+            if record.type in (RecordType.FORGET, RecordType.HEAL):
+                groups.pop(record.group_id, None)
+                damaged.discard(record.group_id)
+                floor = max(floor, record.first_slot - 1)
+            if record.type is RecordType.FORGET:
+                continue
             group = groups.setdefault(record.group_id, SimulatedGroup(first_slot=floor + 1))
             group.promised = max(group.promised, record.ballot)
             group.commit_slot = max(group.commit_slot, record.commit_slot)
-            if record.type == RecordType.RESET and record.first_slot > group.first_slot + len(group.entries):
+            if record.type in (RecordType.HEAL, RecordType.HEALED):
+                group.is_healing = record.type is RecordType.HEAL
+            if record.type is RecordType.RESET and record.first_slot > group.first_slot + len(group.entries):
                 group.entries.clear()
                 group.first_slot = record.first_slot
             for slot, payload in enumerate(record.payloads, record.first_slot):
                 index = slot - group.first_slot
                 if 0 <= index <= len(group.entries):
                     group.entries[index : index + 1] = [(record.ballot, payload)]
-        return SimulatedRecovery(groups)
+        return SimulatedRecovery(groups, damaged)

@@ -20,6 +20,7 @@ class Report:
     seeds: int = 0
     events: int = 0
     committed: int = 0
+    healed: int = 0
     seconds: float = 0.0
     failures: list[str] = field(default_factory=list)
 
@@ -28,7 +29,7 @@ class Report:
         speed = self.events / self.seconds if self.seconds else 0.0
         return (
             f"{self.seeds} seeds in {self.seconds:.1f} s ({rate:.0f} seeds/s, {speed:,.0f} events/s), "
-            f"{self.committed:,} writes committed, {len(self.failures)} failures"
+            f"{self.committed:,} writes committed, {self.healed} damaged logs healed, {len(self.failures)} failures"
         )
 
 
@@ -37,8 +38,8 @@ def chaos_ns(seed: int) -> int:
     return (20_000 if seed % 8 == 0 else 4_000) * MS
 
 
-def play(seed: int) -> tuple[int, int, str]:
-    """(events, committed writes, what went wrong or empty) of one seed; one seed in 50 is played twice, and the two
+def play(seed: int) -> tuple[int, int, int, str]:
+    """(events, committed writes, healed members, what went wrong or empty) of one seed; one seed in 50 is played twice, and the two
     have to take the same course."""
     world = World(seed, chaos_ns(seed))
     try:
@@ -47,10 +48,10 @@ def play(seed: int) -> tuple[int, int, str]:
             again = World(seed, chaos_ns(seed))
             again.run()
             if again.trace != world.trace:
-                return world.scheduler.events, 0, "two runs of this seed took different courses"
+                return world.scheduler.events, 0, 0, "two runs of this seed took different courses"
     except Exception as error:  # noqa: BLE001 (whatever it is, it belongs to this seed and is reported with it)
-        return world.scheduler.events, 0, f"{type(error).__name__}: {error}"
-    return world.scheduler.events, sum(world.outcomes.values()), ""
+        return world.scheduler.events, 0, 0, f"{type(error).__name__}: {error}"
+    return world.scheduler.events, sum(world.outcomes.values()), world.healed, ""
 
 
 def run_seeds(seeds: Iterable[int], processes: int | None = None, until: float | None = None) -> Report:
@@ -61,10 +62,12 @@ def run_seeds(seeds: Iterable[int], processes: int | None = None, until: float |
     context = multiprocessing.get_context("spawn")
     with context.Pool(processes or os.cpu_count() or 1) as pool:
         seed_list = list(seeds)
-        for seed, (events, committed, failure) in zip(seed_list, pool.imap(play, seed_list, chunksize=4), strict=True):
+        results = pool.imap(play, seed_list, chunksize=4)
+        for seed, (events, committed, healed, failure) in zip(seed_list, results, strict=True):
             report.seeds += 1
             report.events += events
             report.committed += committed
+            report.healed += healed
             if failure:
                 report.failures.append(f"seed {seed}: {failure[:500]}\n  replay: make simulate SEED={seed} N=1")
             if until is not None and time.monotonic() > until:

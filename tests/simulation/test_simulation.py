@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from server.codec.record import RecordType, decode_record
 from server.paxos.lease import Grant, NodeLeases
 from server.paxos.quorum import Configuration
 from tests.simulation.checkers import NEVER_NS, Operation, UndecidedError, is_linearizable
-from tests.simulation.disk import SimulatedWal
+from tests.simulation.disk import SimulatedRecovery, SimulatedWal
 from tests.simulation.runner import chaos_ns, run_seeds
 from tests.simulation.world import Broken, World
 
@@ -23,14 +24,16 @@ FAILED_ONCE = (3, 24, 92, 202, 285, 357631506856)
 
 
 def test_seeds_hold_every_invariant() -> None:
-    """With message loss, duplication, reordering, crashes that drop unsynced writes, cut links, drifting clocks,
-    hand-overs and trimmed logs: one value a slot, nothing acknowledged lost, no stale read, one lease at a time, and
-    the group is available again once everything is healed. Each run plays new seeds; a failing one is printed."""
+    """With message loss, duplication, reordering, crashes that drop unsynced writes, flipped bits in the log, cut
+    links, drifting clocks, hand-overs and trimmed logs: one value a slot, nothing acknowledged lost, no stale read, one
+    lease at a time, and the group is available again once everything is healed. Each run plays new seeds; a failing one
+    is printed."""
     first = secrets.randbelow(1 << 40)
     report = run_seeds([*FAILED_ONCE, *range(first, first + SEEDS)])
     print(report)
     assert not report.failures, "\n".join(report.failures)
     assert report.committed > SEEDS * 10
+    assert report.healed > SEEDS / 10
 
 
 class AnswersBeforeSync(SimulatedWal):
@@ -81,6 +84,13 @@ class OneIsAMajority(Configuration):
         return len(node_ids) >= 1
 
 
+class OverlooksDamage(SimulatedWal):
+    """Takes a log in which a record is bad for whole."""
+
+    def recover(self, floors: Mapping[int, int]) -> SimulatedRecovery:
+        return replace(super().recover(floors), damaged_groups=set())
+
+
 BREAKAGES = {
     "answer before the record is on disk": Broken(wal=AnswersBeforeSync),
     "promise without writing it down": Broken(wal=ForgetsPromises),
@@ -88,6 +98,7 @@ BREAKAGES = {
     "renew a lapsed grant at the same epoch": Broken(leases=KeepsEpochs),
     "count one zone as a majority": Broken(configuration=OneIsAMajority),
     "vote after a restart without waiting": Broken(forgets_boots=True),
+    "take a damaged log for whole": Broken(wal=OverlooksDamage),
 }
 
 

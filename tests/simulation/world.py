@@ -1,7 +1,8 @@
 """A cluster of one seed: hosts with the real cores, on simulated clocks, disks and network, under attack.
 
-Two phases: chaos (crashes that drop unsynced writes, cut links, message loss, clock-rate drift, hand-overs,
-checkpoints with trimming), then everything is healed and the groups have to become available again and agree.
+Two phases: chaos (crashes that drop unsynced writes, flipped bits, cut links, message loss, clock-rate drift,
+hand-overs, checkpoints with trimming), then everything is healed and the groups have to become available again and
+agree.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+from server.paxos.acceptor import Health
 from server.paxos.ballot import ZERO, Ballot
 from server.paxos.election import ElectionConfig
 from server.paxos.lease import LeaseConfig, NodeLeases
@@ -141,6 +143,8 @@ class World:
         self.is_healing = False
         self.outcomes = dict.fromkeys(OutcomeKind, 0)
         self.reads = 0
+        self.healed = 0
+        self.damaged_node_id = 0  # whose log is damaged, until it is healed
         self.trace = 0
         self._values = 0
         rng = self.rng
@@ -152,6 +156,7 @@ class World:
         )
         self.network = Network(self.scheduler, rng, faults, lambda node_id: self.nodes[node_id].host)
         sync_ns = rng.choice((200_000, 3 * MS, 15 * MS))
+        self.damage = rng.choice((0, 0, 0.3))
         drift_max = rng.choice((0, 4_000))
         zones = [Member(node_id, f"zone-{node_id}") for node_id in (1, 2, 3)]
         self.configuration = self.broken.configuration(tuple(zones))
@@ -203,7 +208,8 @@ class World:
         leases = self.broken.leases(LEASES, boot=node.boot, is_first_boot=is_first, now_ns=now_ns)
         transport = SimulatedTransport(node.node_id, self.network)
         transport.on_send = lambda message: self._note_promise(node, message)
-        recovered = node.wal.recover({GROUP: node.durable[0]}).groups.get(GROUP)
+        recovery = node.wal.recover({GROUP: node.durable[0]})
+        is_damaged = GROUP in recovery.damaged_groups
         boot = node.boot
         host = ReplicaHost(
             node.node_id,
@@ -219,8 +225,10 @@ class World:
         node.machine.is_restoring = node.is_restoring
         node.host = host
         host.on_leadership = lambda group_id, is_serving: self._check_leader(node, is_serving)
-        host.open_group(GROUP, self.configuration, node.machine, recovered, node.durable[0])
-        if host.groups[GROUP].core.promised < node.promised_told:
+        host.on_healed = lambda group_id: self._healed(node)
+        recovered = recovery.groups.get(GROUP)
+        host.open_group(GROUP, self.configuration, node.machine, recovered, node.durable[0], is_damaged=is_damaged)
+        if not is_damaged and host.groups[GROUP].core.promised < node.promised_told:
             raise InvariantError(f"node {node.node_id} promised {node.promised_told} and forgot it in a crash")
         self._tick(node.node_id, boot)
         for other in self.nodes.values():
@@ -283,8 +291,17 @@ class World:
     def _pairs(self) -> list[tuple[int, int]]:
         return [(one, two) for one in (1, 2, 3) for two in (1, 2, 3) if one != two]
 
+    def _healed(self, node: Node) -> None:
+        self.healed += 1
+        if self.damaged_node_id == node.node_id:
+            self.damaged_node_id = 0
+
     def _crash_for_a_while(self, node: Node) -> None:
+        """In some seeds the disk flips a bit meanwhile; never of two members at once, which may lose what was
+        acknowledged: both may have been the majority that had it."""
         self._crash(node)
+        if self.rng.random() < self.damage and self.damaged_node_id in (0, node.node_id) and node.wal.damage(GROUP):
+            self.damaged_node_id = node.node_id
 
         def boot_again() -> None:
             if node.host is None:
@@ -324,6 +341,8 @@ class World:
         is_served = False
         for node in self.nodes.values():
             if node.host is None or node.machine is None or node.machine.is_restoring:
+                return False
+            if node.host.groups[GROUP].core.health != Health.WHOLE:
                 return False
             slots.add(node.machine.slot)
             is_served = is_served or node.host.is_serving_leader(GROUP)

@@ -66,6 +66,8 @@ def examples_of_files(directory: Path) -> dict[str, bytes]:
     return {
         "promise": encode_record(Record(RecordType.PROMISE, 100, ballot, 0, 6, ())),
         "reset": encode_record(Record(RecordType.RESET, 100, ballot, 8, 7, ())),
+        "heal": encode_record(Record(RecordType.HEAL, 100, Ballot((1 << 32) + 2, 3), 8, 7, ())),
+        "healed": encode_record(Record(RecordType.HEALED, 100, Ballot((1 << 32) + 3, 1), 0, 0, ())),
         "forget": encode_record(Record(RecordType.FORGET, 100, ZERO, 0, 0, ())),
         "pointer": pointer,
         "overflow key": overflow_key,

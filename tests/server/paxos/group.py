@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from server.paxos.acceptor import Health
 from server.paxos.ballot import ZERO, Ballot
 from server.paxos.core import PaxosCore
 from server.paxos.election import ElectionConfig
@@ -18,6 +19,8 @@ from server.paxos.log import Log
 from server.paxos.messages import (
     ApplyEntries,
     Effect,
+    HealedRecord,
+    HealRecord,
     LogRecord,
     Message,
     PersistRecord,
@@ -36,13 +39,14 @@ ELECTION = ElectionConfig(jitter_ns=1)
 
 @dataclass
 class Node:
-    """A member. `records` (each with the commit slot that it tells), `checkpoint` and `boot` survive a crash; the rest
-    is what runs, if it is up."""
+    """A member. `records` (each with the commit slot that it tells), `checkpoint`, `boot` and `is_damaged` survive a
+    crash; the rest is what runs, if it is up."""
 
     member: Member
     records: list[tuple[LogRecord, int]] = field(default_factory=list)
     checkpoint: list[bytes] = field(default_factory=list)
     boot: int = 0
+    is_damaged: bool = False  # part of the records is lost, and no HealRecord has made that void
     promised_told: Ballot = ZERO
     core: PaxosCore | None = None
     leases: NodeLeases | None = None
@@ -54,9 +58,11 @@ class Node:
             raise ValueError(f"node {self.member.node_id} is down")
         return self.core, self.leases
 
-    def recovered_log(self) -> tuple[Ballot, Log]:
+    def recovered_log(self) -> tuple[Ballot, Log, Health]:
         """What a restart finds on disk, by the rules of the write-ahead log."""
-        promised, commit_slot, base = ZERO, 0, len(self.checkpoint)
+        promised, commit_slot, base, health = ZERO, 0, len(self.checkpoint), Health.WHOLE
+        if self.is_damaged:
+            return promised, Log(base + 1, (), base), Health.DAMAGED
         entries: dict[int, tuple[Ballot, bytes]] = {}
         for record, known_commit_slot in self.records:
             promised = max(promised, record.ballot)
@@ -64,12 +70,17 @@ class Node:
             if isinstance(record, Run):
                 for slot, payload in enumerate(record.payloads, record.first_slot):
                     entries[slot] = (record.ballot, payload)
-            elif isinstance(record, ResetRecord):
+            elif isinstance(record, HealedRecord):
+                health = Health.WHOLE
+            elif isinstance(record, (ResetRecord, HealRecord)):
                 base = max(base, record.slot)
+            if isinstance(record, HealRecord):
+                promised, commit_slot, health = record.ballot, record.slot, Health.HEALING
+                entries.clear()
         found: list[tuple[Ballot, bytes]] = []
         while (entry := entries.get(base + 1 + len(found))) is not None:
             found.append(entry)
-        return promised, Log(base + 1, found, max(base, min(commit_slot, base + len(found))))
+        return promised, Log(base + 1, found, max(base, min(commit_slot, base + len(found)))), health
 
 
 class Group:
@@ -95,13 +106,23 @@ class Group:
         node = self.nodes[node_id]
         assert node.core is None
         node.boot += 1
-        promised, log = node.recovered_log()
-        assert promised >= node.promised_told, f"node {node_id} has forgotten its promise of {node.promised_told}"
+        promised, log, health = node.recovered_log()
+        assert node.is_damaged or promised >= node.promised_told, (
+            f"node {node_id} has forgotten its promise of {node.promised_told}"
+        )
         leases = NodeLeases(LEASES, boot=node.boot, is_first_boot=node.boot == 1, now_ns=self.now_ns)
         node.leases = leases
         rng = random.Random(0)
         node.core = PaxosCore(
-            node_id, self.configuration, leases, rng, self.now_ns, promised=promised, log=log, election=ELECTION
+            node_id,
+            self.configuration,
+            leases,
+            rng,
+            self.now_ns,
+            promised=promised,
+            log=log,
+            health=health,
+            election=ELECTION,
         )
         node.state = list(node.checkpoint)
         self._apply(node, log.first_slot, log.payloads(log.first_slot, log.commit_slot))
@@ -116,6 +137,13 @@ class Group:
         for link in self.in_flight:
             if link[1] == node_id:
                 self.in_flight[link] = []
+
+    def damage(self, node_id: int) -> None:
+        """All that is in the log of a node that is down is lost."""
+        node = self.nodes[node_id]
+        assert node.core is None
+        node.records.clear()
+        node.is_damaged = True
 
     def core(self, node_id: int) -> PaxosCore:
         return self.nodes[node_id].running()[0]
@@ -148,6 +176,7 @@ class Group:
         node = self.nodes[node_id]
         core, _ = node.running()
         batch, node.unsynced = node.unsynced, []
+        node.is_damaged &= not any(isinstance(effect.record, HealRecord) for effect, _ in batch)
         node.records.extend((effect.record, commit_slot) for effect, commit_slot in batch)
         for effect, _ in batch:
             for send in effect.then:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from server.paxos.acceptor import Health
 from server.paxos.ballot import ZERO, Ballot
 from server.paxos.core import PaxosCore
 from server.paxos.election import ElectionConfig
@@ -31,12 +32,14 @@ def member(
     promised: Ballot = ZERO,
     boot: int = 1,
     configuration: Configuration = GROUP,
+    health: Health = Health.WHOLE,
 ) -> PaxosCore:
     """Node 2, as it comes up at time 0."""
     leases = NodeLeases(LeaseConfig(), boot=boot, is_first_boot=boot == 1, now_ns=0)
     log = Log(first_slot, entries, commit_slot)
     election = ElectionConfig(jitter_ns=1)
-    return PaxosCore(2, configuration, leases, random.Random(0), 0, promised=promised, log=log, election=election)
+    rng = random.Random(0)
+    return PaxosCore(2, configuration, leases, rng, 0, promised=promised, log=log, health=health, election=election)
 
 
 def shown(effects: list[Effect]) -> list[str]:

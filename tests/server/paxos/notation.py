@@ -13,6 +13,8 @@ from server.paxos.messages import (
     CatchUpRequest,
     Commit,
     Effect,
+    HealedRecord,
+    HealRecord,
     LeadershipChanged,
     LogRecord,
     Message,
@@ -106,6 +108,10 @@ def show_record(record: LogRecord) -> str:
         return show_run(record)
     if isinstance(record, PromiseRecord):
         return f"promise {show_ballot(record.ballot)}"
+    if isinstance(record, HealedRecord):
+        return "healed"
+    if isinstance(record, HealRecord):
+        return f"heal {show_ballot(record.ballot)} after {record.slot}"
     return f"reset {record.slot}"
 
 

@@ -17,6 +17,7 @@ the expected output. The commands, with N, A and B for nodes and numbers of mill
     heartbeat A->B                   A asks B for a grant
     heartbeats                       everybody asks everybody
     crash N | restart N              N loses what was not synced, and what was on its way to it | starts again
+    damage N                         all that is in the log of N, which is down, is lost
     hand-over N                      the leader N gives its leadership to somebody else
     checkpoint N SLOT                N's state as of SLOT is on disk, the log up to there is trimmed
     snapshot A->B [fails]            the snapshot that A has to send to B arrives
@@ -30,6 +31,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from server.paxos.acceptor import Health
 from server.paxos.election import Role
 from server.paxos.messages import ApplyEntries, Effect, LeadershipChanged, SendSnapshot
 from server.paxos.quorum import Member, ReplicaKind
@@ -110,6 +112,7 @@ class Scenario:
             "heartbeats": self._heartbeats,
             "crash": lambda words: self.group.crash(int(words[0])),
             "restart": lambda words: self.group.boot(int(words[0])),
+            "damage": lambda words: self.group.damage(int(words[0])),
             "hand-over": self._hand_over,
             "checkpoint": lambda words: self.group.checkpoint(int(words[0]), int(words[1])),
             "snapshot": self._snapshot,
@@ -257,6 +260,8 @@ class Scenario:
             else:
                 leader = core.leader_node_id or "nobody"
                 what = f"follows {leader}, deadline {show_time(core.deadline_ns())}"
+            if core.health != Health.WHOLE:
+                what += f", {core.health.name.lower()}"
             log = core.log
             self._say(
                 f"{node_id}: {core.role.name.lower()} promised {show_ballot(core.promised)} "

@@ -33,7 +33,7 @@ ANY_MESSAGE: list[Message] = [
     Accept(Run(Ballot(7, 9), 1, (b"x",)), 0),
     Accepted(Ballot(7, 9), 1, 0),
     Reject(Ballot(7, 9), Ballot(8, 9), 0, RejectReason.LOWER_BALLOT),
-    Commit(Ballot(7, 9), 0),
+    Commit(Ballot(7, 9), 0, 0),
     CatchUpRequest(1),
     CatchUp(Ballot(7, 9), (Run(OLD, 1, (b"x",)),), 1),
     Release(Ballot(7, 9)),
@@ -54,7 +54,7 @@ def test_strangers_are_not_heard(message: Message) -> None:
     [
         (Prepare(Ballot(7, 3), 1, ZERO), "2->1 Reject 7.3 LOWER_BALLOT promised 1.1 last 0"),
         (Accept(Run(Ballot(7, 3), 1, (b"x",)), 0), "2->1 Reject 7.3 LOWER_BALLOT promised 1.1 last 0"),
-        (Commit(Ballot(7, 3), 0), "2->1 Reject 7.3 LOWER_BALLOT promised 1.1 last 0"),
+        (Commit(Ballot(7, 3), 0, 0), "2->1 Reject 7.3 LOWER_BALLOT promised 1.1 last 0"),
     ],
 )
 def test_only_its_owner_uses_a_ballot(message: Message, answer: str) -> None:
@@ -73,7 +73,7 @@ def test_who_leads_as_far_as_a_member_knows() -> None:
     """Whom it has promised, unless that one let go; nobody while it is its own ballot that it promised; itself."""
     core = member()
     assert core.leader_node_id == 0
-    handle(core, 1, Commit(OLD, 0))
+    handle(core, 1, Commit(OLD, 0, 0))
     assert core.leader_node_id == 1
     handle(core, 1, Release(OLD))
     assert core.leader_node_id == 0
@@ -146,14 +146,14 @@ def test_only_what_agrees_with_the_leader_is_acknowledged() -> None:
     assert handle(core, 3, Accept(Run(Ballot(2, 3), 2, (b"B",)), 0))[-1].endswith("2->3 Accepted 2.3 up to 2 epoch 1:0")
     assert core.log.last_slot == 3
     assert handle(core, 3, Accept(Run(Ballot(2, 3), 4, (b"D",)), 0)) == ["2->3 Reject 2.3 HOLE promised 2.3 last 2"]
-    assert handle(core, 3, Commit(Ballot(2, 3), 3)) == ["2 applies 2: B", "2->3 Reject 2.3 HOLE promised 2.3 last 2"]
+    assert handle(core, 3, Commit(Ballot(2, 3), 3, 0)) == ["2 applies 2: B", "2->3 Reject 2.3 HOLE promised 2.3 last 2"]
 
 
 def test_a_late_release_of_another_ballot_frees_nobody() -> None:
     """It may never have won its election while the leader in force serves on; but it is a reason to ask that leader."""
     core = member()
     core.leases.grant(1, 0, 0)
-    handle(core, 1, Commit(OLD, 0))
+    handle(core, 1, Commit(OLD, 0, 0))
     assert handle(core, 3, Release(Ballot(2, 3))) == []
     assert core.deadline_ns() == 37.5 * MS
     assert handle(core, 3, Prepare(Ballot(3, 3), 1, Ballot(2, 3))) == [
@@ -229,7 +229,7 @@ def test_a_leader_catches_up_from_nobody() -> None:
 
 def test_a_candidate_takes_up_the_leader_it_hears() -> None:
     """Of the very ballot that it has promised: its acknowledgement supports that leader anew."""
-    for message in (Accept(Run(OLD, 1, (b"x",)), 0), Commit(OLD, 0), CatchUp(OLD, (), 0)):
+    for message in (Accept(Run(OLD, 1, (b"x",)), 0), Commit(OLD, 0, 0), CatchUp(OLD, (), 0)):
         core = member(promised=OLD)
         candidate(core)
         handle(core, 1, message)
@@ -263,10 +263,10 @@ def test_a_snapshot_keeps_what_was_accepted_after_it() -> None:
     effects = core.snapshot_restored(3)
     assert shown(effects) == ["2 persists reset 3"]
     assert (core.log.first_slot, core.log.last_slot, core.applied_slot) == (4, 4, 3)
-    assert handle(core, 1, Commit(OLD, 3)) == ["2->1 Accepted 1.1 up to 1 epoch 1:0"]
+    assert handle(core, 1, Commit(OLD, 3, 0)) == ["2->1 Accepted 1.1 up to 1 epoch 1:0"]
     assert isinstance(effects[0], PersistRecord) and effects[0].event is not None
     core.durable(effects[0].event, 0)
-    assert handle(core, 1, Commit(OLD, 3)) == ["2->1 Accepted 1.1 up to 3 epoch 1:0"]
+    assert handle(core, 1, Commit(OLD, 3, 0)) == ["2->1 Accepted 1.1 up to 3 epoch 1:0"]
 
 
 def test_who_is_restoring_votes_and_does_not_stand() -> None:

@@ -30,7 +30,7 @@ from tests.server.paxos.notation import EVER_NS, MS
 def test_nobody_stands_before_the_wait_is_over() -> None:
     """A tick that comes early puts it off until what the node may have granted has run out."""
     core = member(boot=2)
-    core.handle(1, Commit(OLD, 0), 0)
+    core.handle(1, Commit(OLD, 0, 0), 0)
     core.handle(1, Release(OLD), 0)
     assert core.deadline_ns() == 37.5 * MS
     assert core.tick(38 * MS) == []
@@ -95,7 +95,7 @@ def test_its_own_promise_is_void_when_it_follows_by_then() -> None:
     core = member()
     ballot = candidate(core)
     core.handle(1, Promise(ballot, 1, 1, 0, (), True, 0), 1000 * MS)
-    handle(core, 3, Commit(Ballot(5, 3), 0))
+    handle(core, 3, Commit(Ballot(5, 3), 0, 0))
     assert core.durable(Durable(ballot, 0, is_promise=True), 1000 * MS) == []
     assert core.role == Role.FOLLOWER
 
@@ -156,7 +156,7 @@ def test_what_reaches_the_disk_late_does_not_count_for_the_next_ballot() -> None
     assert isinstance(persist, PersistRecord) and persist.event is not None
     core.handle(3, Prepare(Ballot(2, 3), 1, ZERO), 0)
     assert core.durable(persist.event, 0) == []
-    assert handle(core, 3, Commit(Ballot(2, 3), 0)) == ["2->3 Accepted 2.3 up to 0 epoch 1:0"]
+    assert handle(core, 3, Commit(Ballot(2, 3), 0, 0)) == ["2->3 Accepted 2.3 up to 0 epoch 1:0"]
 
 
 def test_a_refusal_without_a_higher_promise_ends_no_leadership() -> None:

@@ -41,7 +41,7 @@ MESSAGES: dict[type, st.SearchStrategy[Any]] = {
     Accept: st.builds(Accept, RUNS, U64),
     Accepted: st.builds(Accepted, BALLOTS, U64, U64),
     Reject: st.builds(Reject, BALLOTS, BALLOTS, U64, st.sampled_from(RejectReason)),
-    Commit: st.builds(Commit, BALLOTS, U64),
+    Commit: st.builds(Commit, BALLOTS, U64, U64),
     CatchUpRequest: st.builds(CatchUpRequest, U64),
     CatchUp: st.builds(CatchUp, BALLOTS, MANY_RUNS, U64),
     Release: st.builds(Release, BALLOTS),

@@ -187,6 +187,7 @@ class Recovered:
         self.first_slot = 1
         self.entries: list[tuple[Ballot, bytes]] = []
         self.commit_slot = 0
+        self.is_healing = False
         for data in records:
             record = decode_record(data)
             self.promised = max(self.promised, record.ballot)

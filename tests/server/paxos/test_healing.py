@@ -1,0 +1,198 @@
+"""Members whose log has lost something: they harm nobody, and become whole again."""
+
+from __future__ import annotations
+
+import pytest
+
+from server.paxos.acceptor import HEAL_ROUNDS, Health
+from server.paxos.ballot import ABOVE_ALL, ZERO, Ballot
+from server.paxos.messages import Accept, CatchUp, Commit, LeadershipQuery, Message, Prepare, Release, Run, SendMessage
+from server.paxos.quorum import Member
+from tests.server.paxos.group import Group
+from tests.server.paxos.lone_member import OLD, entries, handle, member, shown
+from tests.server.paxos.notation import MS
+from tests.server.paxos.test_regressions import elect, pump, stand
+
+THREE = [Member(1, "a"), Member(2, "b"), Member(3, "c")]
+HEALED = Ballot(OLD.round + HEAL_ROUNDS, 2)
+NEXT = Ballot(HEALED.round + 1, 1)
+
+
+def damaged_group(committed: bytes = b"") -> Group:
+    """Node 1 has led, by node 2's vote, and committed something with it; node 3 knows of nothing, and node 2 has
+    forgotten all."""
+    group = Group(THREE)
+    elect(group, 1, 2)
+    pump(group, (1, 2), (2, 1))
+    if committed:
+        group.carry_out(1, group.core(1).propose((committed,), group.now_ns))
+        pump(group, (1, 2))
+        group.sync(1)
+        group.sync(2)
+        pump(group, (2, 1))
+        assert group.nodes[1].state == [committed]
+    group.in_flight.clear()
+    return group
+
+
+def forget(group: Group, node_id: int) -> None:
+    group.crash(node_id)
+    group.damage(node_id)
+    group.boot(node_id)
+    group.now_ns += 3000 * MS
+
+
+def test_a_forgotten_promise_binds() -> None:
+    """Node 2 has promised node 3, which leads; node 1 has not heard of it. What node 1 then offers to node 2, which has
+    forgotten its promise, must not be accepted: nodes 1 and 2 would be a majority, and so are nodes 2 and 3."""
+    group = damaged_group()
+    group.now_ns += 3000 * MS
+    elect(group, 3, 2)
+    group.in_flight.clear()
+    forget(group, 2)
+    group.carry_out(1, group.core(1).propose((b"one",), group.now_ns))
+    group.carry_out(3, group.core(3).propose((b"three",), group.now_ns))
+    for node_id in (1, 3):
+        group.sync(node_id)
+        pump(group, (node_id, 2))
+        group.sync(2)
+        pump(group, (2, node_id))
+    assert [group.nodes[node_id].state for node_id in (1, 2, 3)] == [[], [], []]
+    group.live(5000 * MS)
+    states = [group.nodes[node_id].state for node_id in (1, 2, 3)]
+    assert states[0] == states[1] == states[2]
+    assert group.core(2).health == Health.WHOLE
+
+
+def test_forgotten_entries_are_not_voted_away() -> None:
+    """Nodes 1 and 2 have committed something; node 2 has forgotten it, and node 1 is down. The two that are left must
+    not elect a leader: it would not know. Once node 1 is back, everybody learns of it."""
+    group = damaged_group(b"a")
+    group.crash(1)
+    forget(group, 2)
+    group.live(20_000 * MS)
+    assert all(group.core(node_id).leadership is None for node_id in (2, 3))
+    group.boot(1)
+    group.connect(1, 2)
+    group.connect(1, 3)
+    group.live(10_000 * MS)
+    assert [group.nodes[node_id].state for node_id in (1, 2, 3)] == [[b"a"]] * 3
+    assert group.core(2).health == Health.WHOLE
+
+
+def test_a_restart_does_not_end_the_healing() -> None:
+    """What made it heal is on its disk: after a restart it still does not vote, and promises no other ballot again."""
+    group = damaged_group(b"a")
+    forget(group, 2)
+    group.connect(1, 2)
+    pump(group, (1, 2))
+    group.sync(2)
+    group.crash(1)
+    promised = group.core(2).promised
+    assert promised.round > HEAL_ROUNDS
+    group.crash(2)
+    group.boot(2)
+    assert (group.core(2).health, group.core(2).promised) == (Health.HEALING, promised)
+    group.now_ns += 5000 * MS
+    stand(group, 3)
+    pump(group, (3, 2))
+    assert group.nodes[2].unsynced == []
+    group.boot(1)
+    group.connect(1, 2)
+    group.connect(1, 3)
+    group.live(10_000 * MS)
+    assert group.core(2).health == Health.WHOLE
+    assert group.nodes[2].state == [b"a"]
+
+
+def test_two_damaged_members_elect_nobody() -> None:
+    """The third is no majority, and they tell it nothing."""
+    group = damaged_group(b"a")
+    forget(group, 2)
+    forget(group, 3)
+    group.crash(1)
+    group.boot(1)
+    group.live(20_000 * MS)
+    assert group.serving() == []
+
+
+# One member
+
+
+@pytest.mark.parametrize(
+    "message",
+    [Accept(Run(OLD, 3, (b"c",)), 2), Commit(OLD, 2, 0), CatchUp(OLD, (Run(OLD, 1, (b"a",)),), 1)],
+    ids=["accept", "commit", "catch up"],
+)
+def test_a_leader_is_refused_at_first(message: Message) -> None:
+    """Whatever it says: a promise far above it, on disk before it is told of it, and nothing else."""
+    core = member(health=Health.DAMAGED)
+    assert handle(core, 1, message) == [
+        f"2 persists heal {HEALED.round}.2 after 0, then 2->1 Reject 1.1 LOWER_BALLOT promised {HEALED.round}.2 last 0"
+    ]
+    assert (core.health, core.promised, core.log.last_slot) == (Health.HEALING, HEALED, 0)
+
+
+def test_the_promise_is_above_all_that_is_known() -> None:
+    """What is left of its log, what candidates have said, and what the leader says."""
+    core = member(health=Health.DAMAGED, promised=Ballot(7, 1))
+    handle(core, 3, Prepare(Ballot(9, 3), 1, ZERO))
+    handle(core, 1, Commit(OLD, 0, 0))
+    assert core.promised == Ballot(9 + HEAL_ROUNDS, 2)
+
+
+def test_entries_of_others_than_the_leader_do_not_begin_it() -> None:
+    core = member(health=Health.DAMAGED)
+    assert handle(core, 3, CatchUp(ZERO, (Run(OLD, 1, (b"a",)),), 1)) == []
+    assert core.health == Health.DAMAGED
+
+
+def test_a_damaged_member_neither_votes_nor_stands() -> None:
+    """Not even for the only candidate there is."""
+    for health in (Health.DAMAGED, Health.HEALING):
+        core = member(health=health)
+        assert handle(core, 3, Prepare(Ballot(9, 3), 1, ZERO)) == ["2->3 Reject 9.3 WAITING promised - last 0"]
+        assert shown(core.tick(60_000 * MS)) == []
+        assert core.candidacy is None
+
+
+def test_a_damaged_member_says_that_it_leads_nothing() -> None:
+    """Its former ballot may be forgotten: a release of a later one makes the others ask about theirs."""
+    core = member(health=Health.DAMAGED)
+    assert core.peer_renewed(3, 0) == [SendMessage(3, Release(Ballot(ABOVE_ALL, 2)))]
+    assert handle(core, 3, LeadershipQuery(Ballot(4, 2))) == ["2 persists promise 4.2, then 2->3 Release 4.2"]
+
+
+def test_healed_with_the_last_entry_that_phase_1_brought() -> None:
+    """By whatever message it comes; not before."""
+    core = member(health=Health.HEALING, promised=HEALED)
+    assert handle(core, 1, Commit(NEXT, 1, 3)) == [
+        f"2 persists promise {NEXT.round}.1, then 2->1 Reject {NEXT.round}.1 HOLE promised {NEXT.round}.1 last 0"
+    ]
+    handle(core, 1, CatchUp(NEXT, (Run(OLD, 1, (b"a",)),), 1))
+    handle(core, 1, Accept(Run(NEXT, 2, (b"b",)), 1))
+    assert core.health == Health.HEALING
+    assert handle(core, 1, Accept(Run(NEXT, 3, (b"c",)), 1))[-1] == "2 persists healed"
+
+
+def test_healed_by_a_snapshot() -> None:
+    core = member(health=Health.HEALING, promised=HEALED)
+    handle(core, 1, Commit(NEXT, 9, 9))
+    assert shown(core.snapshot_restored(9)) == ["2 persists reset 9", "2 persists healed"]
+
+
+def test_another_leadership_is_another_measure() -> None:
+    """How far the phase 1 of the leader before reached says nothing."""
+    core = member(health=Health.HEALING, promised=HEALED)
+    handle(core, 1, Commit(NEXT, 1, 1))
+    later = Ballot(NEXT.round + 1, 3)
+    handle(core, 3, CatchUp(later, (Run(OLD, 1, (b"a",)),), 1))
+    assert core.health == Health.HEALING
+    asked = shown(core.tick(60_000 * MS))
+    assert asked == [f"2->3 LeadershipQuery {later.round}.3"]
+    assert handle(core, 3, Commit(later, 1, 1))[-1] == "2 persists healed"
+
+
+def test_a_whole_member_has_nothing_to_heal() -> None:
+    core = member(entries=entries("a"), promised=OLD)
+    assert handle(core, 1, Commit(OLD, 0, 0)) == ["2->1 Accepted 1.1 up to 0 epoch 1:0"]
