@@ -39,8 +39,8 @@ def chaos_ns(seed: int) -> int:
 
 
 def play(seed: int) -> tuple[int, int, int, str]:
-    """(events, committed writes, healed members, what went wrong or empty) of one seed; one seed in 50 is played twice, and the two
-    have to take the same course."""
+    """(events, committed writes, members healed, what went wrong or empty) of one seed; one seed in 50 is played twice,
+    and the two have to take the same course."""
     world = World(seed, chaos_ns(seed))
     try:
         world.run()
