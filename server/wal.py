@@ -184,6 +184,10 @@ class Wal:
             assert self._loop is not None
             call_gathered(self._loop, self._flush)
 
+    def flush(self) -> None:
+        """Begins to write what was appended at once, unless a write is in flight."""
+        self._start_write()
+
     def _flush(self) -> None:
         self._is_flush_due = False
         self._start_write()

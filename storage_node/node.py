@@ -30,6 +30,7 @@ from storage_node.replica import PartitionReplica, Reply, key_range
 from storage_node.store import CorruptValueError, Store
 
 TICK_S = 0.02
+APPLY_DELAY_S = 0.001
 HOUSEKEEPING_S = 0.25
 DROP_SLICE_ITEMS = 2_000
 
@@ -84,6 +85,7 @@ class StorageNode:
             random.Random(),
             now_ns,
             self._defer,
+            later=self._later,
         )
         self.host.on_leadership = lambda group_id, is_serving: self.on_change()
         self.host.on_healed = self._healed
@@ -269,6 +271,9 @@ class StorageNode:
 
     def _defer(self, callback: Callable[[], None]) -> None:
         self._loop.call_soon(self._call, callback)
+
+    def _later(self, callback: Callable[[], None]) -> None:
+        self._loop.call_later(APPLY_DELAY_S, self._call, callback)
 
     def _call(self, callback: Callable[[], None]) -> None:
         try:

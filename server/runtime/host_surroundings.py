@@ -50,6 +50,9 @@ class LogWriter(Protocol):
 
     def append(self, record: bytes, group_id: int, last_slot: int, done: Callable[[], None] | None) -> None: ...
 
+    def flush(self) -> None:
+        """Begins to write what was appended at once, unless a write is in flight: nothing more is about to come."""
+
 
 class Transport(Protocol):
     """Says things to other nodes; may lose them, never delays the caller (server/runtime/peers.py)."""
@@ -95,6 +98,7 @@ class Outcome:
     leader_node_id: int = 0
 
 
+COMMITTED = Outcome(OutcomeKind.COMMITTED)
 OVERLOADED = Outcome(OutcomeKind.OVERLOADED)
 UNKNOWN = Outcome(OutcomeKind.UNKNOWN)
 

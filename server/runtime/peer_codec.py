@@ -21,7 +21,7 @@ from server.paxos.messages import (
     Release,
     Run,
 )
-from server.runtime.replica_host import encode_log_record
+from server.runtime.log_records import encode_log_record
 
 
 class MalformedMessageError(Exception):

@@ -319,3 +319,4 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
                     log.error("message of a peer refused", node_id=sender, reason=str(error))
                     continue
                 host.receive(sender, encoded.group_id, message, record)
+        host.received_all()

@@ -12,11 +12,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from server.codec.record import Record, RecordType, encode_record
 from server.paxos.acceptor import Health
 from server.paxos.ballot import ZERO, Ballot
 from server.paxos.core import PaxosCore
 from server.paxos.election import ElectionConfig, Role
+from server.paxos.leader import Leadership
 from server.paxos.lease import Grant, NodeLeases
 from server.paxos.log import Log
 from server.paxos.messages import (
@@ -24,21 +24,19 @@ from server.paxos.messages import (
     ApplyEntries,
     CatchUp,
     CatchUpRequest,
-    Durable,
     Effect,
     HealedRecord,
-    HealRecord,
     LeadershipChanged,
     LogRecord,
     Message,
     PersistRecord,
-    PromiseRecord,
     Run,
     SendMessage,
     SendSnapshot,
 )
 from server.paxos.quorum import Configuration
 from server.runtime.host_surroundings import (
+    COMMITTED,
     OVERLOADED,
     UNKNOWN,
     Done,
@@ -49,6 +47,7 @@ from server.runtime.host_surroundings import (
     StateMachine,
     Transport,
 )
+from server.runtime.log_records import encode_log_record
 from server.runtime.snapshot_transfer import (
     DECLINED_SEQUENCE,
     SnapshotFailedError,
@@ -84,6 +83,10 @@ class Group:
     in_flight_bytes: int = 0
     scheduled_ns: int = 1 << 62
     is_serving: bool = False
+    lease_of: Leadership | None = None
+    lease_until_ns: int = 0
+    """The lease of this leadership holds at least until then: grants are never taken back."""
+    unapplied: list[ApplyEntries] = field(default_factory=list)
     senders: dict[int, SnapshotSender] = field(default_factory=dict)
     receiver: SnapshotReceiver | None = None
     request_snapshot_at_ns: int = 0
@@ -93,7 +96,8 @@ class ReplicaHost:
     """The members of replication groups on one node.
 
     `defer(callback)` runs a callback soon, after what is going on now: proposals that arrive meanwhile share an entry
-    batch. `now_ns` is a monotonic clock.
+    batch. `later(callback)` runs one when what is urgent has had its turn, in a millisecond or so. `now_ns` is a
+    monotonic clock.
     """
 
     def __init__(
@@ -106,6 +110,7 @@ class ReplicaHost:
         now_ns: Callable[[], int],
         defer: Callable[[Callable[[], None]], None],
         election: ElectionConfig | None = None,
+        later: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:
         self.node_id = node_id
         self.leases = leases
@@ -118,7 +123,10 @@ class ReplicaHost:
         self._rng = rng
         self._now_ns = now_ns
         self._defer = defer
+        self._later = later or defer
         self._election = election
+        self._with_unapplied: set[int] = set()
+        self._is_apply_due = False
         self._deadlines: list[tuple[int, int]] = []
         self._groups_of_peer: dict[int, set[int]] = {}
         self._with_pending: set[int] = set()
@@ -211,7 +219,15 @@ class ReplicaHost:
     def is_serving_leader(self, group_id: int) -> bool:
         """Whether this node leads the group and a majority's grants hold at this moment."""
         group = self.groups.get(group_id)
-        return group is not None and group.core.is_serving(self._now_ns())
+        if group is None or not group.is_serving:
+            return False
+        now_ns, core = self._now_ns(), group.core
+        if group.lease_of is core.leadership and now_ns < group.lease_until_ns:
+            return True
+        if not core.is_serving(now_ns):
+            return False
+        group.lease_of, group.lease_until_ns = core.leadership, core.lease_until_ns()
+        return True
 
     def leader_of(self, group_id: int) -> tuple[int, int]:
         """(node id or 0, ballot round) of the group's leader as far as this node knows."""
@@ -266,6 +282,10 @@ class ReplicaHost:
             self._records[id(message.run)] = record  # type: ignore[union-attr]  # only an Accept comes with a record
         self._carry_out(group, group.core.handle(sender, message, self._now_ns()))
 
+    def received_all(self) -> None:
+        """What came together has been received: what is to be written down need not wait for more."""
+        self._wal.flush()
+
     def receive_heartbeat(self, sender: int, sent_ns: int) -> None:
         grant = self.leases.grant(sender, sent_ns, self._now_ns())
         if grant is not None:
@@ -296,6 +316,7 @@ class ReplicaHost:
                 return
             if receiver is not None and not receiver.is_stale(self._now_ns()):
                 return
+            self._apply_due(group)
             group.core.is_restoring = True
             group.machine.begin_restore(slot)
             receiver = group.receiver = SnapshotReceiver(sender, snapshot_id, slot, self._now_ns())
@@ -419,8 +440,12 @@ class ReplicaHost:
             elif isinstance(effect, PersistRecord):
                 self._persist(group, effect)
             elif isinstance(effect, ApplyEntries):
-                self._apply(group, effect)
+                if group.core.leadership is None:
+                    self._apply_later(group, effect)
+                else:
+                    self._apply(group, effect)
             elif isinstance(effect, LeadershipChanged):
+                self._apply_due(group)
                 if not effect.is_leader:
                     self._fail_all(group, UNKNOWN)
             else:
@@ -487,7 +512,28 @@ class ReplicaHost:
             if done is not None:
                 group.in_flight_bytes -= len(payload)
                 self.in_flight_bytes -= len(payload)
-                done(Outcome(OutcomeKind.COMMITTED, result))
+                done(COMMITTED if result is None else Outcome(OutcomeKind.COMMITTED, result))
+
+    def _apply_later(self, group: Group, effect: ApplyEntries) -> None:
+        """Nobody waits for what a follower applies, but a leader waits for what it has to write down: that goes
+        first."""
+        group.unapplied.append(effect)
+        self._with_unapplied.add(group.group_id)
+        if not self._is_apply_due:
+            self._is_apply_due = True
+            self._later(self._apply_deferred)
+
+    def _apply_deferred(self) -> None:
+        self._is_apply_due = False
+        group_ids, self._with_unapplied = self._with_unapplied, set()
+        for group_id in sorted(group_ids):
+            if (group := self.groups.get(group_id)) is not None:
+                self._apply_due(group)
+
+    def _apply_due(self, group: Group) -> None:
+        unapplied, group.unapplied = group.unapplied, []
+        for effect in unapplied:
+            self._apply(group, effect)
 
     def _fail_all(self, group: Group, outcome: Outcome) -> None:
         """Ends every proposal that leadership was needed for; those not proposed yet have not been executed."""
@@ -544,28 +590,4 @@ class ReplicaHost:
                     self._transport.send(leader, group.group_id, CatchUpRequest(0), None)
 
 
-def encode_log_record(group_id: int, record: LogRecord, commit_slot: int) -> bytes:
-    """The bytes of a record (server/codec/record.py)."""
-    if isinstance(record, Run):
-        full = Record(RecordType.ENTRIES, group_id, record.ballot, record.first_slot, commit_slot, record.payloads)
-    elif isinstance(record, PromiseRecord):
-        full = Record(RecordType.PROMISE, group_id, record.ballot, 0, commit_slot, ())
-    elif isinstance(record, HealedRecord):
-        full = Record(RecordType.HEALED, group_id, record.ballot, 0, 0, ())
-    else:
-        kind = RecordType.HEAL if isinstance(record, HealRecord) else RecordType.RESET
-        full = Record(kind, group_id, record.ballot, record.slot + 1, record.slot, ())
-    return encode_record(full)
-
-
-__all__ = [
-    "UNKNOWN",
-    "Durable",
-    "Group",
-    "LogWriter",
-    "Outcome",
-    "OutcomeKind",
-    "ReplicaHost",
-    "StateMachine",
-    "Transport",
-]
+__all__ = ["UNKNOWN", "Group", "Outcome", "OutcomeKind", "ReplicaHost"]

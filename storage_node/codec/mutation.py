@@ -8,8 +8,7 @@ item. The record around it carries the checksum.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from server.paxos.ballot import ZERO, Ballot
 
@@ -25,8 +24,7 @@ class CorruptMutationError(Exception):
     """The bytes are not a mutation."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mutation:
+class Mutation(NamedTuple):
     """Puts `item` under `key`, or deletes the key's item if `item` is None.
 
     `token` identifies the client's request, so that a retry of it is recognised: 16 bytes, or empty. `time_ms` is the

@@ -66,6 +66,9 @@ class SimulatedWal:
             life = self._life
             self._schedule(0, lambda: self._start(life))
 
+    def flush(self) -> None:
+        self._start(self._life)
+
     def _start(self, life: int) -> None:
         if life != self._life:
             return

@@ -61,7 +61,12 @@ class SimulatedTransport:
 
     def send(self, to: int, group_id: int, message: Message, record: bytes | None) -> None:
         self.on_send(message)
-        self._network.send(self._node_id, to, lambda host: host.receive(self._node_id, group_id, message, record))
+
+        def receive(host: ReplicaHost) -> None:
+            host.receive(self._node_id, group_id, message, record)
+            host.received_all()
+
+        self._network.send(self._node_id, to, receive)
 
     def send_heartbeat(self, to: int, sent_ns: int) -> None:
         self._network.send(self._node_id, to, lambda host: host.receive_heartbeat(self._node_id, sent_ns))

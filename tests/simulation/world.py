@@ -220,6 +220,9 @@ class World:
             node.clock.now_ns,
             lambda callback: self.scheduler.schedule(0, lambda: self._if_alive(node.node_id, boot, callback)),
             ELECTION,
+            lambda callback: self.scheduler.schedule(
+                self.rng.randrange(2 * MS), lambda: self._if_alive(node.node_id, boot, callback)
+            ),
         )
         node.machine = Machine(self, node.node_id, node.durable)
         node.machine.is_restoring = node.is_restoring

@@ -6,7 +6,6 @@ import itertools
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import lmdb
@@ -97,8 +96,8 @@ class StoreMachine(RuleBasedStateMachine):
         earlier = [mutation for mutation in log if mutation is not None]
         if earlier:
             repeated = data.draw(st.sampled_from(earlier))
-            log.append(replace(repeated, item=item))
-            self.store.apply(group_id, len(log), replace(repeated, item=item))
+            log.append(repeated._replace(item=item))
+            self.store.apply(group_id, len(log), repeated._replace(item=item))
 
     @rule(group_id=st.sampled_from(GROUPS))
     def no_op(self, group_id: int) -> None:

@@ -28,8 +28,8 @@ from server.paxos.messages import (
     Release,
     Run,
 )
+from server.runtime.log_records import encode_log_record
 from server.runtime.peer_codec import MalformedMessageError, decode_message, encode_message
-from server.runtime.replica_host import encode_log_record
 
 U64 = st.integers(0, 2**64 - 1)
 BALLOTS = st.builds(Ballot, U64, U64)

@@ -15,6 +15,7 @@ from server.paxos.messages import (
     Accept,
     Accepted,
     CatchUp,
+    Commit,
     LeadershipQuery,
     Message,
     PersistRecord,
@@ -47,9 +48,13 @@ class FakeWal:
         self.hangs_ns = 0
         self.is_instant = is_instant
         self.records: list[bytes] = []
+        self.flushes = 0
 
     def writing_ns(self) -> int:
         return self.hangs_ns
+
+    def flush(self) -> None:
+        self.flushes += 1
 
     def append(self, record: bytes, group_id: int, last_slot: int, done: Done | None) -> None:
         self.records.append(record)
@@ -177,6 +182,96 @@ class Lone:
     def lag(self, ballot: Ballot) -> None:
         """Node 3 says that it has nothing."""
         self.receive(3, Reject(ballot, ballot, 0, RejectReason.HOLE))
+
+
+class Follower(Lone):
+    """Follows node 2, which has committed a and b; what may be done later has not been done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.due: list[Done] = []
+        self.host._later = self.due.append
+        self.receive(2, Accept(Run(LEADER, 1, (b"a", b"b")), 0))
+        self.receive(2, Commit(LEADER, 2, 0))
+        assert self.machine.applied == []
+
+    def do_what_is_due(self) -> None:
+        while self.due:
+            self.due.pop(0)()
+
+    @property
+    def applied(self) -> list[bytes]:
+        return [payload for _, payload in self.machine.applied]
+
+
+LEADER = Ballot(1, 2)
+
+
+def test_a_follower_applies_when_it_has_written() -> None:
+    """Later, in the order of the slots, and each entry once."""
+    follower = Follower()
+    follower.receive(2, Accept(Run(LEADER, 3, (b"c",)), 2))
+    follower.receive(2, Commit(LEADER, 3, 0))
+    assert len(follower.due) == 1
+    follower.do_what_is_due()
+    assert follower.applied == [b"a", b"b", b"c"]
+    follower.receive(2, Accept(Run(LEADER, 4, (b"d",)), 3))
+    follower.receive(2, Commit(LEADER, 4, 0))
+    follower.do_what_is_due()
+    assert follower.applied == [b"a", b"b", b"c", b"d"]
+
+
+def test_a_new_leader_has_applied_everything() -> None:
+    """What it put off as a follower comes before anything that it serves."""
+    follower = Follower()
+    follower.now_ns = 10_000_000_000
+    follower.host.tick()
+    candidacy = follower.core.candidacy
+    assert candidacy is not None
+    follower.receive(2, Promise(candidacy.ballot, candidacy.from_slot, 1, 2, (), True, 1))
+    assert follower.core.leadership is not None
+    assert follower.applied == [b"a", b"b"]
+    follower.do_what_is_due()
+    assert follower.applied == [b"a", b"b"]
+
+
+def test_what_was_put_off_does_not_follow_a_snapshot() -> None:
+    """It is applied before the snapshot takes its place, not behind it."""
+    follower = Follower()
+    follower.host.receive_snapshot_chunk(2, GROUP, 1, 9, 0, b"x", True)
+    assert follower.machine.restored_slots == [9]
+    assert follower.applied == [b"a", b"b"]
+    follower.do_what_is_due()
+    assert follower.applied == [b"a", b"b"]
+
+
+def test_a_closed_group_applies_nothing() -> None:
+    follower = Follower()
+    follower.host.close_group(GROUP)
+    follower.do_what_is_due()
+    assert follower.applied == []
+
+
+def test_a_lease_that_was_looked_up_ends() -> None:
+    """The host remembers until when the lease holds; not longer, and not beyond the leadership."""
+    lone = Lone()
+    lone.lead()
+    until_ns = lone.core.lease_until_ns()
+    lone.now_ns = until_ns - 1
+    assert lone.host.is_serving_leader(GROUP)
+    lone.now_ns = until_ns
+    assert not lone.host.is_serving_leader(GROUP)
+    lone.host.receive_grant(2, Grant(lone.now_ns, 1))
+    assert lone.host.is_serving_leader(GROUP)
+    lone.host.hand_over(GROUP)
+    assert not lone.host.is_serving_leader(GROUP)
+
+
+def test_what_came_together_is_written_at_once() -> None:
+    lone = Lone()
+    assert lone.wal.flushes == 0
+    lone.host.received_all()
+    assert lone.wal.flushes == 1
 
 
 class Recovered:
