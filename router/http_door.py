@@ -284,7 +284,6 @@ class HttpConnection(asyncio.Protocol):
     # Parser
 
     def on_message_begin(self) -> None:
-        self._begin()
         if not self._is_refused:
             self._put_off(self._timeouts.arrival_s)
 

@@ -74,14 +74,11 @@ class PartitionCall:
     attempt_ends: float = 0.0
     partition: Partition | None = None
     node_id: int = 0
+    size: int = 0  # bytes, once it is under way
 
     @property
     def needs_leader(self) -> bool:
         return self.is_consistent or self.operation in (PUT, DELETE)
-
-    @property
-    def size(self) -> int:
-        return len(self.item) + len(self.position) + CALL_OVERHEAD_BYTES
 
 
 @dataclass(slots=True)
@@ -128,11 +125,12 @@ class StorageClient:
 
     def submit(self, call: PartitionCall) -> None:
         """Takes on a call."""
-        if self._calls >= CALLS_MAX or self._bytes + call.size > BYTES_MAX:
+        size = call.size = len(call.item) + len(call.position) + CALL_OVERHEAD_BYTES
+        if self._calls >= CALLS_MAX or self._bytes + size > BYTES_MAX:
             call.done(None, RequestLimitExceededError("Too many requests are in flight in this router"))
             return
         self._calls += 1
-        self._bytes += call.size
+        self._bytes += size
         self._send(call)
 
     # One call's way
@@ -197,14 +195,12 @@ class StorageClient:
         return [replica for replica in replicas if replica.address not in self._unreachable] or replicas
 
     def _answered(self, call: PartitionCall, reply: partition_pb2.PartitionReply) -> None:
+        needs_leader = call.needs_leader
         step = next_step(
-            reply.status,
-            leader_hint=reply.leader_node_id,
-            asked_node_id=call.node_id,
-            needs_leader=call.needs_leader,
+            reply.status, leader_hint=reply.leader_node_id, asked_node_id=call.node_id, needs_leader=needs_leader
         )
-        if step == Step.DONE:
-            if call.needs_leader and call.partition is not None and call.partition.leader_node_id != call.node_id:
+        if step is Step.DONE:
+            if needs_leader and call.partition is not None and call.partition.leader_node_id != call.node_id:
                 self._partition_now(call).leader_node_id = call.node_id
             self._finish(call, reply, None)
         elif step == Step.FOLLOW_HINT:

@@ -52,9 +52,13 @@ def _set_value(target: item_pb2.AttributeValue, value: AttributeValue) -> None:
 
 def item_from_message(message: item_pb2.Item) -> Item:
     """A public message's item, unchecked: a value without content becomes an empty map, which the model refuses."""
+    return _attributes(message, is_json=False)
+
+
+def _attributes(message: item_pb2.Item, *, is_json: bool) -> Item:
     # Most values are text, and looking at the text costs less than asking of which kind a value is.
     return {
-        name: {"S": text} if (text := value.s) else _value(value, is_json=False)
+        name: {"S": text} if (text := value.s) else _value(value, is_json=is_json)
         for name, value in message.attributes.items()
     }
 
@@ -66,8 +70,7 @@ def item_from_bytes(data: bytes) -> Item:
 
 def item_bytes_to_json(data: bytes) -> dict[str, Any]:
     """An item in canonical form, as DynamoDB's JSON has it (binary values as base64 text)."""
-    message = item_pb2.Item.FromString(data)
-    return {name: _value(value, is_json=True) for name, value in message.attributes.items()}
+    return _attributes(item_pb2.Item.FromString(data), is_json=True)
 
 
 def item_to_json(item: Item) -> dict[str, Any]:
