@@ -6,6 +6,9 @@ import re
 from dataclasses import dataclass, field
 
 MIB = 1024 * 1024
+MEMBERS_MAX = 3
+"""How a member with a damaged log is healed is right for three (server/paxos/acceptor.py, HEAL_ROUNDS)."""
+
 _MEMBER = re.compile(r"([1-9][0-9]*)@([^=@]+)=([^=@]+:[0-9]+)")
 
 
@@ -62,6 +65,8 @@ class Config:
         ids = [member.node_id for member in members]
         if len(set(ids)) != len(ids):
             found.append("members must have distinct ids.")
+        if len(members) > MEMBERS_MAX:
+            found.append(f"members must be at most {MEMBERS_MAX}.")
         if len({member.zone for member in members}) != len(members):
             found.append("members must be in distinct zones: the loss of one zone must leave a majority.")
         if self.node_id not in ids:

@@ -102,15 +102,19 @@ class MetadataNode:
             raise DamagedDataError(str(error)) from error
         for note in recovery.notes:
             log.warning("log recovered", note=note)
+        configuration = Configuration(tuple(Member(node_id, zone) for node_id, zone in sorted(self._zones.items())))
+        is_damaged = GROUP_ID in recovery.damaged_groups
+        others = self._zones.keys() - {self.config.node_id}
+        if is_damaged and not configuration.is_majority(others):
+            raise DamagedDataError("; ".join([*recovery.notes, "the others are no majority that could heal it"]))
         self._wal.start(self._loop)
-        members = tuple(Member(node_id, zone) for node_id, zone in sorted(self._zones.items()))
         self.host.open_group(
             GROUP_ID,
-            Configuration(members),
+            configuration,
             self.machine,
             recovery.groups.get(GROUP_ID),
             self._snapshot_slot,
-            is_damaged=GROUP_ID in recovery.damaged_groups,
+            is_damaged=is_damaged,
         )
         if self.host.groups[GROUP_ID].core.health != Health.WHOLE:
             log.error("the log is damaged, the other metadata processes have to heal it")

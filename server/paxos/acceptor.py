@@ -42,8 +42,10 @@ if TYPE_CHECKING:
 
 
 HEAL_ROUNDS = 1 << 32
-"""How far above every ballot that it hears of a damaged member promises. Rounds grow by one an election: whatever it
-has promised and forgotten lies below."""
+"""How far above every ballot that it hears of a damaged member promises. Rounds grow by one an election, so whatever it
+has promised and forgotten lies below, unless another member was healed meanwhile. Of three members, the leader that it
+then hears is one that helped with that, and is at a higher ballot itself. In a larger group it need not be: there this
+would not be enough."""
 
 
 class Health(IntEnum):
@@ -270,7 +272,7 @@ class Acceptor:
             self._released = message.ballot
         else:
             self._is_led = False  # somebody has promised a later ballot: whether this one is still led must be asked
-        if self.role == Role.FOLLOWER:
+        if self.role == Role.FOLLOWER and self.health == Health.WHOLE:
             rank = self.configuration.node_ids.index(self.node_id)
             self._stand_at_ns = min(self._stand_at_ns, now_ns + rank * self.election.rank_ns // 4)
 

@@ -188,7 +188,8 @@ class PaxosCore(Acceptor):
             self.candidacy is None or self.candidacy.ballot != message.ballot
         ):
             self._highest_seen = max(self._highest_seen, message.ballot)
-            self._released = message.ballot
+            if message.ballot == self.promised:  # what is known of a later one's owner must not be forgotten
+                self._released = message.ballot
             # On disk first: a ballot that was let go of must not be taken again in a later life either.
             release = SendMessage(sender, Release(message.ballot))
             self._effects.append(PersistRecord(PromiseRecord(message.ballot), (release,)))

@@ -37,6 +37,7 @@ def test_members() -> None:
             {"members": (*MEMBERS, "4@zone-1=h:1")},
             "members must be in distinct zones: the loss of one zone must leave a majority.",
         ),
+        ({"members": (*MEMBERS, "4@zone-4=h:1")}, "members must be at most 3."),
         ({"node_id": 9}, "node_id 9 is not among the members."),
         ({"zone": "zone-2"}, "members has node 1 in another zone than 'zone-2'."),
         ({"listen": "nowhere"}, "listen must be host:port, not 'nowhere'."),

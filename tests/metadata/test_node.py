@@ -21,14 +21,14 @@ from tests.metadata.catalog.test_catalog import create, register
 from tests.metadata.fake_group import FatalError, fail
 
 
-def make(directory: Path, snapshot_every: int = 1_000, may_create: bool = True) -> MetadataNode:
-    """The only member of its group; short leases, so that it leads soon after a restart."""
+def make(directory: Path, snapshot_every: int = 1_000, may_create: bool = True, members: int = 1) -> MetadataNode:
+    """The only member of its group, or the only one that runs; short leases, so that it leads soon after a restart."""
     config = Config(
         name="metadata-1",
         zone="zone-1",
         node_id=1,
         data=str(directory),
-        members=("1@zone-1=127.0.0.1:0",),
+        members=tuple(f"{number}@zone-{number}=127.0.0.1:{number - 1}" for number in range(1, members + 1)),
         snapshot_every=snapshot_every,
         lease_ms=40,
         heartbeat_ms=20,
@@ -173,23 +173,37 @@ async def test_a_damaged_snapshot_is_refused(tmp_path: Path) -> None:
     release(tmp_path)
 
 
-async def test_a_damaged_log_waits_to_be_healed(tmp_path: Path) -> None:
-    """The process runs, and does not lead a group whose decisions it may have forgotten; alone it is never healed."""
-    node = make(tmp_path)
-    await node.start()
-    await asyncio.wait_for(node.wait_ready(), 10)
-    await node.propose(create())
-    await stop(node)
-    path = next(path for path in sorted((tmp_path / "wal").glob("*.wal")) if b"\xb5\x1eWf" in path.read_bytes())
-    data = bytearray(path.read_bytes())
-    data[data.find(b"\xb5\x1eWf") + FRAME_HEADER_BYTES + 8] ^= 1
-    path.write_bytes(data)
+async def test_a_damaged_log_that_nobody_can_heal(tmp_path: Path) -> None:
+    """The only member is told of what it may have forgotten, and does not start."""
+    await _damage_the_log(tmp_path)
     again = make(tmp_path, may_create=False)
+    with pytest.raises(DamagedDataError, match=r"is bad.*; the others are no majority that could heal it"):
+        await again.start()
+    release(tmp_path)
+
+
+async def test_a_damaged_log_waits_to_be_healed(tmp_path: Path) -> None:
+    """One of three runs, and does not lead a group whose decisions it may have forgotten."""
+    await _damage_the_log(tmp_path)
+    again = make(tmp_path, may_create=False, members=3)
     await again.start()
     assert again.host.groups[GROUP_ID].core.health == Health.DAMAGED
     await asyncio.sleep(0.5)
     assert not again.leader_node_id
     await stop(again)
+
+
+async def _damage_the_log(directory: Path) -> None:
+    """A node has lived, and a bit of a record of its log has flipped since."""
+    node = make(directory)
+    await node.start()
+    await asyncio.wait_for(node.wait_ready(), 10)
+    await node.propose(create())
+    await stop(node)
+    path = next(path for path in sorted((directory / "wal").glob("*.wal")) if b"\xb5\x1eWf" in path.read_bytes())
+    data = bytearray(path.read_bytes())
+    data[data.find(b"\xb5\x1eWf") + FRAME_HEADER_BYTES + 8] ^= 1
+    path.write_bytes(data)
 
 
 async def test_another_clusters_folder_ends_the_process(node: MetadataNode) -> None:

@@ -29,6 +29,7 @@ def main() -> int:
         total.seeds += report.seeds
         total.events += report.events
         total.committed += report.committed
+        total.healed += report.healed
         total.seconds += report.seconds
         total.failures += report.failures
         print(total, flush=True)

@@ -126,6 +126,14 @@ def test_whoever_could_not_say_everything_is_asked_for_the_rest() -> None:
     assert core.deadline_ns() == 3150 * MS
 
 
+def test_who_let_go_of_its_ballot_says_so_when_it_stands() -> None:
+    """A member that had promised itself a ballot, in a former life perhaps, and is asked about it: those it asks for
+    promises need not mind what they granted to it."""
+    core = member(promised=Ballot(4, 2))
+    handle(core, 3, LeadershipQuery(Ballot(4, 2)))
+    assert shown(core.tick(5000 * MS))[0] == "2->1 Prepare 5.2 from 1 released 4.2"
+
+
 # Leading
 
 

@@ -6,7 +6,18 @@ import pytest
 
 from server.paxos.acceptor import HEAL_ROUNDS, Health
 from server.paxos.ballot import ABOVE_ALL, ZERO, Ballot
-from server.paxos.messages import Accept, CatchUp, Commit, LeadershipQuery, Message, Prepare, Release, Run, SendMessage
+from server.paxos.messages import (
+    Accept,
+    CatchUp,
+    Commit,
+    Effect,
+    LeadershipQuery,
+    Message,
+    Prepare,
+    Release,
+    Run,
+    SendMessage,
+)
 from server.paxos.quorum import Member
 from tests.server.paxos.group import Group
 from tests.server.paxos.lone_member import OLD, entries, handle, member, shown
@@ -116,6 +127,35 @@ def test_two_damaged_members_elect_nobody() -> None:
     assert group.serving() == []
 
 
+@pytest.mark.parametrize("first", ["down", "healing"])
+def test_a_damaged_member_keeps_nobody_from_leading(first: str) -> None:
+    """Nodes 2 and 3 have promised one another a ballot, and neither came to lead. Node 1 is down, or it heals, follows
+    an older ballot of node 2's, and asks about that. That must not make node 2 forget what it knows of node 3's."""
+    group = Group(THREE)
+    if first == "down":
+        group.crash(1)
+    else:
+        group.core(1).promised, group.core(1).health = Ballot(2, 2), Health.HEALING
+    for one in (1, 2, 3):
+        for two in {1, 2, 3} - {one}:
+            group.heartbeat(one, two)
+    group.carry_out(2, group.core(2).handle(3, Prepare(Ballot(8, 3), 1, ZERO), group.now_ns))
+    group.now_ns += 100 * MS
+    group.carry_out(3, group.core(3).handle(2, Prepare(Ballot(8, 2), 1, ZERO), group.now_ns))
+    group.sync(2)
+    group.sync(3)
+    group.in_flight.clear()
+    asked: list[Effect] = []
+    group.trace = lambda node_id, effect: asked.append(effect) if is_query(effect) else None
+    group.live(10_000 * MS, 20 * MS)
+    assert group.serving()
+    assert len(asked) < 10
+
+
+def is_query(effect: Effect) -> bool:
+    return isinstance(effect, SendMessage) and isinstance(effect.message, LeadershipQuery)
+
+
 # One member
 
 
@@ -191,6 +231,24 @@ def test_another_leadership_is_another_measure() -> None:
     asked = shown(core.tick(60_000 * MS))
     assert asked == [f"2->3 LeadershipQuery {later.round}.3"]
     assert handle(core, 3, Commit(later, 1, 1))[-1] == "2 persists healed"
+
+
+def test_a_release_does_not_hurry_who_cannot_stand() -> None:
+    """It would only ask the owner of that ballot again, and be answered with another release."""
+    core = member(health=Health.HEALING, promised=NEXT)
+    deadline_ns = core.deadline_ns()
+    handle(core, 1, Release(NEXT))
+    assert core.deadline_ns() == deadline_ns
+
+
+def test_a_question_about_an_old_ballot_hides_nothing() -> None:
+    """Node 2 has promised node 1's ballot, whose owner has let go; then somebody asks about an old one of node 2's."""
+    core = member(promised=Ballot(8, 1))
+    core.leases.grant(1, 0, 0)
+    handle(core, 1, Release(Ballot(8, 1)))
+    handle(core, 3, LeadershipQuery(Ballot(2, 2)))
+    assert core.leader_node_id == 0
+    assert any(line.startswith("2->1 Prepare") for line in shown(core.tick(1000 * MS)))
 
 
 def test_a_whole_member_has_nothing_to_heal() -> None:
