@@ -31,6 +31,9 @@ BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
 QUIET_S: Final = 0.05
 """After this long without a write a sync mark vouches for the last one."""
 
+REUSABLE_MAX: Final = 3
+"""Files kept for segments to come: to write one full anew costs as much of the disk as to fill it with records."""
+
 SPARE_RETRY_S: Final = 1.0
 """How long to wait before trying again to make a segment for which there was no room."""
 
@@ -92,7 +95,9 @@ class Wal:
         self._is_trimming = False
         self._unhealed: set[int] = set()
         """Groups whose damage nothing in the log makes void yet."""
-        self._reusable: Path | None = None
+        self._reusable: deque[Path] = deque()
+        """Files of removed segments, the oldest first. They keep their names, and so follow one another up to those in
+        use: a gap between segments means that one was lost."""
         self._marked_sequence = 0
         self._quiet: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -337,7 +342,7 @@ class Wal:
             return
         self._is_spare_due = True
         assert self._active is not None
-        number, reuse, self._reusable = self._active.number + 1, self._reusable, None
+        number, reuse = self._active.number + 1, self._reusable.popleft() if self._reusable else None
         self._chores.put((lambda: self._files.create(number, reuse), self._spare_made))
 
     def _spare_made(self, result: object) -> None:
@@ -393,15 +398,17 @@ class Wal:
             self._remove_oldest(count)
 
     def _remove_oldest(self, count: int) -> None:
-        """Removes `count` segments; everything in them is void or repeated in a newer one, durably."""
+        """Removes `count` segments, some of them to be used again; everything in them is void or repeated in a newer
+        one, durably."""
         removed, self._contents.segments = self._contents.segments[:count], self._contents.segments[count:]
-        paths = [segment.path for segment in removed]
-        if self._reusable is not None:
-            # Only the newest may stay behind: a gap between segments means that one was lost.
-            paths.insert(0, self._reusable)
-            self._reusable = None
-        if self._spare is None and not self._is_spare_due and removed[-1].is_reusable:
-            self._reusable = paths.pop()
+        kept = next((place for place, each in enumerate(reversed(removed)) if not each.is_reusable), count)
+        paths = [each.path for each in removed[: count - kept]]
+        if paths:
+            paths = [*self._reusable, *paths]
+            self._reusable.clear()
+        self._reusable.extend(each.path for each in removed[count - kept :])
+        while len(self._reusable) > REUSABLE_MAX:
+            paths.append(self._reusable.popleft())
         self._chores.put((lambda: self._files.remove(paths), self._removed))
 
     def _removed(self, result: object) -> None:

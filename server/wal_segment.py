@@ -13,7 +13,7 @@ from server.codec.frame import SEGMENT_HEADER_BYTES, SegmentHeader, encode_segme
 
 _SUFFIX: Final = ".wal"
 _TEMPORARY_SUFFIX: Final = ".tmp"
-_ZEROS: Final = bytes(1024 * 1024)
+_ZEROS: Final = bytes(4 * 1024 * 1024)
 _BUFFERS_MAX: Final = min(1024, os.sysconf("SC_IOV_MAX"))
 
 
@@ -90,6 +90,8 @@ class SegmentFiles:
         os.posix_fallocate(fd, 0, self.segment_bytes)
         for position in range(0, self.segment_bytes, len(_ZEROS)):
             _write_all(fd, memoryview(_ZEROS)[: self.segment_bytes - position], position)
+            # Piece by piece: all at once would keep the disk from the log's own writes for so long.
+            os.fdatasync(fd)
 
     def write_synced(self, fd: int, buffers: Sequence[bytes], position: int) -> None:
         """Writes the buffers at `position`; returns once they are on the disk."""

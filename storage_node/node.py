@@ -32,6 +32,9 @@ from storage_node.store import CorruptValueError, Store
 TICK_S = 0.02
 APPLY_DELAY_S = 0.001
 HOUSEKEEPING_S = 0.25
+LOG_SEGMENTS_MAX = 4
+"""With more than these a checkpoint is due: what is in the log has to be read at a restart."""
+
 DROP_SLICE_ITEMS = 2_000
 
 log = structlog.get_logger()
@@ -318,6 +321,9 @@ class StorageNode:
                 self.on_change()
             waited_ms = (now_s - self._checkpointed_at) * 1000
             has_enough = self._store.memtable_bytes >= self.config.memtable_bytes
+            if self._wal.log_bytes > LOG_SEGMENTS_MAX * self.config.wal_segment_bytes:
+                # A few keys written again and again fill the log and not the memtable.
+                has_enough |= waited_ms >= self.config.checkpoint_interval_ms / 10
             if has_enough or (self._store.memtable_bytes and waited_ms >= self.config.checkpoint_interval_ms):
                 await self.checkpoint()
 

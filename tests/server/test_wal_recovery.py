@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from server.codec.frame import SEGMENT_HEADER_BYTES
 from server.codec.record import Record, RecordType, decode_record, encode_record
 from server.paxos.ballot import Ballot
-from server.wal import Recovery, Wal, WalError
+from server.wal import REUSABLE_MAX, Recovery, Wal, WalError
 from server.wal_recovery import LogReader, RecoveredGroup
+from server.wal_segment import OpenSegment
 from tests.server.wal_files import MemoryFiles
 
 GROUPS = (5, 6, 7)
@@ -409,9 +410,44 @@ def test_that_a_group_is_not_healed_yet_is_not_trimmed() -> None:
     assert (group.is_healing, group.promised) == (True, HEAL)
     asyncio.run(write(files, [healed(group_id)], ABOVE))
     asyncio.run(write(files, [promise(others[0], Ballot(3000, 3))], ABOVE))
-    assert len(files.contents) <= 3
+    assert len(files.contents) <= 3 + REUSABLE_MAX
     group = read(files).groups[group_id]
     assert (group.is_healing, group.promised) == (False, Ballot(HEAL.round + 1, 2))
+
+
+def test_files_are_used_again_and_leave_no_gap() -> None:
+    """Whenever something is trimmed, a restart would find no damage; and once there are enough files, none is made."""
+    files = MemoryFiles(segment_bytes=1024)
+    made: list[int] = []
+    create = files.create
+
+    def counted(number: int, reuse: Path | None = None) -> OpenSegment:
+        if reuse is None:
+            made.append(number)
+        return create(number, reuse)
+
+    files.create = counted  # type: ignore[method-assign]
+
+    async def run() -> None:
+        wal = Wal(Path("log"), node_id=1, segment_bytes=1024, on_fatal=_fail, files=files)
+        wal.recover(FLOORS)
+        wal.start(asyncio.get_running_loop())
+        for slot in range(1, 101):
+            record = Record(RecordType.ENTRIES, 5, HEAL, slot, slot - 1, (bytes(700),))
+            synced = asyncio.Event()
+            wal.append(encode_record(record), 5, slot, synced.set)
+            await synced.wait()
+            if slot % 3 == 0:
+                wal.trim({**FLOORS, 5: slot})
+                while wal._is_trimming:
+                    await asyncio.sleep(0)
+                assert not read(files.copy(), {**FLOORS, 5: slot}).damaged_groups
+            numbers = sorted(files.contents)
+            assert numbers == list(range(numbers[0], numbers[-1] + 1))
+        await wal.close()
+
+    asyncio.run(run())
+    assert len(made) <= 2 + 3 + REUSABLE_MAX
 
 
 @pytest.mark.parametrize("is_all", [False, True])
