@@ -31,6 +31,7 @@ from storage_node.store import CorruptValueError, Store
 
 TICK_S = 0.02
 APPLY_DELAY_S = 0.001
+"""How long a follower leaves what is committed unapplied, so that its log writes what the leader waits for first."""
 HOUSEKEEPING_S = 0.25
 LOG_SEGMENTS_MAX = 4
 """With more than these a checkpoint is due: what is in the log has to be read at a restart."""

@@ -415,18 +415,19 @@ def test_that_a_group_is_not_healed_yet_is_not_trimmed() -> None:
     assert (group.is_healing, group.promised) == (False, Ballot(HEAL.round + 1, 2))
 
 
+class CountingFiles(MemoryFiles):
+    """Counts the files that were made, and not used again."""
+
+    made = 0
+
+    def create(self, number: int, reuse: Path | None = None) -> OpenSegment:
+        self.made += reuse is None
+        return super().create(number, reuse)
+
+
 def test_files_are_used_again_and_leave_no_gap() -> None:
     """Whenever something is trimmed, a restart would find no damage; and once there are enough files, none is made."""
-    files = MemoryFiles(segment_bytes=1024)
-    made: list[int] = []
-    create = files.create
-
-    def counted(number: int, reuse: Path | None = None) -> OpenSegment:
-        if reuse is None:
-            made.append(number)
-        return create(number, reuse)
-
-    files.create = counted  # type: ignore[method-assign]
+    files = CountingFiles(segment_bytes=1024)
 
     async def run() -> None:
         wal = Wal(Path("log"), node_id=1, segment_bytes=1024, on_fatal=_fail, files=files)
@@ -447,7 +448,7 @@ def test_files_are_used_again_and_leave_no_gap() -> None:
         await wal.close()
 
     asyncio.run(run())
-    assert len(made) <= 2 + 3 + REUSABLE_MAX
+    assert files.made <= 2 + 3 + REUSABLE_MAX
 
 
 @pytest.mark.parametrize("is_all", [False, True])
