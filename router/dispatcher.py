@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -105,7 +105,12 @@ class Dispatcher:
     def submit(self, request: ItemRequest, deadline: float, token_seed: bytes, done: Done) -> None:
         """Carries out an operation on items. `deadline`: loop time in seconds; `token_seed`: what the client calls this
         write, so that a retry of its own is recognised (empty: nothing)."""
-        names = self._table_names(request)
+        if isinstance(request, (GetItemRequest, PutItemRequest, DeleteItemRequest, ScanRequest)):
+            names: Collection[str] = (request.table_name,)
+        elif isinstance(request, BatchWriteItemRequest):
+            names = {write.table_name for write in request.writes}
+        else:
+            names = {read.table_name for read in request.reads}
         tables: dict[str, Table] = {}
         for name in names:
             table = self._cache.get(name)
@@ -115,16 +120,9 @@ class Dispatcher:
             tables[name] = table
         self._carry_out(request, tables, deadline, token_seed, done)
 
-    def _table_names(self, request: ItemRequest) -> set[str] | tuple[str, ...]:
-        if isinstance(request, BatchWriteItemRequest):
-            return {write.table_name for write in request.writes}
-        if isinstance(request, BatchGetItemRequest):
-            return {read.table_name for read in request.reads}
-        return (request.table_name,)
-
     async def _fetch_then_submit(
         self,
-        names: set[str] | tuple[str, ...],
+        names: Collection[str],
         request: ItemRequest,
         deadline: float,
         token_seed: bytes,
@@ -182,9 +180,7 @@ class Dispatcher:
         def answered(reply: partition_pb2.PartitionReply | None, error: StatorError | None) -> None:
             done(None if reply is None else reply.item or None, error)
 
-        self._storage.submit(
-            PartitionCall(table, GET, position, deadline, answered, is_consistent=request.is_consistent)
-        )
+        self._storage.submit(PartitionCall(table, GET, position, deadline, answered, request.is_consistent))
 
     def _write(self, request: Write, table: Table, deadline: float, token: bytes, done: Done) -> None:
         def answered(reply: partition_pb2.PartitionReply | None, error: StatorError | None) -> None:
@@ -192,13 +188,11 @@ class Dispatcher:
 
         if isinstance(request, PutItemRequest):
             position = encode_position(table.schema, request.item)
-            call = PartitionCall(
-                table, PUT, position, deadline, answered, item=item_to_bytes(request.item), token=token
-            )
+            call = PartitionCall(table, PUT, position, deadline, answered, True, item_to_bytes(request.item), token)
         else:
             check_key_only(request.key, table.schema)
             position = encode_position(table.schema, request.key)
-            call = PartitionCall(table, DELETE, position, deadline, answered, token=token)
+            call = PartitionCall(table, DELETE, position, deadline, answered, True, b"", token)
         self._storage.submit(call)
 
     def _batch_write(

@@ -12,6 +12,7 @@ import uuid
 import zlib
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import httptools
@@ -19,7 +20,7 @@ import orjson
 import structlog
 
 from router.dispatcher import Dispatcher
-from router.http_json import ITEM_OPERATIONS, TABLE_OPERATIONS, TARGET_PREFIX, result_to_json
+from router.http_json import ITEM_OPERATIONS, TABLE_OPERATIONS, Operation
 from server.model.errors import (
     InternalServerError,
     SerializationError,
@@ -30,6 +31,8 @@ from server.model.limits import REQUEST_BYTES_MAX
 
 HEADER_BYTES_MAX = 32 * 1024
 HEADERS_MAX = 100
+"""Of a request's headers. Those that every request has count only where they come in many pieces."""
+
 BODY_BYTES_PER_S_MIN = 64 * 1024
 PIPELINE_MAX = 32
 CONNECTIONS_MAX = 4096
@@ -52,17 +55,19 @@ _JSON_HEADS = {
     for status, reason in _REASONS.items()
 }
 _JSON_OK = _JSON_HEADS[200]
-_KNOWN_HEADERS = frozenset(
+_USUAL_HEADERS = frozenset(
     (
-        b"x-amz-target",
-        b"X-Amz-Target",  # as AWS's SDKs write it, and the next: no need to lower them
-        b"content-length",
-        b"Content-Length",
-        b"amz-sdk-invocation-id",
-        b"expect",
-        b"content-encoding",
+        b"Host",
+        b"Accept-Encoding",
+        b"User-Agent",
+        b"Content-Type",
+        b"X-Amz-Date",
+        b"X-Amz-Security-Token",
+        b"Authorization",
+        b"amz-sdk-request",
     )
 )
+"""What AWS's SDKs send with every request and means nothing here, as they write it: not worth a second look."""
 _HEALTHY = b"healthy: dynamodb.local\n"
 _HEALTHY_HEAD = b"HTTP/1.1 200 OK\r\nServer: Stator\r\nContent-Type: text/plain"
 _INTERNAL_ERROR = "The request failed because of an internal error"
@@ -148,6 +153,7 @@ class HttpConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._exchanges: deque[_Exchange] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._now = 0.0  # loop time when the last bytes came
         self._due = 0.0  # loop time: not before then has anything taken too long
         self._is_paused = False  # as many requests wait as may
         self._is_write_paused = False  # the client does not read its responses
@@ -161,6 +167,7 @@ class HttpConnection(asyncio.Protocol):
         return bool(self._exchanges)
 
     def _begin(self) -> None:
+        self._is_arriving = False
         self._header_bytes = 0
         self._headers = 0
         self._target = b""
@@ -170,7 +177,9 @@ class HttpConnection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._has_headers = False
-        self._silent_bytes = 0  # given to the parser since it last said something
+        self._unheard_bytes = (
+            0  # given to the parser since the request began, its headers ended or a piece of body came
+        )
 
     # Transport
 
@@ -192,7 +201,8 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._is_refused or self._is_ending:
             return
-        self._silent_bytes += len(data)
+        self._unheard_bytes += len(data)
+        self._now = self._loop.time()
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -202,8 +212,7 @@ class HttpConnection(asyncio.Protocol):
                 raise
         except httptools.HttpParserError as error:
             self._refuse(400, "SerializationException", f"not an HTTP request: {error}")
-        if self._silent_bytes > HEADER_BYTES_MAX:
-            # The parser keeps what it has of a header to itself until that ends.
+        if self._unheard_bytes > HEADER_BYTES_MAX:
             self._refuse(431, "SerializationException", "the request's headers are too large")
 
     def eof_received(self) -> bool:
@@ -253,7 +262,7 @@ class HttpConnection(asyncio.Protocol):
     def _put_off(self, delay_s: float) -> None:
         """As `_set_timer`, for every request: the timer itself stays, and finds when it fires that there is time left.
         Right for any delay that is not shorter than `arrival_s`, since that is how often the timer fires."""
-        self._due = self._loop.time() + delay_s
+        self._due = self._now + delay_s
 
     def _timer_fired(self) -> None:
         left_s = self._due - self._loop.time()
@@ -269,7 +278,7 @@ class HttpConnection(asyncio.Protocol):
             self._abort()
         elif self._is_paused:
             self._set_timer(self._timeouts.arrival_s)
-        elif self._headers or self._header_bytes or self._body:
+        elif self._is_arriving:
             self._refuse(408, "SerializationException", "the request took too long to arrive")
         elif self._exchanges:
             self._set_timer(self._timeouts.idle_s)
@@ -284,39 +293,35 @@ class HttpConnection(asyncio.Protocol):
     # Parser
 
     def on_message_begin(self) -> None:
-        if not self._is_refused:
-            self._put_off(self._timeouts.arrival_s)
+        self._is_arriving = True
+        self._put_off(self._timeouts.arrival_s)
 
     def on_url(self, url: bytes) -> None:
-        self._silent_bytes = 0
-        self._header_bytes += len(url)
-        if self._header_bytes > HEADER_BYTES_MAX:
+        if len(url) > HEADER_BYTES_MAX:
             self._refuse(431, "SerializationException", "the request's line is too long")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._silent_bytes = 0
+        if name in _USUAL_HEADERS or self._has_headers:
+            return  # means nothing here, or is a trailer
         self._header_bytes += len(name) + len(value)
         self._headers += 1
         if self._header_bytes > HEADER_BYTES_MAX or self._headers > HEADERS_MAX:
             self._refuse(431, "SerializationException", "the request's headers are too large")
-        if self._has_headers:
-            return  # a trailer
-        known = name if name in _KNOWN_HEADERS else name.lower()
-        if known not in _KNOWN_HEADERS:
-            return
-        if known in (b"X-Amz-Target", b"x-amz-target"):
+        known = name.lower()
+        if known == b"x-amz-target":
             self._target = value
-        elif known in (b"Content-Length", b"content-length"):
+        elif known == b"content-length":
             self._length = int(value) if value.isdigit() else 0
         elif known == b"amz-sdk-invocation-id":
             self._invocation = value
         elif known == b"expect":
             self._expects = value.lower() == b"100-continue"
-        elif value.lower() not in (b"", b"identity"):
+        elif known == b"content-encoding" and value.lower() not in (b"", b"identity"):
             self._refuse(400, "SerializationException", "compressed requests are not supported yet")
 
     def on_headers_complete(self) -> None:
         self._has_headers = True
+        self._unheard_bytes = 0
         if self._length > REQUEST_BYTES_MAX:
             self._refuse(413, "SerializationException", f"a request has at most {REQUEST_BYTES_MAX} bytes")
         if self._is_refused:
@@ -327,7 +332,7 @@ class HttpConnection(asyncio.Protocol):
             self._put_off(self._timeouts.arrival_s + self._length / BODY_BYTES_PER_S_MIN)
 
     def on_body(self, body: bytes) -> None:
-        self._silent_bytes = 0
+        self._unheard_bytes = 0
         self._body_bytes += len(body)
         if self._body_bytes > REQUEST_BYTES_MAX:
             self._refuse(413, "SerializationException", f"a request has at most {REQUEST_BYTES_MAX} bytes")
@@ -353,51 +358,50 @@ class HttpConnection(asyncio.Protocol):
     # Requests
 
     def _serve(self, exchange: _Exchange, method: bytes, target: bytes, invocation: bytes, body: bytes) -> None:
-        if method == b"GET":
-            self._respond(exchange, _HEALTHY_HEAD, _HEALTHY)
-            return
-        if method == b"HEAD":
-            self._respond(exchange, _HEALTHY_HEAD, _HEALTHY, has_body=False)
-            return
         if method != b"POST":
-            exchange.keep_alive = False  # a response to CONNECT has no body, and what follows would be misread
-            self._respond_error(
-                exchange, UnknownOperationError(f"{method.decode('ascii', 'replace')} is not supported")
-            )
+            self._serve_other(exchange, method)
             return
+        deadline = self._now + self._door.request_timeout_s
+        dispatcher = self._door.dispatcher
         try:
-            operation = target.decode("ascii", "replace")
-            if not operation.startswith(TARGET_PREFIX):
-                raise UnknownOperationError("")
-            operation = operation[len(TARGET_PREFIX) :]
-            deadline = self._loop.time() + self._door.request_timeout_s
-
-            def done(result: Any, error: StatorError | None) -> None:
-                if error is not None:
-                    self._respond_error(exchange, error)
-                    return
-                try:
-                    content = orjson.dumps(result_to_json(operation, result))
-                except Exception:
-                    log.exception("response failed", target=target)
-                    self._respond_error(exchange, InternalServerError(_INTERNAL_ERROR))
-                else:
-                    self._respond(exchange, _JSON_OK, content)
-
-            read = ITEM_OPERATIONS.get(operation)
-            if read is not None:
-                self._door.dispatcher.submit(read(_parse(body)), deadline, invocation, done)
+            operation = ITEM_OPERATIONS.get(target)
+            if operation is not None:
+                done = partial(self._answer, exchange, operation)
+                dispatcher.submit(operation.read(_parse(body)), deadline, invocation, done)
                 return
-            read = TABLE_OPERATIONS.get(operation)
-            if read is None:
+            operation = TABLE_OPERATIONS.get(target)
+            if operation is None:
                 raise UnknownOperationError("")
-            self._door.dispatcher.submit_tables(read(_parse(body)), deadline, done)
+            done = partial(self._answer, exchange, operation)
+            dispatcher.submit_tables(operation.read(_parse(body)), deadline, done)
         except StatorError as error:
             self._respond_error(exchange, error)
         except Exception:
             # A bug costs one request, not the process; it is logged with everything needed to find it.
             log.exception("request failed", target=target)
             self._respond_error(exchange, InternalServerError(_INTERNAL_ERROR))
+
+    def _serve_other(self, exchange: _Exchange, method: bytes) -> None:
+        if method == b"GET":
+            self._respond(exchange, _HEALTHY_HEAD, _HEALTHY)
+        elif method == b"HEAD":
+            self._respond(exchange, _HEALTHY_HEAD, _HEALTHY, has_body=False)
+        else:
+            exchange.keep_alive = False  # a response to CONNECT has no body, and what follows would be misread
+            name = method.decode("ascii", "replace")
+            self._respond_error(exchange, UnknownOperationError(f"{name} is not supported"))
+
+    def _answer(self, exchange: _Exchange, operation: Operation, result: Any, error: StatorError | None) -> None:
+        if error is not None:
+            self._respond_error(exchange, error)
+            return
+        try:
+            content = orjson.dumps(operation.write(result))
+        except Exception:
+            log.exception("response failed", operation=operation.read.__module__)
+            self._respond_error(exchange, InternalServerError(_INTERNAL_ERROR))
+        else:
+            self._respond(exchange, _JSON_OK, content)
 
     def _respond_error(self, exchange: _Exchange, error: StatorError) -> None:
         body = orjson.dumps({"__type": error.type_prefix + error.code, "message": error.message})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from statorpb import tables_pb2
 
@@ -22,44 +22,29 @@ from router.requests.delete_item import DeleteItemRequest
 from router.requests.put_item import PutItemRequest
 from server.wire import item_bytes_to_json, item_to_json
 
-TARGET_PREFIX = "DynamoDB_20120810."
+TARGET_PREFIX = b"DynamoDB_20120810."
 ARN_PREFIX = "arn:aws:dynamodb:local:000000000000:table/"
 
-ITEM_OPERATIONS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
-    "PutItem": put_item.from_json,
-    "GetItem": get_item.from_json,
-    "DeleteItem": delete_item.from_json,
-    "BatchWriteItem": batch_write_item.from_json,
-    "BatchGetItem": batch_get_item.from_json,
-    "Scan": scan.from_json,
-}
 
-TABLE_OPERATIONS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
-    "CreateTable": create_table.from_json,
-    "DescribeTable": table_requests.describe_from_json,
-    "DeleteTable": table_requests.delete_from_json,
-    "ListTables": table_requests.list_from_json,
-}
+class Operation(NamedTuple):
+    """`read`: the request of a JSON body (raises StatorError); `write`: a result as the body of a response."""
+
+    read: Callable[[Mapping[str, Any]], Any]
+    write: Callable[[Any], dict[str, Any]]
 
 
-def result_to_json(operation: str, result: Any) -> dict[str, Any]:
-    """The body of a successful response."""
-    if operation == "GetItem":
-        return {} if result is None else {"Item": item_bytes_to_json(result)}
-    if operation in ("PutItem", "DeleteItem"):
-        return {}
-    if operation == "BatchWriteItem":
-        return {"UnprocessedItems": _unprocessed_writes(result)}
-    if operation == "BatchGetItem":
-        return _batch_read(result)
-    if operation == "Scan":
-        return _page(result)
-    if operation == "ListTables":
-        names = {"TableNames": list(result.table_names)}
-        last = result.last_evaluated_table_name
-        return {**names, "LastEvaluatedTableName": last} if last else names
-    key = "Table" if operation == "DescribeTable" else "TableDescription"
-    return {key: table_to_json(result.table)}
+def _nothing(_: Any) -> dict[str, Any]:
+    return {}
+
+
+def _item(item: bytes | None) -> dict[str, Any]:
+    return {} if item is None else {"Item": item_bytes_to_json(item)}
+
+
+def _table_names(result: tables_pb2.ListTablesResponse) -> dict[str, Any]:
+    names = {"TableNames": list(result.table_names)}
+    last = result.last_evaluated_table_name
+    return {**names, "LastEvaluatedTableName": last} if last else names
 
 
 def _unprocessed_writes(writes: list[PutItemRequest | DeleteItemRequest]) -> dict[str, Any]:
@@ -71,7 +56,7 @@ def _unprocessed_writes(writes: list[PutItemRequest | DeleteItemRequest]) -> dic
             else {"DeleteRequest": {"Key": item_to_json(write.key)}}
         )
         tables.setdefault(write.table_name, []).append(entry)
-    return tables
+    return {"UnprocessedItems": tables}
 
 
 def _batch_read(result: BatchRead) -> dict[str, Any]:
@@ -130,3 +115,35 @@ def table_to_json(table: tables_pb2.TableDescription) -> dict[str, Any]:
             "LastUpdateToPayPerRequestDateTime": table.created_at_ms / 1000,
         }
     return body
+
+
+def _by_target(operations: Mapping[str, Operation]) -> Mapping[bytes, Operation]:
+    return {TARGET_PREFIX + name.encode(): operation for name, operation in operations.items()}
+
+
+ITEM_OPERATIONS = _by_target(
+    {
+        "PutItem": Operation(put_item.from_json, _nothing),
+        "GetItem": Operation(get_item.from_json, _item),
+        "DeleteItem": Operation(delete_item.from_json, _nothing),
+        "BatchWriteItem": Operation(batch_write_item.from_json, _unprocessed_writes),
+        "BatchGetItem": Operation(batch_get_item.from_json, _batch_read),
+        "Scan": Operation(scan.from_json, _page),
+    }
+)
+"""By X-Amz-Target, as those that follow."""
+
+TABLE_OPERATIONS = _by_target(
+    {
+        "CreateTable": Operation(
+            create_table.from_json, lambda result: {"TableDescription": table_to_json(result.table)}
+        ),
+        "DescribeTable": Operation(
+            table_requests.describe_from_json, lambda result: {"Table": table_to_json(result.table)}
+        ),
+        "DeleteTable": Operation(
+            table_requests.delete_from_json, lambda result: {"TableDescription": table_to_json(result.table)}
+        ),
+        "ListTables": Operation(table_requests.list_from_json, _table_names),
+    }
+)

@@ -16,7 +16,7 @@ import structlog
 from statorpb import partition_pb2, partition_pb2_grpc
 
 from router.partition_map_cache import Partition, PartitionMapCache, Table
-from router.routing.decision import Replica, Step, backoff_ms, choose_replica, next_step
+from router.routing.decision import DONE, Replica, Step, backoff_ms, choose_replica, next_step
 from server.gathering import gather_arrivals
 from server.model.errors import (
     DeadlineExceededError,
@@ -54,9 +54,10 @@ DELETE = partition_pb2.DELETE
 SCAN = partition_pb2.SCAN
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)  # without slots: what has its default costs nothing to make
 class PartitionCall:
-    """One request to one partition. `position`: the key's range position; `deadline`: loop time, seconds.
+    """One request to one partition. `position`: the key's range position; `deadline`: loop time, seconds;
+    `is_consistent`: only the leader can answer, as it is with every write.
 
     `done` is called exactly once, with a reply or an error."""
 
@@ -65,20 +66,16 @@ class PartitionCall:
     position: bytes
     deadline: float
     done: Done
-    item: bytes = b""
     is_consistent: bool = True
+    item: bytes = b""
     token: bytes = b""
     limit: int = 0
     bytes_max: int = 0
-    attempt: int = 0
-    attempt_ends: float = 0.0
-    partition: Partition | None = None
-    node_id: int = 0
-    size: int = 0  # bytes, once it is under way
-
-    @property
-    def needs_leader(self) -> bool:
-        return self.is_consistent or self.operation in (PUT, DELETE)
+    attempt: int = field(default=0, init=False)
+    attempt_ends: float = field(default=0.0, init=False)
+    partition: Partition | None = field(default=None, init=False)
+    node_id: int = field(default=0, init=False)
+    size: int = field(default=0, init=False)  # bytes, once it is under way
 
 
 @dataclass(slots=True)
@@ -153,7 +150,7 @@ class StorageClient:
         partition = call.partition = table.partition_at(call.position)
         replicas = self._reachable(partition.replicas) if self._unreachable else partition.replicas
         replica = choose_replica(
-            replicas, partition.leader_node_id, self._zone, call.attempt, needs_leader=call.needs_leader
+            replicas, partition.leader_node_id, self._zone, call.attempt, needs_leader=call.is_consistent
         )
         call.node_id = replica.node_id
         now = self._loop.time()
@@ -173,18 +170,18 @@ class StorageClient:
             stream.frame_bytes = 0
             stream.wake.set()
         stream.frame_bytes += call.size
-        request = stream.frames[-1].requests.add(
-            id=request_id,
-            partition_id=partition.partition_id,
-            operation=call.operation,
-            key=table.key_prefix + call.position,
-            consistent=call.is_consistent,
-            timeout_ms=min(int(remaining * 1000), TIMEOUT_MS_MAX),
-        )
-        if call.operation == SCAN:
+        operation = call.operation
+        request = stream.frames[-1].requests.add()  # and not with arguments, which costs more than to set them
+        request.id = request_id
+        request.partition_id = partition.partition_id
+        request.operation = operation
+        request.key = table.key_prefix + call.position
+        request.consistent = call.is_consistent
+        request.timeout_ms = min(int(remaining * 1000), TIMEOUT_MS_MAX)
+        if operation == SCAN:
             request.limit = call.limit
             request.bytes_max = call.bytes_max
-        elif call.operation != GET:
+        elif operation != GET:
             request.item = call.item
             request.token = call.token
 
@@ -195,15 +192,15 @@ class StorageClient:
         return [replica for replica in replicas if replica.address not in self._unreachable] or replicas
 
     def _answered(self, call: PartitionCall, reply: partition_pb2.PartitionReply) -> None:
-        needs_leader = call.needs_leader
-        step = next_step(
-            reply.status, leader_hint=reply.leader_node_id, asked_node_id=call.node_id, needs_leader=needs_leader
-        )
-        if step is Step.DONE:
-            if needs_leader and call.partition is not None and call.partition.leader_node_id != call.node_id:
+        if reply.status in DONE:
+            if call.is_consistent and call.partition is not None and call.partition.leader_node_id != call.node_id:
                 self._partition_now(call).leader_node_id = call.node_id
             self._finish(call, reply, None)
-        elif step == Step.FOLLOW_HINT:
+            return
+        step = next_step(
+            reply.status, leader_hint=reply.leader_node_id, asked_node_id=call.node_id, needs_leader=call.is_consistent
+        )
+        if step == Step.FOLLOW_HINT:
             self._partition_now(call).leader_node_id = reply.leader_node_id
             self._again(call, 0.0 if call.attempt < 4 else self._backoff_s(call))
         elif step in (Step.RETRY, Step.TRY_OTHER):

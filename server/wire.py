@@ -57,10 +57,14 @@ def item_from_message(message: item_pb2.Item) -> Item:
 
 def _attributes(message: item_pb2.Item, *, is_json: bool) -> Item:
     # Most values are text, and looking at the text costs less than asking of which kind a value is.
-    return {
-        name: {"S": text} if (text := value.s) else _value(value, is_json=is_json)
-        for name, value in message.attributes.items()
-    }
+    # `items()` of a message's map is a generator in Python; its look-up is not.
+    attributes = message.attributes
+    item: Item = {}
+    for name in attributes:
+        value = attributes[name]
+        text = value.s
+        item[name] = {"S": text} if text else _value(value, is_json=is_json)
+    return item
 
 
 def item_from_bytes(data: bytes) -> Item:

@@ -51,12 +51,15 @@ class ReplyStream:
         size = len(item) + REPLY_OVERHEAD_BYTES
         self._sizes[-1] += size
         self._backlog_bytes += size
-        replies = self._frames[-1].replies
+        reply = self._frames[-1].replies.add()  # and not with arguments, which costs more than to set them
+        reply.id = request_id
         if item:
-            return replies.add(id=request_id, status=status, item=item)
-        if leader_node_id or message:
-            return replies.add(id=request_id, status=status, leader_node_id=leader_node_id, message=message)
-        return replies.add(id=request_id, status=status)
+            reply.item = item
+        if status:
+            reply.status = status
+            reply.leader_node_id = leader_node_id
+            reply.message = message
+        return reply
 
     async def write_all(
         self, context: grpc.aio.ServicerContext[partition_pb2.PartitionRequestFrame, partition_pb2.PartitionReplyFrame]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from router.requests.members import check_members, member, required
 from server.model.item import Item, check_item
@@ -13,8 +12,7 @@ from server.model.table import check_table_name
 _SUPPORTED = frozenset({"TableName", "Key", "ConsistentRead"})
 
 
-@dataclass(frozen=True, slots=True)
-class GetItemRequest:
+class GetItemRequest(NamedTuple):
     """`is_consistent`: the read reflects every write acknowledged before it began."""
 
     table_name: str

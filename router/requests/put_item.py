@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from router.requests.members import check_members, required
 from server.model.item import Item, check_item
@@ -13,8 +12,7 @@ from server.model.table import check_table_name
 _SUPPORTED = frozenset({"TableName", "Item"})
 
 
-@dataclass(frozen=True, slots=True)
-class PutItemRequest:
+class PutItemRequest(NamedTuple):
     """`item` has been checked by itself; its key is checked against the table's schema when it is routed."""
 
     table_name: str

@@ -23,21 +23,21 @@ class Status(IntEnum):
 
 
 class Step(IntEnum):
-    """What comes next."""
+    """What comes next, where the request has not been carried out."""
 
-    DONE = 1
-    FOLLOW_HINT = 2  # at once, to the leader that the answer names
-    RETRY = 3  # after a back-off, wherever the route then leads
-    REFRESH = 4  # ask the metadata service for the route, then retry
-    TRY_OTHER = 5  # another member may answer a read
-    THROTTLE = 6  # refuse: too much is in flight
-    REFUSE_FULL = 7  # refuse: no room on the disk
-    FAIL = 8  # an error on the servers' side
+    FOLLOW_HINT = 1  # at once, to the leader that the answer names
+    RETRY = 2  # after a back-off, wherever the route then leads
+    REFRESH = 3  # ask the metadata service for the route, then retry
+    TRY_OTHER = 4  # another member may answer a read
+    THROTTLE = 5  # refuse: too much is in flight
+    REFUSE_FULL = 6  # refuse: no room on the disk
+    FAIL = 7  # an error on the servers' side
 
+
+DONE = frozenset({int(Status.OK), int(Status.NOT_FOUND)})
+"""The answers of a request that has been carried out."""
 
 _STEPS: Mapping[int, Step] = {
-    Status.OK: Step.DONE,
-    Status.NOT_FOUND: Step.DONE,
     Status.NOT_LEADER: Step.RETRY,
     Status.NOT_MINE: Step.REFRESH,
     Status.NO_LEASE: Step.RETRY,
@@ -50,7 +50,7 @@ _STEPS: Mapping[int, Step] = {
 
 
 def next_step(status: int, *, leader_hint: int, asked_node_id: int, needs_leader: bool) -> Step:
-    """What to do with an answer of node `asked_node_id`. `leader_hint` 0: it named nobody."""
+    """What to do with an answer, not one of DONE, of node `asked_node_id`. `leader_hint` 0: it named nobody."""
     step = _STEPS.get(status, Step.FAIL)  # not by way of Status: this is done for every answer
     if status == Status.NOT_LEADER and leader_hint not in (0, asked_node_id):
         return Step.FOLLOW_HINT

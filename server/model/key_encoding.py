@@ -12,11 +12,12 @@ import struct
 
 from server.model.item import Item
 from server.model.number import encode_number
-from server.model.table import KeyAttribute, KeySchema, check_key_value
+from server.model.table import KEY_TYPES, KeyAttribute, KeySchema, check_key_value
 
 _PREFIX = struct.Struct(">QH")
 PREFIX_BYTES = _PREFIX.size
 HASH_BYTES = 16
+_HASHERS = {kind: hashlib.blake2b(kind.encode(), digest_size=HASH_BYTES) for kind in KEY_TYPES}
 
 
 def prefix(table_number: int, index: int = 0) -> bytes:
@@ -26,8 +27,9 @@ def prefix(table_number: int, index: int = 0) -> bytes:
 
 def hash_key(kind: str, content: str | bytes) -> bytes:
     """The 16-byte hash of a partition key: of its type and its canonical bytes."""
-    data = content.encode() if isinstance(content, str) else content
-    return hashlib.blake2b(kind.encode() + data, digest_size=HASH_BYTES).digest()
+    hasher = _HASHERS[kind].copy()
+    hasher.update(content.encode() if isinstance(content, str) else content)
+    return hasher.digest()
 
 
 def encode_sort_key(kind: str, content: str | bytes) -> bytes:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 from server.model.errors import ValidationError
 from server.model.item import Item, text_bytes
@@ -32,12 +33,16 @@ class KeySchema:
 
     partition_key: KeyAttribute
     sort_key: KeyAttribute | None = None
+    attributes: tuple[KeyAttribute, ...] = field(init=False, repr=False, compare=False)
+    names: frozenset[str] = field(init=False, repr=False, compare=False)
 
-    @property
-    def attributes(self) -> tuple[KeyAttribute, ...]:
-        return (self.partition_key,) if self.sort_key is None else (self.partition_key, self.sort_key)
+    def __post_init__(self) -> None:
+        attributes = (self.partition_key,) if self.sort_key is None else (self.partition_key, self.sort_key)
+        object.__setattr__(self, "attributes", attributes)
+        object.__setattr__(self, "names", frozenset(attribute.name for attribute in attributes))
 
 
+@lru_cache(maxsize=4096)  # of good names: one that raises is not kept
 def check_table_name(name: str) -> str:
     """The name, if it may be a table's. Raises ValidationError."""
     if not TABLE_NAME_LENGTH_MIN <= len(name) <= TABLE_NAME_LENGTH_MAX:
@@ -66,32 +71,31 @@ def check_key_value(item: Item, attribute: KeyAttribute, *, is_partition_key: bo
             f"One or more parameter values were invalid: Type mismatch for key {attribute.name} "
             f"expected: {attribute.type} actual: {kind}"
         )
-    if kind != "N":
-        _check_key_bytes(content, attribute.name, is_partition_key=is_partition_key)
     assert isinstance(content, (str, bytes))
+    if kind != "N":
+        size = len(content) if isinstance(content, bytes) or content.isascii() else text_bytes(content)
+        limit = PARTITION_KEY_BYTES_MAX if is_partition_key else SORT_KEY_BYTES_MAX
+        if not 0 < size <= limit:
+            raise _key_size_error(kind, attribute.name, size, limit, is_partition_key=is_partition_key)
     return content
 
 
-def _check_key_bytes(content: str | bytes, name: str, *, is_partition_key: bool) -> None:
-    size = len(content) if isinstance(content, bytes) else text_bytes(content)
+def _key_size_error(kind: str, name: str, size: int, limit: int, *, is_partition_key: bool) -> ValidationError:
     if size == 0:
-        kind = "binary" if isinstance(content, bytes) else "string"
-        raise ValidationError(
+        return ValidationError(
             "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an "
-            f"empty {kind} value. Key: {name}"
+            f"empty {'binary' if kind == 'B' else 'string'} value. Key: {name}"
         )
-    limit = PARTITION_KEY_BYTES_MAX if is_partition_key else SORT_KEY_BYTES_MAX
-    if size > limit:
-        what = "hashkey" if is_partition_key else "rangekey"
-        raise ValidationError(
-            "One or more parameter values were invalid: "
-            f"Size of {what} has exceeded the maximum size limit of{' ' if not is_partition_key else ''}{limit} bytes"
-        )
+    what = "hashkey" if is_partition_key else "rangekey"
+    return ValidationError(
+        "One or more parameter values were invalid: "
+        f"Size of {what} has exceeded the maximum size limit of{' ' if not is_partition_key else ''}{limit} bytes"
+    )
 
 
 def check_key_only(key: Item, schema: KeySchema) -> None:
     """That a key consists of just the key attributes. Raises ValidationError."""
-    if key.keys() != {attribute.name for attribute in schema.attributes}:
+    if key.keys() != schema.names:
         raise ValidationError("The provided key element does not match the schema")
     for attribute in schema.attributes:
         if attribute.type not in key[attribute.name]:

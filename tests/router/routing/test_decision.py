@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from statorpb import partition_pb2
 
-from router.routing.decision import Replica, Status, Step, backoff_ms, choose_replica, next_step
+from router.routing.decision import DONE, Replica, Status, Step, backoff_ms, choose_replica, next_step
 
 REPLICAS = (
     Replica(1, "zone-1", "one:1"),
@@ -21,11 +21,14 @@ def test_every_status_of_the_wire_is_known() -> None:
     assert {status.name: status.value for status in Status} == dict(partition_pb2.PartitionStatusCode.items())
 
 
+def test_a_request_is_done_when_the_answer_is_its_own() -> None:
+    """An item or its absence; any other answer is about the node."""
+    assert {Status.OK, Status.NOT_FOUND} == DONE
+
+
 @pytest.mark.parametrize(
     ("status", "for_leader", "for_others"),
     [
-        (Status.OK, Step.DONE, Step.DONE),
-        (Status.NOT_FOUND, Step.DONE, Step.DONE),
         (Status.NOT_LEADER, Step.RETRY, Step.RETRY),
         (Status.NOT_MINE, Step.REFRESH, Step.REFRESH),
         (Status.NO_LEASE, Step.RETRY, Step.RETRY),
