@@ -33,6 +33,7 @@ def write_plot(path: Path, title: str, levels: Sequence[Level]) -> None:
     axes.set_ylabel("latency, ms")
     axes.set_yscale("log")
     axes.set_xlim(left=0)
+    axes.margins(y=0.1)  # room for the numbers below the lowest points
     axes.grid(visible=True, which="both", alpha=0.3)
     axes.legend()
     axes.set_title(title)

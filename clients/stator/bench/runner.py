@@ -126,6 +126,7 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            process_group=0,  # Ctrl-C is for the process that started this one, which then ends it
             env={"GRPC_EXPERIMENTS": GRPC_EXPERIMENTS, **os.environ, "GRPC_VERBOSITY": "ERROR"},
         )
         self._say(plan.to_json())

@@ -82,7 +82,7 @@ def bench(
             http, grpc, pids = _cluster(endpoint, http_endpoint, data)
             chosen = tuple(http if door is Door.HTTP else grpc)
             plan = Plan(str(door), chosen, load, levels, processes, warmup, duration, pids)
-            measured = asyncio.run(_run(plan, grpc, partitions, skip_fill, keep, output))
+            measured = _measure(plan, grpc, partitions, skip_fill, keep, output)
             document = _document(plan, measured)
             if output is OutputFormat.JSON:
                 print_json(document)
@@ -141,22 +141,30 @@ def _cluster(
     return http_endpoint or [f"127.0.0.1:{port}" for port in ports], grpc, pids
 
 
-async def _run(
+def _measure(
     plan: "Plan", endpoints: list[str], partitions: int, skip_fill: bool, keep: bool, output: OutputFormat
 ) -> "list[Level]":
     from stator.bench import dataset, runner
 
     is_filled = plan.workload.read_fraction > 0 and not skip_fill
-    async with async_client(endpoints, 60.0) as client:
-        began = time.perf_counter()
-        is_made = await dataset.prepare(client, plan.workload, partitions, is_filled=is_filled)
-        if is_filled and output is OutputFormat.TABLE:
-            print(f"wrote {plan.workload.items:,} items in {time.perf_counter() - began:.1f} s")
-        try:
-            levels = await asyncio.to_thread(runner.run, plan)
-        finally:
-            if is_made and not keep:
-                await client.delete_table(plan.workload.table)
+
+    async def prepare() -> bool:
+        async with async_client(endpoints, 60.0) as client:
+            return await dataset.prepare(client, plan.workload, partitions, is_filled=is_filled)
+
+    async def delete() -> None:
+        async with async_client(endpoints, 60.0) as client:
+            await client.delete_table(plan.workload.table)
+
+    began = time.perf_counter()
+    is_made = asyncio.run(prepare())
+    if is_filled and output is OutputFormat.TABLE:
+        print(f"wrote {plan.workload.items:,} items in {time.perf_counter() - began:.1f} s")
+    try:
+        levels = runner.run(plan)  # in this thread, where Ctrl-C ends it
+    finally:
+        if is_made and not keep:
+            asyncio.run(delete())
     if output is OutputFormat.TABLE:
         _print(levels)
     return levels
@@ -178,14 +186,18 @@ def _print(levels: "list[Level]") -> None:
     print_table(columns, rows, right=columns)
     for level in levels:
         for name, count in sorted(level.errors.items()):
-            print(f"{level.concurrency} clients: {count:,} x {name}")
+            print(f"{_clients(level)}: {count:,} x {name}")
     print()
     names = list(levels[0].cpu_s)
     cpu_rows = [
         [name, *(f"{100 * level.cpu_s.get(name, 0.0) / level.duration_s:.0f}" for level in levels)] for name in names
     ]
-    headings = ["cpu % of a core", *(f"{level.concurrency} clients" for level in levels)]
+    headings = ["cpu % of a core", *(_clients(level) for level in levels)]
     print_table(headings, cpu_rows, right=headings[1:])
+
+
+def _clients(level: "Level") -> str:
+    return f"{level.concurrency} client{'s' if level.concurrency > 1 else ''}"
 
 
 def _document(plan: "Plan", levels: "list[Level]") -> dict[str, object]:

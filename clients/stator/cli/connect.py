@@ -26,7 +26,9 @@ EndpointOption = Annotated[
         "else 127.0.0.1:9000 to 9002.",
     ),
 ]
-TimeoutOption = Annotated[float, typer.Option("--timeout", help="Seconds a request may take, retries included.")]
+TimeoutOption = Annotated[
+    float, typer.Option("--timeout", help="Seconds a request may take, retries included.", min=0.001, max=3600.0)
+]
 
 
 def resolve_endpoints(given: Sequence[str] | None, environ: Mapping[str, str]) -> list[str]:

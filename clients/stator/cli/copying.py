@@ -50,7 +50,7 @@ class Failure:
 class Summary:
     """What came of an import or export. `failures` has the first FAILURES_KEPT_MAX; `failed` counts all.
 
-    `stopped_by` is empty, or says why the file was not read to its end.
+    `stopped_by` is empty, or says why the file was not read to its end; `is_interrupted`: Ctrl-C did.
     """
 
     items: int = 0
@@ -60,6 +60,7 @@ class Summary:
     failures: list[Failure] = field(default_factory=list)
     stopped_by: str = ""
     is_unreachable: bool = False
+    is_interrupted: bool = False
 
     def as_document(self) -> dict[str, Any]:
         """For JSON output."""
@@ -135,6 +136,10 @@ async def import_items(
         await _gather_workers([asyncio.create_task(work()) for _ in range(concurrency)])
     except UsageError as error:
         summary.stopped_by = str(error)
+    except asyncio.CancelledError:
+        # Ctrl-C: how far it got is told before the command ends.
+        summary.stopped_by = f"interrupted; up to {concurrency} more writes were under way and may be done"
+        summary.is_interrupted = True
     finally:
         reporter.cancel()
         source.close()

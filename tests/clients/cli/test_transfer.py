@@ -3,6 +3,10 @@
 import csv
 import json
 import os
+import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ import pytest
 from tests.clients.cli.conftest import CommandLine
 from tests.clients.conftest import BackgroundCluster
 from tests.clients.fake_cluster import Refusal
+from tests.clients.waiting import until_blocking
 
 
 def write_lines(path: Path, count: int) -> Path:
@@ -147,3 +152,27 @@ def test_a_file_that_is_not_there_leaves_no_table(stator: CommandLine) -> None:
     """--create creates nothing for a name that is wrong."""
     stator("import", "films", "missing.jsonl", "--create", "--partition-key", "pk:S", code=2)
     assert "films" not in stator("table", "list").out
+
+
+def test_an_import_that_is_interrupted_tells_how_far_it_got(stator: CommandLine, cluster: BackgroundCluster) -> None:
+    """Ctrl-C while the file is still being read: what was written is counted, and the exit code is Ctrl-C's."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "stator.cli.main", "import", "music", "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **{name: value for name, value in stator.environ.items() if value is not None}},
+    ) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"".join(b'{"pk": "%d"}\n' % number for number in range(64)))
+        process.stdin.flush()
+        until_blocking(lambda: cluster.state.writes_carried_out == 64)
+        process.send_signal(signal.SIGINT)
+        process.stdin.close()
+        assert process.wait(10) == 130
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert re.match(rb"imported \d+ items", process.stdout.read())
+        said = process.stderr.read()
+    assert b"stopped early: interrupted" in said
+    assert b"Traceback" not in said
