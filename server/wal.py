@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -37,6 +38,9 @@ REUSABLE_MAX: Final = 3
 SPARE_RETRY_S: Final = 1.0
 """How long to wait before trying again to make a segment for which there was no room."""
 
+SLOW_WRITE_S: Final = 0.5
+"""A write that takes this long is worth a line for the operator: every acknowledgement on the node waits for it."""
+
 NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 """With these errors the disk is full; with any other it has failed."""
 
@@ -53,6 +57,7 @@ class _Batch:
     buffers: list[bytes]
     records: list[_Queued]
     size: int
+    took_s: float = 0.0
 
 
 class Wal:
@@ -71,6 +76,7 @@ class Wal:
         segment_bytes: int,
         on_fatal: Callable[[Exception], None],
         files: SegmentFiles | None = None,
+        slow_write_s: float = SLOW_WRITE_S,
     ) -> None:
         self.on_idle: Done | None = None
         self.bytes_queued = 0
@@ -82,6 +88,7 @@ class Wal:
         self._room_bytes = segment_bytes - FRAME_HEADER_BYTES
         """Where the records of a segment end at the latest: a sync mark always finds room behind them."""
         self._on_fatal = on_fatal
+        self._slow_write_s = slow_write_s
         self._queue: deque[_Queued] = deque()
         self._writing: _Batch | None = None
         self._write_began_s = 0.0
@@ -249,7 +256,9 @@ class Wal:
         while (batch := self._batches.get()) is not None:
             try:
                 if batch.records:
+                    began_s = time.monotonic()
                     self._files.write_synced(batch.segment.fd, batch.buffers, batch.position)
+                    batch.took_s = time.monotonic() - began_s
                 else:
                     self._files.write_unsynced(batch.segment.fd, batch.buffers[0], batch.position)
             except Exception as error:  # noqa: BLE001 (whatever it was, this thread is gone and the log with it)
@@ -260,6 +269,8 @@ class Wal:
 
     def _written(self, batch: _Batch) -> None:
         """A batch is durable."""
+        if batch.took_s >= self._slow_write_s:
+            log.warning("the log's disk is slow", write_s=round(batch.took_s, 3), bytes=batch.size)
         contents = self._contents
         segment = contents.segments[-1]
         for record, group_id, last_slot, _ in batch.records:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import structlog
+import structlog.testing
 
 from server.codec.frame import SEGMENT_HEADER_BYTES
 from server.codec.record import Record, RecordType, encode_record
@@ -194,6 +196,20 @@ async def test_a_failed_write_is_fatal_and_never_retried(memory: RealHarness) ->
     assert files.writes == []
     assert [getattr(error, "errno", 0) for error in memory.errors] == [errno.EIO]
     memory.open({})
+
+
+@pytest.mark.parametrize(("slow_write_s", "lines"), [(0.0, 1), (60.0, 0)])
+async def test_a_slow_disk_is_told(tmp_path: Path, slow_write_s: float, lines: int) -> None:
+    """The operator reads how long a write took, and of how many bytes; not of writes that are fast enough."""
+    log = Wal(tmp_path, node_id=1, segment_bytes=SEGMENT_BYTES, on_fatal=fail, slow_write_s=slow_write_s)
+    log.recover({})
+    log.start(asyncio.get_running_loop())
+    with structlog.testing.capture_logs() as captured:
+        log.append(encode_record(entries(5, 1, b"x")), 5, 1, None)
+        await log.close()
+    slow = [line for line in captured if line["event"] == "the log's disk is slow"]
+    assert len(slow) == lines
+    assert all(line["bytes"] > 0 <= line["write_s"] for line in slow)
 
 
 def is_full(harness: RealHarness) -> bool:
