@@ -1,16 +1,16 @@
 """Moving many items between a file and a table, with bounded memory."""
 
 import asyncio
+import contextlib
 import csv
 import os
 import sys
 import tempfile
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,7 +31,7 @@ from stator.values import Item
 
 FAILURES_KEPT_MAX = 1000
 _PROGRESS_S = 0.1
-_ROWS_READ_AHEAD = 32
+ROWS_READ_AHEAD = 256
 # After one of these the next item would fare no better.
 _HOPELESS = (UnavailableError, DeadlineExceededError, InternalServerError, ThrottledError, ResourceNotFoundError)
 
@@ -50,7 +50,8 @@ class Failure:
 class Summary:
     """What came of an import or export. `failures` has the first FAILURES_KEPT_MAX; `failed` counts all.
 
-    `stopped_by` is empty, or says why the file was not read to its end; `is_interrupted`: Ctrl-C did.
+    `stopped_by` is empty, or says why the file was not read to its end; `is_interrupted`: Ctrl-C did. `is_reading`: a
+    thread is still waiting for more of the file.
     """
 
     items: int = 0
@@ -61,11 +62,14 @@ class Summary:
     stopped_by: str = ""
     is_unreachable: bool = False
     is_interrupted: bool = False
+    is_reading: bool = False
 
     def as_document(self) -> dict[str, Any]:
         """For JSON output."""
         rate = self.items / self.duration_s if self.duration_s else 0.0
-        return {**asdict(self), "duration_s": round(self.duration_s, 3), "items_per_second": round(rate, 1)}
+        document = {**asdict(self), "duration_s": round(self.duration_s, 3), "items_per_second": round(rate, 1)}
+        del document["is_reading"]
+        return document
 
     def note_failure(self, place: str, reason: str) -> None:
         """Counts an item that was not written."""
@@ -124,6 +128,7 @@ async def import_items(
             else:
                 summary.items += 1
             if summary.stopped_by:
+                feed.stop()
                 return
 
     async def report() -> None:
@@ -142,43 +147,75 @@ async def import_items(
         summary.is_interrupted = True
     finally:
         reporter.cancel()
-        source.close()
+        summary.is_reading = feed.is_reading
+        if not summary.is_reading:
+            source.close()
     summary.duration_s = time.monotonic() - began
     summary.retries = client.retries
     return summary
 
 
 class _RowFeed:
-    """Rows, read a few at a time in a thread: a slow pipe must not keep replies waiting."""
+    """Rows, read in a thread: a slow pipe must not keep replies waiting. Not more of them than ROWS_READ_AHEAD wait.
+
+    The thread is a daemon, since nothing can stop it while it waits for more of a pipe or a terminal."""
 
     def __init__(self, rows: Iterator[Row]) -> None:
+        self.is_reading = False
         self._rows = rows
         self._ready: deque[Row] = deque()
-        self._reading = asyncio.Lock()
+        self._room = threading.Semaphore(ROWS_READ_AHEAD)
+        self._loop = asyncio.get_running_loop()
+        self._has_news = asyncio.Event()
+        self._is_awaited = False
         self._is_at_end = False
-        self._error: UsageError | None = None
+        self._is_stopped = False
+        self._error: Exception | None = None
+        threading.Thread(target=self._read, name="rows", daemon=True).start()
 
     async def take(self) -> Row | None:
         """The next row; None at the end. Raises UsageError where the file cannot be read on."""
-        while not self._ready:
-            async with self._reading:
-                if self._ready:
-                    continue
+        while not self._ready or self._is_stopped:
+            if self._is_stopped:
+                return None
+            self._has_news.clear()
+            self._is_awaited = True  # before a last look: from here on the thread tells
+            is_at_end = self._is_at_end
+            if self._ready:
+                break
+            if is_at_end:
                 if self._error is not None:
                     raise self._error
-                if self._is_at_end:
-                    return None
-                await asyncio.to_thread(self._read)
+                return None
+            await self._has_news.wait()
+        self._room.release()
         return self._ready.popleft()
+
+    def stop(self) -> None:
+        """No more rows are wanted, nor waited for."""
+        self._is_stopped = True
+        self._has_news.set()
 
     def _read(self) -> None:
         try:
-            for row in islice(self._rows, _ROWS_READ_AHEAD):
+            self.is_reading = True
+            for row in self._rows:
+                self.is_reading = False
+                self._room.acquire()
                 self._ready.append(row)
-        except UsageError as error:
-            # What was read before is given out first.
+                if self._is_awaited:
+                    self._tell()
+                self.is_reading = True
+        except Exception as error:  # noqa: BLE001 (raised again by whoever takes the next row)
             self._error = error
-        self._is_at_end = not self._ready
+        self.is_reading = False
+        self._is_at_end = True
+        self._tell()
+
+    def _tell(self) -> None:
+        self._is_awaited = False
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody wants to know
+            self._loop.call_soon_threadsafe(self._has_news.set)
 
 
 async def _gather_workers(workers: list[asyncio.Task[None]]) -> None:
@@ -199,7 +236,7 @@ class ExportTarget:
         if self.format == "csv" and is_dynamodb_json:
             raise UsageError("CSV has no typed form: leave --dynamodb-json out, or export to .jsonl.")
 
-    @contextmanager
+    @contextlib.contextmanager
     def open(self) -> Iterator[IO[str]]:
         """Where to write. The file gets its name when the block ends well, and is removed otherwise."""
         if self._file == "-":
@@ -221,7 +258,7 @@ class ExportTarget:
             raise UsageError(f"{self._file} cannot be written: {error.strerror}.") from None
 
 
-@contextmanager
+@contextlib.contextmanager
 def _partial_file(path: Path) -> Iterator[IO[str]]:
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     partial = Path(name)

@@ -26,6 +26,13 @@ def fail(sentence: str, code: int) -> NoReturn:
     raise SystemExit(code)
 
 
+def leave(code: int) -> NoReturn:
+    """Ends the process at once: Python's own way to end fails while a thread waits for the standard input."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def discard_output() -> None:
     """After the reader of our output (`head`) went away: what is still buffered must not be written at exit either."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stator.cli.connect import EndpointOption, TimeoutOption, async_client
-from stator.cli.exits import INTERRUPTED, REFUSED, UNREACHABLE, UsageError, expected_errors
+from stator.cli.exits import INTERRUPTED, REFUSED, UNREACHABLE, UsageError, expected_errors, leave
 from stator.cli.items import TableArgument
 from stator.cli.output import OutputFormat, print_json
 
@@ -183,8 +183,9 @@ def _finish(summary: "Summary", verb: str, output: OutputFormat, *, is_quiet: bo
         print(f"  ... and {summary.failed - _FAILURES_SHOWN:,} more", file=sys.stderr)
     if summary.stopped_by:
         print(f"error: stopped early: {summary.stopped_by}", file=sys.stderr)
-        if summary.is_interrupted:
-            raise SystemExit(INTERRUPTED)
-        raise SystemExit(UNREACHABLE if summary.is_unreachable else REFUSED)
+        code = INTERRUPTED if summary.is_interrupted else UNREACHABLE if summary.is_unreachable else REFUSED
+        if summary.is_reading:
+            leave(code)
+        raise SystemExit(code)
     if summary.failed:
         raise SystemExit(REFUSED)

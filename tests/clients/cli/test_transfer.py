@@ -1,5 +1,6 @@
 """`stator import` and `stator export`."""
 
+import contextlib
 import csv
 import json
 import os
@@ -7,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -154,25 +156,62 @@ def test_a_file_that_is_not_there_leaves_no_table(stator: CommandLine) -> None:
     assert "films" not in stator("table", "list").out
 
 
+@contextlib.contextmanager
+def importing(stator: CommandLine, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`stator import music -` as a process of its own, whose input stays open."""
+    environ = {**os.environ, **{name: value for name, value in stator.environ.items() if value is not None}}
+    command = [sys.executable, "-m", "stator.cli.main", "import", "music", "-", *words]
+    with subprocess.Popen(command, stdin=-1, stdout=-1, stderr=-1, env=environ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def give(process: subprocess.Popen[bytes], keys: range) -> None:
+    assert process.stdin is not None
+    process.stdin.write(b"".join(b'{"pk": "%d"}\n' % key for key in keys))
+    process.stdin.flush()
+
+
+def ended(process: subprocess.Popen[bytes]) -> tuple[int, bytes, bytes]:
+    """(exit code, standard output, standard error), while the input is still open."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    return process.wait(10), process.stdout.read(), process.stderr.read()
+
+
+def test_rows_are_written_as_they_come(stator: CommandLine, cluster: BackgroundCluster) -> None:
+    """A pipe that gives one line and then nothing has that line written."""
+    with importing(stator) as process:
+        for key in range(3):
+            give(process, range(key, key + 1))
+            until_blocking(lambda key=key: cluster.state.writes_carried_out == key + 1)  # type: ignore[misc]
+
+
 def test_an_import_that_is_interrupted_tells_how_far_it_got(stator: CommandLine, cluster: BackgroundCluster) -> None:
-    """Ctrl-C while the file is still being read: what was written is counted, and the exit code is Ctrl-C's."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "stator.cli.main", "import", "music", "-"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, **{name: value for name, value in stator.environ.items() if value is not None}},
-    ) as process:
-        assert process.stdin is not None
-        process.stdin.write(b"".join(b'{"pk": "%d"}\n' % number for number in range(64)))
-        process.stdin.flush()
+    """Ctrl-C while more may come: what was written is counted, and the exit code is Ctrl-C's."""
+    with importing(stator) as process:
+        give(process, range(64))
         until_blocking(lambda: cluster.state.writes_carried_out == 64)
         process.send_signal(signal.SIGINT)
-        process.stdin.close()
-        assert process.wait(10) == 130
-        assert process.stdout is not None
-        assert process.stderr is not None
-        assert re.match(rb"imported \d+ items", process.stdout.read())
-        said = process.stderr.read()
-    assert b"stopped early: interrupted" in said
-    assert b"Traceback" not in said
+        code, out, err = ended(process)
+    assert code == 130
+    assert re.match(rb"imported \d+ items", out)
+    assert b"stopped early: interrupted" in err
+    assert b"Traceback" not in err
+    assert b"Fatal" not in err
+
+
+def test_an_import_that_cannot_go_on_does_not_wait_for_its_input(
+    stator: CommandLine, cluster: BackgroundCluster
+) -> None:
+    """The table is gone: the command ends, though nobody has closed its input."""
+    with importing(stator) as process:
+        give(process, range(1))
+        until_blocking(lambda: cluster.state.writes_carried_out == 1)
+        cluster.state.refusals.append(Refusal("ResourceNotFoundException", "Requested resource not found"))
+        give(process, range(1, 2))
+        code, _, err = ended(process)
+    assert code == 1
+    assert b"stopped early: Requested resource not found" in err
