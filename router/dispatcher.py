@@ -47,6 +47,11 @@ TOKEN_BYTES = 16
 METADATA_PATIENCE_S = 6.0
 """How long an operation on tables waits for the metadata service; longer than it takes to elect a new leader."""
 
+TABLE_SETTLES_S = 1.0
+TABLE_POLL_S = 0.02
+"""A table is active a tenth of a second after it was created. DescribeTable waits for that: told that it is being
+created, an AWS SDK's waiter looks again after 20 s."""
+
 _INTERNAL_ERROR = "The request failed because of an internal error"
 
 log = structlog.get_logger()
@@ -339,10 +344,17 @@ class Dispatcher:
     async def _call_metadata(self, method: str, message: Any, deadline: float, done: Done) -> None:
         # Some of the caller's time is kept back, to tell it clearly that nobody answers.
         patience_s = max(0.05, min(METADATA_PATIENCE_S, (deadline - self._loop.time()) * 0.75))
+        settled_by = self._loop.time() + min(TABLE_SETTLES_S, patience_s / 2)
         try:
-            result = await self._metadata.call(
-                lambda stub: getattr(stub, method)(message, timeout=patience_s), patience_s
-            )
+            result: Any
+            while True:
+                result = await self._metadata.call(
+                    lambda stub: getattr(stub, method)(message, timeout=patience_s), patience_s
+                )
+                is_settled = method != "DescribeTable" or result.table.status != tables_pb2.CREATING
+                if is_settled or self._loop.time() >= settled_by:
+                    break
+                await asyncio.sleep(TABLE_POLL_S)
         except StatorError as error:
             done(None, error)
         except grpc.aio.AioRpcError as error:

@@ -371,7 +371,7 @@ class HttpConnection(asyncio.Protocol):
                 return
             operation = TABLE_OPERATIONS.get(target)
             if operation is None:
-                raise UnknownOperationError("")
+                raise UnknownOperationError(_unknown(target))
             done = partial(self._answer, exchange, operation)
             dispatcher.submit_tables(operation.read(_parse(body)), deadline, done)
         except StatorError as error:
@@ -441,6 +441,12 @@ class HttpConnection(asyncio.Protocol):
         error = SerializationError(message)
         body = orjson.dumps({"__type": error.type_prefix + code, "message": message})
         self._respond(exchange, _JSON_HEADS[status], body)
+
+
+def _unknown(target: bytes) -> str:
+    """Why there is no operation for this X-Amz-Target. (DynamoDB says nothing; but it does have the operation.)"""
+    name = target.decode("ascii", "replace")
+    return f"{name} is not supported" if name else "The request has no X-Amz-Target header"
 
 
 def _parse(body: bytes) -> dict[str, Any]:

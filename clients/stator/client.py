@@ -1,8 +1,10 @@
 """The asynchronous client."""
 
 import asyncio
+import math
 import os
 import random
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -35,6 +37,18 @@ _TABLES = "/stator.v1.Tables/"
 _POLL_S_MIN = 0.05
 _POLL_S_MAX = 0.5
 
+
+def default_endpoints(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The addresses in $STATOR_ENDPOINTS, else DEFAULT_ENDPOINTS."""
+    return tuple(part for part in re.split(r"[,\s]+", environ.get("STATOR_ENDPOINTS", "")) if part) or DEFAULT_ENDPOINTS
+
+
+def _checked_timeout_s(timeout_s: float) -> float:
+    if not 0 < timeout_s < math.inf:
+        raise ValueError(f"a timeout is a positive number of seconds, not {timeout_s}")
+    return timeout_s
+
+
 BatchT = TypeVar("BatchT")
 AnswerT = TypeVar("AnswerT")
 
@@ -50,7 +64,8 @@ class AsyncClient:
             await client.put_item("music", {"artist": "Nina Simone", "year": 1964, "live": True})
             item = await client.get_item("music", {"artist": "Nina Simone", "year": 1964})
 
-    `endpoints` are routers' gRPC addresses ("host:port"). One is used at a time, chosen at random so that many clients
+    `endpoints` are routers' gRPC addresses ("host:port"); by default those in $STATOR_ENDPOINTS, separated by commas,
+    else 127.0.0.1:9000 to 9002. One is used at a time, chosen at random so that many clients
     spread; when it fails the client turns to the next. `timeout_s` bounds each call, retries included, and can be given
     to each call. Every call raises a `stator.StatorError`; see `stator.errors`. Throttling, failing servers and broken
     connections are retried within that time; a write is never carried out twice.
@@ -61,7 +76,7 @@ class AsyncClient:
 
     def __init__(
         self,
-        endpoints: Sequence[str] = DEFAULT_ENDPOINTS,
+        endpoints: Sequence[str] | None = None,
         *,
         timeout_s: float = TIMEOUT_S_DEFAULT,
         floats: Floats = "refuse",
@@ -69,8 +84,8 @@ class AsyncClient:
     ) -> None:
         if isinstance(endpoints, str):
             raise TypeError(f"endpoints must be a list of addresses: write [{endpoints!r}].")
-        self._addresses = tuple(endpoints)
-        self._timeout_s = timeout_s
+        self._addresses = tuple(endpoints if endpoints is not None else default_endpoints(os.environ))
+        self._timeout_s = _checked_timeout_s(timeout_s)
         self._encoder = ValueEncoder(floats)
         self._rng = rng or random.Random()
         self._transport_made: Transport | None = None
@@ -89,6 +104,10 @@ class AsyncClient:
         self._is_closed = True
         if self._transport_made is not None:
             await self._transport_made.close()
+
+    def _limit_s(self, timeout_s: float | None) -> float:
+        """How long a call may take. Raises ValueError."""
+        return self._timeout_s if timeout_s is None else _checked_timeout_s(timeout_s)
 
     @property
     def statistics(self) -> Statistics:
@@ -114,7 +133,7 @@ class AsyncClient:
         put = request.put_item
         put.table_name = table
         put.item = self._encoder.encode_item(item)
-        await self._transport().request(request.SerializeToString(), timeout_s or self._timeout_s)
+        await self._transport().request(request.SerializeToString(), self._limit_s(timeout_s))
 
     async def get_item(
         self, table: str, key: Mapping[str, Any], *, consistent_read: bool = False, timeout_s: float | None = None
@@ -131,7 +150,7 @@ class AsyncClient:
         get.table_name = table
         get.consistent_read = consistent_read
         get.key = self._encoder.encode_item(key)
-        reply = await self._transport().request(request.SerializeToString(), timeout_s or self._timeout_s)
+        reply = await self._transport().request(request.SerializeToString(), self._limit_s(timeout_s))
         found = reply.get_item
         return decode_item(found.item) if found.HasField("item") else None
 
@@ -144,7 +163,7 @@ class AsyncClient:
         delete = request.delete_item
         delete.table_name = table
         delete.key = self._encoder.encode_item(key)
-        await self._transport().request(request.SerializeToString(), timeout_s or self._timeout_s)
+        await self._transport().request(request.SerializeToString(), self._limit_s(timeout_s))
 
     async def batch_write_item(
         self,
@@ -173,7 +192,7 @@ class AsyncClient:
                 yield write
 
         async def send(batch: list[passthrough_pb2.RawWriteRequest]) -> None:
-            await self._write_batch(table, batch, timeout_s or self._timeout_s)
+            await self._write_batch(table, batch, self._limit_s(timeout_s))
 
         await _run_batches(batches(writes(), BATCH_WRITES_MAX), send)
 
@@ -204,7 +223,7 @@ class AsyncClient:
         found: dict[Any, Item] = {}
 
         async def send(batch: list[item_pb2.Item]) -> None:
-            async for item in self._read_batch(table, batch, consistent_read, timeout_s or self._timeout_s):
+            async for item in self._read_batch(table, batch, consistent_read, self._limit_s(timeout_s)):
                 key_part = {name: value for name, value in item.attributes.items() if name in names}
                 found[key_identity(key_part)] = item_value(item)
 
@@ -259,7 +278,7 @@ class AsyncClient:
         scan.consistent_read = consistent_read
         if exclusive_start_key is not None:
             scan.exclusive_start_key = self._encoder.encode_item(exclusive_start_key)
-        reply = await self._transport().request(request.SerializeToString(), timeout_s or self._timeout_s)
+        reply = await self._transport().request(request.SerializeToString(), self._limit_s(timeout_s))
         page = reply.scan
         last = decode_item(page.last_evaluated_key) if page.HasField("last_evaluated_key") else None
         return [decode_item(item) for item in page.items], last
@@ -294,7 +313,7 @@ class AsyncClient:
                 raise ValueError("give both read_capacity_units and write_capacity_units, or neither.")
             request.provisioned.read_capacity_units = read_capacity_units
             request.provisioned.write_capacity_units = write_capacity_units
-        limit_s = timeout_s or self._timeout_s
+        limit_s = self._limit_s(timeout_s)
         try:
             response = await self._transport().unary(
                 _TABLES + "CreateTable", request, tables_pb2.CreateTableResponse, limit_s
@@ -310,7 +329,7 @@ class AsyncClient:
 
     async def describe_table(self, name: str, *, timeout_s: float | None = None) -> TableDescription:
         """The table's key, state and size. Raises ResourceNotFoundError."""
-        return table_description(await self._describe(name, timeout_s or self._timeout_s))
+        return table_description(await self._describe(name, self._limit_s(timeout_s)))
 
     async def delete_table(self, name: str, *, timeout_s: float | None = None) -> None:
         """Begins to delete a table with all its items; `wait_until_table_gone` tells when it is done.
@@ -320,7 +339,7 @@ class AsyncClient:
         request = tables_pb2.DeleteTableRequest(table_name=name)
         try:
             await self._transport().unary(
-                _TABLES + "DeleteTable", request, tables_pb2.DeleteTableResponse, timeout_s or self._timeout_s
+                _TABLES + "DeleteTable", request, tables_pb2.DeleteTableResponse, self._limit_s(timeout_s)
             )
         except ResourceNotFoundError as error:
             # The attempt before, whose reply was lost, may have deleted it.
@@ -342,7 +361,7 @@ class AsyncClient:
         while True:
             request = tables_pb2.ListTablesRequest(exclusive_start_table_name=last)
             response = await self._transport().unary(
-                _TABLES + "ListTables", request, tables_pb2.ListTablesResponse, timeout_s or self._timeout_s
+                _TABLES + "ListTables", request, tables_pb2.ListTablesResponse, self._limit_s(timeout_s)
             )
             yield list(response.table_names)
             last = response.last_evaluated_table_name
@@ -376,7 +395,7 @@ class AsyncClient:
             "/stator.v1.Admin/DescribeCluster",
             admin_pb2.DescribeClusterRequest(),
             admin_pb2.DescribeClusterResponse,
-            timeout_s or self._timeout_s,
+            self._limit_s(timeout_s),
         )
         return cluster_description(response)
 

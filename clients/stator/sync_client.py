@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Mappi
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar
 
-from stator.client import DEFAULT_ENDPOINTS, TIMEOUT_S_DEFAULT, AsyncClient
+from stator.client import TIMEOUT_S_DEFAULT, AsyncClient
 from stator.descriptions import ClusterDescription, TableDescription
 from stator.errors import ClientClosedError
 from stator.transport import Statistics
@@ -85,7 +85,7 @@ class Client:
 
     def __init__(
         self,
-        endpoints: Sequence[str] = DEFAULT_ENDPOINTS,
+        endpoints: Sequence[str] | None = None,
         *,
         timeout_s: float = TIMEOUT_S_DEFAULT,
         floats: Floats = "refuse",

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 import stator
 from stator import AsyncClient
+from stator.client import DEFAULT_ENDPOINTS, default_endpoints
 from statorpb import tables_pb2
 
 from tests.clients.fake_cluster import FakeRouter, FakeState
@@ -163,3 +164,18 @@ async def test_no_endpoint_at_all() -> None:
     """An empty list is an error sentence."""
     with pytest.raises(ValueError, match="at least one endpoint"):
         await AsyncClient([]).get_item("music", {"pk": "a"})
+
+
+@pytest.mark.parametrize("timeout_s", [0, -1, float("nan"), float("inf")])
+async def test_a_timeout_is_a_positive_number(client: AsyncClient, timeout_s: float) -> None:
+    """Of a client and of a call; 0 is not "the default"."""
+    with pytest.raises(ValueError, match="positive number of seconds"):
+        AsyncClient(["127.0.0.1:1"], timeout_s=timeout_s)
+    with pytest.raises(ValueError, match="positive number of seconds"):
+        await client.put_item("music", {"pk": "a"}, timeout_s=timeout_s)
+
+
+def test_the_environment_names_the_routers() -> None:
+    """As it does for the command line; without it, the local cluster's usual ports."""
+    assert default_endpoints({"STATOR_ENDPOINTS": "a:1, b:2"}) == ("a:1", "b:2")
+    assert default_endpoints({"STATOR_ENDPOINTS": " "}) == default_endpoints({}) == DEFAULT_ENDPOINTS

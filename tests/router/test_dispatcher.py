@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from statorpb import partition_pb2, tables_pb2
 
-from router.dispatcher import BatchRead, Dispatcher, Page, write_token
+from router.dispatcher import TABLE_POLL_S, BatchRead, Dispatcher, Page, write_token
 from router.partition_map_cache import PartitionMapCache
 from router.requests.batch_get_item import BatchGetItemRequest
 from router.requests.batch_write_item import BatchWriteItemRequest
@@ -385,3 +385,25 @@ async def test_what_the_metadata_service_answers_is_the_result(rig: Rig, metadat
     outcome = Outcome()
     rig.dispatcher.submit_tables(DescribeTableRequest(TABLE), asyncio.get_running_loop().time() + 5, outcome.done)
     assert await outcome.wait() is answer
+
+
+async def test_a_table_is_described_once_it_is_active(rig: Rig, metadata: FakeMetadata) -> None:
+    """For a moment that is waited for: an SDK that is told CREATING looks again after 20 s."""
+    metadata.answers["DescribeTable"] = described(tables_pb2.CREATING)
+    outcome = Outcome()
+    rig.dispatcher.submit_tables(DescribeTableRequest(TABLE), asyncio.get_running_loop().time() + 60, outcome.done)
+    await asyncio.sleep(TABLE_POLL_S * 2)
+    metadata.answers["DescribeTable"] = described(tables_pb2.ACTIVE)
+    assert (await outcome.wait()).table.status == tables_pb2.ACTIVE
+
+
+async def test_a_table_that_stays_in_the_making_is_described_as_that(rig: Rig, metadata: FakeMetadata) -> None:
+    """Within the request's own time."""
+    metadata.answers["DescribeTable"] = described(tables_pb2.CREATING)
+    outcome = Outcome()
+    rig.dispatcher.submit_tables(DescribeTableRequest(TABLE), asyncio.get_running_loop().time() + 0.2, outcome.done)
+    assert (await outcome.wait()).table.status == tables_pb2.CREATING
+
+
+def described(status: tables_pb2.TableStatus.ValueType) -> tables_pb2.DescribeTableResponse:
+    return tables_pb2.DescribeTableResponse(table=tables_pb2.TableDescription(table_name=TABLE, status=status))

@@ -83,6 +83,8 @@ def bench(
             chosen = tuple(http if door is Door.HTTP else grpc)
             plan = Plan(str(door), chosen, load, levels, processes, warmup, duration, pids)
             measured = _measure(plan, grpc, partitions, skip_fill, keep, output)
+            if not all(level.operations for level in measured):
+                raise BenchmarkError("nothing was answered well at one level or more.")
             document = _document(plan, measured)
             if output is OutputFormat.JSON:
                 print_json(document)

@@ -1,6 +1,7 @@
 """From the command line to a client: which endpoints, and whether anything is there."""
 
 import contextlib
+import math
 import os
 import re
 import socket
@@ -32,28 +33,35 @@ TimeoutOption = Annotated[
 
 
 def resolve_endpoints(given: Sequence[str] | None, environ: Mapping[str, str]) -> list[str]:
-    """The routers to talk to: from the flags, the environment, the running local cluster, or the defaults.
+    """The routers to talk to: from the flags, the environment, the local cluster, or the defaults.
 
-    Raises UsageError for what is no address.
+    Raises UsageError for what is no address, and NotRunningError where there is a local cluster that does not run: that
+    one is meant, and nobody else's that happens to listen at the default ports.
     """
     from stator.client import DEFAULT_ENDPOINTS
-    from stator.local.errors import LocalClusterError
-    from stator.local.folder import DataFolder, default_data_folder
+    from stator.local.errors import DamagedFolderError, NotRunningError
+    from stator.local.folder import DataFolder, data_flag, default_data_folder
     from stator.local.status import local_endpoints
 
     addresses = [part for text in given or [] for part in re.split(r"[,\s]+", text) if part]
     addresses = addresses or [part for part in re.split(r"[,\s]+", environ.get("STATOR_ENDPOINTS", "")) if part]
     for address in addresses:
         host, _, port = address.rpartition(":")
-        if not host or not port.isdigit():
+        if not host or "/" in host or not port.isdigit() or not 0 < int(port) < 65536:
             raise UsageError(f"{address!r} is not an endpoint: write HOST:PORT, for example 127.0.0.1:9000.")
     if addresses:
         return addresses
+    folder = DataFolder(default_data_folder(environ))
     try:
-        local = local_endpoints(DataFolder(default_data_folder(environ)))
-    except LocalClusterError:
-        # A damaged folder of a local cluster is `stator local`'s business; another cluster may still be meant.
-        local = None
+        local = local_endpoints(folder)
+    except DamagedFolderError:
+        # That is `stator local`'s business; another cluster may still be meant.
+        return list(DEFAULT_ENDPOINTS)
+    if local is None and (folder.exists() or environ.get("STATOR_DATA")):
+        raise NotRunningError(
+            f"No cluster runs in {folder.path}: start it with `stator local up --detach{data_flag(folder.path)}`, "
+            "or name a router with --endpoint HOST:PORT."
+        )
     return local or list(DEFAULT_ENDPOINTS)
 
 
@@ -64,6 +72,8 @@ def _check_reachable(addresses: Sequence[str]) -> None:
         try:
             with socket.create_connection((host.strip("[]"), int(port)), timeout=_PROBE_TIMEOUT_S):
                 return
+        except socket.gaierror:
+            fail(f"the host name of {address} is not known.", UNREACHABLE)
         except OSError:
             continue
     fail(
@@ -79,6 +89,8 @@ def connected(given: Sequence[str] | None, timeout_s: float) -> "Iterator[Client
     from stator.sync_client import Client
 
     with expected_errors():
+        if not math.isfinite(timeout_s):
+            raise UsageError(f"{timeout_s} is no number of seconds.")
         addresses = resolve_endpoints(given, os.environ)
         _check_reachable(addresses)
         with Client(addresses, timeout_s=timeout_s) as client:

@@ -1,6 +1,8 @@
 """`stator local`: a whole three-zone cluster on this machine."""
 
 import os
+import shlex
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -159,10 +161,13 @@ class _Progress:
         print(f"  gRPC (Stator)    {grpc}")
         print(f"  data             {self._options.data}")
         print("Try:")
-        print(f"  aws dynamodb list-tables --endpoint-url {first} --region local")
-        where = "" if is_found else f" --endpoint 127.0.0.1:{event.grpc_ports[0]}"
-        print(f"  stator table create music --partition-key artist:S{where}")
-        print("  stator local status | logs | down" + ("" if is_found else f"  (with --data {self._options.data})"))
+        if not is_found:
+            print(f"  export STATOR_DATA={shlex.quote(str(self._options.data))}")
+        stator = "stator" if shutil.which("stator") else os.path.relpath(Path(sys.executable).parent / "stator")
+        print(f"  {stator} table create music --partition-key artist:S")
+        print(f"  {stator} local status | logs | down")
+        credentials = "AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any"
+        print(f"  {credentials} aws dynamodb list-tables --endpoint-url {first} --region local")
         if not self._is_detached:
             print("Ctrl-C stops it; the data stays.")
         sys.stdout.flush()

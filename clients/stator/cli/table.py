@@ -31,8 +31,12 @@ def create(
         str | None, typer.Option(metavar="NAME:TYPE", help="Orders items of one partition key.")
     ] = None,
     partitions: Annotated[int | None, typer.Option(min=1, help="Default: derived from the capacity, else 1.")] = None,
-    rcu: Annotated[int | None, typer.Option(min=1, help="Read capacity units a second; give --wcu too.")] = None,
-    wcu: Annotated[int | None, typer.Option(min=1, help="Write capacity units a second; give --rcu too.")] = None,
+    rcu: Annotated[
+        int | None, typer.Option(min=1, help="Read capacity units a second, not enforced yet; give --wcu too.")
+    ] = None,
+    wcu: Annotated[
+        int | None, typer.Option(min=1, help="Write capacity units a second, not enforced yet; give --rcu too.")
+    ] = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help=WAIT_HELP)] = False,
     output: OutputOption = OutputFormat.TABLE,
     endpoint: EndpointOption = None,

@@ -73,7 +73,11 @@ def import_command(
             # Opened first: a name that is wrong shall not leave a table behind.
             source = copying.ImportSource(file, file_format, dynamodb_json)
             async with async_client(endpoint, timeout) as client:
-                schema = await _table_for_import(client, table, keys if create else (None, None), partitions)
+                try:
+                    schema = await _table_for_import(client, table, keys if create else (None, None), partitions)
+                except BaseException:
+                    source.close()
+                    raise
                 source.csv_types = reading.CsvTypes({**schema, **by_name}, infer_types)
                 with _progress(f"importing into {table}") as on_progress:
                     return await copying.import_items(client, table, source, concurrency, on_progress)
@@ -140,6 +144,9 @@ async def _table_for_import(
         except ResourceInUseError:
             print(f"The table {name} is there already.", file=sys.stderr)
         table = await client.wait_until_table_active(name)
+        found = tuple((key.name, key.type) if key else None for key in (table.partition_key, table.sort_key))
+        if found != keys:
+            raise UsageError(f"The table {name} has another key: leave --create out to import into it all the same.")
     else:
         table = await client.describe_table(name)
     return {key.name: key.type for key in (table.partition_key, table.sort_key) if key is not None}
@@ -175,7 +182,8 @@ def _finish(summary: "Summary", verb: str, output: OutputFormat, *, is_quiet: bo
         retries = f", {summary.retries:,} retries" if summary.retries else ""
         failed = f"; {summary.failed:,} failed" if summary.failed else ""
         rate = summary.items / summary.duration_s if summary.duration_s else 0.0
-        line = f"{verb} {summary.items:,} items in {summary.duration_s:.1f} s ({rate:,.0f} a second{retries}){failed}"
+        items = f"{summary.items:,} item{'' if summary.items == 1 else 's'}"
+        line = f"{verb} {items} in {summary.duration_s:.1f} s ({rate:,.0f} a second{retries}){failed}"
         print(line, file=stream)
     for failure in summary.failures[:_FAILURES_SHOWN]:
         print(f"  {failure.place}: {failure.reason}", file=sys.stderr)

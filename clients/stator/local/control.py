@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from stator.local.errors import LocalClusterError, NotRunningError, UnknownProcessError
-from stator.local.folder import DataFolder, SupervisorAddress
+from stator.local.folder import DataFolder, SupervisorAddress, data_flag
 from stator.local.layout import LOOPBACK
 
 REQUEST_BYTES_MAX = 64 * 1024
@@ -76,7 +76,9 @@ def ask(folder: DataFolder, command: str, names: Sequence[str] = (), *, timeout_
     refuses.
     """
     address = folder.read().supervisor
-    not_running = NotRunningError(f"The cluster in {folder.path} is not running: start it with `stator local up`.")
+    not_running = NotRunningError(
+        f"The cluster in {folder.path} is not running: start it with `stator local up{data_flag(folder.path)}`."
+    )
     if address is None:
         raise not_running
     try:

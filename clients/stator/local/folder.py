@@ -26,6 +26,11 @@ def default_data_folder(environ: Mapping[str, str]) -> Path:
     return Path(named).expanduser().absolute() if named else Path.home() / ".stator" / "local"
 
 
+def data_flag(path: Path) -> str:
+    """What a command that is meant for the cluster in `path` needs: nothing where it would be found anyway."""
+    return "" if path == default_data_folder(os.environ) else f" --data {path}"
+
+
 @dataclass(frozen=True, slots=True)
 class SupervisorAddress:
     """How to reach the supervisor: JSON lines over TCP on the loopback address, with a secret."""
@@ -133,9 +138,11 @@ class DataFolder:
         if not _poll_lock(own, _INSTANT_S):
             text = os.pread(own, 32, 0).decode("ascii", "replace").strip()
             pid = int(text) if text.isdigit() else 0
+            flag = data_flag(self.path)
             raise FolderInUseError(
                 f"The data folder {self.path} is in use by a running cluster (supervisor pid {pid or 'unknown'}). "
-                "See `stator local status`, stop it with `stator local down`, or name another folder with --data.",
+                f"See `stator local status{flag}`, stop it with `stator local down{flag}`, or name another folder "
+                "with --data.",
                 pid,
             )
         os.ftruncate(own, 0)

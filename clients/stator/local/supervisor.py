@@ -266,6 +266,9 @@ class Supervisor:
 
     async def _start_again(self, children: Sequence[Child]) -> None:
         """Starts those that are not alive and waits until all serve. Raises StartFailedError."""
+        paused = [child.plan.name for child in children if child.state is State.PAUSED]
+        if paused:
+            raise LocalClusterError(f"{paused[0]} is paused: `stator local resume {paused[0]}` lets it go on.")
         for child in children:
             if child.state not in ALIVE:
                 await self._start(child)
@@ -274,7 +277,7 @@ class Supervisor:
             is_settled = await child.wait_settled(_START_READY_S)
             if child.state is State.EXITED:
                 raise StartFailedError(f"{self._death_sentence(child)} It wrote:\n" + _indented(child.log_tail()))
-            if not is_settled and child.state is not State.PAUSED:
+            if not is_settled:
                 raise StartFailedError(
                     f"{child.plan.name} runs but does not serve after {_START_READY_S:g} s; "
                     f"its log is {child.log_path}."

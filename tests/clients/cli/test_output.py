@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from stator.cli.connect import resolve_endpoints
 from stator.cli.exits import UsageError
 from stator.cli.output import format_bytes, print_table, to_json
+from stator.local.errors import NotRunningError
 from stator.local.folder import ClusterFile, DataFolder, SupervisorAddress
 
 plain = st.recursive(
@@ -38,20 +39,27 @@ def test_tables_line_up(capsys: pytest.CaptureFixture[str]) -> None:
     assert [format_bytes(count) for count in (5, 2048, 5 * 1024**4)] == ["5 B", "2.0 KB", "5.0 TB"]
 
 
-def test_where_endpoints_come_from(tmp_path: Path) -> None:
-    """Flags, then the environment, then the running local cluster, then the defaults."""
+def test_where_endpoints_come_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flags, then the environment, then the running local cluster, then, if there is no local cluster, the defaults."""
     data = tmp_path / "data"
     environ = {"STATOR_DATA": str(data)}
-    assert resolve_endpoints(None, environ)[0] == "127.0.0.1:9000"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert resolve_endpoints(None, {})[0] == "127.0.0.1:9000"
+    with pytest.raises(NotRunningError, match=f"stator local up --detach --data {data}"):
+        resolve_endpoints(None, environ)
     folder = DataFolder(data)
     folder.prepare()
+    folder.write(ClusterFile(1, grpc_ports=[1, 2, 3]))
+    with pytest.raises(NotRunningError, match="No cluster runs in"):
+        resolve_endpoints(None, environ)
     folder.write(ClusterFile(1, grpc_ports=[1, 2, 3], supervisor=SupervisorAddress(1, 2, "x")))
     assert resolve_endpoints(None, environ) == ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]
     environ["STATOR_ENDPOINTS"] = "a:1, b:2"
     assert resolve_endpoints(None, environ) == ["a:1", "b:2"]
     assert resolve_endpoints(["c:3,d:4", "[::1]:5"], environ) == ["c:3", "d:4", "[::1]:5"]
-    with pytest.raises(UsageError, match="HOST:PORT"):
-        resolve_endpoints(["c"], environ)
+    for wrong in ("c", "http://c:9000", "c:0", "c:65536", ":9000"):
+        with pytest.raises(UsageError, match="HOST:PORT"):
+            resolve_endpoints([wrong], environ)
 
 
 def test_a_damaged_local_folder_is_not_in_the_way(tmp_path: Path) -> None:

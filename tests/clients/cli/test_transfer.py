@@ -62,6 +62,14 @@ def test_the_table_may_be_there(stator: CommandLine, tmp_path: Path) -> None:
     assert "there already" in done.err
 
 
+def test_the_table_that_is_there_has_the_key_that_was_named(stator: CommandLine, tmp_path: Path) -> None:
+    """--create with another key than the table has imports nothing."""
+    source = str(write_lines(tmp_path / "in.jsonl", 3))
+    for words in (["--partition-key", "n:N"], ["--partition-key", "pk:S", "--sort-key", "n:N"]):
+        assert "has another key" in stator("import", "music", source, "--create", *words, code=2).err
+    assert stator("export", "music", "-").out == ""
+
+
 def test_standard_input_and_output(stator: CommandLine) -> None:
     """`-` in both directions; the summary of an export then goes to stderr."""
     stator("import", "music", "-", stdin='{"pk": "a"}\n{"pk": "b"}\n')

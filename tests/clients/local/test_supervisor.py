@@ -161,7 +161,8 @@ async def test_only_the_first_start_bootstraps(cluster_options: ClusterOptions, 
 
 async def test_an_interrupted_first_start_is_repeated(cluster_options: ClusterOptions, environ: dict[str, str]) -> None:
     """A first start that failed before metadata served counts for nothing: the next one bootstraps again."""
-    broken = {**environ, "FAKE_METADATA_2": "exit:2"}
+    silent = {"FAKE_METADATA_1": "never-ready", "FAKE_METADATA_3": "never-ready"}
+    broken = {**environ, **silent, "FAKE_METADATA_2": "exit:2"}
     with pytest.raises(StartFailedError, match=r"metadata-2 .*configuration was refused(.|\n)*cannot go on"):
         async with running(cluster_options, broken):
             pass
@@ -191,6 +192,8 @@ async def test_pause_and_resume(cluster_options: ClusterOptions, environ: dict[s
         pid = await cluster.pid("storage-2")
         (entry,) = await cluster.ask("pause", "storage-2")
         assert entry["state"] == "paused"
+        with pytest.raises(LocalClusterError, match="stator local resume storage-2"):
+            await cluster.ask("start", "storage-2")
         await until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
         (entry,) = await cluster.ask("resume", "storage-2")
         assert entry["state"] == "ready"
