@@ -44,8 +44,13 @@ def _folder(data: Path | None) -> "DataFolder":
 @app.command()
 def up(
     data: DataOption = None,
-    http_port: Annotated[int, typer.Option(help="First of three HTTP ports, one a zone; 0: any free ones.")] = 8000,
-    grpc_port: Annotated[int, typer.Option(help="First of three gRPC ports, one a zone; 0: any free ones.")] = 9000,
+    http_port: Annotated[
+        int | None,
+        typer.Option(help="First of three HTTP ports, one a zone; 0: any free ones. Default: as the last time, 8000."),
+    ] = None,
+    grpc_port: Annotated[
+        int | None, typer.Option(help="First of three gRPC ports, likewise. Default: as the last time, 9000.")
+    ] = None,
     nodes_per_zone: Annotated[
         int | None, typer.Option(help="Storage nodes a zone. Default: as the data folder has it, 1 for a new one.")
     ] = None,
@@ -63,11 +68,14 @@ def up(
     """
     from stator.local.layout import ClusterOptions
 
-    options = ClusterOptions(_folder(data).path, http_port, grpc_port, nodes_per_zone, log_level, ready_timeout)
-    problems = options.problems()
-    if problems:
-        fail(" ".join(problems), 2)
     with expected_errors():
+        folder = _folder(data)
+        last_http, last_grpc = folder.last_ports()
+        http, grpc = last_http if http_port is None else http_port, last_grpc if grpc_port is None else grpc_port
+        options = ClusterOptions(folder.path, http, grpc, nodes_per_zone, log_level, ready_timeout)
+        problems = options.problems()
+        if problems:
+            fail(" ".join(problems), 2)
         if detach:
             _up_detached(options)
         else:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stator.local.errors import DamagedFolderError, FolderInUseError, NotRunningError
+from stator.local.layout import GRPC_PORT_DEFAULT, HTTP_PORT_DEFAULT
 
 FORMAT = 1
 _LEFTOVER_WAIT_S = 8.0
@@ -126,6 +127,16 @@ class DataFolder:
             raise DamagedFolderError(
                 f"{self.path} cannot be used as data folder ({error.strerror or error}). Name another one with --data."
             ) from error
+
+    def last_ports(self) -> tuple[int, int]:
+        """The first HTTP and the first gRPC port that the routers had the last time; the defaults for a new folder, and
+        where they were any free ones. Raises DamagedFolderError."""
+        cluster = self.read() if self.exists() else ClusterFile(1)
+
+        def first(ports: list[int], default: int) -> int:
+            return ports[0] if ports and ports == [*range(ports[0], ports[0] + len(ports))] else default
+
+        return first(cluster.http_ports, HTTP_PORT_DEFAULT), first(cluster.grpc_ports, GRPC_PORT_DEFAULT)
 
     def lock(self) -> None:
         """Takes the folder for this process. Raises FolderInUseError.

@@ -89,3 +89,22 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert folder.read() == ClusterFile(1)
     folder.write(ClusterFile(2))
     assert json.loads(folder.cluster_path.read_text())["nodes_per_zone"] == 2
+
+
+@pytest.mark.parametrize(
+    ("http", "grpc", "last"),
+    [
+        ([18000, 18001, 18002], [19000, 19001, 19002], (18000, 19000)),
+        ([41000, 35000, 52000], [19000, 19001, 19002], (8000, 19000)),
+        ([], [], (8000, 9000)),
+    ],
+)
+def test_a_cluster_comes_back_on_its_ports(
+    tmp_path: Path, http: list[int], grpc: list[int], last: tuple[int, int]
+) -> None:
+    """Those that were chosen; where any free ones were asked for, and for a new folder, the defaults."""
+    folder = DataFolder(tmp_path / "data")
+    assert folder.last_ports() == (8000, 9000)
+    folder.prepare()
+    folder.write(ClusterFile(1, http_ports=http, grpc_ports=grpc))
+    assert folder.last_ports() == last
