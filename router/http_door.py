@@ -31,8 +31,6 @@ from server.model.limits import REQUEST_BYTES_MAX
 
 HEADER_BYTES_MAX = 32 * 1024
 HEADERS_MAX = 100
-"""Of a request's headers. Those that every request has count only where they come in many pieces."""
-
 BODY_BYTES_PER_S_MIN = 64 * 1024
 PIPELINE_MAX = 32
 CONNECTIONS_MAX = 4096
@@ -177,9 +175,7 @@ class HttpConnection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._has_headers = False
-        self._unheard_bytes = (
-            0  # given to the parser since the request began, its headers ended or a piece of body came
-        )
+        self._silent_bytes = 0  # given to the parser since it last said something
 
     # Transport
 
@@ -201,7 +197,7 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._is_refused or self._is_ending:
             return
-        self._unheard_bytes += len(data)
+        self._silent_bytes += len(data)
         self._now = self._loop.time()
         try:
             self._parser.feed_data(data)
@@ -212,7 +208,8 @@ class HttpConnection(asyncio.Protocol):
                 raise
         except httptools.HttpParserError as error:
             self._refuse(400, "SerializationException", f"not an HTTP request: {error}")
-        if self._unheard_bytes > HEADER_BYTES_MAX:
+        if self._silent_bytes > HEADER_BYTES_MAX:
+            # The parser keeps what it has of a header to itself until that ends.
             self._refuse(431, "SerializationException", "the request's headers are too large")
 
     def eof_received(self) -> bool:
@@ -293,20 +290,25 @@ class HttpConnection(asyncio.Protocol):
     # Parser
 
     def on_message_begin(self) -> None:
+        if self._is_refused or self._is_ending:
+            return  # what follows the last response is dropped, and buys no time
         self._is_arriving = True
         self._put_off(self._timeouts.arrival_s)
 
     def on_url(self, url: bytes) -> None:
-        if len(url) > HEADER_BYTES_MAX:
+        self._silent_bytes = 0
+        self._header_bytes += len(url)
+        if self._header_bytes > HEADER_BYTES_MAX:
             self._refuse(431, "SerializationException", "the request's line is too long")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if name in _USUAL_HEADERS or self._has_headers:
-            return  # means nothing here, or is a trailer
+        self._silent_bytes = 0
         self._header_bytes += len(name) + len(value)
         self._headers += 1
         if self._header_bytes > HEADER_BYTES_MAX or self._headers > HEADERS_MAX:
             self._refuse(431, "SerializationException", "the request's headers are too large")
+        if name in _USUAL_HEADERS or self._has_headers:
+            return  # means nothing here, or is a trailer
         known = name.lower()
         if known == b"x-amz-target":
             self._target = value
@@ -321,7 +323,6 @@ class HttpConnection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self._has_headers = True
-        self._unheard_bytes = 0
         if self._length > REQUEST_BYTES_MAX:
             self._refuse(413, "SerializationException", f"a request has at most {REQUEST_BYTES_MAX} bytes")
         if self._is_refused:
@@ -332,7 +333,7 @@ class HttpConnection(asyncio.Protocol):
             self._put_off(self._timeouts.arrival_s + self._length / BODY_BYTES_PER_S_MIN)
 
     def on_body(self, body: bytes) -> None:
-        self._unheard_bytes = 0
+        self._silent_bytes = 0
         self._body_bytes += len(body)
         if self._body_bytes > REQUEST_BYTES_MAX:
             self._refuse(413, "SerializationException", f"a request has at most {REQUEST_BYTES_MAX} bytes")
@@ -342,7 +343,7 @@ class HttpConnection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._parser.should_upgrade():
             self._refuse(400, "SerializationException", "connection upgrades are not supported")
-        if self._is_refused:
+        if self._is_refused or self._is_ending:
             return
         exchange = _Exchange(self._parser.should_keep_alive() and not self._door.is_stopping)
         self._exchanges.append(exchange)
@@ -398,7 +399,7 @@ class HttpConnection(asyncio.Protocol):
         try:
             content = orjson.dumps(operation.write(result))
         except Exception:
-            log.exception("response failed", operation=operation.read.__module__)
+            log.exception("response failed", operation=operation.name)
             self._respond_error(exchange, InternalServerError(_INTERNAL_ERROR))
         else:
             self._respond(exchange, _JSON_OK, content)

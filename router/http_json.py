@@ -29,6 +29,7 @@ ARN_PREFIX = "arn:aws:dynamodb:local:000000000000:table/"
 class Operation(NamedTuple):
     """`read`: the request of a JSON body (raises StatorError); `write`: a result as the body of a response."""
 
+    name: str
     read: Callable[[Mapping[str, Any]], Any]
     write: Callable[[Any], dict[str, Any]]
 
@@ -117,33 +118,27 @@ def table_to_json(table: tables_pb2.TableDescription) -> dict[str, Any]:
     return body
 
 
-def _by_target(operations: Mapping[str, Operation]) -> Mapping[bytes, Operation]:
-    return {TARGET_PREFIX + name.encode(): operation for name, operation in operations.items()}
+def _by_target(*operations: Operation) -> Mapping[bytes, Operation]:
+    return {TARGET_PREFIX + operation.name.encode(): operation for operation in operations}
 
 
 ITEM_OPERATIONS = _by_target(
-    {
-        "PutItem": Operation(put_item.from_json, _nothing),
-        "GetItem": Operation(get_item.from_json, _item),
-        "DeleteItem": Operation(delete_item.from_json, _nothing),
-        "BatchWriteItem": Operation(batch_write_item.from_json, _unprocessed_writes),
-        "BatchGetItem": Operation(batch_get_item.from_json, _batch_read),
-        "Scan": Operation(scan.from_json, _page),
-    }
+    Operation("PutItem", put_item.from_json, _nothing),
+    Operation("GetItem", get_item.from_json, _item),
+    Operation("DeleteItem", delete_item.from_json, _nothing),
+    Operation("BatchWriteItem", batch_write_item.from_json, _unprocessed_writes),
+    Operation("BatchGetItem", batch_get_item.from_json, _batch_read),
+    Operation("Scan", scan.from_json, _page),
 )
 """By X-Amz-Target, as those that follow."""
 
 TABLE_OPERATIONS = _by_target(
-    {
-        "CreateTable": Operation(
-            create_table.from_json, lambda result: {"TableDescription": table_to_json(result.table)}
-        ),
-        "DescribeTable": Operation(
-            table_requests.describe_from_json, lambda result: {"Table": table_to_json(result.table)}
-        ),
-        "DeleteTable": Operation(
-            table_requests.delete_from_json, lambda result: {"TableDescription": table_to_json(result.table)}
-        ),
-        "ListTables": Operation(table_requests.list_from_json, _table_names),
-    }
+    Operation("CreateTable", create_table.from_json, lambda result: {"TableDescription": table_to_json(result.table)}),
+    Operation(
+        "DescribeTable", table_requests.describe_from_json, lambda result: {"Table": table_to_json(result.table)}
+    ),
+    Operation(
+        "DeleteTable", table_requests.delete_from_json, lambda result: {"TableDescription": table_to_json(result.table)}
+    ),
+    Operation("ListTables", table_requests.list_from_json, _table_names),
 )

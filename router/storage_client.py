@@ -103,13 +103,15 @@ class StorageClient:
         self._bytes = 0
         self._loop = asyncio.get_running_loop()
         self._rng = random.Random()
+        self._look_ups: set[asyncio.Task[None]] = set()
         self._sweeper = asyncio.create_task(self._sweep_forever())
 
     async def close(self) -> None:
         tasks = [stream.task for stream in self._streams.values() if stream.task is not None]
-        for task in (self._sweeper, *tasks):
+        tasks += [self._sweeper, *self._look_ups]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(self._sweeper, *tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     @property
     def in_flight(self) -> int:
@@ -122,6 +124,7 @@ class StorageClient:
 
     def submit(self, call: PartitionCall) -> None:
         """Takes on a call."""
+        assert call.is_consistent or call.operation in (GET, SCAN), "a write is the leader's"
         size = call.size = len(call.item) + len(call.position) + CALL_OVERHEAD_BYTES
         if self._calls >= CALLS_MAX or self._bytes + size > BYTES_MAX:
             call.done(None, RequestLimitExceededError("Too many requests are in flight in this router"))
@@ -249,7 +252,26 @@ class StorageClient:
         """The table may have been deleted since the last attempt, or since this router last heard of it; if another of
         the same kind has taken its name, that is the one that is meant."""
         table = self._cache.get(call.table.name)
-        if table is None or table.schema != call.table.schema:
+        if table is not None:
+            self._send_to(table, call)
+            return
+        # What the last refresh brought may be older than the table that has taken the name since.
+        task = self._loop.create_task(self._look_up_then_send(call))
+        self._look_ups.add(task)
+        task.add_done_callback(self._look_ups.discard)
+
+    async def _look_up_then_send(self, call: PartitionCall) -> None:
+        try:
+            table = await self._cache.fetch(call.table.name, max(0.05, call.deadline - self._loop.time()))
+        except StatorError as error:
+            self._finish(call, None, error)
+        except grpc.aio.AioRpcError as error:
+            self._finish(call, None, InternalServerError(f"The metadata service failed: {error.details()}"))
+        else:
+            self._send_to(table, call)
+
+    def _send_to(self, table: Table | None, call: PartitionCall) -> None:
+        if table is None or not table.is_active or table.schema != call.table.schema:
             self._finish(call, None, ResourceNotFoundError("Requested resource not found"))
             return
         call.table = table

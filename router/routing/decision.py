@@ -51,7 +51,7 @@ _STEPS: Mapping[int, Step] = {
 
 def next_step(status: int, *, leader_hint: int, asked_node_id: int, needs_leader: bool) -> Step:
     """What to do with an answer, not one of DONE, of node `asked_node_id`. `leader_hint` 0: it named nobody."""
-    step = _STEPS.get(status, Step.FAIL)  # not by way of Status: this is done for every answer
+    step = _STEPS.get(status, Step.FAIL)
     if status == Status.NOT_LEADER and leader_hint not in (0, asked_node_id):
         return Step.FOLLOW_HINT
     if status == Status.CORRUPT and not needs_leader:

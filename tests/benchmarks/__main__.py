@@ -83,12 +83,12 @@ def _best_plan(system: System, workload: Workload, concurrency: int, duration_s:
         for endpoints in system.arrangements
         for processes in (1, 2)
     ]
-    done = [0] * len(plans)
+    throughputs = [0.0] * len(plans)
     for _ in range(PROBES):
         for index, plan in enumerate(plans):
             (level,) = run(plan)
-            done[index] += level.operations
-    return replace(plans[done.index(max(done))], duration_s=duration_s)
+            throughputs[index] += level.throughput
+    return replace(plans[throughputs.index(max(throughputs))], duration_s=duration_s)
 
 
 def _report(figures: Figures, options: argparse.Namespace, systems: list[System]) -> str:

@@ -66,6 +66,7 @@ class FakeMetadata(MetadataClient):
         self.look_ups: list[cluster_pb2.LookUpTablesRequest] = []
         self.look_up_wanted = asyncio.Condition()
         self.answers: dict[str, Any] = {}
+        self.on_look_up: Callable[[cluster_pb2.LookUpTablesRequest], object] = lambda _: None
 
     async def call(self, invoke: Callable[[Any], Awaitable[object]], deadline_s: float) -> object:
         """As the real one: an answer, what the answer raised, or ServiceUnavailableError when the time is over."""
@@ -81,6 +82,7 @@ class FakeMetadata(MetadataClient):
         async with self.look_up_wanted:
             self.look_ups.append(request)
             self.look_up_wanted.notify_all()
+        self.on_look_up(request)
         routes = self.routes if self.newest_routes is None or not request.linearizable else self.newest_routes
         return cluster_pb2.LookUpTablesResponse(
             tables=[routes[name] for name in request.table_names if name in routes],

@@ -14,6 +14,7 @@ import pytest_asyncio
 
 from router.http_door import HEADER_BYTES_MAX, HEADERS_MAX, PIPELINE_MAX, HttpDoor, Timeouts
 from router.requests.get_item import GetItemRequest
+from router.requests.table_requests import DescribeTableRequest
 from server.model.errors import (
     DeadlineExceededError,
     ServiceUnavailableError,
@@ -309,14 +310,51 @@ async def test_a_client_that_goes_on_sending_after_the_end_is_let_go(hasty: Rig)
         (b"X: " + b"x" * (20 * HEADER_BYTES_MAX), 431),
         (b"X: x\r\n" * HEADERS_MAX + b"\r\n", 200),
         (b"X: x\r\n" * (HEADERS_MAX + 1) + b"\r\n", 431),
+        (b"Authorization: " + b"x" * HEADER_BYTES_MAX + b"\r\n\r\n", 431),
+        (b"Host: a\r\n" * (HEADERS_MAX + 1) + b"\r\n", 431),
+        (b"Host: a\r\n" * 10 * HEADERS_MAX, 431),
     ],
-    ids=["large", "too large", "without an end", "many", "too many"],
+    ids=["large", "too large", "without an end", "many", "too many", "large, known", "many, known", "known, no end"],
 )
 async def test_headers_are_bounded(rig: Rig, headers: bytes, status: int) -> None:
     """In bytes and in number."""
     client = await rig.connect()
     client.send(b"GET / HTTP/1.1\r\n" + headers)
     assert (await client.response()).status == status
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        call(GET_BODY, "GetItem", "Content-Encoding: gzip"),
+        b"PUT / HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
+        call(GET_BODY, "GetItem", "Connection: close"),
+    ],
+    ids=["refused", "another method", "close"],
+)
+async def test_what_follows_the_last_response_buys_no_time(last: bytes) -> None:
+    """Requests behind one that ends the connection are neither served nor waited for."""
+    rig = Rig(Timeouts(arrival_s=30.0, idle_s=30.0, linger_s=0.1))
+    rig.answer = lambda _: b""
+    client = await rig.connect()
+    client.send(last + call(b'{"TableName":"music"}', "DescribeTable") * 2)
+    await client.response()
+    await until(lambda: not rig.door.connections)
+    assert not any(isinstance(request, DescribeTableRequest) for request in rig.dispatcher.requests)
+    await rig.stop()
+
+
+async def test_each_request_has_its_own_time(rig: Rig) -> None:
+    """Counted from when it came, not from when the connection was made."""
+    rig.answer = lambda _: b""
+    client = await rig.connect()
+    client.send(call())
+    await client.response()
+    await asyncio.sleep(0.05)
+    client.send(call())
+    await client.response()
+    first, second = rig.dispatcher.deadlines
+    assert second - first >= 0.05
 
 
 async def test_a_body_of_unknown_length_is_bounded(rig: Rig) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from statorpb import partition_pb2
+from statorpb import partition_pb2, tables_pb2
 
 from router.partition_map_cache import REFRESH_INTERVAL_S, PartitionMapCache
 from router.storage_client import (
@@ -323,6 +323,32 @@ async def test_a_table_created_again_with_the_same_key_takes_the_calls(start_nod
         await table_of(router.cache)
         router.metadata.routes[TABLE] = route(nodes=(node.address,), number=2)
         assert (await router.call(timeout_s=30)).item == b"found"
+
+
+@pytest.mark.parametrize("behind", ["gone", "in the making"])
+async def test_a_table_created_again_is_found_by_a_refresh_that_is_behind(start_node: StartNode, behind: str) -> None:
+    """A metadata process that has not heard of it yet does not make an active table unknown: the leader is asked."""
+    node = await start_node(
+        lambda request: ok(request) if request.partition_id == 20 else says(partition_pb2.NOT_MINE)(request)
+    )
+    async with Router(node.address) as router:
+        await table_of(router.cache)
+        made = route(nodes=(node.address,), number=2)
+        router.metadata.newest_routes = {TABLE: made}
+        in_the_making = route(nodes=(node.address,), number=2, status=tables_pb2.CREATING)
+        router.metadata.routes = {} if behind == "gone" else {TABLE: in_the_making}
+        assert (await router.call(timeout_s=30)).item == b"found"
+
+
+async def test_the_metadata_service_fails_while_a_table_is_looked_up_again(start_node: StartNode) -> None:
+    """The call ends with an error that says so, when its time is over."""
+    node = await start_node(says(partition_pb2.NOT_MINE))
+    async with Router(node.address) as router:
+        await table_of(router.cache)
+        router.metadata.routes = {TABLE: route(nodes=(node.address,), number=2, status=tables_pb2.CREATING)}
+        router.metadata.on_look_up = lambda _: router.metadata.is_up.clear()
+        with pytest.raises(ServiceUnavailableError):
+            await router.call(timeout_s=0.5)
 
 
 async def test_too_many_calls_are_refused_at_once(start_node: StartNode) -> None:
