@@ -49,8 +49,9 @@ METADATA_PATIENCE_S = 6.0
 
 TABLE_SETTLES_S = 1.0
 TABLE_POLL_S = 0.02
-"""A table is active a tenth of a second after it was created. DescribeTable waits for that: told that it is being
-created, an AWS SDK's waiter looks again after 20 s."""
+"""A table is active, or gone, a tenth of a second after that was asked for. DescribeTable waits for it: told that it is
+being created or deleted, an AWS SDK's waiter looks again after 20 s."""
+_UNSETTLED = (tables_pb2.CREATING, tables_pb2.DELETING)
 
 _INTERNAL_ERROR = "The request failed because of an internal error"
 
@@ -351,7 +352,7 @@ class Dispatcher:
                 result = await self._metadata.call(
                     lambda stub: getattr(stub, method)(message, timeout=patience_s), patience_s
                 )
-                is_settled = method != "DescribeTable" or result.table.status != tables_pb2.CREATING
+                is_settled = method != "DescribeTable" or result.table.status not in _UNSETTLED
                 if is_settled or self._loop.time() >= settled_by:
                     break
                 await asyncio.sleep(TABLE_POLL_S)

@@ -397,6 +397,17 @@ async def test_a_table_is_described_once_it_is_active(rig: Rig, metadata: FakeMe
     assert (await outcome.wait()).table.status == tables_pb2.ACTIVE
 
 
+async def test_a_table_that_is_being_deleted_is_described_as_gone(rig: Rig, metadata: FakeMetadata) -> None:
+    """Likewise."""
+    metadata.answers["DescribeTable"] = described(tables_pb2.DELETING)
+    outcome = Outcome()
+    rig.dispatcher.submit_tables(DescribeTableRequest(TABLE), asyncio.get_running_loop().time() + 60, outcome.done)
+    await asyncio.sleep(TABLE_POLL_S * 2)
+    metadata.answers["DescribeTable"] = ResourceNotFoundError("Requested resource not found")
+    with pytest.raises(ResourceNotFoundError):
+        await outcome.wait()
+
+
 async def test_a_table_that_stays_in_the_making_is_described_as_that(rig: Rig, metadata: FakeMetadata) -> None:
     """Within the request's own time."""
     metadata.answers["DescribeTable"] = described(tables_pb2.CREATING)
