@@ -18,7 +18,7 @@ import grpc
 import structlog
 from statorpb import admin_pb2, partition_pb2, tables_pb2
 
-from router.partition_map_cache import MetadataClient, PartitionMapCache, Table
+from router.partition_map_cache import MetadataClient, PartitionMapCache, Table, model_error
 from router.requests.batch_get_item import BatchGetItemRequest
 from router.requests.batch_write_item import BatchWriteItemRequest, Write, check_distinct
 from router.requests.create_table import CreateTableRequest
@@ -29,17 +29,14 @@ from router.requests.scan import ScanRequest
 from router.requests.table_requests import DeleteTableRequest, DescribeTableRequest, ListTablesRequest
 from router.storage_client import DELETE, GET, PUT, SCAN, PartitionCall, StorageClient
 from server.model.errors import (
-    DeadlineExceededError,
     InternalServerError,
     ResourceNotFoundError,
     StatorError,
-    error_by_code,
 )
 from server.model.item import Item
 from server.model.key_encoding import encode_position
 from server.model.limits import PAGE_BYTES_MAX
 from server.model.table import KeySchema, check_key_only
-from server.runtime.grpc_server import error_of
 from server.wire import item_from_bytes, item_to_bytes
 
 TOKEN_BYTES = 16
@@ -51,7 +48,6 @@ TABLE_SETTLES_S = 1.0
 TABLE_POLL_S = 0.02
 """A table is active, or gone, a tenth of a second after that was asked for. DescribeTable waits for it: told that it is
 being created or deleted, an AWS SDK's waiter looks again after 20 s."""
-_UNSETTLED = (tables_pb2.CREATING, tables_pb2.DELETING)
 
 _INTERNAL_ERROR = "The request failed because of an internal error"
 
@@ -79,6 +75,18 @@ class BatchRead:
     table_names: list[str]
     found: list[tuple[str, bytes]]
     unprocessed: list[GetItemRequest]
+
+
+def _at_once(_: Any) -> bool:
+    return True
+
+
+def _invoke(method: str, message: Any, timeout_s: float, stub: Any) -> Any:
+    return getattr(stub, method)(message, timeout=timeout_s)
+
+
+def _is_settled(answer: tables_pb2.DescribeTableResponse) -> bool:
+    return answer.table.status not in (tables_pb2.CREATING, tables_pb2.DELETING)
 
 
 def write_token(seed: bytes) -> bytes:
@@ -145,7 +153,7 @@ class Dispatcher:
             done(None, error)
             return
         except grpc.aio.AioRpcError as error:
-            done(None, _model_error(error))
+            done(None, model_error(error))
             return
         except Exception:
             log.exception("looking up a table failed", names=sorted(names))
@@ -336,30 +344,38 @@ class Dispatcher:
         else:
             message = tables_pb2.ListTablesRequest(limit=request.limit, exclusive_start_table_name=request.start_name)
             method = "ListTables"
-        self._spawn(self._call_metadata(method, message, deadline, done))
+        is_settled = _is_settled if method == "DescribeTable" else _at_once
+        self._spawn(self._call_metadata(method, message, deadline, done, is_settled))
 
     def describe_cluster(self, deadline: float, done: Done) -> None:
         """Asks the metadata service what the cluster looks like."""
         self._spawn(self._call_metadata("DescribeCluster", admin_pb2.DescribeClusterRequest(), deadline, done))
 
-    async def _call_metadata(self, method: str, message: Any, deadline: float, done: Done) -> None:
-        # Some of the caller's time is kept back, to tell it clearly that nobody answers.
-        patience_s = max(0.05, min(METADATA_PATIENCE_S, (deadline - self._loop.time()) * 0.75))
-        settled_by = self._loop.time() + min(TABLE_SETTLES_S, patience_s / 2)
+    async def _call_metadata(
+        self,
+        method: str,
+        message: Any,
+        deadline: float,
+        done: Done,
+        is_settled: Callable[[Any], bool] = _at_once,
+    ) -> None:
+        """Asks again for as long as the answer `is_settled` not, but not for longer than TABLE_SETTLES_S."""
+        begun = self._loop.time()
+        settled_by = begun + min(TABLE_SETTLES_S, (deadline - begun) / 2)
         try:
             result: Any
             while True:
-                result = await self._metadata.call(
-                    lambda stub: getattr(stub, method)(message, timeout=patience_s), patience_s
-                )
-                is_settled = method != "DescribeTable" or result.table.status not in _UNSETTLED
-                if is_settled or self._loop.time() >= settled_by:
+                # Some of the caller's time is kept back, to tell it clearly that nobody answers.
+                patience_s = max(0.05, min(METADATA_PATIENCE_S, (deadline - self._loop.time()) * 0.75))
+                invoke = partial(_invoke, method, message, patience_s)
+                result = await self._metadata.call(invoke, patience_s)
+                if is_settled(result) or self._loop.time() >= settled_by:
                     break
                 await asyncio.sleep(TABLE_POLL_S)
         except StatorError as error:
             done(None, error)
         except grpc.aio.AioRpcError as error:
-            done(None, _model_error(error))
+            done(None, model_error(error))
         except Exception:
             log.exception("a call to the metadata service failed", method=method)
             done(None, InternalServerError(_INTERNAL_ERROR))
@@ -395,13 +411,3 @@ def create_table_message(request: CreateTableRequest) -> tables_pb2.CreateTableR
         message.provisioned.read_capacity_units = request.read_units
         message.provisioned.write_capacity_units = request.write_units
     return message
-
-
-def _model_error(error: grpc.aio.AioRpcError) -> StatorError:
-    """The error that a call to the metadata service ended with."""
-    carried = error_of(error)
-    if carried is not None:
-        return error_by_code(carried[0])(carried[1])
-    if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
-        return DeadlineExceededError("The metadata service did not answer in time")
-    return InternalServerError(f"The metadata service failed: {error.details()}")

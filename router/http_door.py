@@ -309,16 +309,16 @@ class HttpConnection(asyncio.Protocol):
             self._refuse(431, "SerializationException", "the request's headers are too large")
         if name in _USUAL_HEADERS or self._has_headers:
             return  # means nothing here, or is a trailer
-        known = name.lower()
-        if known == b"x-amz-target":
+        lowered = name.lower()
+        if lowered == b"x-amz-target":
             self._target = value
-        elif known == b"content-length":
+        elif lowered == b"content-length":
             self._length = int(value) if value.isdigit() else 0
-        elif known == b"amz-sdk-invocation-id":
+        elif lowered == b"amz-sdk-invocation-id":
             self._invocation = value
-        elif known == b"expect":
+        elif lowered == b"expect":
             self._expects = value.lower() == b"100-continue"
-        elif known == b"content-encoding" and value.lower() not in (b"", b"identity"):
+        elif lowered == b"content-encoding" and value.lower() not in (b"", b"identity"):
             self._refuse(400, "SerializationException", "compressed requests are not supported yet")
 
     def on_headers_complete(self) -> None:

@@ -16,7 +16,14 @@ import structlog
 from statorpb import cluster_pb2, cluster_pb2_grpc, tables_pb2
 
 from router.routing.decision import Replica
-from server.model.errors import NO_METADATA_LEADER, ServiceUnavailableError
+from server.model.errors import (
+    NO_METADATA_LEADER,
+    DeadlineExceededError,
+    InternalServerError,
+    ServiceUnavailableError,
+    StatorError,
+    error_by_code,
+)
 from server.model.key_encoding import prefix
 from server.model.partition_map import PartitionMap
 from server.model.table import KeyAttribute, KeySchema
@@ -256,3 +263,13 @@ class PartitionMapCache:
             unused = next((name for name, each in self._tables.items() if not each.is_used), None)
             self._tables.pop(unused if unused is not None else next(iter(self._tables)))
         self._tables[route.table_name] = table
+
+
+def model_error(error: grpc.aio.AioRpcError) -> StatorError:
+    """The error that a call to the metadata service ended with."""
+    carried = error_of(error)
+    if carried is not None:
+        return error_by_code(carried[0])(carried[1])
+    if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
+        return DeadlineExceededError("The metadata service did not answer in time")
+    return InternalServerError(f"The metadata service failed: {error.details()}")

@@ -15,7 +15,7 @@ import grpc
 import structlog
 from statorpb import partition_pb2, partition_pb2_grpc
 
-from router.partition_map_cache import Partition, PartitionMapCache, Table
+from router.partition_map_cache import Partition, PartitionMapCache, Table, model_error
 from router.routing.decision import DONE, Replica, Step, backoff_ms, choose_replica, next_step
 from server.gathering import gather_arrivals
 from server.model.errors import (
@@ -266,7 +266,10 @@ class StorageClient:
         except StatorError as error:
             self._finish(call, None, error)
         except grpc.aio.AioRpcError as error:
-            self._finish(call, None, InternalServerError(f"The metadata service failed: {error.details()}"))
+            self._finish(call, None, model_error(error))
+        except Exception:
+            log.exception("looking up a table again failed", table=call.table.name)
+            self._finish(call, None, InternalServerError("The request failed because of an internal error"))
         else:
             self._send_to(table, call)
 

@@ -40,7 +40,12 @@ _POLL_S_MAX = 0.5
 
 def default_endpoints(environ: Mapping[str, str]) -> tuple[str, ...]:
     """The addresses in $STATOR_ENDPOINTS, else DEFAULT_ENDPOINTS."""
-    return tuple(part for part in re.split(r"[,\s]+", environ.get("STATOR_ENDPOINTS", "")) if part) or DEFAULT_ENDPOINTS
+    return split_endpoints(environ.get("STATOR_ENDPOINTS", "")) or DEFAULT_ENDPOINTS
+
+
+def split_endpoints(text: str) -> tuple[str, ...]:
+    """Addresses that commas or spaces separate."""
+    return tuple(part for part in re.split(r"[,\s]+", text) if part)
 
 
 def _checked_timeout_s(timeout_s: float) -> float:

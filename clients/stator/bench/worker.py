@@ -63,7 +63,10 @@ async def run(plan: WorkerPlan) -> dict[str, Any]:
     """Plays the plan and returns the figures."""
     measurement = Measurement()
     load = LOADS[plan.door](plan.endpoints, plan.lanes, plan.workload, measurement, random.Random(plan.seed))
-    await load.start()
+    try:
+        await load.start()
+    except OSError as error:
+        sys.exit(f"error: {error}")
     _say("ready")
     await asyncio.to_thread(sys.stdin.readline)
     await asyncio.sleep(plan.warmup_s)

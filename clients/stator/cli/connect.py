@@ -3,7 +3,6 @@
 import contextlib
 import math
 import os
-import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -38,13 +37,12 @@ def resolve_endpoints(given: Sequence[str] | None, environ: Mapping[str, str]) -
     Raises UsageError for what is no address, and NotRunningError where there is a local cluster that does not run: that
     one is meant, and nobody else's that happens to listen at the default ports.
     """
-    from stator.client import DEFAULT_ENDPOINTS
+    from stator.client import DEFAULT_ENDPOINTS, split_endpoints
     from stator.local.errors import DamagedFolderError, NotRunningError
     from stator.local.folder import DataFolder, data_flag, default_data_folder
     from stator.local.status import local_endpoints
 
-    addresses = [part for text in given or [] for part in re.split(r"[,\s]+", text) if part]
-    addresses = addresses or [part for part in re.split(r"[,\s]+", environ.get("STATOR_ENDPOINTS", "")) if part]
+    addresses = [*split_endpoints(",".join(given or ()) or environ.get("STATOR_ENDPOINTS", ""))]
     for address in addresses:
         host, _, port = address.rpartition(":")
         if not host or "/" in host or not port.isdigit() or not 0 < int(port) < 65536:
@@ -67,15 +65,18 @@ def resolve_endpoints(given: Sequence[str] | None, environ: Mapping[str, str]) -
 
 def _check_reachable(addresses: Sequence[str]) -> None:
     """Fails at once, instead of after the retries of a call, when nothing listens anywhere."""
+    unknown = []
     for address in addresses:
         host, _, port = address.rpartition(":")
         try:
             with socket.create_connection((host.strip("[]"), int(port)), timeout=_PROBE_TIMEOUT_S):
                 return
         except socket.gaierror:
-            fail(f"the host name of {address} is not known.", UNREACHABLE)
+            unknown.append(host)
         except OSError:
             continue
+    if unknown:
+        fail(f"no cluster answers at {', '.join(addresses)}: no host is known as {', '.join(unknown)}.", UNREACHABLE)
     fail(
         f"no cluster answers at {', '.join(addresses)}: start one with `stator local up --detach`, "
         "or name a router with --endpoint HOST:PORT.",

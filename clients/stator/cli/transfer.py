@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -73,11 +73,10 @@ def import_command(
             # Opened first: a name that is wrong shall not leave a table behind.
             source = copying.ImportSource(file, file_format, dynamodb_json)
             async with async_client(endpoint, timeout) as client:
-                try:
+                with ExitStack() as opened:
+                    opened.callback(source.close)
                     schema = await _table_for_import(client, table, keys if create else (None, None), partitions)
-                except BaseException:
-                    source.close()
-                    raise
+                    opened.pop_all()  # from here on `import_items` closes it
                 source.csv_types = reading.CsvTypes({**schema, **by_name}, infer_types)
                 with _progress(f"importing into {table}") as on_progress:
                     return await copying.import_items(client, table, source, concurrency, on_progress)

@@ -182,6 +182,10 @@ def give(process: subprocess.Popen[bytes], keys: range) -> None:
     process.stdin.flush()
 
 
+def until_written(cluster: BackgroundCluster, count: int) -> None:
+    until_blocking(lambda: cluster.state.writes_carried_out == count)
+
+
 def ended(process: subprocess.Popen[bytes]) -> tuple[int, bytes, bytes]:
     """(exit code, standard output, standard error), while the input is still open."""
     assert process.stdout is not None
@@ -194,14 +198,14 @@ def test_rows_are_written_as_they_come(stator: CommandLine, cluster: BackgroundC
     with importing(stator) as process:
         for key in range(3):
             give(process, range(key, key + 1))
-            until_blocking(lambda key=key: cluster.state.writes_carried_out == key + 1)  # type: ignore[misc]
+            until_written(cluster, key + 1)
 
 
 def test_an_import_that_is_interrupted_tells_how_far_it_got(stator: CommandLine, cluster: BackgroundCluster) -> None:
     """Ctrl-C while more may come: what was written is counted, and the exit code is Ctrl-C's."""
     with importing(stator) as process:
         give(process, range(64))
-        until_blocking(lambda: cluster.state.writes_carried_out == 64)
+        until_written(cluster, 64)
         process.send_signal(signal.SIGINT)
         code, out, err = ended(process)
     assert code == 130
@@ -217,7 +221,7 @@ def test_an_import_that_cannot_go_on_does_not_wait_for_its_input(
     """The table is gone: the command ends, though nobody has closed its input."""
     with importing(stator) as process:
         give(process, range(1))
-        until_blocking(lambda: cluster.state.writes_carried_out == 1)
+        until_written(cluster, 1)
         cluster.state.refusals.append(Refusal("ResourceNotFoundException", "Requested resource not found"))
         give(process, range(1, 2))
         code, _, err = ended(process)
