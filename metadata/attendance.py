@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from statorpb import cluster_pb2
 
 from metadata.catalog.catalog import Catalog, TableStatus
+from server.table_codec import put_schema
 
 
 @dataclass(slots=True)
@@ -94,5 +95,6 @@ def assignments(catalog: Catalog, slot: int, node_id: int) -> cluster_pb2.NodeAs
             for member_id in partition.node_ids:
                 node = catalog.nodes[member_id]
                 descriptor.members.add(node_id=member_id, zone=node.zone, address=node.address)
+            put_schema(descriptor, table.key_schema, table.local_indexes)
     message.removed.extend(sorted(each for each, node_ids in catalog.garbage.items() if node_id in node_ids))
     return message

@@ -17,7 +17,7 @@ from metadata.catalog.commands import (
     RegisterNode,
     RemoveTable,
 )
-from server.model.table import KeyAttribute, KeySchema
+from server.table_codec import key_schema, local_indexes, put_schema
 
 SNAPSHOT_VERSION = 1
 
@@ -41,7 +41,7 @@ def encode_command(command: Command) -> bytes:
         case CreateTable():
             create = message.create_table
             create.table_name = command.table_name
-            _set_schema(create, command.key_schema)
+            put_schema(create, command.key_schema, command.local_indexes)
             create.read_units, create.write_units = command.read_units, command.write_units
             create.table_id, create.created_at_ms = command.table_id, command.created_at_ms
             for planned in command.partitions:
@@ -81,12 +81,13 @@ def decode_command(data: bytes) -> Command:
         )
         return CreateTable(
             create.table_name,
-            _schema(create),
+            key_schema(create),
             create.read_units,
             create.write_units,
             create.table_id,
             create.created_at_ms,
             planned,
+            local_indexes(create),
         )
     if kind == "activate_table":
         return ActivateTable(message.activate_table)
@@ -124,7 +125,7 @@ def encode_snapshot(catalog: Catalog) -> bytes:
             write_units=table.write_units,
             created_at_ms=table.created_at_ms,
         )
-        _set_schema(encoded, table.key_schema)
+        put_schema(encoded, table.key_schema, table.local_indexes)
         for partition in table.partitions:
             encoded.partitions.add(
                 partition_id=partition.partition_id,
@@ -158,23 +159,13 @@ def decode_snapshot(data: bytes) -> Catalog:
             table.table_number,
             table.table_id,
             TableStatus(table.status),
-            _schema(table),
+            key_schema(table),
             table.read_units,
             table.write_units,
             table.created_at_ms,
             partitions,
+            local_indexes(table),
         )
     for each in message.garbage:
         catalog.garbage[each.partition_id] = set(each.node_ids)
     return catalog
-
-
-def _set_schema(target: cluster_pb2.CreateTableCommand | cluster_pb2.CatalogTable, schema: KeySchema) -> None:
-    target.partition_key.name, target.partition_key.type = schema.partition_key.name, schema.partition_key.type
-    if schema.sort_key is not None:
-        target.sort_key.name, target.sort_key.type = schema.sort_key.name, schema.sort_key.type
-
-
-def _schema(source: cluster_pb2.CreateTableCommand | cluster_pb2.CatalogTable) -> KeySchema:
-    sort_key = KeyAttribute(source.sort_key.name, source.sort_key.type) if source.HasField("sort_key") else None
-    return KeySchema(KeyAttribute(source.partition_key.name, source.partition_key.type), sort_key)

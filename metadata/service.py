@@ -32,8 +32,9 @@ from server.model.errors import (
     error_by_code,
 )
 from server.model.limits import LIST_TABLES_MAX, PARTITIONS_MAX
-from server.model.table import KEY_TYPES, KeyAttribute, KeySchema, check_table_name
+from server.model.table import KEY_TYPES, KeyAttribute, KeySchema, LocalIndex, check_table_name
 from server.runtime.grpc_server import abort, channel_options, error_of
+from server.table_codec import put_schema
 
 TIMEOUT_S_DEFAULT = 5.0
 TIMEOUT_S_MAX = 60.0
@@ -194,6 +195,7 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
             str(uuid.uuid4()),
             time.time_ns() // 1_000_000,
             place(count, zones, replicas, first_choices),
+            tuple(_local_index(number, index) for number, index in enumerate(request.local_indexes, 1)),
         )
 
     async def DescribeTable(  # noqa: N802
@@ -301,6 +303,13 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
         if table.read_units:
             description.provisioned.read_capacity_units = table.read_units
             description.provisioned.write_capacity_units = table.write_units
+        for index in table.local_indexes:
+            described = description.local_indexes.add().index
+            described.name = index.name
+            described.sort_key.name = index.sort_key.name
+            described.sort_key.type = tables_pb2.AttributeType.Value(index.sort_key.type)
+            described.projection.type = tables_pb2.Projection.Type.Value(index.projection)
+            described.projection.non_key_attributes.extend(index.non_key_attributes)
         sizes = [self._group.attendance.sizes.get(each.partition_id, (0, 0)) for each in table.partitions]
         description.items = sum(items for items, _ in sizes)
         description.bytes = sum(size for _, size in sizes)
@@ -335,10 +344,7 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
                 table_number=table.number,
                 status=tables_pb2.TableStatus.Value(table.status.name),
             )
-            schema = table.key_schema
-            route.partition_key.name, route.partition_key.type = schema.partition_key.name, schema.partition_key.type
-            if schema.sort_key is not None:
-                route.sort_key.name, route.sort_key.type = schema.sort_key.name, schema.sort_key.type
+            put_schema(route, table.key_schema, table.local_indexes)
             for partition in table.partitions:
                 round_, leader = leaders.get(partition.partition_id, (0, 0))
                 entry = route.partitions.add(
@@ -406,3 +412,12 @@ def _key_attribute(message: tables_pb2.KeyAttribute) -> KeyAttribute:
     if message.type not in names or not message.name:
         raise ValidationError("a key attribute has a name and the type S, N or B")
     return KeyAttribute(message.name, names[message.type])
+
+
+def _local_index(number: int, message: tables_pb2.LocalIndex) -> LocalIndex:
+    projection = message.projection
+    if projection.type == tables_pb2.Projection.TYPE_UNSPECIFIED or not message.name:
+        raise ValidationError("a local index has a name and a projection")
+    kind = tables_pb2.Projection.Type.Name(projection.type)
+    sort_key = _key_attribute(message.sort_key)
+    return LocalIndex(number, message.name, sort_key, kind, tuple(projection.non_key_attributes))

@@ -8,7 +8,7 @@ with what it knows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 import grpc
@@ -26,8 +26,9 @@ from server.model.errors import (
 )
 from server.model.key_encoding import prefix
 from server.model.partition_map import PartitionMap
-from server.model.table import KeyAttribute, KeySchema
+from server.model.table import KeySchema, LocalIndex
 from server.runtime.grpc_server import channel_options, error_of
+from server.table_codec import key_schema, local_indexes
 
 REFRESH_INTERVAL_S = 1.0
 LOOK_UP_TIMEOUT_S = 1.0
@@ -64,6 +65,8 @@ class Table:
     partitions: list[Partition]
     catalog_slot: int  # of the catalog that this was read from: what an older one says is not news
     is_used: bool = field(default=True)  # since the last refresh
+    indexes: Mapping[str, LocalIndex] = field(default_factory=dict)  # its local indexes by name
+    time_to_live_attribute: str = ""  # empty: no item expires
 
     def partition_at(self, position: bytes) -> Partition:
         return self.partitions[self.map.index_of(position)]
@@ -244,12 +247,11 @@ class PartitionMapCache:
                 partition.leader_node_id = former.leader_node_id
                 partition.leader_round = former.leader_round
             partitions.append(partition)
-        sort_key = KeyAttribute(route.sort_key.name, route.sort_key.type) if route.HasField("sort_key") else None
         table = Table(
             route.table_name,
             route.table_number,
             prefix(route.table_number),
-            KeySchema(KeyAttribute(route.partition_key.name, route.partition_key.type), sort_key),
+            key_schema(route),
             route.status == tables_pb2.ACTIVE,
             PartitionMap(
                 tuple(each.range_start for each in route.partitions),
@@ -258,6 +260,8 @@ class PartitionMapCache:
             partitions,
             catalog_slot,
             is_used=known.is_used if known is not None else True,
+            indexes={index.name: index for index in local_indexes(route)},
+            time_to_live_attribute=route.time_to_live_attribute,
         )
         if len(self._tables) >= self._tables_max and route.table_name not in self._tables:
             unused = next((name for name, each in self._tables.items() if not each.is_used), None)

@@ -56,6 +56,7 @@ class StorageNode:
         self.missing: set[int] = set()  # partitions that should be here and are not
         self.rotten: set[int] = set()  # partitions in which an item was found that is not what was stored
         self.dropped: set[int] = set()  # dropped, to be reported
+        self.time_to_live: dict[int, str] = {}  # partition -> the attribute by which its items expire, as last assigned
         self.on_change: Callable[[], None] = lambda: None
         self._descriptors: dict[int, cluster_pb2.PartitionDescriptor] = {}  # of everything that is on disk
         self._logged: frozenset[int] = frozenset()  # groups that the log knew at the start
@@ -198,22 +199,37 @@ class StorageNode:
             for member in descriptor.members:
                 addresses[member.node_id] = member.address
             partition_id = descriptor.partition_id
-            if partition_id in self.replicas:
+            if (replica := self.replicas.get(partition_id)) is not None:
+                if descriptor.HasField("partition_key") and not replica.descriptor.HasField("partition_key"):
+                    await self._keep_descriptor(descriptor)
+                    replica.describe(descriptor)
                 continue
             if not descriptor.fresh or partition_id in self._logged:
                 if partition_id not in self.missing:
                     log.error("a partition that should be here is not", partition_id=partition_id)
                 self.missing.add(partition_id)
                 continue
-            data = descriptor.SerializeToString()
-            await self._loop.run_in_executor(self._engine, self._store.put_descriptor, partition_id, data)
-            self._descriptors[partition_id] = descriptor
+            await self._keep_descriptor(descriptor)
             self._open(descriptor, None)
             self.on_change()
         self.peers.set_peers(addresses)
+        self.time_to_live = {
+            each.partition_id: each.time_to_live_attribute
+            for each in assignments.partitions
+            if each.time_to_live_attribute
+        }
         for partition_id in assignments.removed:
             await self._drop(partition_id)
         self._note_absent()
+
+    async def _keep_descriptor(self, descriptor: cluster_pb2.PartitionDescriptor) -> None:
+        """Writes down what a partition is, but for what may change at any time. Raises StoreFullError."""
+        kept = cluster_pb2.PartitionDescriptor()
+        kept.CopyFrom(descriptor)
+        kept.ClearField("time_to_live_attribute")
+        data = kept.SerializeToString()
+        await self._loop.run_in_executor(self._engine, self._store.put_descriptor, descriptor.partition_id, data)
+        self._descriptors[descriptor.partition_id] = kept
 
     def _open(
         self, descriptor: cluster_pb2.PartitionDescriptor, recovered: RecoveredGroup | None, *, is_damaged: bool = False

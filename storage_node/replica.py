@@ -113,6 +113,11 @@ class PartitionReplica:
         self._in_flight: dict[bytes, list[tuple[float, Callable[[Outcome], None]]]] = {}
         """Token of a write -> (deadline, whom to tell) of the requests that wait for it."""
 
+    def describe(self, descriptor: cluster_pb2.PartitionDescriptor) -> None:
+        """Takes a description that says more than the one it was made with: the key schema, which versions before 0.2
+        did not keep."""
+        self.descriptor = descriptor
+
     # State machine
 
     def apply(self, slot: int, payload: bytes) -> object:

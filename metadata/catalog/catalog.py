@@ -16,7 +16,7 @@ from metadata.catalog.commands import (
     RemoveTable,
 )
 from server.model.errors import ResourceInUseError, ResourceNotFoundError, StatorError, ValidationError
-from server.model.table import KeySchema
+from server.model.table import KeySchema, LocalIndex
 
 FIRST_PARTITION_ID = 100
 """Partition ids are group ids too; the ones below are kept for groups of the system's own."""
@@ -64,6 +64,7 @@ class Table:
     write_units: int
     created_at_ms: int
     partitions: tuple[Partition, ...]
+    local_indexes: tuple[LocalIndex, ...] = ()
 
 
 @dataclass(slots=True)
@@ -165,6 +166,7 @@ class Catalog:
             command.write_units,
             command.created_at_ms,
             partitions,
+            command.local_indexes,
         )
         self.next_partition_id += len(partitions)
         self.next_table_number += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.model.table import KeySchema
+from server.model.table import KeySchema, LocalIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,7 @@ class CreateTable:
     table_id: str
     created_at_ms: int
     partitions: tuple[PlannedPartition, ...]
+    local_indexes: tuple[LocalIndex, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

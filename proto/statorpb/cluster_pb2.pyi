@@ -108,6 +108,36 @@ class KeyAttribute(google.protobuf.message.Message):
 Global___KeyAttribute: typing_extensions.TypeAlias = KeyAttribute
 
 @typing.final
+class LocalIndex(google.protobuf.message.Message):
+    """A local secondary index. The catalog, routers and storage nodes have the same of it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    SORT_KEY_FIELD_NUMBER: builtins.int
+    PROJECTION_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    """from 1, in the keys of its entries; 0 is the table itself"""
+    name: builtins.str
+    @property
+    def sort_key(self) -> Global___KeyAttribute: ...
+    @property
+    def projection(self) -> statorpb.tables_pb2.Projection: ...
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        name: builtins.str = ...,
+        sort_key: Global___KeyAttribute | None = ...,
+        projection: statorpb.tables_pb2.Projection | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["projection", b"projection", "sort_key", b"sort_key"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "number", b"number", "projection", b"projection", "sort_key", b"sort_key"]) -> None: ...
+
+Global___LocalIndex: typing_extensions.TypeAlias = LocalIndex
+
+@typing.final
 class PartitionDescriptor(google.protobuf.message.Message):
     """Everything a storage node needs to open its replica of a partition."""
 
@@ -120,6 +150,10 @@ class PartitionDescriptor(google.protobuf.message.Message):
     RANGE_END_FIELD_NUMBER: builtins.int
     MEMBERS_FIELD_NUMBER: builtins.int
     FRESH_FIELD_NUMBER: builtins.int
+    PARTITION_KEY_FIELD_NUMBER: builtins.int
+    SORT_KEY_FIELD_NUMBER: builtins.int
+    LOCAL_INDEXES_FIELD_NUMBER: builtins.int
+    TIME_TO_LIVE_ATTRIBUTE_FIELD_NUMBER: builtins.int
     partition_id: builtins.int
     """also the group id"""
     table_number: builtins.int
@@ -131,8 +165,22 @@ class PartitionDescriptor(google.protobuf.message.Message):
     """exclusive; empty: no bound"""
     fresh: builtins.bool
     """being created: a node that has no replica yet makes one"""
+    time_to_live_attribute: builtins.str
+    """as it is now, never on disk; empty: no item expires"""
     @property
     def members(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Member]: ...
+    @property
+    def partition_key(self) -> Global___KeyAttribute:
+        """absent in what older versions have on disk: the next assignment brings it"""
+
+    @property
+    def sort_key(self) -> Global___KeyAttribute:
+        """absent: none"""
+
+    @property
+    def local_indexes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LocalIndex]:
+        """in the order of their numbers"""
+
     def __init__(
         self,
         *,
@@ -143,8 +191,13 @@ class PartitionDescriptor(google.protobuf.message.Message):
         range_end: builtins.bytes = ...,
         members: collections.abc.Iterable[Global___Member] | None = ...,
         fresh: builtins.bool = ...,
+        partition_key: Global___KeyAttribute | None = ...,
+        sort_key: Global___KeyAttribute | None = ...,
+        local_indexes: collections.abc.Iterable[Global___LocalIndex] | None = ...,
+        time_to_live_attribute: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["fresh", b"fresh", "members", b"members", "partition_id", b"partition_id", "range_end", b"range_end", "range_start", b"range_start", "table_name", b"table_name", "table_number", b"table_number"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["partition_key", b"partition_key", "sort_key", b"sort_key"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["fresh", b"fresh", "local_indexes", b"local_indexes", "members", b"members", "partition_id", b"partition_id", "partition_key", b"partition_key", "range_end", b"range_end", "range_start", b"range_start", "sort_key", b"sort_key", "table_name", b"table_name", "table_number", b"table_number", "time_to_live_attribute", b"time_to_live_attribute"]) -> None: ...
 
 Global___PartitionDescriptor: typing_extensions.TypeAlias = PartitionDescriptor
 
@@ -220,19 +273,46 @@ class PartitionSize(google.protobuf.message.Message):
     PARTITION_ID_FIELD_NUMBER: builtins.int
     ITEMS_FIELD_NUMBER: builtins.int
     BYTES_FIELD_NUMBER: builtins.int
+    INDEXES_FIELD_NUMBER: builtins.int
     partition_id: builtins.int
     items: builtins.int
     bytes: builtins.int
+    @property
+    def indexes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___IndexSize]:
+        """of those that have entries"""
+
     def __init__(
         self,
         *,
         partition_id: builtins.int = ...,
         items: builtins.int = ...,
         bytes: builtins.int = ...,
+        indexes: collections.abc.Iterable[Global___IndexSize] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["bytes", b"bytes", "items", b"items", "partition_id", b"partition_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["bytes", b"bytes", "indexes", b"indexes", "items", b"items", "partition_id", b"partition_id"]) -> None: ...
 
 Global___PartitionSize: typing_extensions.TypeAlias = PartitionSize
+
+@typing.final
+class IndexSize(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    ITEMS_FIELD_NUMBER: builtins.int
+    BYTES_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    items: builtins.int
+    bytes: builtins.int
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        items: builtins.int = ...,
+        bytes: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["bytes", b"bytes", "items", b"items", "number", b"number"]) -> None: ...
+
+Global___IndexSize: typing_extensions.TypeAlias = IndexSize
 
 @typing.final
 class NodeAssignments(google.protobuf.message.Message):
@@ -300,9 +380,13 @@ class TableRoute(google.protobuf.message.Message):
     PARTITION_KEY_FIELD_NUMBER: builtins.int
     SORT_KEY_FIELD_NUMBER: builtins.int
     PARTITIONS_FIELD_NUMBER: builtins.int
+    LOCAL_INDEXES_FIELD_NUMBER: builtins.int
+    TIME_TO_LIVE_ATTRIBUTE_FIELD_NUMBER: builtins.int
     table_name: builtins.str
     table_number: builtins.int
     status: statorpb.tables_pb2.TableStatus.ValueType
+    time_to_live_attribute: builtins.str
+    """empty: no item expires"""
     @property
     def partition_key(self) -> Global___KeyAttribute: ...
     @property
@@ -313,6 +397,8 @@ class TableRoute(google.protobuf.message.Message):
     def partitions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PartitionRoute]:
         """ordered by range_start"""
 
+    @property
+    def local_indexes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LocalIndex]: ...
     def __init__(
         self,
         *,
@@ -322,9 +408,11 @@ class TableRoute(google.protobuf.message.Message):
         partition_key: Global___KeyAttribute | None = ...,
         sort_key: Global___KeyAttribute | None = ...,
         partitions: collections.abc.Iterable[Global___PartitionRoute] | None = ...,
+        local_indexes: collections.abc.Iterable[Global___LocalIndex] | None = ...,
+        time_to_live_attribute: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["partition_key", b"partition_key", "sort_key", b"sort_key"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["partition_key", b"partition_key", "partitions", b"partitions", "sort_key", b"sort_key", "status", b"status", "table_name", b"table_name", "table_number", b"table_number"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["local_indexes", b"local_indexes", "partition_key", b"partition_key", "partitions", b"partitions", "sort_key", b"sort_key", "status", b"status", "table_name", b"table_name", "table_number", b"table_number", "time_to_live_attribute", b"time_to_live_attribute"]) -> None: ...
 
 Global___TableRoute: typing_extensions.TypeAlias = TableRoute
 
@@ -427,6 +515,7 @@ class CreateTableCommand(google.protobuf.message.Message):
     TABLE_ID_FIELD_NUMBER: builtins.int
     CREATED_AT_MS_FIELD_NUMBER: builtins.int
     PARTITIONS_FIELD_NUMBER: builtins.int
+    LOCAL_INDEXES_FIELD_NUMBER: builtins.int
     table_name: builtins.str
     read_units: builtins.int
     write_units: builtins.int
@@ -440,6 +529,8 @@ class CreateTableCommand(google.protobuf.message.Message):
 
     @property
     def partitions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PlannedPartition]: ...
+    @property
+    def local_indexes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LocalIndex]: ...
     def __init__(
         self,
         *,
@@ -451,9 +542,10 @@ class CreateTableCommand(google.protobuf.message.Message):
         table_id: builtins.str = ...,
         created_at_ms: builtins.int = ...,
         partitions: collections.abc.Iterable[Global___PlannedPartition] | None = ...,
+        local_indexes: collections.abc.Iterable[Global___LocalIndex] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["partition_key", b"partition_key", "sort_key", b"sort_key"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["created_at_ms", b"created_at_ms", "partition_key", b"partition_key", "partitions", b"partitions", "read_units", b"read_units", "sort_key", b"sort_key", "table_id", b"table_id", "table_name", b"table_name", "write_units", b"write_units"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["created_at_ms", b"created_at_ms", "local_indexes", b"local_indexes", "partition_key", b"partition_key", "partitions", b"partitions", "read_units", b"read_units", "sort_key", b"sort_key", "table_id", b"table_id", "table_name", b"table_name", "write_units", b"write_units"]) -> None: ...
 
 Global___CreateTableCommand: typing_extensions.TypeAlias = CreateTableCommand
 
@@ -604,6 +696,7 @@ class CatalogTable(google.protobuf.message.Message):
     WRITE_UNITS_FIELD_NUMBER: builtins.int
     CREATED_AT_MS_FIELD_NUMBER: builtins.int
     PARTITIONS_FIELD_NUMBER: builtins.int
+    LOCAL_INDEXES_FIELD_NUMBER: builtins.int
     table_name: builtins.str
     table_number: builtins.int
     table_id: builtins.str
@@ -617,6 +710,8 @@ class CatalogTable(google.protobuf.message.Message):
     def sort_key(self) -> Global___KeyAttribute: ...
     @property
     def partitions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___CatalogPartition]: ...
+    @property
+    def local_indexes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LocalIndex]: ...
     def __init__(
         self,
         *,
@@ -630,9 +725,10 @@ class CatalogTable(google.protobuf.message.Message):
         write_units: builtins.int = ...,
         created_at_ms: builtins.int = ...,
         partitions: collections.abc.Iterable[Global___CatalogPartition] | None = ...,
+        local_indexes: collections.abc.Iterable[Global___LocalIndex] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["partition_key", b"partition_key", "sort_key", b"sort_key"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["created_at_ms", b"created_at_ms", "partition_key", b"partition_key", "partitions", b"partitions", "read_units", b"read_units", "sort_key", b"sort_key", "status", b"status", "table_id", b"table_id", "table_name", b"table_name", "table_number", b"table_number", "write_units", b"write_units"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["created_at_ms", b"created_at_ms", "local_indexes", b"local_indexes", "partition_key", b"partition_key", "partitions", b"partitions", "read_units", b"read_units", "sort_key", b"sort_key", "status", b"status", "table_id", b"table_id", "table_name", b"table_name", "table_number", b"table_number", "write_units", b"write_units"]) -> None: ...
 
 Global___CatalogTable: typing_extensions.TypeAlias = CatalogTable
 

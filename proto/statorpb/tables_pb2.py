@@ -24,41 +24,49 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15statorpb/tables.proto\x12\tstator.v1\"D\n\x0cKeyAttribute\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x04type\x18\x02 \x01(\x0e\x32\x18.stator.v1.AttributeType\"f\n\tKeySchema\x12.\n\rpartition_key\x18\x01 \x01(\x0b\x32\x17.stator.v1.KeyAttribute\x12)\n\x08sort_key\x18\x02 \x01(\x0b\x32\x17.stator.v1.KeyAttribute\"G\n\nThroughput\x12\x1b\n\x13read_capacity_units\x18\x01 \x01(\x04\x12\x1c\n\x14write_capacity_units\x18\x02 \x01(\x04\"\xff\x01\n\x10TableDescription\x12\x12\n\ntable_name\x18\x01 \x01(\t\x12\x10\n\x08table_id\x18\x02 \x01(\t\x12&\n\x06status\x18\x03 \x01(\x0e\x32\x16.stator.v1.TableStatus\x12(\n\nkey_schema\x18\x04 \x01(\x0b\x32\x14.stator.v1.KeySchema\x12*\n\x0bprovisioned\x18\x05 \x01(\x0b\x32\x15.stator.v1.Throughput\x12\x15\n\rcreated_at_ms\x18\x06 \x01(\x03\x12\x12\n\npartitions\x18\x07 \x01(\r\x12\r\n\x05items\x18\x08 \x01(\x04\x12\r\n\x05\x62ytes\x18\t \x01(\x04\"\x92\x01\n\x12\x43reateTableRequest\x12\x12\n\ntable_name\x18\x01 \x01(\t\x12(\n\nkey_schema\x18\x02 \x01(\x0b\x32\x14.stator.v1.KeySchema\x12*\n\x0bprovisioned\x18\x03 \x01(\x0b\x32\x15.stator.v1.Throughput\x12\x12\n\npartitions\x18\x04 \x01(\r\"A\n\x13\x43reateTableResponse\x12*\n\x05table\x18\x01 \x01(\x0b\x32\x1b.stator.v1.TableDescription\"*\n\x14\x44\x65scribeTableRequest\x12\x12\n\ntable_name\x18\x01 \x01(\t\"C\n\x15\x44\x65scribeTableResponse\x12*\n\x05table\x18\x01 \x01(\x0b\x32\x1b.stator.v1.TableDescription\"F\n\x11ListTablesRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\"\n\x1a\x65xclusive_start_table_name\x18\x02 \x01(\t\"L\n\x12ListTablesResponse\x12\x13\n\x0btable_names\x18\x01 \x03(\t\x12!\n\x19last_evaluated_table_name\x18\x02 \x01(\t\"(\n\x12\x44\x65leteTableRequest\x12\x12\n\ntable_name\x18\x01 \x01(\t\"A\n\x13\x44\x65leteTableResponse\x12*\n\x05table\x18\x01 \x01(\x0b\x32\x1b.stator.v1.TableDescription*D\n\rAttributeType\x12\x1e\n\x1a\x41TTRIBUTE_TYPE_UNSPECIFIED\x10\x00\x12\x05\n\x01S\x10\x01\x12\x05\n\x01N\x10\x02\x12\x05\n\x01\x42\x10\x03*S\n\x0bTableStatus\x12\x1c\n\x18TABLE_STATUS_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x43REATING\x10\x01\x12\n\n\x06\x41\x43TIVE\x10\x02\x12\x0c\n\x08\x44\x45LETING\x10\x03\x32\xc3\x02\n\x06Tables\x12L\n\x0b\x43reateTable\x12\x1d.stator.v1.CreateTableRequest\x1a\x1e.stator.v1.CreateTableResponse\x12R\n\rDescribeTable\x12\x1f.stator.v1.DescribeTableRequest\x1a .stator.v1.DescribeTableResponse\x12I\n\nListTables\x12\x1c.stator.v1.ListTablesRequest\x1a\x1d.stator.v1.ListTablesResponse\x12L\n\x0b\x44\x65leteTable\x12\x1d.stator.v1.DeleteTableRequest\x1a\x1e.stator.v1.DeleteTableResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15statorpb/tables.proto\x12\tstator.v1\"D\n\x0cKeyAttribute\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x04type\x18\x02 \x01(\x0e\x32\x18.stator.v1.AttributeType\"f\n\tKeySchema\x12.\n\rpartition_key\x18\x01 \x01(\x0b\x32\x17.stator.v1.KeyAttribute\x12)\n\x08sort_key\x18\x02 \x01(\x0b\x32\x17.stator.v1.KeyAttribute\"G\n\nThroughput\x12\x1b\n\x13read_capacity_units\x18\x01 \x01(\x04\x12\x1c\n\x14write_capacity_units\x18\x02 \x01(\x04\"\x95\x01\n\nProjection\x12(\n\x04type\x18\x01 \x01(\x0e\x32\x1a.stator.v1.Projection.Type\x12\x1a\n\x12non_key_attributes\x18\x02 \x03(\t\"A\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\x07\n\x03\x41LL\x10\x01\x12\r\n\tKEYS_ONLY\x10\x02\x12\x0b\n\x07INCLUDE\x10\x03\"p\n\nLocalIndex\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x08sort_key\x18\x02 \x01(\x0b\x32\x17.stator.v1.KeyAttribute\x12)\n\nprojection\x18\x03 \x01(\x0b\x32\x15.stator.v1.Projection\"[\n\x15LocalIndexDescription\x12$\n\x05index\x18\x01 \x01(\x0b\x32\x15.stator.v1.LocalIndex\x12\r\n\x05items\x18\x02 \x01(\x04\x12\r\n\x05\x62ytes\x18\x03 \x01(\x04\"\xb8\x02\n\x10TableDescription\x12\x12\n\ntable_name\x18\x01 \x01(\t\x12\x10\n\x08table_id\x18\x02 \x01(\t\x12&\n\x06status\x18\x03 \x01(\x0e\x32\x16.stator.v1.TableStatus\x12(\n\nkey_schema\x18\x04 \x01(\x0b\x32\x14.stator.v1.KeySchema\x12*\n\x0bprovisioned\x18\x05 \x01(\x0b\x32\x15.stator.v1.Throughput\x12\x15\n\rcreated_at_ms\x18\x06 \x01(\x03\x12\x12\n\npartitions\x18\x07 \x01(\r\x12\r\n\x05items\x18\x08 \x01(\x04\x12\r\n\x05\x62ytes\x18\t \x01(\x04\x12\x37\n\rlocal_indexes\x18\n \x03(\x0b\x32 .stator.v1.LocalIndexDescription\"\xc0\x01\n\x12\x43reateTableRequest\x12\x12\n\ntable_name\x18\x01 \x01(\t\x12(\n\nkey_schema\x18\x02 \x01(\x0b\x32\x14.stator.v1.KeySchema\x12*\n\x0bprovisioned\x18\x03 \x01(\x0b\x32\x15.stator.v1.Throughput\x12\x12\n\npartitions\x18\x04 \x01(\r\x12,\n\rlocal_indexes\x18\x05 \x03(\x0b\x32\x15.stator.v1.LocalIndex\"A\n\x13\x43reateTableResponse\x12*\n\x05table\x18\x01 \x01(\x0b\x32\x1b.stator.v1.TableDescription\"*\n\x14\x44\x65scribeTableRequest\x12\x12\n\ntable_name\x18\x01 \x01(\t\"C\n\x15\x44\x65scribeTableResponse\x12*\n\x05table\x18\x01 \x01(\x0b\x32\x1b.stator.v1.TableDescription\"F\n\x11ListTablesRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\"\n\x1a\x65xclusive_start_table_name\x18\x02 \x01(\t\"L\n\x12ListTablesResponse\x12\x13\n\x0btable_names\x18\x01 \x03(\t\x12!\n\x19last_evaluated_table_name\x18\x02 \x01(\t\"(\n\x12\x44\x65leteTableRequest\x12\x12\n\ntable_name\x18\x01 \x01(\t\"A\n\x13\x44\x65leteTableResponse\x12*\n\x05table\x18\x01 \x01(\x0b\x32\x1b.stator.v1.TableDescription*D\n\rAttributeType\x12\x1e\n\x1a\x41TTRIBUTE_TYPE_UNSPECIFIED\x10\x00\x12\x05\n\x01S\x10\x01\x12\x05\n\x01N\x10\x02\x12\x05\n\x01\x42\x10\x03*S\n\x0bTableStatus\x12\x1c\n\x18TABLE_STATUS_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x43REATING\x10\x01\x12\n\n\x06\x41\x43TIVE\x10\x02\x12\x0c\n\x08\x44\x45LETING\x10\x03\x32\xc3\x02\n\x06Tables\x12L\n\x0b\x43reateTable\x12\x1d.stator.v1.CreateTableRequest\x1a\x1e.stator.v1.CreateTableResponse\x12R\n\rDescribeTable\x12\x1f.stator.v1.DescribeTableRequest\x1a .stator.v1.DescribeTableResponse\x12I\n\nListTables\x12\x1c.stator.v1.ListTablesRequest\x1a\x1d.stator.v1.ListTablesResponse\x12L\n\x0b\x44\x65leteTable\x12\x1d.stator.v1.DeleteTableRequest\x1a\x1e.stator.v1.DeleteTableResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'statorpb.tables_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ATTRIBUTETYPE']._serialized_start=1129
-  _globals['_ATTRIBUTETYPE']._serialized_end=1197
-  _globals['_TABLESTATUS']._serialized_start=1199
-  _globals['_TABLESTATUS']._serialized_end=1282
+  _globals['_ATTRIBUTETYPE']._serialized_start=1591
+  _globals['_ATTRIBUTETYPE']._serialized_end=1659
+  _globals['_TABLESTATUS']._serialized_start=1661
+  _globals['_TABLESTATUS']._serialized_end=1744
   _globals['_KEYATTRIBUTE']._serialized_start=36
   _globals['_KEYATTRIBUTE']._serialized_end=104
   _globals['_KEYSCHEMA']._serialized_start=106
   _globals['_KEYSCHEMA']._serialized_end=208
   _globals['_THROUGHPUT']._serialized_start=210
   _globals['_THROUGHPUT']._serialized_end=281
-  _globals['_TABLEDESCRIPTION']._serialized_start=284
-  _globals['_TABLEDESCRIPTION']._serialized_end=539
-  _globals['_CREATETABLEREQUEST']._serialized_start=542
-  _globals['_CREATETABLEREQUEST']._serialized_end=688
-  _globals['_CREATETABLERESPONSE']._serialized_start=690
-  _globals['_CREATETABLERESPONSE']._serialized_end=755
-  _globals['_DESCRIBETABLEREQUEST']._serialized_start=757
-  _globals['_DESCRIBETABLEREQUEST']._serialized_end=799
-  _globals['_DESCRIBETABLERESPONSE']._serialized_start=801
-  _globals['_DESCRIBETABLERESPONSE']._serialized_end=868
-  _globals['_LISTTABLESREQUEST']._serialized_start=870
-  _globals['_LISTTABLESREQUEST']._serialized_end=940
-  _globals['_LISTTABLESRESPONSE']._serialized_start=942
-  _globals['_LISTTABLESRESPONSE']._serialized_end=1018
-  _globals['_DELETETABLEREQUEST']._serialized_start=1020
-  _globals['_DELETETABLEREQUEST']._serialized_end=1060
-  _globals['_DELETETABLERESPONSE']._serialized_start=1062
-  _globals['_DELETETABLERESPONSE']._serialized_end=1127
-  _globals['_TABLES']._serialized_start=1285
-  _globals['_TABLES']._serialized_end=1608
+  _globals['_PROJECTION']._serialized_start=284
+  _globals['_PROJECTION']._serialized_end=433
+  _globals['_PROJECTION_TYPE']._serialized_start=368
+  _globals['_PROJECTION_TYPE']._serialized_end=433
+  _globals['_LOCALINDEX']._serialized_start=435
+  _globals['_LOCALINDEX']._serialized_end=547
+  _globals['_LOCALINDEXDESCRIPTION']._serialized_start=549
+  _globals['_LOCALINDEXDESCRIPTION']._serialized_end=640
+  _globals['_TABLEDESCRIPTION']._serialized_start=643
+  _globals['_TABLEDESCRIPTION']._serialized_end=955
+  _globals['_CREATETABLEREQUEST']._serialized_start=958
+  _globals['_CREATETABLEREQUEST']._serialized_end=1150
+  _globals['_CREATETABLERESPONSE']._serialized_start=1152
+  _globals['_CREATETABLERESPONSE']._serialized_end=1217
+  _globals['_DESCRIBETABLEREQUEST']._serialized_start=1219
+  _globals['_DESCRIBETABLEREQUEST']._serialized_end=1261
+  _globals['_DESCRIBETABLERESPONSE']._serialized_start=1263
+  _globals['_DESCRIBETABLERESPONSE']._serialized_end=1330
+  _globals['_LISTTABLESREQUEST']._serialized_start=1332
+  _globals['_LISTTABLESREQUEST']._serialized_end=1402
+  _globals['_LISTTABLESRESPONSE']._serialized_start=1404
+  _globals['_LISTTABLESRESPONSE']._serialized_end=1480
+  _globals['_DELETETABLEREQUEST']._serialized_start=1482
+  _globals['_DELETETABLEREQUEST']._serialized_end=1522
+  _globals['_DELETETABLERESPONSE']._serialized_start=1524
+  _globals['_DELETETABLERESPONSE']._serialized_end=1589
+  _globals['_TABLES']._serialized_start=1747
+  _globals['_TABLES']._serialized_end=2070
 # @@protoc_insertion_point(module_scope)

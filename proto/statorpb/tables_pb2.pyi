@@ -117,6 +117,96 @@ class Throughput(google.protobuf.message.Message):
 Global___Throughput: typing_extensions.TypeAlias = Throughput
 
 @typing.final
+class Projection(google.protobuf.message.Message):
+    """Which attributes of an item an index has, besides the keys of the table and of the index."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    class _Type:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: typing_extensions.TypeAlias = ValueType
+
+    class _TypeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[Projection._Type.ValueType], builtins.type):
+        DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+        TYPE_UNSPECIFIED: Projection._Type.ValueType  # 0
+        ALL: Projection._Type.ValueType  # 1
+        KEYS_ONLY: Projection._Type.ValueType  # 2
+        INCLUDE: Projection._Type.ValueType  # 3
+
+    class Type(_Type, metaclass=_TypeEnumTypeWrapper): ...
+    TYPE_UNSPECIFIED: Projection.Type.ValueType  # 0
+    ALL: Projection.Type.ValueType  # 1
+    KEYS_ONLY: Projection.Type.ValueType  # 2
+    INCLUDE: Projection.Type.ValueType  # 3
+
+    TYPE_FIELD_NUMBER: builtins.int
+    NON_KEY_ATTRIBUTES_FIELD_NUMBER: builtins.int
+    type: Global___Projection.Type.ValueType
+    @property
+    def non_key_attributes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """of INCLUDE only"""
+
+    def __init__(
+        self,
+        *,
+        type: Global___Projection.Type.ValueType = ...,
+        non_key_attributes: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["non_key_attributes", b"non_key_attributes", "type", b"type"]) -> None: ...
+
+Global___Projection: typing_extensions.TypeAlias = Projection
+
+@typing.final
+class LocalIndex(google.protobuf.message.Message):
+    """A local secondary index: the table's partition key with another sort key. Made with the table, and gone with it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    SORT_KEY_FIELD_NUMBER: builtins.int
+    PROJECTION_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    @property
+    def sort_key(self) -> Global___KeyAttribute: ...
+    @property
+    def projection(self) -> Global___Projection: ...
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        sort_key: Global___KeyAttribute | None = ...,
+        projection: Global___Projection | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["projection", b"projection", "sort_key", b"sort_key"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "projection", b"projection", "sort_key", b"sort_key"]) -> None: ...
+
+Global___LocalIndex: typing_extensions.TypeAlias = LocalIndex
+
+@typing.final
+class LocalIndexDescription(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: builtins.int
+    ITEMS_FIELD_NUMBER: builtins.int
+    BYTES_FIELD_NUMBER: builtins.int
+    items: builtins.int
+    """as last counted by the storage nodes"""
+    bytes: builtins.int
+    @property
+    def index(self) -> Global___LocalIndex: ...
+    def __init__(
+        self,
+        *,
+        index: Global___LocalIndex | None = ...,
+        items: builtins.int = ...,
+        bytes: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["index", b"index"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["bytes", b"bytes", "index", b"index", "items", b"items"]) -> None: ...
+
+Global___LocalIndexDescription: typing_extensions.TypeAlias = LocalIndexDescription
+
+@typing.final
 class TableDescription(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -129,6 +219,7 @@ class TableDescription(google.protobuf.message.Message):
     PARTITIONS_FIELD_NUMBER: builtins.int
     ITEMS_FIELD_NUMBER: builtins.int
     BYTES_FIELD_NUMBER: builtins.int
+    LOCAL_INDEXES_FIELD_NUMBER: builtins.int
     table_name: builtins.str
     table_id: builtins.str
     """UUID text"""
@@ -145,6 +236,8 @@ class TableDescription(google.protobuf.message.Message):
     def provisioned(self) -> Global___Throughput:
         """absent: on-demand"""
 
+    @property
+    def local_indexes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LocalIndexDescription]: ...
     def __init__(
         self,
         *,
@@ -157,9 +250,10 @@ class TableDescription(google.protobuf.message.Message):
         partitions: builtins.int = ...,
         items: builtins.int = ...,
         bytes: builtins.int = ...,
+        local_indexes: collections.abc.Iterable[Global___LocalIndexDescription] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["key_schema", b"key_schema", "provisioned", b"provisioned"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["bytes", b"bytes", "created_at_ms", b"created_at_ms", "items", b"items", "key_schema", b"key_schema", "partitions", b"partitions", "provisioned", b"provisioned", "status", b"status", "table_id", b"table_id", "table_name", b"table_name"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["bytes", b"bytes", "created_at_ms", b"created_at_ms", "items", b"items", "key_schema", b"key_schema", "local_indexes", b"local_indexes", "partitions", b"partitions", "provisioned", b"provisioned", "status", b"status", "table_id", b"table_id", "table_name", b"table_name"]) -> None: ...
 
 Global___TableDescription: typing_extensions.TypeAlias = TableDescription
 
@@ -171,6 +265,7 @@ class CreateTableRequest(google.protobuf.message.Message):
     KEY_SCHEMA_FIELD_NUMBER: builtins.int
     PROVISIONED_FIELD_NUMBER: builtins.int
     PARTITIONS_FIELD_NUMBER: builtins.int
+    LOCAL_INDEXES_FIELD_NUMBER: builtins.int
     table_name: builtins.str
     partitions: builtins.int
     """0: derived from the throughput"""
@@ -180,6 +275,8 @@ class CreateTableRequest(google.protobuf.message.Message):
     def provisioned(self) -> Global___Throughput:
         """absent: on-demand"""
 
+    @property
+    def local_indexes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LocalIndex]: ...
     def __init__(
         self,
         *,
@@ -187,9 +284,10 @@ class CreateTableRequest(google.protobuf.message.Message):
         key_schema: Global___KeySchema | None = ...,
         provisioned: Global___Throughput | None = ...,
         partitions: builtins.int = ...,
+        local_indexes: collections.abc.Iterable[Global___LocalIndex] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["key_schema", b"key_schema", "provisioned", b"provisioned"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["key_schema", b"key_schema", "partitions", b"partitions", "provisioned", b"provisioned", "table_name", b"table_name"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["key_schema", b"key_schema", "local_indexes", b"local_indexes", "partitions", b"partitions", "provisioned", b"provisioned", "table_name", b"table_name"]) -> None: ...
 
 Global___CreateTableRequest: typing_extensions.TypeAlias = CreateTableRequest
 

@@ -16,6 +16,7 @@ from server.model.limits import (
 )
 
 KEY_TYPES = ("S", "N", "B")
+PROJECTION_TYPES = ("ALL", "KEYS_ONLY", "INCLUDE")
 _TABLE_NAME = re.compile(r"[a-zA-Z0-9_.-]+")
 
 
@@ -40,6 +41,24 @@ class KeySchema:
         attributes = (self.partition_key,) if self.sort_key is None else (self.partition_key, self.sort_key)
         object.__setattr__(self, "attributes", attributes)
         object.__setattr__(self, "names", frozenset(attribute.name for attribute in attributes))
+
+
+@dataclass(frozen=True, slots=True)
+class LocalIndex:
+    """A local secondary index: the table's partition key with another sort key.
+
+    `number` (from 1; 0 is the table itself) is in the keys of its entries. `projection`: ALL, KEYS_ONLY or INCLUDE;
+    `non_key_attributes` are what INCLUDE adds to the keys of the table and of the index, else empty."""
+
+    number: int
+    name: str
+    sort_key: KeyAttribute
+    projection: str
+    non_key_attributes: tuple[str, ...] = ()
+
+    def key_schema(self, table: KeySchema) -> KeySchema:
+        """The key by which the index of a table with this key is read."""
+        return KeySchema(table.partition_key, self.sort_key)
 
 
 @lru_cache(maxsize=4096)  # of good names: one that raises is not kept

@@ -18,13 +18,24 @@ from metadata.catalog.commands import (
     RemoveTable,
 )
 from server.model.partition_map import even_starts
-from server.model.table import KeyAttribute, KeySchema
+from server.model.table import PROJECTION_TYPES, KeyAttribute, KeySchema, LocalIndex
 
 _NAMES = st.sampled_from(["music", "films", "books"])
 _NODE_IDS = st.integers(1, 4)
 _PARTITION_IDS = st.integers(100, 106)
 _UNITS = st.integers(0, 2**40)
 _ATTRIBUTES = st.builds(KeyAttribute, st.sampled_from(["a", "b"]), st.sampled_from(["S", "N", "B"]))
+_INDEXES = st.lists(
+    st.builds(
+        LocalIndex,
+        st.integers(1, 5),
+        _NAMES,
+        _ATTRIBUTES,
+        st.sampled_from(PROJECTION_TYPES),
+        st.lists(_NAMES, max_size=2).map(tuple),
+    ),
+    max_size=2,
+).map(tuple)
 
 
 @st.composite
@@ -53,6 +64,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
         st.uuids().map(str),
         st.integers(0, 2**50),
         plans(),
+        _INDEXES,
     ),
     st.builds(ActivateTable, st.integers(1, 4)),
     st.builds(DeleteTable, _NAMES),

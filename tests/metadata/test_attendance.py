@@ -7,7 +7,8 @@ from statorpb import cluster_pb2
 from metadata.attendance import Attendance, assignments
 from metadata.catalog.catalog import Catalog
 from metadata.catalog.commands import ActivateTable, DeleteTable, RegisterNode, RemoveTable
-from tests.metadata.catalog.test_catalog import create
+from server.table_codec import key_schema, local_indexes
+from tests.metadata.catalog.test_catalog import BY_YEAR, SCHEMA, create
 from tests.metadata.fake_group import FakeClock
 
 
@@ -112,6 +113,7 @@ class TestAssignments:
         assert (first.table_name, first.table_number, first.range_start) == ("music", 1, b"")
         assert first.range_end == message.partitions[1].range_start
         assert first.fresh
+        assert (key_schema(first), local_indexes(first)) == (SCHEMA, (BY_YEAR,))
         assert [(each.node_id, each.zone, each.address) for each in first.members] == [
             (1, "zone-1", "host:1"),
             (2, "zone-2", "host:2"),

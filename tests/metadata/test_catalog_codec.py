@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from statorpb import cluster_pb2
 
 from metadata.catalog.catalog import Catalog
-from metadata.catalog.commands import Command, FoundCluster
+from metadata.catalog.commands import Command, CreateTable, FoundCluster
 from metadata.catalog_codec import (
     CorruptCatalogError,
     decode_command,
@@ -16,6 +16,7 @@ from metadata.catalog_codec import (
     encode_command,
     encode_snapshot,
 )
+from server.model.table import KeyAttribute, KeySchema
 from tests.metadata import strategies
 
 
@@ -74,6 +75,14 @@ def test_an_unknown_snapshot_is_refused() -> None:
         decode_snapshot(cluster_pb2.CatalogSnapshot(format_version=9).SerializeToString())
     with pytest.raises(CorruptCatalogError, match="no protobuf message"):
         decode_snapshot(b"\x12\x7f")
+
+
+def test_what_older_versions_wrote_is_read() -> None:
+    """A table that knows no indexes has none."""
+    create = b"\x0a\x05music\x12\x06\x0a\x01a\x12\x01S"
+    assert decode_command(b"\x1a" + bytes([len(create)]) + create) == CreateTable(
+        "music", KeySchema(KeyAttribute("a", "S")), 0, 0, "", 0, ()
+    )
 
 
 def test_the_example_of_the_format() -> None:

@@ -13,11 +13,14 @@ import grpc.aio
 import pytest
 from statorpb import admin_pb2, cluster_pb2, cluster_pb2_grpc, tables_pb2
 
+from metadata.attendance import assignments
 from metadata.catalog.catalog import TableStatus
 from metadata.catalog.commands import ActivateTable, DeleteTable, RemoveTable
 from metadata.config import Config
 from metadata.service import MetadataService
+from server.model.table import KeyAttribute, LocalIndex
 from server.runtime.grpc_server import GrpcServer, channel_options, error_of, start_server
+from server.table_codec import local_indexes
 from tests.metadata.catalog.test_catalog import create, register, status
 from tests.metadata.fake_group import FakeGroup
 from tests.metadata.test_attendance import report
@@ -174,6 +177,29 @@ class TestTables:
         assert table.provisioned == request.provisioned
         assert not table.key_schema.HasField("sort_key")
 
+    async def test_local_indexes_are_numbered_and_reach_everybody(self, process: Process) -> None:
+        """They are described, and routers and storage nodes are told of them, under numbers from 1."""
+        request = create_request()
+        request.local_indexes.add(
+            name="by-label",
+            sort_key=tables_pb2.KeyAttribute(name="label", type=tables_pb2.S),
+            projection=tables_pb2.Projection(type=tables_pb2.Projection.KEYS_ONLY),
+        )
+        some = tables_pb2.Projection(type=tables_pb2.Projection.INCLUDE, non_key_attributes=["title", "length"])
+        by_sales = tables_pb2.KeyAttribute(name="sales", type=tables_pb2.N)
+        request.local_indexes.add(name="by-sales", sort_key=by_sales, projection=some)
+        created = (await process.stub.CreateTable(request, timeout=5)).table
+        assert [each.index for each in created.local_indexes] == list(request.local_indexes)
+        looked_up = cluster_pb2.LookUpTablesRequest(table_names=["music"])
+        route = (await process.stub.LookUpTables(looked_up, timeout=5)).tables[0]
+        expected = (
+            LocalIndex(1, "by-label", KeyAttribute("label", "S"), "KEYS_ONLY"),
+            LocalIndex(2, "by-sales", KeyAttribute("sales", "N"), "INCLUDE", ("title", "length")),
+        )
+        assert local_indexes(route) == expected
+        told = assignments(process.group.machine.catalog, 1, 1).partitions[0]
+        assert local_indexes(told) == expected
+
     async def test_many_at_once_are_balanced(self, process: Process) -> None:
         """Tables created together are placed one after the other, each on what the last one left."""
         group = process.group
@@ -219,7 +245,12 @@ class TestTables:
         no_type.key_schema.partition_key.type = 77  # type: ignore[assignment]
         no_key = create_request()
         no_key.ClearField("key_schema")
-        for request in (create_request("x"), create_request(partitions=257), no_type, no_key):
+        nameless, unprojected = create_request(), create_request()
+        for request, name, kind in ((nameless, "", 1), (unprojected, "by-x", 0)):
+            index = request.local_indexes.add(name=name, projection=tables_pb2.Projection(type=kind))  # type: ignore[arg-type]
+            index.sort_key.name, index.sort_key.type = "x", tables_pb2.S
+        bad = (create_request("x"), create_request(partitions=257), no_type, no_key, nameless, unprojected)
+        for request in bad:
             code, _ = await failure(process.stub.CreateTable(request, timeout=5))
             assert code == "ValidationException"
         assert not process.group.commands

@@ -13,6 +13,7 @@ from statorpb import cluster_pb2, tables_pb2
 
 from router.partition_map_cache import MetadataClient, PartitionMapCache
 from server.model.errors import NO_METADATA_LEADER, ServiceUnavailableError, StatorError
+from server.model.table import KeyAttribute, KeySchema, LocalIndex
 from server.runtime.grpc_server import abort, error_of
 from tests.clients.waiting import until
 from tests.router.fakes import TABLE, FakeMetadata, route, table_of
@@ -57,6 +58,23 @@ async def test_a_table_that_is_not_active_is_not_served(metadata: FakeMetadata, 
     table = await cache.fetch(TABLE, 5)
     assert table is not None and not table.is_active
     assert cache.get(TABLE) is None
+
+
+async def test_a_table_has_its_indexes_and_the_attribute_of_expiry(
+    metadata: FakeMetadata, cache: PartitionMapCache
+) -> None:
+    """What an operation on an index, or on an item that expires, has to know."""
+    index = LocalIndex(2, "by-year", KeyAttribute("year", "N"), "INCLUDE", ("label", "title"))
+    metadata.routes[TABLE] = route(has_sort_key=True)
+    metadata.routes[TABLE].time_to_live_attribute = "until"
+    encoded = metadata.routes[TABLE].local_indexes.add(number=2, name="by-year")
+    encoded.sort_key.name, encoded.sort_key.type = "year", "N"
+    encoded.projection.type = tables_pb2.Projection.INCLUDE
+    encoded.projection.non_key_attributes.extend(["label", "title"])
+    table = await table_of(cache)
+    assert table.indexes == {"by-year": index}
+    assert index.key_schema(table.schema) == KeySchema(KeyAttribute("pk", "S"), KeyAttribute("year", "N"))
+    assert table.time_to_live_attribute == "until"
 
 
 async def test_metadata_that_lags_changes_nothing(metadata: FakeMetadata, cache: PartitionMapCache) -> None:

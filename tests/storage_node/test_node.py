@@ -261,6 +261,38 @@ async def test_a_dropped_partition_is_gone_and_may_be_made_again(three: NodeSet)
         assert (answer.status, list(answer.scanned)) == (OK, [])
 
 
+async def test_what_an_older_version_did_not_keep_comes_with_an_assignment(one: NodeSet) -> None:
+    """A partition on disk without its key schema gets it, and still has it after a restart."""
+    leader = await one.found()
+    assert not leader.node.replicas[PARTITION].descriptor.HasField("partition_key")
+    descriptor = one.descriptor()
+    descriptor.fresh = False
+    descriptor.partition_key.name, descriptor.partition_key.type = "artist", "S"
+    descriptor.local_indexes.add(number=1, name="by-year")
+    await leader.node.assign(cluster_pb2.NodeAssignments(partitions=[descriptor]))
+    assert leader.node.replicas[PARTITION].descriptor == descriptor
+    await leader.stop()
+    await leader.start()
+    assert leader.node.replicas[PARTITION].descriptor == descriptor
+
+
+async def test_how_items_expire_is_what_was_assigned_last(one: NodeSet) -> None:
+    """It may change at any time, so it is not kept: a node that was not told leaves items alone."""
+    leader = await one.found()
+    assert leader.node.time_to_live == {}
+    descriptor, other = one.descriptor(), one.descriptor(PARTITION + 1, table=2)
+    descriptor.time_to_live_attribute = other.time_to_live_attribute = "until"
+    await leader.node.assign(cluster_pb2.NodeAssignments(partitions=[descriptor, other]))
+    assert leader.node.time_to_live == {PARTITION: "until", PARTITION + 1: "until"}
+    descriptor.time_to_live_attribute = ""
+    await leader.node.assign(cluster_pb2.NodeAssignments(partitions=[descriptor, other]))
+    assert leader.node.time_to_live == {PARTITION + 1: "until"}
+    await leader.stop()
+    await leader.start()
+    assert leader.node.time_to_live == {}
+    assert leader.node.replicas[PARTITION + 1].descriptor.time_to_live_attribute == ""
+
+
 async def test_many_groups_share_a_node(one: NodeSet) -> None:
     """Partitions on one node keep their items apart; each has its own leader and size."""
     leader = await one.found()

@@ -21,17 +21,18 @@ from metadata.catalog.commands import (
     RemoveTable,
 )
 from server.model.errors import ResourceInUseError, ResourceNotFoundError, ValidationError
-from server.model.table import KeyAttribute, KeySchema
+from server.model.table import KeyAttribute, KeySchema, LocalIndex
 from tests.metadata import strategies
 
 SCHEMA = KeySchema(KeyAttribute("artist", "S"), KeyAttribute("song", "S"))
+BY_YEAR = LocalIndex(1, "by-year", KeyAttribute("year", "N"), "INCLUDE", ("label",))
 HALF = b"\x80" + bytes(15)
 
 
 def create(name: str = "music") -> CreateTable:
-    """A table of two partitions on nodes 1, 2 and 3."""
+    """A table of two partitions on nodes 1, 2 and 3, with a local index."""
     partitions = (PlannedPartition(b"", HALF, (1, 2, 3)), PlannedPartition(HALF, b"", (2, 1, 3)))
-    return CreateTable(name, SCHEMA, 5, 6, f"id-of-{name}", 1_700_000_000_000, partitions)
+    return CreateTable(name, SCHEMA, 5, 6, f"id-of-{name}", 1_700_000_000_000, partitions, (BY_YEAR,))
 
 
 def register(name: str = "storage-1", zone: str = "zone-1", address: str = "a:1", data_id: str = "d1") -> RegisterNode:
@@ -102,6 +103,7 @@ class TestTables:
             6,
             1_700_000_000_000,
             (Partition(100, b"", HALF, (1, 2, 3)), Partition(101, HALF, b"", (2, 1, 3))),
+            (BY_YEAR,),
         )
         assert catalog.table_named("music") is table
         assert catalog.table_of(1) is table

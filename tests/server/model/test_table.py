@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from server.model.errors import SerializationError, ValidationError
 from server.model.item import Item
-from server.model.table import KeyAttribute, KeySchema, check_key_only, check_key_value, check_table_name
+from server.model.table import KeyAttribute, KeySchema, LocalIndex, check_key_only, check_key_value, check_table_name
 
 INVALID = "One or more parameter values were invalid: "
 NAME_LENGTH = "TableName must be at least 3 characters long and at most 255 characters long"
@@ -171,3 +171,9 @@ def test_what_is_not_a_key(schema: KeySchema, key: Item) -> None:
     with pytest.raises(ValidationError) as raised:
         check_key_only(key, schema)
     assert raised.value.message == NO_MATCH
+
+
+def test_a_local_index_has_the_partition_key_of_its_table() -> None:
+    """And a sort key of its own."""
+    index = LocalIndex(1, "by-year", KeyAttribute("year", "N"), "ALL")
+    assert index.key_schema(KeySchema(PK, SK)) == KeySchema(PK, KeyAttribute("year", "N"))
