@@ -71,6 +71,43 @@ class UnknownOperationError(_ClientError):
     grpc_status = "UNIMPLEMENTED"
 
 
+class _AuthenticationError(_ClientError):
+    type_prefix = FRAMEWORK_PREFIX
+    grpc_status = "UNAUTHENTICATED"
+
+
+class MissingAuthenticationTokenError(_AuthenticationError):
+    """The request is not signed."""
+
+    code = "MissingAuthenticationTokenException"
+
+
+class IncompleteSignatureError(_AuthenticationError):
+    """Something is missing in the signature, or is not as it must be written."""
+
+    code = "IncompleteSignatureException"
+
+
+class InvalidSignatureError(_AuthenticationError):
+    """The signature is not the request's, or not of this time, region or service."""
+
+    code = "InvalidSignatureException"
+
+
+class UnrecognizedClientError(_AuthenticationError):
+    """There is no such access key, or it is disabled."""
+
+    code = "UnrecognizedClientException"
+
+
+class AccessDeniedError(_ClientError):
+    """Whoever asks is known, and may not."""
+
+    code = "AccessDeniedException"
+    type_prefix = FRAMEWORK_PREFIX
+    grpc_status = "PERMISSION_DENIED"
+
+
 class ResourceNotFoundError(_ClientError):
     """The table does not exist, or is not active."""
 
@@ -119,6 +156,11 @@ _BY_CODE: dict[str, type[StatorError]] = {
         ValidationError,
         SerializationError,
         UnknownOperationError,
+        MissingAuthenticationTokenError,
+        IncompleteSignatureError,
+        InvalidSignatureError,
+        UnrecognizedClientError,
+        AccessDeniedError,
         ResourceNotFoundError,
         ResourceInUseError,
         LimitExceededError,

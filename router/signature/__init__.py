@@ -1,0 +1,1 @@
+"""Who has signed a request: AWS Signature Version 4, header form (pure)."""
