@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 ARGS ?=
 PROTOS := $(wildcard proto/statorpb/*.proto)
 
-PURE := server/codec server/model server/paxos router/requests router/routing router/signature storage_node/codec \
-        storage_node/partition metadata/catalog metadata/placement
+PURE := server/codec server/expressions server/model server/paxos router/requests router/routing router/signature \
+        storage_node/codec storage_node/partition metadata/catalog metadata/placement
 
 .PHONY: up test check coverage proto simulate bench demo clean
 

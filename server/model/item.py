@@ -24,6 +24,7 @@ _SEVERAL_TYPES = (
 )
 _CONTAINER_BYTES = 3
 _ELEMENT_BYTES = 1
+_FLAG_BYTES = 1
 
 
 def check_item(item: Any, *, is_json: bool = False) -> tuple[Item, int]:
@@ -38,6 +39,39 @@ def check_item(item: Any, *, is_json: bool = False) -> tuple[Item, int]:
     if checker.size > ITEM_BYTES_MAX:
         raise ValidationError("Item size has exceeded the maximum allowed size")
     return checked, checker.size
+
+
+def item_bytes(item: Item) -> int:
+    """The size of an item that has been checked, by the same rules."""
+    size = 0
+    for name, value in item.items():
+        size += len(name) if name.isascii() else len(name.encode())
+        for kind, content in value.items():
+            if kind == "S":
+                size += len(content) if content.isascii() else len(content.encode())
+            else:
+                size += _content_bytes(kind, content)
+    return size
+
+
+def _content_bytes(kind: str, content: Any) -> int:
+    if kind == "S":
+        return len(content) if content.isascii() else len(content.encode())
+    if kind == "N":
+        return number_bytes(content)
+    if kind == "B":
+        return len(content)
+    if kind == "M":
+        return _CONTAINER_BYTES + _ELEMENT_BYTES * len(content) + item_bytes(content)
+    if kind == "L":
+        size = _CONTAINER_BYTES + _ELEMENT_BYTES * len(content)
+        for element in content:
+            ((kind_inside, inside),) = element.items()
+            size += _content_bytes(kind_inside, inside)
+        return size
+    if kind in ("SS", "NS", "BS"):
+        return sum([_content_bytes(kind[0], member) for member in content])
+    return _FLAG_BYTES
 
 
 def _keep_bytes(value: Any) -> bytes:
@@ -128,7 +162,7 @@ class _Checker:
             raise ValidationError(
                 "One or more parameter values were invalid: Null attribute value types must have the value of true"
             )
-        self.size += 1
+        self.size += _FLAG_BYTES
         return {kind: content}
 
     def _container(self, kind: str, content: Any, depth: int) -> AttributeValue:

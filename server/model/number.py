@@ -5,6 +5,7 @@ The rules are checked on the text, before any arithmetic: turning "1e999999" int
 
 from __future__ import annotations
 
+import decimal
 import re
 
 from server.model.errors import ValidationError
@@ -13,6 +14,8 @@ from server.model.limits import NUMBER_DIGITS_MAX, NUMBER_MAGNITUDE_MAX, NUMBER_
 _NUMBER = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]{1,10}))?")
 _PLAIN_INTEGER = re.compile(r"-?[1-9][0-9]{0,20}|0")
 _TEXT_LENGTH_MAX = 400
+
+_OVERFLOW = "Number overflow. Attempting to store a number with magnitude larger than supported range"
 
 _ZERO_MARK = 0x80
 _EXPONENT_BIAS = 200
@@ -35,9 +38,7 @@ def _parts(text: str) -> tuple[bool, str, int]:
     if len(digits) > NUMBER_DIGITS_MAX:
         raise ValidationError("Attempting to store more than 38 significant digits in a Number")
     if magnitude > NUMBER_MAGNITUDE_MAX:
-        raise ValidationError(
-            "Number overflow. Attempting to store a number with magnitude larger than supported range"
-        )
+        raise ValidationError(_OVERFLOW)
     if magnitude < NUMBER_MAGNITUDE_MIN:
         raise ValidationError(
             "Number underflow. Attempting to store a number with magnitude smaller than supported range"
@@ -83,3 +84,31 @@ def encode_number(canonical: str) -> bytes:
     if not is_negative:
         return bytes((_ZERO_MARK + 1,)) + body
     return bytes((_ZERO_MARK - 1,)) + bytes(255 - byte for byte in body) + b"\xff"
+
+
+_EXACT = decimal.Context(prec=2 * (NUMBER_MAGNITUDE_MAX - NUMBER_MAGNITUDE_MIN), traps=[decimal.Inexact])
+"""More digits than lie between the largest number's first and the smallest one's last."""
+_INTEGER_DIGITS_MAX = NUMBER_DIGITS_MAX - 1
+"""The sum of two integers of so many digits has not too many."""
+
+
+def add_numbers(left: str, right: str) -> str:
+    """The sum of two canonical numbers, exact and canonical. Raises ValidationError if no number can hold it."""
+    if len(left) <= _INTEGER_DIGITS_MAX and len(right) <= _INTEGER_DIGITS_MAX and "." not in left and "." not in right:
+        return str(int(left) + int(right))
+    return _representable(_EXACT.add(decimal.Decimal(left), decimal.Decimal(right)))
+
+
+def subtract_numbers(left: str, right: str) -> str:
+    """As `add_numbers`, the difference."""
+    if len(left) <= _INTEGER_DIGITS_MAX and len(right) <= _INTEGER_DIGITS_MAX and "." not in left and "." not in right:
+        return str(int(left) - int(right))
+    return _representable(_EXACT.subtract(decimal.Decimal(left), decimal.Decimal(right)))
+
+
+def _representable(number: decimal.Decimal) -> str:
+    digits = "".join(map(str, number.as_tuple().digits)).strip("0")
+    if len(digits) > NUMBER_DIGITS_MAX:
+        # DynamoDB's word for digits that are lost in arithmetic, whatever the magnitude.
+        raise ValidationError(_OVERFLOW)
+    return canonical_number(f"{number:f}")
