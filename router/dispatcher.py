@@ -24,6 +24,7 @@ from router.requests.batch_write_item import BatchWriteItemRequest, Write, check
 from router.requests.create_table import CreateTableRequest
 from router.requests.delete_item import DeleteItemRequest
 from router.requests.get_item import GetItemRequest
+from router.requests.options import refuse_unsupported
 from router.requests.put_item import PutItemRequest
 from router.requests.scan import ScanRequest
 from router.requests.table_requests import DeleteTableRequest, DescribeTableRequest, ListTablesRequest
@@ -165,6 +166,7 @@ class Dispatcher:
         self, request: ItemRequest, tables: dict[str, Table], deadline: float, token_seed: bytes, done: Done
     ) -> None:
         try:
+            refuse_unsupported(request)
             if isinstance(request, GetItemRequest):
                 self._get(request, tables[request.table_name], deadline, done)
             elif isinstance(request, (PutItemRequest, DeleteItemRequest)):

@@ -83,19 +83,22 @@ def message_or_malformed(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any
 def read_item_request(kind: str, message: Any) -> Any:
     """The request object of a message; `kind` is its field in SessionRequest. Raises StatorError."""
     if kind == "put_item":
-        return put_item.from_model(message.table_name, _item(message.item))
+        return put_item.from_body({"TableName": message.table_name, "Item": _item(message.item)}, is_json=False)
     if kind == "get_item":
-        return get_item.from_model(message.table_name, _item(message.key), message.consistent_read)
+        body = {"TableName": message.table_name, "Key": _item(message.key), "ConsistentRead": message.consistent_read}
+        return get_item.from_body(body, is_json=False)
     if kind == "delete_item":
-        return delete_item.from_model(message.table_name, _item(message.key))
+        return delete_item.from_body({"TableName": message.table_name, "Key": _item(message.key)}, is_json=False)
     if kind == "batch_write_item":
-        return batch_write_item.from_model(_writes(message))
+        return batch_write_item.from_body({"RequestItems": _writes(message)}, is_json=False)
     if kind == "batch_get_item":
-        return batch_get_item.from_model(
-            [(table.table_name, _item(key), table.consistent_read) for table in message.tables for key in table.keys]
-        )
-    start = _item(message.exclusive_start_key) if message.HasField("exclusive_start_key") else None
-    return scan.from_model(message.table_name, message.limit, start, message.consistent_read)
+        return batch_get_item.from_body({"RequestItems": _reads(message)}, is_json=False)
+    page: dict[str, Any] = {"TableName": message.table_name, "ConsistentRead": message.consistent_read}
+    if message.limit:
+        page["Limit"] = message.limit
+    if message.HasField("exclusive_start_key"):
+        page["ExclusiveStartKey"] = _item(message.exclusive_start_key)
+    return scan.from_body(page, is_json=False)
 
 
 def _item(data: bytes) -> Item:
@@ -105,15 +108,26 @@ def _item(data: bytes) -> Item:
         raise SerializationError("An item or a key is malformed, or nested too deeply") from error
 
 
-def _writes(message: passthrough_pb2.RawBatchWriteItemRequest) -> list[tuple[str, Item, bool]]:
-    writes: list[tuple[str, Item, bool]] = []
+def _reads(message: passthrough_pb2.RawBatchGetItemRequest) -> dict[str, Any]:
+    reads: dict[str, Any] = {}
     for table in message.tables:
+        read = reads.setdefault(table.table_name, {"Keys": [], "ConsistentRead": table.consistent_read})
+        if read["ConsistentRead"] != table.consistent_read:
+            raise ValidationError(f"One batch cannot read the table {table.table_name} both consistently and not")
+        read["Keys"].extend(map(_item, table.keys))
+    return reads
+
+
+def _writes(message: passthrough_pb2.RawBatchWriteItemRequest) -> dict[str, list[Any]]:
+    writes: dict[str, list[Any]] = {}
+    for table in message.tables:
+        requests = writes.setdefault(table.table_name, [])
         for write in table.writes:
             kind = write.WhichOneof("write")
-            if kind is None:
-                raise ValidationError("a write request is either a put or a delete")
-            is_put = kind == "put"
-            writes.append((table.table_name, _item(write.put if is_put else write.delete_key), is_put))
+            if kind == "put":
+                requests.append({"PutRequest": {"Item": _item(write.put)}})
+            else:
+                requests.append({"DeleteRequest": {"Key": _item(write.delete_key)}} if kind else {})
     return writes
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 from statorpb import tables_pb2
 
@@ -32,6 +33,16 @@ class Operation(NamedTuple):
     name: str
     read: Callable[[Mapping[str, Any]], Any]
     write: Callable[[Any], dict[str, Any]]
+
+
+class _Requests(Protocol):
+    """One of the modules of router.requests."""
+
+    def from_body(self, body: Mapping[str, Any], *, is_json: bool) -> Any: ...
+
+
+def _item_operation(name: str, requests: _Requests, write: Callable[[Any], dict[str, Any]]) -> Operation:
+    return Operation(name, partial(requests.from_body, is_json=True), write)
 
 
 def _nothing(_: Any) -> dict[str, Any]:
@@ -123,12 +134,12 @@ def _by_target(*operations: Operation) -> Mapping[bytes, Operation]:
 
 
 ITEM_OPERATIONS = _by_target(
-    Operation("PutItem", put_item.from_json, _nothing),
-    Operation("GetItem", get_item.from_json, _item),
-    Operation("DeleteItem", delete_item.from_json, _nothing),
-    Operation("BatchWriteItem", batch_write_item.from_json, _unprocessed_writes),
-    Operation("BatchGetItem", batch_get_item.from_json, _batch_read),
-    Operation("Scan", scan.from_json, _page),
+    _item_operation("PutItem", put_item, _nothing),
+    _item_operation("GetItem", get_item, _item),
+    _item_operation("DeleteItem", delete_item, _nothing),
+    _item_operation("BatchWriteItem", batch_write_item, _unprocessed_writes),
+    _item_operation("BatchGetItem", batch_get_item, _batch_read),
+    _item_operation("Scan", scan, _page),
 )
 """By X-Amz-Target, as those that follow."""
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from router.requests.members import check_members, required
+from router.requests.expression_parameters import Parameters, read_placeholders
+from router.requests.operation_shapes import DELETE_ITEM
+from router.requests.options import PLAIN, WriteOptions, check_return_values, read_expected, read_options
+from router.requests.reading import reader, table_name_of
+from server.model.errors import StatorError
 from server.model.item import Item, check_item
-from server.model.table import check_table_name
 
-_SUPPORTED = frozenset({"TableName", "Key"})
+_PARAMETERS = Parameters(("ConditionExpression",), ("Expected", "ConditionalOperator"), "Expected")
 
 
 class DeleteItemRequest(NamedTuple):
@@ -17,16 +20,29 @@ class DeleteItemRequest(NamedTuple):
 
     table_name: str
     key: Item
+    options: WriteOptions = PLAIN
 
 
-def from_json(body: Mapping[str, Any]) -> DeleteItemRequest:
-    """The request of a JSON body. Raises ValidationError or SerializationError."""
-    check_members(body, "DeleteItem", _SUPPORTED)
-    table_name = check_table_name(required(body, "TableName", str))
-    key, _ = check_item(required(body, "Key", dict), is_json=True)
-    return DeleteItemRequest(table_name, key)
+def from_body(body: Mapping[str, Any], *, is_json: bool) -> DeleteItemRequest:
+    """The request of a body. Raises ValidationError or SerializationError."""
+    if len(body) == 2 and type(name := body.get("TableName")) is str:
+        try:
+            return DeleteItemRequest(table_name_of(name), check_item(body["Key"], is_json=is_json)[0])
+        except (StatorError, KeyError):
+            pass  # the reader knows what to say
+    return _read(body, is_json)
 
 
-def from_model(table_name: str, key: Item) -> DeleteItemRequest:
-    """The request of a message. Raises ValidationError or SerializationError."""
-    return DeleteItemRequest(check_table_name(table_name), check_item(key)[0])
+def _build(body: Mapping[str, Any], is_json: bool) -> DeleteItemRequest:
+    table_name = table_name_of(body["TableName"])
+    _PARAMETERS.check_together(body)
+    key, _ = check_item(body["Key"], is_json=is_json)
+    check_return_values(body)
+    expected = read_expected(body, is_json)
+    placeholders = read_placeholders(body, is_json)
+    options = read_options(body, expected, placeholders)
+    placeholders.check_all_used()
+    return DeleteItemRequest(table_name, key, options)
+
+
+_read = reader(DELETE_ITEM, _build)

@@ -22,22 +22,32 @@ _EMPTY_VALUE = "Supplied AttributeValue is empty, must contain exactly one of th
 _SEVERAL_TYPES = (
     "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes"
 )
+NESTED_TOO_DEEPLY = (
+    "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit"
+)
+ITEM_TOO_LARGE = "Item size has exceeded the maximum allowed size"
+_EMPTY_SETS = {
+    "SS": "An string set  may not be empty",
+    "NS": "An number set  may not be empty",
+    "BS": "Binary sets should not be empty",
+}
+_MEMBERS_SHOWN_MAX = 1000
 _CONTAINER_BYTES = 3
 _ELEMENT_BYTES = 1
 _FLAG_BYTES = 1
 
 
-def check_item(item: Any, *, is_json: bool = False) -> tuple[Item, int]:
+def check_item(item: Any, *, is_json: bool = False, bytes_max: int = ITEM_BYTES_MAX) -> tuple[Item, int]:
     """(the item with canonical numbers, its size in bytes).
 
-    `is_json`: binary values are base64 text, as the JSON protocol has them. Raises ValidationError for what DynamoDB's
-    rules forbid, SerializationError for what is not of the protocol's shape."""
+    `is_json`: binary values are base64 text, as the JSON protocol has them. `bytes_max`: of its size. Raises
+    ValidationError for what DynamoDB's rules forbid, SerializationError for what is not of the protocol's shape."""
     if not isinstance(item, dict):
         raise SerializationError("an item must be a map of attribute names to attribute values")
     checker = _Checker(_decode_base64 if is_json else _keep_bytes)
     checked = checker.entries(item, 0)
-    if checker.size > ITEM_BYTES_MAX:
-        raise ValidationError("Item size has exceeded the maximum allowed size")
+    if checker.size > bytes_max:
+        raise ValidationError(ITEM_TOO_LARGE)
     return checked, checker.size
 
 
@@ -101,6 +111,15 @@ def text_bytes(value: Any) -> int:
         raise SerializationError("a string holds a lone surrogate") from error
 
 
+def _duplicates(kind: str, members: list[Any]) -> str:
+    if kind == "NS":
+        return "Input collection contains duplicates"
+    texts = members if kind == "SS" else [base64.b64encode(each).decode() for each in members]
+    shown = ", ".join(texts[:_MEMBERS_SHOWN_MAX])
+    ending = " contains duplicates." if kind == "SS" else "of type BS contains duplicates."
+    return f"One or more parameter values were invalid: Input collection [{shown}]{ending}"
+
+
 class _Checker:
     """One walk over an item; `size` adds up as it goes."""
 
@@ -129,6 +148,8 @@ class _Checker:
         if not isinstance(value, dict):
             raise SerializationError("an attribute value must be a map from its type to its content")
         if len(value) != 1:
+            for kind, content in value.items():
+                self.value({kind: content}, depth)  # what is wrong with one of them is told before that there are many
             raise ValidationError(_SEVERAL_TYPES if value else _EMPTY_VALUE)
         ((kind, content),) = value.items()
         if kind == "S":
@@ -166,8 +187,8 @@ class _Checker:
         return {kind: content}
 
     def _container(self, kind: str, content: Any, depth: int) -> AttributeValue:
-        if depth > NESTING_MAX:
-            raise ValidationError("Nesting Levels have exceeded supported limits")
+        if depth >= NESTING_MAX and content:
+            raise ValidationError(NESTED_TOO_DEEPLY)
         if kind == "M":
             if not isinstance(content, dict):
                 raise SerializationError("a value of type M must be a map")
@@ -182,8 +203,7 @@ class _Checker:
         if not isinstance(content, list):
             raise SerializationError(f"a value of type {kind} must be a list")
         if not content:
-            name = {"SS": "string", "NS": "number", "BS": "binary"}[kind]
-            raise ValidationError(f"One or more parameter values were invalid: An {name} set  may not be empty")
+            raise ValidationError(f"One or more parameter values were invalid: {_EMPTY_SETS[kind]}")
         members: list[Any] = []
         for each in content:
             if kind == "SS":
@@ -196,5 +216,5 @@ class _Checker:
                 self.size += len(binary)
                 members.append(binary)
         if len(set(members)) != len(members):
-            raise ValidationError("One or more parameter values were invalid: Input collection contains duplicates.")
+            raise ValidationError(_duplicates(kind, members))
         return {kind: members}

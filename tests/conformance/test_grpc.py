@@ -94,12 +94,18 @@ def test_reflection(process: tuple[str, grpc.Channel]) -> None:
         (
             "Items/BatchGetItem",
             items_pb2.BatchGetItemRequest(),
-            Refusal("ValidationException", "The list of keys in BatchGetItem is required and cannot be empty"),
+            Refusal("ValidationException", "The requestItems parameter is required for BatchGetItem"),
         ),
         (
             "Items/BatchWriteItem",
-            items_pb2.BatchWriteItemRequest(tables=[items_pb2.TableWrites(writes=[items_pb2.WriteRequest()])]),
-            Refusal("ValidationException", "a write request is either a put or a delete"),
+            items_pb2.BatchWriteItemRequest(
+                tables=[items_pb2.TableWrites(table_name="nowhere", writes=[items_pb2.WriteRequest()])]
+            ),
+            Refusal(
+                "ValidationException",
+                "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported "
+                "datatypes",
+            ),
         ),
         (
             "Tables/CreateTable",

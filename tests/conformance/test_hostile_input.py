@@ -57,15 +57,18 @@ def test_a_body_that_is_no_json_object(doors: Doors, body: bytes, message: str) 
 @pytest.mark.parametrize(
     ("operation", "body", "message"),
     [
-        ("PutItem", {"TableName": 1}, "TableName must be a string"),
-        ("PutItem", {"TableName": "plain", "Item": []}, "Item must be a map"),
-        ("GetItem", {"TableName": "plain", "Key": {}, "ConsistentRead": "yes"}, "ConsistentRead must be a boolean"),
-        ("Scan", {"TableName": "plain", "Limit": "1"}, "Limit must be an integer"),
-        ("Scan", {"TableName": "plain", "Limit": True}, "Limit must be an integer"),
-        ("Scan", {"TableName": "plain", "Limit": 1.5}, "Limit must be an integer"),
-        ("BatchGetItem", {"RequestItems": []}, "RequestItems must be a map"),
-        ("BatchGetItem", {"RequestItems": {"plain": []}}, "RequestItems must map table names to maps"),
-        ("BatchWriteItem", {"RequestItems": {"plain": ["a"]}}, "a write request must be a map"),
+        ("PutItem", {"TableName": 1}, "NUMBER_VALUE cannot be converted to String"),
+        ("PutItem", {"TableName": "plain", "Item": "a"}, "Unexpected field type"),
+        (
+            "GetItem",
+            {"TableName": "plain", "Key": {}, "ConsistentRead": "perhaps"},
+            "Unexpected token received from parser",
+        ),
+        ("Scan", {"TableName": "plain", "Limit": "1"}, "STRING_VALUE cannot be converted to Integer"),
+        ("Scan", {"TableName": "plain", "Limit": True}, "TRUE_VALUE cannot be converted to Integer"),
+        ("BatchGetItem", {"RequestItems": "a"}, "Unexpected field type"),
+        ("BatchGetItem", {"RequestItems": {"plain": "a"}}, "Unexpected value type in payload"),
+        ("BatchWriteItem", {"RequestItems": {"plain": ["a"]}}, "Unexpected value type in payload"),
         ("CreateTable", {"TableName": "plain", "AttributeDefinitions": {}}, "AttributeDefinitions must be a list"),
     ],
     ids=str,
@@ -121,9 +124,8 @@ def nested_put(levels: int) -> bytes:
 
 def test_messages_of_hostile_depth(doors: Doors) -> None:
     """100,000 levels of lists, and as many groups that are opened and never closed."""
-    assert (
-        doors.call("Items/PutItem", nested_put(33)).refusal.message == "Nesting Levels have exceeded supported limits"
-    )
+    refused = doors.call("Items/PutItem", nested_put(32))
+    assert refused.refusal.message.startswith("Nesting Levels have exceeded supported limits")
     for message in (b"\x0b" * 100_000, nested_put(100_000)):
         error = doors.call("Items/PutItem", message)
         assert error.refusal.code == "SerializationException"

@@ -111,7 +111,6 @@ def test_a_page_holds_a_megabyte(doors: Doors) -> None:
     [
         (0, "greater than or equal to 1"),
         (-1, "greater than or equal to 1"),
-        (2**31, "less than or equal to 2147483647"),
     ],
 )
 def test_a_limit_is_positive(doors: Doors, tables: Tables, limit: int, relation: str) -> None:

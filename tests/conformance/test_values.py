@@ -16,9 +16,11 @@ pytestmark = pytest.mark.cluster
 
 ITEM_BYTES_MAX = 400 * 1024
 TOO_LARGE = invalid("Item size has exceeded the maximum allowed size")
-TOO_DEEP = invalid("Nesting Levels have exceeded supported limits")
+TOO_DEEP = invalid(
+    "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit"
+)
 EMPTY = invalid("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
-DUPLICATES = invalid("One or more parameter values were invalid: Input collection contains duplicates.")
+DUPLICATES = invalid("Input collection contains duplicates")
 
 
 def item(value: Any) -> dict[str, Any]:
@@ -67,8 +69,8 @@ def test_lists_nest_32_levels(doors: Doors, tables: Tables) -> None:
 
 
 def test_maps_nest_32_levels(doors: Doors, tables: Tables) -> None:
-    """Through HTTP and as a call of its own; one more is refused, by protobuf itself where the message is read."""
-    put = item(maps(32))
+    """Through HTTP and as a call of its own; one more is refused."""
+    put = item(maps(31))
     assert doors.post("PutItem", {"TableName": tables.plain, "Item": put}).status == 200
     message = items_pb2.PutItemRequest(table_name=tables.plain, item=item_message(put))
     assert doors.call("Items/PutItem", message) == b""
@@ -77,21 +79,21 @@ def test_maps_nest_32_levels(doors: Doors, tables: Tables) -> None:
         "Items/GetItem", items_pb2.GetItemRequest(table_name=tables.plain, key=key, consistent_read=True)
     )
     assert items_pb2.GetItemResponse.FromString(reply).item == message.item
-    too_deep = item(maps(33))
+    too_deep = item(maps(32))
     answer = doors.post("PutItem", {"TableName": tables.plain, "Item": too_deep})
     assert answer.error == (400, VALIDATION, TOO_DEEP.message)
     message.item.CopyFrom(item_message(too_deep))
     refused = doors.call("Items/PutItem", message)
     assert isinstance(refused, GrpcError)
-    assert refused.refusal.code == "SerializationException"
+    assert refused.refusal == TOO_DEEP
 
 
 def test_maps_nest_32_levels_everywhere(doors: Doors, tables: Tables) -> None:
     """On a session, in batches and in the SDK's replies, too: protobuf reads 100 levels, a map takes three, and what is
     around an item in a frame or a batch must not count."""
-    assert doors.put_everywhere(tables.plain, item(maps(32))) is None
+    assert doors.put_everywhere(tables.plain, item(maps(31))) is None
     deep: object = "x"
-    for _ in range(32):
+    for _ in range(31):
         deep = {"m": deep}
     with stator.Client(doors.cluster.endpoints) as client:
         client.put_item(tables.plain, {"pk": "deep-alone", "v": deep})
@@ -203,9 +205,14 @@ def test_a_set_has_members_and_each_once(doors: Doors, tables: Tables, kind: str
     """Their order is not part of it."""
     found = stored(doors, tables, {kind: members})
     assert found.keys() == {kind} and sorted(found[kind]) == sorted(members)
-    assert doors.put_everywhere(tables.plain, item({kind: [*members, members[0]]})) == DUPLICATES
-    name = {"SS": "string", "NS": "number", "BS": "binary"}[kind]
-    expected = invalid(f"One or more parameter values were invalid: An {name} set  may not be empty")
+    twice = doors.put_everywhere(tables.plain, item({kind: [*members, members[0]]}))
+    assert twice is not None and "Input collection " in twice.message and "contains duplicates" in twice.message
+    empty = {
+        "SS": "An string set  may not be empty",
+        "NS": "An number set  may not be empty",
+        "BS": "Binary sets should not be empty",
+    }
+    expected = invalid(f"One or more parameter values were invalid: {empty[kind]}")
     assert doors.put_everywhere(tables.plain, item({kind: []})) == expected
 
 
@@ -236,14 +243,14 @@ def test_a_value_without_a_type(doors: Doors, tables: Tables) -> None:
             VALIDATION,
             "One or more parameter values were invalid: Null attribute value types must have the value of true",
         ),
-        ("a", SERIALIZATION, "an attribute value must be a map from its type to its content"),
-        ({"S": 1}, SERIALIZATION, "a string value must be text"),
-        ({"N": 1}, SERIALIZATION, "a number value must be text"),
-        ({"B": "!"}, SERIALIZATION, "a binary value is not valid base64"),
-        ({"BOOL": "true"}, SERIALIZATION, "a BOOL value must be true or false"),
-        ({"M": []}, SERIALIZATION, "a value of type M must be a map"),
-        ({"L": {}}, SERIALIZATION, "a value of type L must be a list"),
-        ({"SS": "a"}, SERIALIZATION, "a value of type SS must be a list"),
+        ("a", SERIALIZATION, "Unexpected value type in payload"),
+        ({"S": 1}, SERIALIZATION, "NUMBER_VALUE cannot be converted to String"),
+        ({"N": 1.5}, SERIALIZATION, "DECIMAL_VALUE cannot be converted to String"),
+        ({"B": "!"}, SERIALIZATION, "Base64 encoded length is expected a multiple of 4 bytes but found: 1"),
+        ({"BOOL": "perhaps"}, SERIALIZATION, "Unexpected token received from parser"),
+        ({"M": "a"}, SERIALIZATION, "Unexpected field type"),
+        ({"L": {}}, SERIALIZATION, "Start of structure or map found where not expected"),
+        ({"SS": "a"}, SERIALIZATION, "Unexpected field type"),
     ],
     ids=str,
 )

@@ -11,19 +11,25 @@ from server.model.errors import StatorError
 
 NULL_MEMBER = "1 validation error detected: Value null at '{}' failed to satisfy constraint: Member must not be null"
 NAME_LENGTH = "TableName must be at least 3 characters long and at most 255 characters long"
+SHORT_NAME = (
+    "1 validation error detected: Value '{}' at 'tableName' failed to satisfy constraint: "
+    "Member must have length greater than or equal to 3"
+)
 NAME_PATTERN = (
     "1 validation error detected: Value '{}' at 'tableName' failed to satisfy constraint: "
     "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"
 )
 TOO_LARGE = "Item size has exceeded the maximum allowed size"
 EMPTY_VALUE = "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"
-NESTED_TOO_DEEPLY = "Nesting Levels have exceeded supported limits"
+NESTED_TOO_DEEPLY = (
+    "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit"
+)
 
 
-def refusal(read: Callable[..., Any], *arguments: Any) -> tuple[str, str]:
+def refusal(read: Callable[..., Any], *arguments: Any, **named: Any) -> tuple[str, str]:
     """(code, message) of the error that `read` raises."""
     with pytest.raises(StatorError) as raised:
-        read(*arguments)
+        read(*arguments, **named)
     return raised.value.code, raised.value.message
 
 

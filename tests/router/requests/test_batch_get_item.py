@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from router.requests import batch_get_item
+from router.requests.batch_get_item import BatchGetItemRequest
 from router.requests.get_item import GetItemRequest
-from tests.router.requests.failing import EMPTY_VALUE, NAME_LENGTH, NULL_MEMBER, refusal
+from tests.router.requests.failing import EMPTY_VALUE, NULL_MEMBER, SHORT_NAME, refusal
 
 TOO_MANY = ("ValidationException", "Too many items requested for the BatchGetItem call")
-NONE = ("ValidationException", "The list of keys in BatchGetItem is required and cannot be empty")
+NONE = ("ValidationException", "The requestItems parameter is required for BatchGetItem")
 
 
 def key(number: int) -> dict[str, Any]:
@@ -36,61 +37,79 @@ def test_reads_of_several_tables() -> None:
         GetItemRequest("music", {"pk": {"B": b"\x00\xff"}}, True),
         GetItemRequest("films", key(3), False),
     )
-    assert batch_get_item.from_json(body).reads == expected
-    model = [(read.table_name, read.key, read.is_consistent) for read in expected]
-    assert batch_get_item.from_model(model).reads == expected
+    assert batch_get_item.from_body(body, is_json=True).reads == expected
+
+
+def read(body: dict[str, Any]) -> BatchGetItemRequest:
+    """The request of a JSON body."""
+    return batch_get_item.from_body(body, is_json=True)
 
 
 def test_a_hundred_and_no_more() -> None:
     """Over all tables together."""
     body = {"RequestItems": {"music": {"Keys": keys(60)}, "films": {"Keys": keys(40)}}}
-    assert len(batch_get_item.from_json(body).reads) == 100
+    assert len(read(body).reads) == 100
     body["RequestItems"]["films"]["Keys"] = keys(41)
-    assert refusal(batch_get_item.from_json, body) == TOO_MANY
-    reads = [("music", key(number), False) for number in range(101)]
-    assert len(batch_get_item.from_model(reads[:100]).reads) == 100
-    assert refusal(batch_get_item.from_model, reads) == TOO_MANY
+    assert refusal(read, body) == TOO_MANY
+
+
+def test_a_hundred_of_one_table_and_no_more() -> None:
+    """Then it is the service model that says so."""
+    code, message = refusal(read, {"RequestItems": {"music": {"Keys": keys(101)}}})
+    assert code == "ValidationException"
+    assert message.startswith("1 validation error detected: Value '[{pk={N=0}}, {pk={N=1}}, ")
+    assert message.endswith(
+        "' at 'requestItems.music.member.keys' failed to satisfy constraint: "
+        "Member must have length less than or equal to 100"
+    )
 
 
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
         ({}, ("ValidationException", NULL_MEMBER.format("requestItems"))),
-        ({"RequestItems": []}, ("SerializationException", "RequestItems must be a map")),
+        (
+            {"RequestItems": []},
+            (
+                "SerializationException",
+                "Unrecognized collection type java.util.Map<java.lang.String, "
+                "com.amazonaws.dynamodb.v20120810.KeysAndAttributes>",
+            ),
+        ),
         ({"RequestItems": {}}, NONE),
-        ({"RequestItems": {"music": {"Keys": []}}}, NONE),
-        ({"RequestItems": {"music": {}}}, ("ValidationException", NULL_MEMBER.format("keys"))),
-        ({"RequestItems": {"music": []}}, ("SerializationException", "RequestItems must map table names to maps")),
-        ({"RequestItems": {"a": {"Keys": keys(1)}}}, ("ValidationException", NAME_LENGTH)),
-        ({"RequestItems": {"music": {"Keys": [{"pk": {}}]}}}, ("ValidationException", EMPTY_VALUE)),
         (
-            {"RequestItems": {"music": {"Keys": ["a"]}}},
-            ("SerializationException", "an item must be a map of attribute names to attribute values"),
-        ),
-        (
-            {"RequestItems": {"music": {"Keys": keys(1), "ProjectionExpression": "a"}}},
-            ("ValidationException", "The parameter ProjectionExpression of BatchGetItem is not supported yet"),
-        ),
-        (
-            {"RequestItems": {"music": {"Keys": keys(1)}}, "ReturnConsumedCapacity": "TOTAL"},
+            {"RequestItems": {"music": {"Keys": []}}},
             (
                 "ValidationException",
-                "The parameter ReturnConsumedCapacity with the value TOTAL of BatchGetItem is not supported yet",
+                "1 validation error detected: Value '[]' at 'requestItems.music.member.keys' failed to satisfy "
+                "constraint: Member must have length greater than or equal to 1",
             ),
         ),
         (
-            {"RequestItems": {"music": {"Keys": keys(1), "ConsistentRead": "yes"}}},
-            ("SerializationException", "ConsistentRead must be a boolean"),
+            {"RequestItems": {"music": {}}},
+            ("ValidationException", NULL_MEMBER.format("requestItems.music.member.keys")),
+        ),
+        ({"RequestItems": {"music": None}}, ("ValidationException", NULL_MEMBER.format("requestItems.music.member"))),
+        (
+            {"RequestItems": {"music": []}},
+            (
+                "SerializationException",
+                "Unrecognized collection type class com.amazonaws.dynamodb.v20120810.KeysAndAttributes",
+            ),
+        ),
+        ({"RequestItems": {"a": {"Keys": keys(1)}}}, ("ValidationException", SHORT_NAME.format("a"))),
+        ({"RequestItems": {"music": {"Keys": [{"pk": {}}]}}}, ("ValidationException", EMPTY_VALUE)),
+        (
+            {"RequestItems": {"music": {"Keys": ["a"]}}},
+            (
+                "SerializationException",
+                "class sun.reflect.generics.reflectiveObjects.ParameterizedTypeImpl cannot be cast to class "
+                "java.lang.Class (sun.reflect.generics.reflectiveObjects.ParameterizedTypeImpl and java.lang.Class "
+                "are in module java.base of loader 'bootstrap')",
+            ),
         ),
     ],
 )
 def test_what_is_refused(body: dict[str, Any], expected: tuple[str, str]) -> None:
     """By the whole request: none of it is carried out."""
-    assert refusal(batch_get_item.from_json, body) == expected
-
-
-def test_messages_are_checked_alike() -> None:
-    """Names, items, and that there is something to read."""
-    assert refusal(batch_get_item.from_model, []) == NONE
-    assert refusal(batch_get_item.from_model, [("a", key(1), False)]) == ("ValidationException", NAME_LENGTH)
-    assert refusal(batch_get_item.from_model, [("music", {"pk": {}}, False)]) == ("ValidationException", EMPTY_VALUE)
+    assert refusal(read, body) == expected

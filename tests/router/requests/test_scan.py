@@ -1,4 +1,4 @@
-"""Scan: a limit, a key to go on after, and nothing that filters yet."""
+"""Scan: a limit, a key to go on after, one segment of several."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ import pytest
 
 from router.requests import scan
 from router.requests.scan import ScanRequest
-from tests.router.requests.failing import EMPTY_VALUE, NAME_LENGTH, NULL_MEMBER, refusal
+from tests.router.requests.failing import EMPTY_VALUE, NULL_MEMBER, refusal
 
 KEY = {"pk": {"S": "a"}}
-LIMIT = "1 validation error detected: Value '{}' at 'limit' failed to satisfy constraint: Member must have value {}"
+VALUE = "1 validation error detected: Value '{}' at '{}' failed to satisfy constraint: Member must have value {}"
+
+
+def read(body: dict[str, Any]) -> ScanRequest:
+    """The request of a JSON body."""
+    return scan.from_body(body, is_json=True)
 
 
 @pytest.mark.parametrize(
@@ -20,41 +25,71 @@ LIMIT = "1 validation error detected: Value '{}' at 'limit' failed to satisfy co
         ({}, ScanRequest("music", 0, None, False)),
         ({"Limit": 1}, ScanRequest("music", 1, None, False)),
         ({"Limit": 2**31 - 1}, ScanRequest("music", 2**31 - 1, None, False)),
+        ({"Limit": 2**40}, ScanRequest("music", 2**31 - 1, None, False)),
+        ({"Limit": 7.9}, ScanRequest("music", 7, None, False)),
         ({"ExclusiveStartKey": KEY, "ConsistentRead": True}, ScanRequest("music", 0, KEY, True)),
+        ({"IndexName": "by-year"}, ScanRequest("music", 0, None, False, "by-year")),
+        ({"Segment": 2, "TotalSegments": 3}, ScanRequest("music", 0, None, False, segment=2, total_segments=3)),
+        ({"Select": "COUNT"}, ScanRequest("music", 0, None, False, select="COUNT")),
+        ({"ReturnConsumedCapacity": "TOTAL"}, ScanRequest("music", 0, None, False, capacity="TOTAL")),
     ],
 )
 def test_a_request(change: dict[str, Any], expected: ScanRequest) -> None:
     """Without a limit it is as many as 1 MB holds; without a start it begins at the beginning."""
-    assert scan.from_json({"TableName": "music"} | change) == expected
-    assert scan.from_model("music", expected.limit, expected.start_key, expected.is_consistent) == expected
+    assert read({"TableName": "music"} | change) == expected
+
+
+START = "The provided starting key is invalid: "
 
 
 @pytest.mark.parametrize(
-    ("body", "expected"),
+    ("body", "message"),
     [
-        ({}, ("ValidationException", NULL_MEMBER.format("tableName"))),
-        ({"TableName": "a"}, ("ValidationException", NAME_LENGTH)),
-        ({"Limit": 0}, ("ValidationException", LIMIT.format(0, "greater than or equal to 1"))),
-        ({"Limit": -5}, ("ValidationException", LIMIT.format(-5, "greater than or equal to 1"))),
-        ({"Limit": 2**31}, ("ValidationException", LIMIT.format(2**31, "less than or equal to 2147483647"))),
-        ({"Limit": "7"}, ("SerializationException", "Limit must be an integer")),
-        ({"Limit": True}, ("SerializationException", "Limit must be an integer")),
-        ({"ExclusiveStartKey": []}, ("SerializationException", "ExclusiveStartKey must be a map")),
-        ({"ExclusiveStartKey": {"pk": {}}}, ("ValidationException", EMPTY_VALUE)),
+        ({"TableName": None}, NULL_MEMBER.format("tableName")),
+        ({"Limit": 0}, VALUE.format(0, "limit", "greater than or equal to 1")),
+        ({"Limit": -5}, VALUE.format(-5, "limit", "greater than or equal to 1")),
+        ({"Segment": -1}, VALUE.format(-1, "segment", "greater than or equal to 0")),
+        ({"Segment": 10**6}, VALUE.format(10**6, "segment", "less than or equal to 999999")),
+        ({"TotalSegments": 0}, VALUE.format(0, "totalSegments", "greater than or equal to 1")),
+        ({"TotalSegments": 10**6 + 1}, VALUE.format(10**6 + 1, "totalSegments", "less than or equal to 1000000")),
+        ({"ExclusiveStartKey": {"pk": {}}}, START + EMPTY_VALUE),
         (
-            {"FilterExpression": "a"},
-            ("ValidationException", "The parameter FilterExpression of Scan is not supported yet"),
+            {"ExclusiveStartKey": {"pk": {"N": "x"}}},
+            "The parameter cannot be converted to a numeric value: x",
         ),
-        ({"Segment": 0}, ("ValidationException", "The parameter Segment of Scan is not supported yet")),
-        ({"Select": "COUNT"}, ("ValidationException", "The parameter Select of Scan is not supported yet")),
+        (
+            {"Segment": 0},
+            "The TotalSegments parameter is required but was not present in the request when Segment parameter is "
+            "present",
+        ),
+        (
+            {"TotalSegments": 4},
+            "The Segment parameter is required but was not present in the request when parameter TotalSegments is "
+            "present",
+        ),
+        (
+            {"Segment": 5, "TotalSegments": 5},
+            "The Segment parameter is zero-based and must be less than parameter TotalSegments: Segment: 5 is not "
+            "less than TotalSegments: 5",
+        ),
     ],
 )
-def test_what_is_refused(body: dict[str, Any], expected: tuple[str, str]) -> None:
-    """A limit that no page can have, a start that is no key, and what would have to be ignored."""
-    assert refusal(scan.from_json, ({"TableName": "music"} if body else {}) | body) == expected
+def test_what_is_refused(body: dict[str, Any], message: str) -> None:
+    """A limit that no page can have, a start that is no key, a segment that there is not."""
+    assert refusal(read, {"TableName": "music"} | body) == ("ValidationException", message)
 
 
-def test_messages_are_checked_alike() -> None:
-    """The name and the key."""
-    assert refusal(scan.from_model, "a", 0, None, False) == ("ValidationException", NAME_LENGTH)
-    assert refusal(scan.from_model, "music", 0, {"pk": {}}, False) == ("ValidationException", EMPTY_VALUE)
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"Limit": "7"}, "STRING_VALUE cannot be converted to Integer"),
+        ({"Limit": True}, "TRUE_VALUE cannot be converted to Integer"),
+        ({"Limit": False}, "FALSE_VALUE cannot be converted to Integer"),
+        ({"Limit": []}, "Unrecognized collection type class java.lang.Integer"),
+        ({"Limit": {}}, "Start of structure or map found where not expected"),
+        ({"ExclusiveStartKey": 1}, "Unexpected field type"),
+    ],
+)
+def test_what_is_not_of_its_type(body: dict[str, Any], message: str) -> None:
+    """In the words of DynamoDB's reader of JSON."""
+    assert refusal(read, {"TableName": "music"} | body) == ("SerializationException", message)

@@ -20,9 +20,11 @@ SEVERAL_TYPES = (
 )
 INVALID = "One or more parameter values were invalid: "
 TOO_LARGE = "Item size has exceeded the maximum allowed size"
-TOO_DEEP = "Nesting Levels have exceeded supported limits"
+TOO_DEEP = (
+    "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit"
+)
 NAME_TOO_LARGE = "Attribute name is too large, must be less than 65536 bytes"
-DUPLICATES = INVALID + "Input collection contains duplicates."
+DUPLICATES = "Input collection contains duplicates"
 NOT_A_NUMBER = "The parameter cannot be converted to a numeric value"
 
 
@@ -123,6 +125,7 @@ def test_numbers_become_canonical(value: AttributeValue, canonical: AttributeVal
         ({"X": "a"}, EMPTY_VALUE),
         ({"s": "a"}, EMPTY_VALUE),
         ({"S": "a", "N": "1"}, SEVERAL_TYPES),
+        ({"S": "a", "N": "x"}, f"{NOT_A_NUMBER}: x"),
         ({"L": [{}]}, EMPTY_VALUE),
         ({"M": {"b": {"S": "a", "SS": ["a"]}}}, SEVERAL_TYPES),
         ({"N": ""}, NOT_A_NUMBER),
@@ -131,10 +134,10 @@ def test_numbers_become_canonical(value: AttributeValue, canonical: AttributeVal
         ({"NULL": False}, INVALID + "Null attribute value types must have the value of true"),
         ({"SS": []}, INVALID + "An string set  may not be empty"),
         ({"NS": []}, INVALID + "An number set  may not be empty"),
-        ({"BS": []}, INVALID + "An binary set  may not be empty"),
-        ({"SS": ["a", "b", "a"]}, DUPLICATES),
+        ({"BS": []}, INVALID + "Binary sets should not be empty"),
+        ({"SS": ["a", "b", "a"]}, INVALID + "Input collection [a, b, a] contains duplicates."),
         ({"NS": ["1", "1.0"]}, DUPLICATES),
-        ({"BS": [b"a", b"a"]}, DUPLICATES),
+        ({"BS": [b"b", b"b"]}, INVALID + "Input collection [Yg==, Yg==]of type BS contains duplicates."),
     ],
 )
 def test_values_that_the_rules_forbid(value: Any, message: str) -> None:
@@ -210,7 +213,9 @@ def test_binary_values_in_json(content: Any, message: str) -> None:
 
 def test_binary_members_are_compared_as_bytes() -> None:
     """A set from JSON has each of its members once as well."""
-    assert invalid({"BS": ["AA==", "AA=="]}, is_json=True) == DUPLICATES
+    assert invalid({"BS": ["AA==", "AA=="]}, is_json=True) == (
+        INVALID + "Input collection [AA==, AA==]of type BS contains duplicates."
+    )
     assert check_item({"a": {"BS": ["AA==", ""]}}, is_json=True) == ({"a": {"BS": [b"\x00", b""]}}, 2)
 
 
@@ -249,11 +254,18 @@ def test_an_attribute_names_limit(unit: str, unit_bytes: int) -> None:
 @pytest.mark.parametrize("kind", ["M", "L"])
 @pytest.mark.parametrize("leaf", [{"S": "a"}, {"NS": ["1"]}, {"M": {}}, {"L": []}])
 def test_the_nesting_limit(kind: str, leaf: AttributeValue) -> None:
-    """So many maps and lists may lie inside each other, and no more; sets and scalars are no level of their own."""
-    levels = NESTING_MAX - (1 if leaf.keys() & {"M", "L"} else 0)
-    deepest = nested(levels, leaf, kind)
+    """A value of 31 maps and lists around another is at the limit, whatever that other is."""
+    deepest = nested(NESTING_MAX - 1, leaf, kind)
     assert check_item({"a": deepest})[0] == {"a": deepest}
-    assert invalid(nested(levels + 1, leaf, kind)) == TOO_DEEP
+    assert invalid(nested(NESTING_MAX, leaf, kind)) == TOO_DEEP
+
+
+def test_another_size_limit() -> None:
+    """Values that are in no item may be larger than one."""
+    value = {"S": "x" * (2 * ITEM_BYTES_MAX)}
+    assert check_item({"a": value}, bytes_max=2 * ITEM_BYTES_MAX + 1)[1] == 2 * ITEM_BYTES_MAX + 1
+    with pytest.raises(ValidationError):
+        check_item({"a": value}, bytes_max=2 * ITEM_BYTES_MAX)
 
 
 def test_nesting_is_depth_not_number() -> None:

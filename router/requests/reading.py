@@ -1,0 +1,48 @@
+"""How every operation on items reads a body: quickly where it is as most are, and with the model's words otherwise."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, TypeAlias, TypeVar
+
+from router.requests.operation_shapes import NAME
+from router.requests.shapes import Structure, check_constraints, normalise, quick_check
+from server.model.errors import StatorError
+
+T = TypeVar("T")
+Build: TypeAlias = Callable[[Mapping[str, Any], bool], T]
+"""Makes a request of a body that the model allows (second argument: binary values are base64). Raises StatorError."""
+
+_TABLE_NAME = Structure("", {"TableName": NAME})
+_TABLE_ARN = re.compile(r"arn:aws[a-z-]*:dynamodb:[a-z0-9-]+:[0-9]{12}:table/([^/:]+)")
+
+
+def reader(shape: Structure, build: Build[T]) -> Callable[[Mapping[str, Any], bool], T]:
+    """A function of (body, whether it is JSON) to a request. Raises ValidationError or SerializationError.
+
+    Where anything at all is wrong, the body is gone through again as DynamoDB does it, stage by stage, to find what is
+    to be said; `build` then sees it with nothing in it that the model does not have."""
+    accepts = quick_check(shape)
+
+    def read(body: Mapping[str, Any], is_json: bool) -> T:
+        if accepts(body):
+            try:
+                return build(body, is_json)
+            except StatorError:
+                pass
+        plain = normalise(shape, body, is_json=is_json)
+        check_constraints(shape, plain)
+        return build(plain, False)
+
+    return read
+
+
+@lru_cache(maxsize=4096)  # of good names: one that raises is not kept
+def table_name_of(text: str) -> str:
+    """The name of a table that is given by its name or its ARN. Raises ValidationError."""
+    match = _TABLE_ARN.fullmatch(text)
+    name = text if match is None else match[1]
+    check_constraints(_TABLE_NAME, {"TableName": name})
+    return name
