@@ -43,7 +43,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         )
     except AddressInUseError as error:
         lifecycle.die(lifecycle.EXIT_ADDRESS_IN_USE, str(error))
-    door = HttpDoor(dispatcher, timeout_s)
+    door = HttpDoor(dispatcher, timeout_s, region=config.region)
     host, _, port = config.http_listen.rpartition(":")
     try:
         await door.start(host, int(port))

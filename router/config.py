@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 
@@ -14,6 +15,10 @@ class Config:
     metadata: tuple[str, ...] = field(metadata={"help": "addresses (host:port) of the metadata processes"})
     http_listen: str = field(default="127.0.0.1:8000", metadata={"help": "address of the DynamoDB HTTP door"})
     grpc_listen: str = field(default="127.0.0.1:9000", metadata={"help": "address of the gRPC door"})
+    region: str = field(
+        default="local",
+        metadata={"help": "the region that the cluster is said to be in"},
+    )
     request_timeout_ms: int = field(
         default=10_000, metadata={"help": "time a request may take where its client names none"}
     )
@@ -34,6 +39,8 @@ class Config:
             host, _, port = address.rpartition(":")
             if not host or not port.isdigit() or int(port) > 65_535:
                 found.append(f"{option} must be host:port, not {address!r}.")
+        if not re.fullmatch(r"[a-z0-9-]{1,64}", self.region):
+            found.append(f"region must be lower-case letters, digits and hyphens, not {self.region!r}.")
         if self.request_timeout_ms < 100:
             found.append("request_timeout_ms must be at least 100.")
         if self.stop_grace_ms < 0:

@@ -21,6 +21,19 @@ import structlog
 
 from router.dispatcher import Dispatcher
 from router.http_json import ITEM_OPERATIONS, TABLE_OPERATIONS, Operation
+from router.http_responses import (
+    HEALTHY_HEAD,
+    JSON_HEADS,
+    JSON_TYPE,
+    NOT_FOUND,
+    NOT_FOUND_HEAD,
+    OTHER_JSON_TYPE,
+    Negotiation,
+    accepts_gzip,
+    healthy,
+    unknown_target,
+    unpack,
+)
 from server.model.errors import (
     InternalServerError,
     SerializationError,
@@ -36,38 +49,45 @@ PIPELINE_MAX = 32
 CONNECTIONS_MAX = 4096
 WRITE_BUFFER_BYTES_MAX = 32 * 1024 * 1024
 
-_REASONS = {
-    200: b"OK",
-    400: b"Bad Request",
-    404: b"Not Found",
-    405: b"Method Not Allowed",
-    413: b"Content Too Large",
-    431: b"Request Header Fields Too Large",
-    408: b"Request Timeout",
-    500: b"Internal Server Error",
-    503: b"Service Unavailable",
+# What a header is to the door.
+(
+    _NOTHING,
+    _TARGET,
+    _LENGTH,
+    _TYPE,
+    _ACCEPTED,
+    _INVOCATION,
+    _EXPECT,
+    _ENCODING,
+    _ORIGIN,
+    _ASKED_METHOD,
+    _ASKED_HEADERS,
+) = range(11)
+_HEADERS = {
+    b"x-amz-target": _TARGET,
+    b"content-length": _LENGTH,
+    b"content-type": _TYPE,
+    b"accept-encoding": _ACCEPTED,
+    b"amz-sdk-invocation-id": _INVOCATION,
+    b"expect": _EXPECT,
+    b"content-encoding": _ENCODING,
+    b"origin": _ORIGIN,
+    b"access-control-request-method": _ASKED_METHOD,
+    b"access-control-request-headers": _ASKED_HEADERS,
+    # As AWS's SDKs write them, with every request: so that they are found without another look.
+    b"X-Amz-Target": _TARGET,
+    b"Content-Length": _LENGTH,
+    b"Content-Type": _TYPE,
+    b"Accept-Encoding": _ACCEPTED,
+    b"Host": _NOTHING,
+    b"User-Agent": _NOTHING,
+    b"X-Amz-Date": _NOTHING,
+    b"X-Amz-Security-Token": _NOTHING,
+    b"Authorization": _NOTHING,
+    b"amz-sdk-request": _NOTHING,
 }
-_JSON_TYPE = b"application/x-amz-json-1.0"
-_JSON_HEADS = {
-    status: b"HTTP/1.1 %d %b\r\nServer: Stator\r\nContent-Type: %b" % (status, reason, _JSON_TYPE)
-    for status, reason in _REASONS.items()
-}
-_JSON_OK = _JSON_HEADS[200]
-_USUAL_HEADERS = frozenset(
-    (
-        b"Host",
-        b"Accept-Encoding",
-        b"User-Agent",
-        b"Content-Type",
-        b"X-Amz-Date",
-        b"X-Amz-Security-Token",
-        b"Authorization",
-        b"amz-sdk-request",
-    )
-)
-"""What AWS's SDKs send with every request and means nothing here, as they write it: not worth a second look."""
-_HEALTHY = b"healthy: dynamodb.local\n"
-_HEALTHY_HEAD = b"HTTP/1.1 200 OK\r\nServer: Stator\r\nContent-Type: text/plain"
+_JSON_OK = JSON_HEADS[200]
+_TOO_LARGE = f"a request has at most {REQUEST_BYTES_MAX} bytes"
 _INTERNAL_ERROR = "The request failed because of an internal error"
 
 log = structlog.get_logger()
@@ -101,8 +121,17 @@ class RequestIds:
 class HttpDoor:
     """What all connections share."""
 
-    def __init__(self, dispatcher: Dispatcher, request_timeout_s: float, timeouts: Timeouts | None = None) -> None:
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        request_timeout_s: float,
+        timeouts: Timeouts | None = None,
+        *,
+        region: str = "local",
+    ) -> None:
         self.dispatcher = dispatcher
+        self.healthy = healthy(region)
+        self.is_open = False  # pages of any origin may see responses
         self.timeouts = timeouts if timeouts is not None else Timeouts()
         self.request_timeout_s = request_timeout_s
         self.request_ids = RequestIds()
@@ -133,10 +162,11 @@ class HttpDoor:
 class _Exchange:
     """One request and its place in the order of responses."""
 
-    __slots__ = ("keep_alive", "response")
+    __slots__ = ("keep_alive", "negotiation", "response")
 
-    def __init__(self, keep_alive: bool) -> None:
+    def __init__(self, keep_alive: bool, negotiation: Negotiation | None = None) -> None:
         self.keep_alive = keep_alive
+        self.negotiation = negotiation
         self.response: bytes | None = None
 
 
@@ -146,6 +176,7 @@ class HttpConnection(asyncio.Protocol):
     def __init__(self, door: HttpDoor, loop: asyncio.AbstractEventLoop) -> None:
         self._door = door
         self._timeouts = door.timeouts
+        self._answer_s = max(door.timeouts.idle_s, door.timeouts.arrival_s)
         self._loop = loop
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
@@ -170,7 +201,8 @@ class HttpConnection(asyncio.Protocol):
         self._headers = 0
         self._target = b""
         self._invocation = b""
-        self._expects = False
+        self._is_json = False
+        self._negotiation: Negotiation | None = None  # None, as with most: everything is as usual
         self._length = 0
         self._body: list[bytes] = []
         self._body_bytes = 0
@@ -307,27 +339,60 @@ class HttpConnection(asyncio.Protocol):
         self._headers += 1
         if self._header_bytes > HEADER_BYTES_MAX or self._headers > HEADERS_MAX:
             self._refuse(431, "SerializationException", "the request's headers are too large")
-        if name in _USUAL_HEADERS or self._has_headers:
+        try:
+            what = _HEADERS[name]
+        except KeyError:
+            what = _HEADERS.get(name.lower(), _NOTHING)
+        if not what or self._has_headers:
             return  # means nothing here, or is a trailer
-        lowered = name.lower()
-        if lowered == b"x-amz-target":
+        if what == _TARGET:
             self._target = value
-        elif lowered == b"content-length":
+        elif what == _LENGTH:
             self._length = int(value) if value.isdigit() else 0
-        elif lowered == b"amz-sdk-invocation-id":
+        elif what == _TYPE and value == JSON_TYPE:
+            self._is_json = True
+        elif what == _INVOCATION:
             self._invocation = value
-        elif lowered == b"expect":
-            self._expects = value.lower() == b"100-continue"
-        elif lowered == b"content-encoding" and value.lower() not in (b"", b"identity"):
-            self._refuse(400, "SerializationException", "compressed requests are not supported yet")
+        elif what != _ACCEPTED or value != b"identity":
+            self._negotiate(what, value)
+
+    def _negotiate(self, what: int, value: bytes) -> None:
+        """A header that asks for something unusual, or may do so."""
+        value = value.strip()
+        if what == _EXPECT:
+            self._asked_for().expects = value.lower() == b"100-continue"
+        elif what == _TYPE:
+            kind = value.partition(b";")[0].strip().lower()
+            self._is_json = kind in (JSON_TYPE, OTHER_JSON_TYPE)
+            if kind == OTHER_JSON_TYPE:
+                self._asked_for().is_other_json = True
+        elif what == _ACCEPTED:
+            if accepts_gzip(value):
+                self._asked_for().accepts_gzip = True
+        elif what == _ENCODING:
+            if value.lower() in (b"gzip", b"x-gzip"):
+                self._asked_for().is_packed = True
+            elif value.lower() not in (b"", b"identity"):
+                self._refuse(400, "SerializationException", "a request is compressed with gzip, or not at all")
+        elif what == _ORIGIN:
+            self._asked_for().origin = value
+        elif what == _ASKED_METHOD:
+            self._asked_for().asked_method = value
+        else:
+            self._asked_for().asked_headers = value
+
+    def _asked_for(self) -> Negotiation:
+        if self._negotiation is None:
+            self._negotiation = Negotiation()
+        return self._negotiation
 
     def on_headers_complete(self) -> None:
         self._has_headers = True
         if self._length > REQUEST_BYTES_MAX:
-            self._refuse(413, "SerializationException", f"a request has at most {REQUEST_BYTES_MAX} bytes")
+            self._refuse(413, "SerializationException", _TOO_LARGE)
         if self._is_refused:
             return
-        if self._expects and self._transport is not None:
+        if self._negotiation is not None and self._negotiation.expects and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if self._length > BODY_BYTES_PER_S_MIN:
             self._put_off(self._timeouts.arrival_s + self._length / BODY_BYTES_PER_S_MIN)
@@ -336,7 +401,7 @@ class HttpConnection(asyncio.Protocol):
         self._silent_bytes = 0
         self._body_bytes += len(body)
         if self._body_bytes > REQUEST_BYTES_MAX:
-            self._refuse(413, "SerializationException", f"a request has at most {REQUEST_BYTES_MAX} bytes")
+            self._refuse(413, "SerializationException", _TOO_LARGE)
         if not self._is_refused:
             self._body.append(body)
 
@@ -345,15 +410,17 @@ class HttpConnection(asyncio.Protocol):
             self._refuse(400, "SerializationException", "connection upgrades are not supported")
         if self._is_refused or self._is_ending:
             return
-        exchange = _Exchange(self._parser.should_keep_alive() and not self._door.is_stopping)
+        exchange = _Exchange(self._parser.should_keep_alive() and not self._door.is_stopping, self._negotiation)
         self._exchanges.append(exchange)
         if len(self._exchanges) >= PIPELINE_MAX and self._transport is not None:
             self._is_paused = True
             self._transport.pause_reading()
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         method, target, invocation = self._parser.get_method(), self._target, self._invocation
+        if not self._is_json and body:
+            method = b""  # no call
         self._begin()
-        self._put_off(max(self._timeouts.idle_s, self._timeouts.arrival_s))
+        self._put_off(self._answer_s)
         self._serve(exchange, method, target, invocation, body)
 
     # Requests
@@ -365,6 +432,12 @@ class HttpConnection(asyncio.Protocol):
         deadline = self._now + self._door.request_timeout_s
         dispatcher = self._door.dispatcher
         try:
+            if (asked := exchange.negotiation) is not None and asked.is_packed:
+                unpacked = unpack(body)
+                if unpacked is None:
+                    self._respond_error(exchange, SerializationError(_TOO_LARGE), 413)
+                    return
+                body = unpacked
             operation = ITEM_OPERATIONS.get(target)
             if operation is not None:
                 done = partial(self._answer, exchange, operation)
@@ -372,7 +445,7 @@ class HttpConnection(asyncio.Protocol):
                 return
             operation = TABLE_OPERATIONS.get(target)
             if operation is None:
-                raise UnknownOperationError(_unknown(target))
+                raise UnknownOperationError(unknown_target(target))
             done = partial(self._answer, exchange, operation)
             dispatcher.submit_tables(operation.read(_parse(body)), deadline, done)
         except StatorError as error:
@@ -383,14 +456,15 @@ class HttpConnection(asyncio.Protocol):
             self._respond_error(exchange, InternalServerError(_INTERNAL_ERROR))
 
     def _serve_other(self, exchange: _Exchange, method: bytes) -> None:
-        if method == b"GET":
-            self._respond(exchange, _HEALTHY_HEAD, _HEALTHY)
-        elif method == b"HEAD":
-            self._respond(exchange, _HEALTHY_HEAD, _HEALTHY, has_body=False)
+        """What is no call of the API. (`method` is empty for a POST whose body is of another type.)"""
+        if method in (b"GET", b"HEAD"):
+            self._respond(exchange, HEALTHY_HEAD, self._door.healthy, has_body=method == b"GET")
+        elif method == b"OPTIONS" and (asked := exchange.negotiation) is not None and asked.origin:
+            self._respond(exchange, asked.preflight_head(), b"")
         else:
-            exchange.keep_alive = False  # a response to CONNECT has no body, and what follows would be misread
-            name = method.decode("ascii", "replace")
-            self._respond_error(exchange, UnknownOperationError(f"{name} is not supported"))
+            # A response to CONNECT has no body, and what follows would be misread.
+            exchange.keep_alive = exchange.keep_alive and not method
+            self._respond(exchange, NOT_FOUND_HEAD, NOT_FOUND)
 
     def _answer(self, exchange: _Exchange, operation: Operation, result: Any, error: StatorError | None) -> None:
         if error is not None:
@@ -404,12 +478,16 @@ class HttpConnection(asyncio.Protocol):
         else:
             self._respond(exchange, _JSON_OK, content)
 
-    def _respond_error(self, exchange: _Exchange, error: StatorError) -> None:
-        body = orjson.dumps({"__type": error.type_prefix + error.code, "message": error.message})
-        self._respond(exchange, _JSON_HEADS[error.http_status], body)
+    def _respond_error(self, exchange: _Exchange, error: StatorError, status: int = 0) -> None:
+        content = {"__type": error.type_prefix + error.code}
+        if error.message:
+            content["message"] = error.message
+        self._respond(exchange, JSON_HEADS[status or error.http_status], orjson.dumps(content))
 
     def _respond(self, exchange: _Exchange, head: bytes, body: bytes, *, has_body: bool = True) -> None:
         """`has_body` false: the headers only, as HEAD asks."""
+        if exchange.negotiation is not None:
+            head, body = exchange.negotiation.shape(head, body, is_open=self._door.is_open)
         exchange.response = b"".join(
             (
                 head,
@@ -441,13 +519,7 @@ class HttpConnection(asyncio.Protocol):
         self._exchanges.append(exchange)
         error = SerializationError(message)
         body = orjson.dumps({"__type": error.type_prefix + code, "message": message})
-        self._respond(exchange, _JSON_HEADS[status], body)
-
-
-def _unknown(target: bytes) -> str:
-    """Why there is no operation for this X-Amz-Target. (DynamoDB says nothing; but it does have the operation.)"""
-    name = target.decode("ascii", "replace")
-    return f"{name} is not supported" if name else "The request has no X-Amz-Target header"
+        self._respond(exchange, JSON_HEADS[status], body)
 
 
 def _parse(body: bytes) -> dict[str, Any]:

@@ -123,7 +123,8 @@ class Doors:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=TIMEOUT_S)
         try:
-            connection.request("POST", "/", data, {"X-Amz-Target": target_prefix + operation})
+            headers = {"X-Amz-Target": target_prefix + operation, "Content-Type": "application/x-amz-json-1.0"}
+            connection.request("POST", "/", data, headers)
             response = connection.getresponse()
             headers = {name.lower(): value for name, value in response.getheaders()}
             return HttpAnswer(response.status, headers, response.read())

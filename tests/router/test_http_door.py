@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import zlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from server.model.errors import (
     ValidationError,
 )
 from server.model.limits import REQUEST_BYTES_MAX
+from server.wire import item_to_bytes
 from tests.clients.waiting import until
 from tests.router.fakes import FakeDispatcher
 
@@ -66,6 +68,7 @@ def call(body: bytes = GET_BODY, operation: str = "GetItem", *headers: str) -> b
         "POST / HTTP/1.1",
         "Host: localhost",
         f"X-Amz-Target: DynamoDB_20120810.{operation}",
+        "Content-Type: application/x-amz-json-1.0",
         f"Content-Length: {len(body)}",
         *headers,
     ]
@@ -180,7 +183,7 @@ async def test_responses_leave_in_the_order_of_the_requests(rig: Rig) -> None:
     rig.dispatcher.waiting[1](None, ValidationError("second"))
     rig.dispatcher.waiting[0](None, ValidationError("first"))
     assert [(await client.response()).json["message"] for _ in range(2)] == ["first", "second"]
-    assert (await client.response()).body == b"healthy: dynamodb.local\n"
+    assert (await client.response()).body == b"healthy: dynamodb.local.amazonaws.com "
 
 
 async def test_a_long_pipeline_waits(rig: Rig) -> None:
@@ -326,7 +329,7 @@ async def test_headers_are_bounded(rig: Rig, headers: bytes, status: int) -> Non
 @pytest.mark.parametrize(
     "last",
     [
-        call(GET_BODY, "GetItem", "Content-Encoding: gzip"),
+        call(GET_BODY, "GetItem", "Content-Encoding: br"),
         b"PUT / HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
         call(GET_BODY, "GetItem", "Connection: close"),
     ],
@@ -383,3 +386,173 @@ async def test_a_stop_answers_what_is_in_flight(rig: Rig) -> None:
     assert (await client.response()).status == 200
     await stopping
     assert await idle.is_at_end() and await client.is_at_end()
+
+
+async def test_a_healthy_door_names_its_region() -> None:
+    """As DynamoDB does, with the space at the end."""
+    rig = Rig()
+    rig.door = HttpDoor(rig.dispatcher, 7.0, region="us-east-1")
+    client = await rig.connect()
+    client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    response = await client.response()
+    assert response.body == b"healthy: dynamodb.us-east-1.amazonaws.com "
+    assert response.headers["x-amz-crc32"] == "3128867991"
+    await rig.stop()
+
+
+@pytest.mark.parametrize(
+    ("header", "answered"),
+    [
+        ("Content-Type: application/x-amz-json-1.0", "application/x-amz-json-1.0"),
+        ("content-type: APPLICATION/X-AMZ-JSON-1.0", "application/x-amz-json-1.0"),
+        ("Content-Type: application/x-amz-json-1.0; charset=utf-8", "application/x-amz-json-1.0"),
+        ("Content-Type: application/json", "application/json"),
+        ("Content-Type: application/json;charset=UTF-8 ", "application/json"),
+        ("Content-Type: application/x-amz-json-1.1", None),
+        ("Content-Type: text/plain", None),
+        ("Content-Type: ", None),
+        ("X-No: type", None),
+    ],
+)
+@pytest.mark.parametrize("error", [None, ValidationError("no")], ids=["found", "refused"])
+async def test_content_types(rig: Rig, header: str, answered: str | None, error: StatorError | None) -> None:
+    """DynamoDB's own and plain JSON are answered in kind, errors too; to others there is nothing here. The connection
+    goes on."""
+    rig.answer = lambda _: error or b""
+    client = await rig.connect()
+    own = b"Content-Type: application/x-amz-json-1.0"
+    client.send(call().replace(own, header.encode()) + call())
+    response = await client.response()
+    if answered is None:
+        assert (response.status, response.body) == (404, b"<UnknownOperationException/>\n")
+        assert response.headers["x-amz-crc32"] == "3552371480"
+        assert "content-type" not in response.headers
+    else:
+        assert response.status == (200 if error is None else 400)
+        assert response.headers["content-type"] == answered
+    assert (await client.response()).headers["content-type"] == "application/x-amz-json-1.0"
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
+async def test_other_methods(rig: Rig, method: str) -> None:
+    """Are none of the API's; the connection ends, since it is not known what follows."""
+    client = await rig.connect()
+    client.send(f"{method} / HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    response = await client.response()
+    assert (response.status, response.body) == (404, b"<UnknownOperationException/>\n")
+    assert response.headers["connection"] == "close"
+
+
+@pytest.mark.parametrize(
+    ("target", "content"),
+    [
+        ("X-Amz-Target: DynamoDB_20120810.Nothing", {}),
+        ("X-Amz-Target: DynamoDB_20111205.GetItem", {}),
+        ("X-Amz-Target: GetItem", {}),
+        ("X-Amz-Target: ", {}),
+        ("X-No: target", {}),
+        (
+            "X-Amz-Target: DynamoDB_20120810.SearchVectors",
+            {"message": "DynamoDB_20120810.SearchVectors is not supported"},
+        ),
+    ],
+)
+async def test_a_target_that_is_unknown(rig: Rig, target: str, content: dict[str, str]) -> None:
+    """DynamoDB says no more than that; what DynamoDB would have done is named."""
+    client = await rig.connect()
+    client.send(call().replace(b"X-Amz-Target: DynamoDB_20120810.GetItem", target.encode()))
+    response = await client.response()
+    assert response.status == 400
+    assert response.json == {"__type": "com.amazon.coral.service#UnknownOperationException"} | content
+
+
+@pytest.mark.parametrize("header", ["Content-Encoding: gzip", "content-encoding: GZIP ", "Content-Encoding: x-gzip"])
+async def test_a_request_may_be_compressed(rig: Rig, header: str) -> None:
+    """It is the same request; an answer to it is not compressed for that."""
+    rig.answer = lambda _: b""
+    client = await rig.connect()
+    client.send(call(gzip.compress(GET_BODY), "GetItem", header))
+    response = await client.response()
+    assert (response.status, "content-encoding" in response.headers) == (200, False)
+    assert rig.dispatcher.requests == [GetItemRequest("music", {"pk": {"S": "a"}}, False)]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (GET_BODY, 400),
+        (gzip.compress(GET_BODY)[:-1], 400),
+        (gzip.compress(GET_BODY) + b"x", 400),
+        (gzip.compress(bytes(REQUEST_BYTES_MAX + 1)), 413),
+        (gzip.compress(bytes(20 * REQUEST_BYTES_MAX)), 413),
+    ],
+    ids=["not gzip", "cut off", "goes on", "large", "bomb"],
+)
+async def test_what_cannot_be_unpacked(rig: Rig, body: bytes, status: int) -> None:
+    """Costs its own request only."""
+    rig.answer = lambda _: b""
+    client = await rig.connect()
+    client.send(call(body, "GetItem", "Content-Encoding: gzip") + call())
+    response = await client.response()
+    assert response.status == status
+    assert response.json["__type"] == "com.amazon.coral.service#SerializationException"
+    assert (await client.response()).status == 200
+
+
+@pytest.mark.parametrize("header", ["Accept-Encoding: gzip", "accept-encoding: br, GZIP;q=0.5", None])
+async def test_a_response_may_be_compressed(rig: Rig, header: str | None) -> None:
+    """Where the client wants that and it is worth it; the checksum is that of what is sent."""
+    item = {"pk": {"S": "a"}, "v": {"S": "x" * 5000}}
+    rig.answer = lambda request: item_to_bytes(item) if request.is_consistent else b""
+    client = await rig.connect()
+    headers = [header] if header is not None else ["Accept-Encoding: identity"]
+    large = GET_BODY[:-1] + b',"ConsistentRead":true}'
+    client.send(call(large, "GetItem", *headers) + call(GET_BODY, "GetItem", *headers) + call(large))
+    packed, small, plain = [await client.response() for _ in range(3)]
+    assert packed.headers["x-amz-crc32"] == str(zlib.crc32(packed.body))
+    if header is not None:
+        assert packed.headers["content-encoding"] == "gzip" and len(packed.body) < 500
+        packed.body = gzip.decompress(packed.body)
+    assert packed.json == plain.json == {"Item": item}
+    assert "content-encoding" not in small.headers | plain.headers
+
+
+def preflight(origin: str) -> bytes:
+    lines = [
+        "OPTIONS / HTTP/1.1",
+        "Host: localhost",
+        f"Origin: {origin}",
+        "Access-Control-Request-Method: POST",
+        "Access-Control-Request-Headers: authorization,x-amz-target",
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+@pytest.mark.parametrize("origin", ["http://localhost:3000", "https://example.com"])
+async def test_browsers_ask_first(rig: Rig, origin: str, is_open: bool) -> None:
+    """Pages of this machine may; others only where every request has to be signed, errors and all."""
+    rig.answer = lambda _: ValidationError("no")
+    rig.door.is_open = is_open
+    client = await rig.connect()
+    client.send(preflight(origin) + call(GET_BODY, "GetItem", f"Origin: {origin}") + call())
+    asked, answered, other = [await client.response() for _ in range(3)]
+    allowed = "*" if is_open or "localhost" in origin else None
+    assert (asked.status, asked.body) == (200, b"")
+    assert asked.headers["access-control-allow-methods"] == "POST"
+    assert asked.headers["access-control-allow-headers"] == "authorization,x-amz-target"
+    assert asked.headers["access-control-max-age"] == "172800"
+    assert asked.headers.get("access-control-allow-origin") == allowed
+    assert answered.headers.get("access-control-allow-origin") == allowed
+    assert "access-control-allow-origin" not in other.headers
+
+
+async def test_a_client_may_ask_before_it_sends(rig: Rig) -> None:
+    """It is told to go on."""
+    rig.answer = lambda _: b""
+    client = await rig.connect()
+    request = call(GET_BODY, "GetItem", "Expect: 100-continue")
+    client.send(request[: -len(GET_BODY)])
+    assert (await client.response()).status == 100
+    client.send(GET_BODY)
+    assert (await client.response()).status == 200
