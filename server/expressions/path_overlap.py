@@ -53,7 +53,5 @@ def _insert(root: dict[object, dict[object, object]], path: Path) -> tuple[bool,
 
 
 def _are_in_conflict(one: Path, two: Path) -> bool:
-    for left, right in zip(one, two, strict=False):
-        if left != right:
-            return type(left) is not type(right)
-    return False
+    steps = zip(one, two, strict=False)
+    return next((type(left) is not type(right) for left, right in steps if left != right), False)

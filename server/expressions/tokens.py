@@ -15,14 +15,13 @@ END = "end"
 END_TEXT = "<EOF>"
 
 _TOKEN = re.compile(
-    r"[ \t\r\n]*(?:"
     r"(?P<identifier>[A-Za-z][A-Za-z0-9_]*)"
     r"|(?P<name>\#[A-Za-z0-9_]+)"
     r"|(?P<value>:[A-Za-z0-9_]+)"
     r"|(?P<number>[0-9]+)"
     r"|(?P<symbol><>|<=|>=|[^ \t\r\n])"
-    r"|(?P<end>\Z))"
 )
+"""Between tokens there is nothing but white space, as every other character begins one."""
 
 
 class Token(NamedTuple):
@@ -36,14 +35,8 @@ class Token(NamedTuple):
 
 def tokens_of(text: str) -> list[Token]:
     """All tokens; the last is the end. A character that begins none is a symbol that no rule knows."""
-    found: list[Token] = []
-    for match in _TOKEN.finditer(text):
-        kind = match.lastgroup
-        assert kind is not None
-        start, stop = match.span(kind)
-        found.append(Token(kind, match[kind] or END_TEXT, start, stop))
-        if kind == END:
-            break
+    found = [Token(str(match.lastgroup), match.group(), match.start(), match.end()) for match in _TOKEN.finditer(text)]
+    found.append(Token(END, END_TEXT, len(text), len(text)))
     return found
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.model.errors import SerializationError, ValidationError
-from server.model.item import AttributeValue, Item, check_item, text_bytes
+from server.model.item import AttributeValue, Item, check_item, item_bytes, text_bytes
 from server.model.limits import ITEM_BYTES_MAX, NESTING_MAX
 from tests.server.model.strategies import items, nested, sized_items
 
@@ -59,6 +59,13 @@ def test_a_canonical_item_stays_as_it_is(drawn: tuple[Item, int]) -> None:
     """And its size is the sum over names and values that the developer guide describes."""
     item, size = drawn
     assert check_item(item) == (item, size)
+
+
+@given(sized_items)
+def test_an_items_size_by_itself(drawn: tuple[Item, int]) -> None:
+    """Is what the check adds up."""
+    item, size = drawn
+    assert item_bytes(item) == size
 
 
 @given(items)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import decimal
 import re
+from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from server.model.errors import ValidationError
-from server.model.number import canonical_number, encode_number, number_bytes
+from server.model.number import add_numbers, canonical_number, encode_number, number_bytes, subtract_numbers
 from tests.server.model.strategies import numbers, plain, size_of_number
 
 NOT_A_NUMBER = "The parameter cannot be converted to a numeric value"
@@ -279,3 +281,46 @@ def test_neighbours_order_too(number: Decimal, step: int) -> None:
     first, second = encode_number(plain(number)), encode_number(plain(other))
     assert (first < second) == (number < other)
     assert (first == second) == (number == other)
+
+
+def sum_of(one: Decimal, two: Decimal) -> str:
+    """The canonical sum in arithmetic without limits, or the error's words."""
+    with decimal.localcontext(prec=1000):
+        total = one + two
+    if total == 0:
+        return "0"
+    if len("".join(map(str, total.as_tuple().digits)).strip("0")) > 38 or total.adjusted() > 125:
+        return OVERFLOW
+    return UNDERFLOW if total.adjusted() < -130 else plain(total)
+
+
+def result_of(combine: Callable[[str, str], str], one: Decimal, two: Decimal) -> str:
+    try:
+        return combine(plain(one), plain(two))
+    except ValidationError as error:
+        return error.message
+
+
+@given(numbers(), numbers())
+@example(Decimal("9e125"), Decimal("9e125"))
+@example(Decimal("1e50"), Decimal(1))
+@example(Decimal("1e125"), Decimal("1e-130"))
+@example(Decimal(10) ** 37 * 5, Decimal(10) ** 37 * 5)
+@example(Decimal("1.5e-130"), Decimal("-1.4e-130"))
+@example(Decimal(NINES), Decimal(1))
+@example(Decimal(NINES[1:]), Decimal(NINES[1:]))
+@example(Decimal(NINES), Decimal(NINES))
+@example(Decimal("0.5"), Decimal("-0.5"))
+def test_sums_are_exact(one: Decimal, two: Decimal) -> None:
+    """Or refused; digits that would be lost are an overflow."""
+    assert result_of(add_numbers, one, two) == sum_of(one, two)
+    assert result_of(subtract_numbers, one, two) == sum_of(one, two.copy_negate())
+
+
+@given(st.integers(-(10**40), 10**40), st.integers(-(10**40), 10**40))
+def test_sums_of_integers(one: int, two: int) -> None:
+    """The short way says what the long one does."""
+    for left, right in ((Decimal(one), Decimal(two)), (Decimal(one // 10**20), Decimal(two // 10**20))):
+        if len(plain(left).strip("-0")) <= 38 and len(plain(right).strip("-0")) <= 38:
+            assert result_of(add_numbers, left, right) == sum_of(left, right)
+            assert result_of(subtract_numbers, left, right) == sum_of(left, right.copy_negate())
