@@ -29,7 +29,7 @@ PLAIN = WriteOptions()
 def check_return_values(body: Mapping[str, Any]) -> None:
     """That a put or a delete asks for the old item or for nothing. Raises ValidationError."""
     if body.get("ReturnValues") not in (None, "NONE", "ALL_OLD"):
-        raise ValidationError("Return values set to invalid value")
+        raise ValidationError("ReturnValues can only be ALL_OLD or NONE")
 
 
 def read_expected(body: Mapping[str, Any], is_json: bool) -> Condition | None:

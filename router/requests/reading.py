@@ -7,8 +7,11 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar
 
+from router.requests.acceptance import quick_check
+from router.requests.constraints import check_constraints
+from router.requests.deserialisation import normalise
 from router.requests.operation_shapes import NAME
-from router.requests.shapes import Structure, check_constraints, normalise, quick_check
+from router.requests.shapes import Structure
 from server.model.errors import StatorError
 
 T = TypeVar("T")

@@ -31,6 +31,7 @@ _EMPTY_SETS = {
     "NS": "An number set  may not be empty",
     "BS": "Binary sets should not be empty",
 }
+_NULL_IN_STRINGS = "One or more parameter values were invalid: An string set may not have a null string as a member"
 _MEMBERS_SHOWN_MAX = 1000
 _CONTAINER_BYTES = 3
 _ELEMENT_BYTES = 1
@@ -204,6 +205,8 @@ class _Checker:
             raise SerializationError(f"a value of type {kind} must be a list")
         if not content:
             raise ValidationError(f"One or more parameter values were invalid: {_EMPTY_SETS[kind]}")
+        if None in content:
+            raise ValidationError(_NULL_IN_STRINGS if kind == "SS" else _EMPTY_VALUE)
         members: list[Any] = []
         for each in content:
             if kind == "SS":
