@@ -18,7 +18,8 @@ from router.requests.operation_shapes import QUERY
 from router.requests.pages import check_select, read_start_key
 from router.requests.reading import reader, table_name_of
 from server.expressions.expression import Condition, Projection
-from server.expressions.legacy import filter_condition
+from server.expressions.key_condition import conditions_by_key
+from server.expressions.legacy import filter_condition, legacy_conditions_by_key
 from server.model.errors import ValidationError
 from server.model.item import Item
 
@@ -76,11 +77,16 @@ def _build(body: Mapping[str, Any], is_json: bool) -> QueryRequest:
     filter_ = read_condition(body, "FilterExpression", placeholders) or filter_
     projection = read_projection(body, placeholders)
     placeholders.check_all_used()
+    if key_condition is not None:
+        conditions_by_key(key_condition)  # the keys are not known here; that these could be conditions on keys is
+    if key_conditions is not None:
+        key_conditions = with_values(key_conditions, is_json)
+        legacy_conditions_by_key(key_conditions)
     return QueryRequest(
         table_name,
         body.get("IndexName"),
         key_condition,
-        None if key_conditions is None else with_values(key_conditions, is_json),
+        key_conditions,
         filter_,
         projection,
         body.get("Select", ""),

@@ -50,6 +50,11 @@ class KeyCondition:
 
 def key_condition(condition: Condition, partition_key: str, sort_key: str | None) -> KeyCondition:
     """What a KeyConditionExpression says of these keys; types of values are not looked at. Raises ValidationError."""
+    return key_condition_of(conditions_by_key(condition), partition_key, sort_key)
+
+
+def conditions_by_key(condition: Condition) -> dict[str, SortCondition]:
+    """What a KeyConditionExpression says, by attribute, whatever the keys are. Raises ValidationError."""
     conditions: dict[str, SortCondition] = {}
     left: list[ConditionTree] = [condition.tree]
     while left:
@@ -63,7 +68,7 @@ def key_condition(condition: Condition, partition_key: str, sort_key: str | None
         conditions[name] = found
     if len(conditions) > 2:
         raise ValidationError("Conditions can be of length 1 or 2 only")
-    return key_condition_of(conditions, partition_key, sort_key)
+    return conditions
 
 
 def key_condition_of(conditions: dict[str, SortCondition], partition_key: str, sort_key: str | None) -> KeyCondition:

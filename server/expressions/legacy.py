@@ -76,14 +76,18 @@ def attribute_updates(updates: Mapping[str, Any]) -> Update | None:
 
 def legacy_key_condition(conditions: Mapping[str, Any], partition_key: str, sort_key: str | None) -> KeyCondition:
     """What KeyConditions say of these keys; types are not compared with the keys'. Raises ValidationError."""
+    return key_condition_of(legacy_conditions_by_key(conditions), partition_key, sort_key)
+
+
+def legacy_conditions_by_key(conditions: Mapping[str, Any]) -> dict[str, SortCondition]:
+    """What KeyConditions say, by attribute, whatever the keys are. Raises ValidationError."""
     checked = {name: check_condition(name, condition, "KeyConditions") for name, condition in conditions.items()}
     if len(checked) not in (1, 2):
         raise ValidationError("Conditions can be of length 1 or 2 only")
-    by_name = {
+    return {
         name: SortCondition(_KEY_OPERATORS.get(operator, operator), tuple(values))
         for name, (operator, values) in checked.items()
     }
-    return key_condition_of(by_name, partition_key, sort_key)
 
 
 def attributes_to_get(names: Sequence[str]) -> Projection:

@@ -171,6 +171,27 @@ NO_VALUES = {"ComparisonOperator": "EQ"}
             {"KeyConditions": {"pk": {"ComparisonOperator": "EQ", "AttributeValueList": [{"N": "x"}]}}},
             "The parameter cannot be converted to a numeric value: x",
         ),
+        (
+            {"KeyConditions": {"pk": {"ComparisonOperator": "EQ"}}, "FilterExpression": ""},
+            "Invalid FilterExpression: The expression can not be empty;",
+        ),
+        ({"KeyConditions": {"pk": {"ComparisonOperator": "EQ"}}}, ARGUMENTS),
+        ({"KeyConditions": {}}, "Conditions can be of length 1 or 2 only"),
+        (
+            {
+                "KeyConditionExpression": "pk = :v OR sk = :v",
+                "ExpressionAttributeValues": {":v": {"S": "a"}, ":w": {"S": "b"}},
+            },
+            "Value provided in ExpressionAttributeValues unused in expressions: keys: {:w}",
+        ),
+        (
+            {"KeyConditionExpression": "pk = :v OR sk = :v", "ExpressionAttributeValues": {":v": {"S": "a"}}},
+            "Invalid operator used in KeyConditionExpression: OR",
+        ),
+        (
+            {"KeyConditionExpression": "pk = :v AND pk = :v", "ExpressionAttributeValues": {":v": {"S": "a"}}},
+            "KeyConditionExpressions must only contain one condition per key",
+        ),
         ({"KeyConditions": {"pk": {}}}, NULL_MEMBER.format("keyConditions.pk.member.comparisonOperator")),
         (
             {"KeyConditions": {"pk": {"ComparisonOperator": "IS"}}, "IndexName": "x"},
