@@ -10,35 +10,34 @@ import hashlib
 import itertools
 import os
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import grpc
 import structlog
-from statorpb import admin_pb2, partition_pb2, tables_pb2
+from statorpb import admin_pb2, tables_pb2
 
+from router.batches import batch_get, batch_write
+from router.item_reads import get_call
+from router.item_writes import write_call
 from router.partition_map_cache import MetadataClient, PartitionMapCache, Table, model_error
+from router.ranges import query, scan
 from router.requests.batch_get_item import BatchGetItemRequest
-from router.requests.batch_write_item import BatchWriteItemRequest, Write, check_distinct
+from router.requests.batch_write_item import BatchWriteItemRequest
 from router.requests.create_table import CreateTableRequest
 from router.requests.delete_item import DeleteItemRequest
 from router.requests.get_item import GetItemRequest
-from router.requests.options import refuse_unsupported
 from router.requests.put_item import PutItemRequest
+from router.requests.query import QueryRequest
 from router.requests.scan import ScanRequest
 from router.requests.table_requests import DeleteTableRequest, DescribeTableRequest, ListTablesRequest
-from router.storage_client import DELETE, GET, PUT, SCAN, PartitionCall, StorageClient
+from router.requests.update_item import UpdateItemRequest
+from router.storage_client import StorageClient
 from server.model.errors import (
     InternalServerError,
     ResourceNotFoundError,
     StatorError,
 )
-from server.model.item import Item
-from server.model.key_encoding import encode_position
-from server.model.limits import PAGE_BYTES_MAX
-from server.model.table import KeySchema, check_key_only
-from server.wire import item_from_bytes, item_to_bytes
 
 TOKEN_BYTES = 16
 
@@ -56,26 +55,15 @@ log = structlog.get_logger()
 
 Done = Callable[[Any, StatorError | None], None]
 ItemRequest = (
-    PutItemRequest | GetItemRequest | DeleteItemRequest | BatchWriteItemRequest | BatchGetItemRequest | ScanRequest
+    PutItemRequest
+    | GetItemRequest
+    | UpdateItemRequest
+    | DeleteItemRequest
+    | BatchWriteItemRequest
+    | BatchGetItemRequest
+    | QueryRequest
+    | ScanRequest
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What Scan returns: items in canonical form, and the key to go on after (None: that was all)."""
-
-    items: list[bytes]
-    last_key: Item | None
-
-
-@dataclass(frozen=True, slots=True)
-class BatchRead:
-    """What BatchGetItem returns: the tables asked, (table name, item in canonical form) of those found, and the reads
-    not done."""
-
-    table_names: list[str]
-    found: list[tuple[str, bytes]]
-    unprocessed: list[GetItemRequest]
 
 
 def _at_once(_: Any) -> bool:
@@ -95,14 +83,6 @@ def write_token(seed: bytes) -> bytes:
     return hashlib.blake2b(seed, digest_size=TOKEN_BYTES).digest()
 
 
-@dataclass(slots=True)
-class _Batch:
-    """The members of a batch still to come."""
-
-    left: int
-    errors: list[tuple[int, StatorError]] = field(default_factory=list)
-
-
 class Dispatcher:
     """Carries out requests. Every `done(result, error)` is called exactly once, with one of the two."""
 
@@ -120,12 +100,12 @@ class Dispatcher:
     def submit(self, request: ItemRequest, deadline: float, token_seed: bytes, done: Done) -> None:
         """Carries out an operation on items. `deadline`: loop time in seconds; `token_seed`: what the client calls this
         write, so that a retry of its own is recognised (empty: nothing)."""
-        if isinstance(request, (GetItemRequest, PutItemRequest, DeleteItemRequest, ScanRequest)):
-            names: Collection[str] = (request.table_name,)
-        elif isinstance(request, BatchWriteItemRequest):
-            names = {write.table_name for write in request.writes}
-        else:
+        if isinstance(request, BatchWriteItemRequest):
+            names: Collection[str] = {write.table_name for write in request.writes}
+        elif isinstance(request, BatchGetItemRequest):
             names = {read.table_name for read in request.reads}
+        else:
+            names = (request.table_name,)
         tables: dict[str, Table] = {}
         for name in names:
             table = self._cache.get(name)
@@ -166,17 +146,23 @@ class Dispatcher:
         self, request: ItemRequest, tables: dict[str, Table], deadline: float, token_seed: bytes, done: Done
     ) -> None:
         try:
-            refuse_unsupported(request)
             if isinstance(request, GetItemRequest):
-                self._get(request, tables[request.table_name], deadline, done)
-            elif isinstance(request, (PutItemRequest, DeleteItemRequest)):
-                self._write(request, tables[request.table_name], deadline, self._token(token_seed), done)
+                self._storage.submit(get_call(request, tables[request.table_name], deadline, done))
+            elif isinstance(request, (PutItemRequest, UpdateItemRequest, DeleteItemRequest)):
+                token = self._token(token_seed)
+                self._storage.submit(write_call(request, tables[request.table_name], deadline, token, done))
             elif isinstance(request, BatchWriteItemRequest):
-                self._batch_write(request, tables, deadline, token_seed, done)
+
+                def token_of(name: bytes) -> bytes:
+                    return self._token(token_seed + b"|" + name if token_seed else b"")
+
+                batch_write(self._storage, request, tables, deadline, token_of, done)
             elif isinstance(request, BatchGetItemRequest):
-                self._batch_get(request, tables, deadline, done)
+                batch_get(self._storage, request, tables, deadline, done)
+            elif isinstance(request, QueryRequest):
+                query(self._storage, request, tables[request.table_name], deadline, done)
             else:
-                self._scan(request, tables[request.table_name], deadline, done)
+                scan(self._storage, request, tables[request.table_name], deadline, done)
         except StatorError as error:
             done(None, error)
         except Exception:
@@ -188,144 +174,6 @@ class Dispatcher:
         if seed:
             return write_token(seed)
         return self._token_prefix + next(self._token_counter).to_bytes(8, "big")
-
-    def _get(self, request: GetItemRequest, table: Table, deadline: float, done: Done) -> None:
-        check_key_only(request.key, table.schema)
-        position = encode_position(table.schema, request.key)
-
-        def answered(reply: partition_pb2.PartitionReply | None, error: StatorError | None) -> None:
-            done(None if reply is None else reply.item or None, error)
-
-        self._storage.submit(PartitionCall(table, GET, position, deadline, answered, request.is_consistent))
-
-    def _write(self, request: Write, table: Table, deadline: float, token: bytes, done: Done) -> None:
-        def answered(reply: partition_pb2.PartitionReply | None, error: StatorError | None) -> None:
-            done(None, error)
-
-        if isinstance(request, PutItemRequest):
-            position = encode_position(table.schema, request.item)
-            call = PartitionCall(table, PUT, position, deadline, answered, True, item_to_bytes(request.item), token)
-        else:
-            check_key_only(request.key, table.schema)
-            position = encode_position(table.schema, request.key)
-            call = PartitionCall(table, DELETE, position, deadline, answered, True, b"", token)
-        self._storage.submit(call)
-
-    def _batch_write(
-        self,
-        request: BatchWriteItemRequest,
-        tables: dict[str, Table],
-        deadline: float,
-        token_seed: bytes,
-        done: Done,
-    ) -> None:
-        """Every write by itself. Those that were refused for now come back as unprocessed; if none was carried out, the
-        first refusal is the answer."""
-        keys: list[tuple[str, bytes]] = []
-        for write in request.writes:
-            schema = tables[write.table_name].schema
-            key = write.item if isinstance(write, PutItemRequest) else write.key
-            if isinstance(write, DeleteItemRequest):
-                check_key_only(key, schema)
-            keys.append((write.table_name, encode_position(schema, key)))
-        check_distinct(keys)
-        batch = _Batch(len(request.writes))
-
-        def finish(index: int, error: StatorError | None) -> None:
-            batch.left -= 1
-            if error is not None:
-                batch.errors.append((index, error))
-            if batch.left:
-                return
-            fatal = next((each for _, each in batch.errors if not each.is_retriable), None)
-            if fatal is not None or len(batch.errors) == len(request.writes):
-                done(None, fatal or batch.errors[0][1])
-            else:
-                done([request.writes[failed] for failed, _ in sorted(batch.errors, key=lambda pair: pair[0])], None)
-
-        for index, write in enumerate(request.writes):
-            # A batch sent again may hold fewer members in other places: each is named by its key.
-            token = self._token(token_seed + b"|" + repr(keys[index]).encode() if token_seed else b"")
-            self._write(write, tables[write.table_name], deadline, token, _write_done(finish, index))
-
-    def _batch_get(self, request: BatchGetItemRequest, tables: dict[str, Table], deadline: float, done: Done) -> None:
-        keys: list[tuple[str, bytes]] = []
-        for read in request.reads:
-            schema = tables[read.table_name].schema
-            check_key_only(read.key, schema)
-            keys.append((read.table_name, encode_position(schema, read.key)))
-        check_distinct(keys)
-        batch = _Batch(len(request.reads))
-        found: list[tuple[str, bytes]] = []
-        beyond: list[int] = []
-        size = 0
-
-        def finish(index: int, item: bytes | None, error: StatorError | None) -> None:
-            nonlocal size
-            batch.left -= 1
-            if error is not None:
-                batch.errors.append((index, error))
-            elif item is not None:
-                size += len(item)
-                if found and size > 16 * PAGE_BYTES_MAX - PAGE_BYTES_MAX:
-                    beyond.append(index)  # 16 MB a response: the rest is to be asked for again
-                else:
-                    found.append((request.reads[index].table_name, item))
-            if batch.left:
-                return
-            fatal = next((each for _, each in batch.errors if not each.is_retriable), None)
-            if fatal is not None or len(batch.errors) == len(request.reads):
-                done(None, fatal or batch.errors[0][1])
-            else:
-                unprocessed = sorted([index for index, _ in batch.errors] + beyond)
-                names = list(dict.fromkeys(read.table_name for read in request.reads))
-                done(BatchRead(names, found, [request.reads[index] for index in unprocessed]), None)
-
-        for index, read in enumerate(request.reads):
-            self._get(read, tables[read.table_name], deadline, partial(finish, index))
-
-    def _scan(self, request: ScanRequest, table: Table, deadline: float, done: Done) -> None:
-        position = b""
-        if request.start_key is not None:
-            check_key_only(request.start_key, table.schema)
-            position = encode_position(table.schema, request.start_key) + b"\0"
-        items: list[bytes] = []
-        size = 0
-
-        def ask(start: bytes) -> None:
-            limit = request.limit - len(items) if request.limit else 0
-            self._storage.submit(
-                PartitionCall(
-                    table,
-                    SCAN,
-                    start,
-                    deadline,
-                    lambda reply, error: answered(start, reply, error),
-                    is_consistent=request.is_consistent,
-                    limit=limit,
-                    bytes_max=PAGE_BYTES_MAX - size,
-                )
-            )
-
-        def answered(start: bytes, reply: partition_pb2.PartitionReply | None, error: StatorError | None) -> None:
-            nonlocal size
-            if reply is None:
-                done(None, error)
-                return
-            for scanned in reply.scanned:
-                items.append(scanned.item)
-                size += len(scanned.item)
-            index = table.map.index_of(start) + 1
-            has_more = index < len(table.map.starts)
-            is_full = size >= PAGE_BYTES_MAX or (request.limit and len(items) >= request.limit)
-            if reply.scan_complete and has_more and not is_full:
-                ask(table.map.starts[index])
-            elif reply.scan_complete and not has_more and not (request.limit and len(items) >= request.limit):
-                done(Page(items, None), None)
-            else:
-                done(Page(items, key_of(item_from_bytes(items[-1]), table.schema) if items else None), None)
-
-        ask(position)
 
     # Tables and cluster
 
@@ -388,16 +236,6 @@ class Dispatcher:
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _write_done(finish: Callable[[int, StatorError | None], None], index: int) -> Done:
-    """What a batch's write is answered with: only whether it failed."""
-    return lambda _, error: finish(index, error)
-
-
-def key_of(item: Item, schema: KeySchema) -> Item:
-    """An item's key."""
-    return {attribute.name: item[attribute.name] for attribute in schema.attributes}
 
 
 def create_table_message(request: CreateTableRequest) -> tables_pb2.CreateTableRequest:

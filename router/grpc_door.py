@@ -21,19 +21,9 @@ from statorpb import (
     tables_pb2_grpc,
 )
 
-from router.dispatcher import BatchRead, Dispatcher, Page
-from router.requests import (
-    batch_get_item,
-    batch_write_item,
-    create_table,
-    delete_item,
-    get_item,
-    put_item,
-    scan,
-    table_requests,
-)
-from router.requests.batch_write_item import Write
-from router.requests.put_item import PutItemRequest
+from router.dispatcher import Dispatcher
+from router.item_messages import fill_reply, read_item_request
+from router.requests import create_table, table_requests
 from server.gathering import gather_arrivals
 from server.model.errors import (
     InternalServerError,
@@ -42,11 +32,10 @@ from server.model.errors import (
     StatorError,
     ValidationError,
 )
-from server.model.item import Item
 from server.model.table import KeyAttribute, KeySchema
 from server.runtime.grpc_server import abort
 from server.runtime.writers import end_with
-from server.wire import error_to_message, item_from_bytes, item_to_bytes
+from server.wire import error_to_message
 
 FRAME_BYTES_MAX = 4 * 1024 * 1024
 STREAM_REQUESTS_MAX = 10_000
@@ -78,110 +67,6 @@ def message_or_malformed(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any
             return _MALFORMED
 
     return read
-
-
-def read_item_request(kind: str, message: Any) -> Any:
-    """The request object of a message; `kind` is its field in SessionRequest. Raises StatorError."""
-    if kind == "put_item":
-        return put_item.from_body({"TableName": message.table_name, "Item": _item(message.item)}, is_json=False)
-    if kind == "get_item":
-        body = {"TableName": message.table_name, "Key": _item(message.key), "ConsistentRead": message.consistent_read}
-        return get_item.from_body(body, is_json=False)
-    if kind == "delete_item":
-        return delete_item.from_body({"TableName": message.table_name, "Key": _item(message.key)}, is_json=False)
-    if kind == "batch_write_item":
-        return batch_write_item.from_body({"RequestItems": _writes(message)}, is_json=False)
-    if kind == "batch_get_item":
-        return batch_get_item.from_body({"RequestItems": _reads(message)}, is_json=False)
-    page: dict[str, Any] = {"TableName": message.table_name, "ConsistentRead": message.consistent_read}
-    if message.limit:
-        page["Limit"] = message.limit
-    if message.HasField("exclusive_start_key"):
-        page["ExclusiveStartKey"] = _item(message.exclusive_start_key)
-    return scan.from_body(page, is_json=False)
-
-
-def _item(data: bytes) -> Item:
-    try:
-        return item_from_bytes(data)
-    except DecodeError as error:
-        raise SerializationError("An item or a key is malformed, or nested too deeply") from error
-
-
-def _reads(message: passthrough_pb2.RawBatchGetItemRequest) -> dict[str, Any]:
-    reads: dict[str, Any] = {}
-    for table in message.tables:
-        read = reads.setdefault(table.table_name, {"Keys": [], "ConsistentRead": table.consistent_read})
-        if read["ConsistentRead"] != table.consistent_read:
-            raise ValidationError(f"One batch cannot read the table {table.table_name} both consistently and not")
-        read["Keys"].extend(map(_item, table.keys))
-    return reads
-
-
-def _writes(message: passthrough_pb2.RawBatchWriteItemRequest) -> dict[str, list[Any]]:
-    writes: dict[str, list[Any]] = {}
-    for table in message.tables:
-        requests = writes.setdefault(table.table_name, [])
-        for write in table.writes:
-            kind = write.WhichOneof("write")
-            if kind == "put":
-                requests.append({"PutRequest": {"Item": _item(write.put)}})
-            else:
-                requests.append({"DeleteRequest": {"Key": _item(write.delete_key)}} if kind else {})
-    return writes
-
-
-def fill_reply(reply: passthrough_pb2.RawSessionReply, kind: str, result: Any) -> int:
-    """Puts a result into a session's reply; returns about how many bytes that are."""
-    if kind == "get_item":
-        reply.get_item.SetInParent()
-        if result is not None:
-            reply.get_item.item = result
-            return len(result)
-    elif kind == "put_item":
-        reply.put_item.SetInParent()
-    elif kind == "delete_item":
-        reply.delete_item.SetInParent()
-    elif kind == "batch_write_item":
-        reply.batch_write_item.CopyFrom(_unprocessed_writes(result))
-    elif kind == "batch_get_item":
-        reply.batch_get_item.CopyFrom(_batch_read(result))
-        return sum(len(item) for _, item in result.found)
-    else:
-        reply.scan.CopyFrom(_page(result))
-        return sum(map(len, result.items))
-    return 0
-
-
-def _unprocessed_writes(writes: list[Write]) -> passthrough_pb2.RawBatchWriteItemResponse:
-    response = passthrough_pb2.RawBatchWriteItemResponse()
-    for write in writes:
-        table = response.unprocessed.add(table_name=write.table_name)
-        if isinstance(write, PutItemRequest):
-            table.writes.add(put=item_to_bytes(write.item))
-        else:
-            table.writes.add(delete_key=item_to_bytes(write.key))
-    return response
-
-
-def _batch_read(result: BatchRead) -> passthrough_pb2.RawBatchGetItemResponse:
-    response = passthrough_pb2.RawBatchGetItemResponse()
-    tables: dict[str, passthrough_pb2.RawTableItems] = {}
-    for name, item in result.found:
-        table = tables.get(name)
-        if table is None:
-            table = tables[name] = response.tables.add(table_name=name)
-        table.items.append(item)
-    for read in result.unprocessed:
-        response.unprocessed.add(
-            table_name=read.table_name, keys=[item_to_bytes(read.key)], consistent_read=read.is_consistent
-        )
-    return response
-
-
-def _page(page: Page) -> passthrough_pb2.RawScanResponse:
-    last_key = item_to_bytes(page.last_key) if page.last_key is not None else None
-    return passthrough_pb2.RawScanResponse(items=page.items, last_evaluated_key=last_key)
 
 
 class _SessionStream:
@@ -405,11 +290,17 @@ class ItemsService(_Unary, items_pb2_grpc.ItemsServicer):
     async def DeleteItem(self, request: Any, context: Context) -> Any:  # noqa: N802
         return (await self._item_call("delete_item", request, context)).delete_item
 
+    async def UpdateItem(self, request: Any, context: Context) -> Any:  # noqa: N802
+        return (await self._item_call("update_item", request, context)).update_item
+
     async def BatchWriteItem(self, request: Any, context: Context) -> Any:  # noqa: N802
         return (await self._item_call("batch_write_item", request, context)).batch_write_item
 
     async def BatchGetItem(self, request: Any, context: Context) -> Any:  # noqa: N802
         return (await self._item_call("batch_get_item", request, context)).batch_get_item
+
+    async def Query(self, request: Any, context: Context) -> Any:  # noqa: N802
+        return (await self._item_call("query", request, context)).query
 
     async def Scan(self, request: Any, context: Context) -> Any:  # noqa: N802
         return (await self._item_call("scan", request, context)).scan

@@ -34,6 +34,7 @@ from router.http_responses import (
     unknown_target,
     unpack,
 )
+from router.item_json import error_to_json
 from server.model.errors import (
     InternalServerError,
     SerializationError,
@@ -479,10 +480,7 @@ class HttpConnection(asyncio.Protocol):
             self._respond(exchange, _JSON_OK, content)
 
     def _respond_error(self, exchange: _Exchange, error: StatorError, status: int = 0) -> None:
-        content = {"__type": error.type_prefix + error.code}
-        if error.message:
-            content["message"] = error.message
-        self._respond(exchange, JSON_HEADS[status or error.http_status], orjson.dumps(content))
+        self._respond(exchange, JSON_HEADS[status or error.http_status], orjson.dumps(error_to_json(error)))
 
     def _respond(self, exchange: _Exchange, head: bytes, body: bytes, *, has_body: bool = True) -> None:
         """`has_body` false: the headers only, as HEAD asks."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from statorpb import tables_pb2
 
-from router.dispatcher import BatchRead, Page
+from router import item_json
 from router.requests import (
     batch_get_item,
     batch_write_item,
@@ -16,12 +16,11 @@ from router.requests import (
     delete_item,
     get_item,
     put_item,
+    query,
     scan,
     table_requests,
+    update_item,
 )
-from router.requests.delete_item import DeleteItemRequest
-from router.requests.put_item import PutItemRequest
-from server.wire import item_bytes_to_json, item_to_json
 
 TARGET_PREFIX = b"DynamoDB_20120810."
 ARN_PREFIX = "arn:aws:dynamodb:local:000000000000:table/"
@@ -35,62 +34,10 @@ class Operation(NamedTuple):
     write: Callable[[Any], dict[str, Any]]
 
 
-class _Requests(Protocol):
-    """One of the modules of router.requests."""
-
-    def from_body(self, body: Mapping[str, Any], *, is_json: bool) -> Any: ...
-
-
-def _item_operation(name: str, requests: _Requests, write: Callable[[Any], dict[str, Any]]) -> Operation:
-    return Operation(name, partial(requests.from_body, is_json=True), write)
-
-
-def _nothing(_: Any) -> dict[str, Any]:
-    return {}
-
-
-def _item(item: bytes | None) -> dict[str, Any]:
-    return {} if item is None else {"Item": item_bytes_to_json(item)}
-
-
 def _table_names(result: tables_pb2.ListTablesResponse) -> dict[str, Any]:
     names = {"TableNames": list(result.table_names)}
     last = result.last_evaluated_table_name
     return {**names, "LastEvaluatedTableName": last} if last else names
-
-
-def _unprocessed_writes(writes: list[PutItemRequest | DeleteItemRequest]) -> dict[str, Any]:
-    tables: dict[str, list[Any]] = {}
-    for write in writes:
-        entry = (
-            {"PutRequest": {"Item": item_to_json(write.item)}}
-            if isinstance(write, PutItemRequest)
-            else {"DeleteRequest": {"Key": item_to_json(write.key)}}
-        )
-        tables.setdefault(write.table_name, []).append(entry)
-    return {"UnprocessedItems": tables}
-
-
-def _batch_read(result: BatchRead) -> dict[str, Any]:
-    responses: dict[str, list[Any]] = {table_name: [] for table_name in result.table_names}
-    for table_name, item in result.found:
-        responses[table_name].append(item_bytes_to_json(item))
-    unprocessed: dict[str, Any] = {}
-    for read in result.unprocessed:
-        entry = unprocessed.setdefault(read.table_name, {"Keys": [], "ConsistentRead": read.is_consistent})
-        entry["Keys"].append(item_to_json(read.key))
-    return {"Responses": responses, "UnprocessedKeys": unprocessed}
-
-
-def _page(page: Page) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "Items": [item_bytes_to_json(item) for item in page.items],
-        "Count": len(page.items),
-        "ScannedCount": len(page.items),
-    }
-    if page.last_key is not None:
-        body["LastEvaluatedKey"] = item_to_json(page.last_key)
-    return body
 
 
 def table_to_json(table: tables_pb2.TableDescription) -> dict[str, Any]:
@@ -133,13 +80,25 @@ def _by_target(*operations: Operation) -> Mapping[bytes, Operation]:
     return {TARGET_PREFIX + operation.name.encode(): operation for operation in operations}
 
 
+class _Requests(Protocol):
+    """One of the modules of router.requests."""
+
+    def from_body(self, body: Mapping[str, Any], *, is_json: bool) -> Any: ...
+
+
+def _item_operation(name: str, requests: _Requests, write: Callable[[Any], dict[str, Any]]) -> Operation:
+    return Operation(name, partial(requests.from_body, is_json=True), write)
+
+
 ITEM_OPERATIONS = _by_target(
-    _item_operation("PutItem", put_item, _nothing),
-    _item_operation("GetItem", get_item, _item),
-    _item_operation("DeleteItem", delete_item, _nothing),
-    _item_operation("BatchWriteItem", batch_write_item, _unprocessed_writes),
-    _item_operation("BatchGetItem", batch_get_item, _batch_read),
-    _item_operation("Scan", scan, _page),
+    _item_operation("PutItem", put_item, item_json.written),
+    _item_operation("GetItem", get_item, item_json.read),
+    _item_operation("UpdateItem", update_item, item_json.written),
+    _item_operation("DeleteItem", delete_item, item_json.written),
+    _item_operation("BatchWriteItem", batch_write_item, item_json.batch_written),
+    _item_operation("BatchGetItem", batch_get_item, item_json.batch_read),
+    _item_operation("Query", query, item_json.page),
+    _item_operation("Scan", scan, item_json.page),
 )
 """By X-Amz-Target, as those that follow."""
 

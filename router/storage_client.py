@@ -19,14 +19,18 @@ from router.partition_map_cache import Partition, PartitionMapCache, Table, mode
 from router.routing.decision import DONE, Replica, Step, backoff_ms, choose_replica, next_step
 from server.gathering import gather_arrivals
 from server.model.errors import (
+    ConditionalCheckFailedError,
     DeadlineExceededError,
     InternalServerError,
+    ItemCollectionSizeLimitExceededError,
     RequestLimitExceededError,
     ResourceNotFoundError,
     ServiceUnavailableError,
     StatorError,
     ThrottledError,
+    ValidationError,
 )
+from server.model.key_encoding import after_prefix, prefix
 from server.runtime.grpc_server import channel_options
 from server.runtime.writers import end_with
 
@@ -46,18 +50,23 @@ TIMEOUT_MS_MAX = 2**31 - 1
 
 log = structlog.get_logger()
 
+Details = partition_pb2.WriteDetails | partition_pb2.ReadDetails | partition_pb2.ScanDetails
 Done = Callable[[partition_pb2.PartitionReply | None, StatorError | None], None]
 
 GET = partition_pb2.GET
 PUT = partition_pb2.PUT
 DELETE = partition_pb2.DELETE
 SCAN = partition_pb2.SCAN
+UPDATE = partition_pb2.UPDATE
 
 
 @dataclass(eq=False)  # without slots: what has its default costs nothing to make
 class PartitionCall:
     """One request to one partition. `position`: the key's range position; `deadline`: loop time, seconds;
-    `is_consistent`: only the leader can answer, as it is with every write.
+    `is_consistent`: only the leader can answer, as it is with every write. `details`: what the node is to do besides.
+
+    A scan reads what lies from `position` up to `end` (empty: no bound) in the index of number `index`, from the end if
+    it `is_backwards`: as much of it as one partition has, which `covered` says once it is answered.
 
     `done` is called exactly once, with a reply or an error."""
 
@@ -69,8 +78,11 @@ class PartitionCall:
     is_consistent: bool = True
     item: bytes = b""
     token: bytes = b""
-    limit: int = 0
-    bytes_max: int = 0
+    details: Details | None = None
+    index: int = 0
+    end: bytes = b""
+    is_backwards: bool = False
+    covered: tuple[bytes, bytes] = field(default=(b"", b""), init=False)
     attempt: int = field(default=0, init=False)
     attempt_ends: float = field(default=0.0, init=False)
     partition: Partition | None = field(default=None, init=False)
@@ -88,6 +100,37 @@ class _Stream:
     frame_bytes: int = 0
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
+
+
+def refusal(reply: partition_pb2.PartitionReply) -> StatorError:
+    """The error that a client is told of where a write could not be carried out as asked."""
+    if reply.status == partition_pb2.CONDITION_FAILED:
+        return ConditionalCheckFailedError(item=reply.item or None)
+    if reply.status == partition_pb2.INVALID_UPDATE:
+        return ValidationError(reply.message)
+    if reply.status == partition_pb2.COLLECTION_FULL:
+        return ItemCollectionSizeLimitExceededError("Item collection size limit exceeded")
+    return InternalServerError("The write was carried out, but what it was to return is not known any more")
+
+
+def cover(call: PartitionCall) -> Partition:
+    """The partition that a scan begins in, and how much of its range is that partition's."""
+    table = call.table
+    index = table.map.index_below(call.end) if call.is_backwards else table.map.index_of(call.position)
+    start, end = table.map.range_of(index)
+    ends = [each for each in (end, call.end) if each]
+    call.covered = (max(start, call.position), min(ends) if ends else b"")
+    return table.partitions[index]
+
+
+def _fill_scan(request: partition_pb2.PartitionRequest, call: PartitionCall) -> None:
+    low, high = call.covered
+    key_prefix = prefix(call.table.number, call.index)
+    request.key = key_prefix + low
+    assert isinstance(call.details, partition_pb2.ScanDetails)
+    request.scan.CopyFrom(call.details)
+    request.scan.end_key = key_prefix + high if high else after_prefix(key_prefix)
+    request.scan.backwards = call.is_backwards
 
 
 class StorageClient:
@@ -150,7 +193,10 @@ class StorageClient:
 
     def _send(self, call: PartitionCall) -> None:
         table = call.table
-        partition = call.partition = table.partition_at(call.position)
+        if call.operation != SCAN:
+            partition = call.partition = table.partition_at(call.position)
+        else:
+            partition = call.partition = cover(call)
         replicas = self._reachable(partition.replicas) if self._unreachable else partition.replicas
         replica = choose_replica(
             replicas, partition.leader_node_id, self._zone, call.attempt, needs_leader=call.is_consistent
@@ -182,11 +228,16 @@ class StorageClient:
         request.consistent = call.is_consistent
         request.timeout_ms = min(int(remaining * 1000), TIMEOUT_MS_MAX)
         if operation == SCAN:
-            request.limit = call.limit
-            request.bytes_max = call.bytes_max
+            _fill_scan(request, call)
         elif operation != GET:
             request.item = call.item
             request.token = call.token
+            if call.details is not None:
+                assert isinstance(call.details, partition_pb2.WriteDetails)
+                request.write.CopyFrom(call.details)
+        elif call.details is not None:
+            assert isinstance(call.details, partition_pb2.ReadDetails)
+            request.read.CopyFrom(call.details)
 
     def _reachable(self, replicas: Sequence[Replica]) -> Sequence[Replica]:
         """Those of the replicas that may be connected to; all of them, if none is left."""
@@ -215,6 +266,8 @@ class StorageClient:
             self._again(call, max(0.05, self._backoff_s(call)))
         elif step == Step.THROTTLE:
             self._finish(call, None, ThrottledError("The partition has too much in flight; try again"))
+        elif step == Step.REFUSE:
+            self._finish(call, None, refusal(reply))
         elif step == Step.REFUSE_FULL:
             self._finish(call, None, ServiceUnavailableError(f"The write was refused: {reply.message}"))
         else:
@@ -281,7 +334,7 @@ class StorageClient:
         self._send(call)
 
     def _expire(self, call: PartitionCall) -> None:
-        what = "; it may or may not have been carried out" if call.operation in (PUT, DELETE) else ""
+        what = "; it may or may not have been carried out" if call.operation in (PUT, UPDATE, DELETE) else ""
         self._finish(call, None, DeadlineExceededError(f"The request's time ran out{what}"))
 
     # Streams

@@ -7,7 +7,7 @@ from typing import Any
 
 from statorpb import item_pb2, items_pb2
 
-from server.model.errors import StatorError, error_by_code
+from server.model.errors import ConditionalCheckFailedError, StatorError, error_by_code
 from server.model.item import AttributeValue, Item
 
 
@@ -16,11 +16,12 @@ def item_to_bytes(item: Item) -> bytes:
     message = item_pb2.Item()
     attributes = message.attributes
     for name, value in item.items():
-        _set_value(attributes[name], value)
+        put_value(attributes[name], value)
     return message.SerializeToString(deterministic=True)
 
 
-def _set_value(target: item_pb2.AttributeValue, value: AttributeValue) -> None:
+def put_value(target: item_pb2.AttributeValue, value: AttributeValue) -> None:
+    """Puts a value of the model into an empty message."""
     ((kind, content),) = value.items()
     if kind == "S":
         target.s = content
@@ -36,12 +37,12 @@ def _set_value(target: item_pb2.AttributeValue, value: AttributeValue) -> None:
         target.m.SetInParent()
         entries = target.m.entries
         for name, each in content.items():
-            _set_value(entries[name], each)
+            put_value(entries[name], each)
     elif kind == "L":
         target.l.SetInParent()
         values = target.l.values
         for each in content:
-            _set_value(values.add(), each)
+            put_value(values.add(), each)
     elif kind == "SS":
         target.ss.values.extend(content)
     elif kind == "NS":
@@ -113,12 +114,18 @@ def _binary(data: bytes) -> str:
 
 def error_to_message(error: StatorError) -> items_pb2.Error:
     """An error as the public API has it."""
-    return items_pb2.Error(code=error.code, message=error.message, retriable=error.is_retriable)
+    message = items_pb2.Error(code=error.code, message=error.message, retriable=error.is_retriable)
+    if isinstance(error, ConditionalCheckFailedError) and error.item is not None:
+        message.item = error.item
+    return message
 
 
 def error_from_message(message: items_pb2.Error) -> StatorError:
     """The model's error of a public one."""
-    return error_by_code(message.code)(message.message)
+    error = error_by_code(message.code)(message.message)
+    if isinstance(error, ConditionalCheckFailedError) and message.HasField("item"):
+        error.item = message.item
+    return error
 
 
 __all__ = [
@@ -129,4 +136,5 @@ __all__ = [
     "item_from_message",
     "item_to_bytes",
     "item_to_json",
+    "put_value",
 ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from sortedcontainers import SortedList
 
+from storage_node.codec.value import Size
 from storage_node.partition.recent_writes import RecentWrites
 
 ENTRY_BYTES: Final = 160
@@ -16,13 +17,14 @@ ENTRY_BYTES: Final = 160
 class GroupState:
     """What the store knows of one group. `is_void`: dropped or restored, its memtable entries no longer count."""
 
-    __slots__ = ("applied_slot", "bytes", "checkpointed_slot", "is_restoring", "is_void", "items", "recent")
+    __slots__ = ("applied_slot", "checkpointed_slot", "is_restoring", "is_void", "recent", "sizes")
 
-    def __init__(self, applied_slot: int = 0, items: int = 0, size: int = 0, is_restoring: bool = False) -> None:
+    def __init__(
+        self, applied_slot: int = 0, sizes: Mapping[int, Size] | None = None, is_restoring: bool = False
+    ) -> None:
         self.applied_slot = applied_slot
         self.checkpointed_slot = applied_slot
-        self.items = items
-        self.bytes = size
+        self.sizes: Mapping[int, Size] = sizes or {}  # as of the checkpoint, by index
         self.is_restoring = is_restoring
         self.is_void = False
         self.recent: RecentWrites | None = None

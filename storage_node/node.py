@@ -13,6 +13,7 @@ import structlog
 from google.protobuf.message import DecodeError
 from statorpb import cluster_pb2, partition_pb2
 
+from server.model.key_encoding import COLLECTIONS
 from server.paxos.acceptor import Health
 from server.paxos.lease import LeaseConfig, NodeLeases
 from server.paxos.quorum import Configuration, Member
@@ -26,8 +27,9 @@ from storage_node.config import Config
 from storage_node.disk import DiskSpace
 from storage_node.host import NodeHost
 from storage_node.partition.recent_writes import CorruptRecentWritesError
-from storage_node.replica import PartitionReplica, Reply, key_range
+from storage_node.replica import PartitionReplica, key_ranges
 from storage_node.store import CorruptValueError, Store
+from storage_node.writes import Reply
 
 TICK_S = 0.02
 APPLY_DELAY_S = 0.001
@@ -186,6 +188,9 @@ class StorageNode:
         for partition_id in self.replicas:
             items, size = self._store.size(partition_id)
             found.append(cluster_pb2.PartitionSize(partition_id=partition_id, items=items, bytes=size))
+            for number, (entries, entry_bytes) in self._store.sizes(partition_id).items():
+                if number not in (0, COLLECTIONS):
+                    found[-1].indexes.add(number=number, items=entries, bytes=entry_bytes)
         return found
 
     # Assignments
@@ -261,10 +266,10 @@ class StorageNode:
         descriptor = self._descriptors.pop(partition_id, None)
         if descriptor is not None:
             run = self._loop.run_in_executor
-            first_key, end_key = key_range(descriptor)
             self._store.forget(partition_id)
-            while not await run(self._engine, self._store.delete_range, first_key, end_key, DROP_SLICE_ITEMS):
-                pass
+            for first_key, end_key in key_ranges(descriptor):
+                while not await run(self._engine, self._store.delete_range, first_key, end_key, DROP_SLICE_ITEMS):
+                    pass
             await run(self._engine, self._store.delete_descriptor, partition_id)
             self._wal.forget_group(partition_id)
             log.info("replica dropped", partition_id=partition_id)

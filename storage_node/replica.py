@@ -2,58 +2,42 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 from statorpb import cluster_pb2, partition_pb2
 
-from server.model.key_encoding import prefix
-from server.runtime.replica_host import UNKNOWN, Outcome, OutcomeKind, ReplicaHost
+from server.model.key_encoding import COLLECTIONS, after_prefix, index_number, prefix
+from server.runtime.replica_host import ReplicaHost
 from server.runtime.snapshot_transfer import SnapshotFailedError, SnapshotSource
+from server.table_codec import key_schema, local_indexes
 from storage_node.btree import StoreError
-from storage_node.codec.mutation import Mutation, decode_mutation, encode_mutation
-from storage_node.store import CorruptValueError, Store
+from storage_node.codec.mutation import decode_mutation
+from storage_node.reads import Reads
+from storage_node.store import CorruptValueError, Ranges, Store
+from storage_node.writes import Reply, Writes
 
 SNAPSHOT_CHUNK_BYTES = 256 * 1024
-SCAN_BYTES_MAX = 1024 * 1024
-SCAN_ITEMS_MAX = 10_000
-TOKEN_BYTES = 16
 
 HAND_OVER_WAIT_S_MIN = 2.0
 HAND_OVER_WAIT_S_MAX = 60.0
 """A leader that finds an item damaged lets another member lead. Where that does not help, because the leadership comes
 back or the others' items are damaged as well, it waits twice as long each time before it does so again."""
 
-_OK = partition_pb2.OK
 _GET = partition_pb2.GET
-_PUT = partition_pb2.PUT
 _DELETE = partition_pb2.DELETE
 _SCAN = partition_pb2.SCAN
-
-
-class Reply(Protocol):
-    """Adds one reply to the stream that the request came on."""
-
-    def __call__(
-        self,
-        request_id: int,
-        status: partition_pb2.PartitionStatusCode.ValueType,
-        item: bytes = b"",
-        leader_node_id: int = 0,
-        message: str = "",
-    ) -> partition_pb2.PartitionReply: ...
+_WRITES = (partition_pb2.PUT, partition_pb2.UPDATE, partition_pb2.DELETE)
 
 
 class _Snapshot:
     """A snapshot of the partition, as the host sends it. `on_rotten(sentence)` is told where it cannot be read."""
 
-    def __init__(self, store: Store, group_id: int, start: bytes, end: bytes, on_rotten: Callable[[str], None]) -> None:
+    def __init__(self, store: Store, group_id: int, ranges: Ranges, on_rotten: Callable[[str], None]) -> None:
         self._on_rotten = on_rotten
         with self._reading():
-            self._reader = store.read_snapshot(group_id, start, end)
+            self._reader = store.read_snapshot(group_id, ranges)
         self.slot = self._reader.slot
         self._chunks = self._reader.chunks(SNAPSHOT_CHUNK_BYTES)
 
@@ -73,15 +57,20 @@ class _Snapshot:
         self._reader.close()
 
 
-def key_range(descriptor: cluster_pb2.PartitionDescriptor) -> tuple[bytes, bytes]:
-    """The first key of a partition, and the first behind it. The last partition of a table ends where the next table or
-    index begins."""
-    table_prefix = prefix(descriptor.table_number)
-    if descriptor.range_end:
-        end_key = table_prefix + descriptor.range_end
-    else:
-        end_key = (int.from_bytes(table_prefix, "big") + 1).to_bytes(len(table_prefix), "big")
-    return table_prefix + descriptor.range_start, end_key
+def key_range(descriptor: cluster_pb2.PartitionDescriptor, index: int = 0) -> tuple[bytes, bytes]:
+    """The first key of a partition's part of an index (0: of the table), and the first behind it. The last partition of
+    a table ends where the next index or table begins."""
+    key_prefix = prefix(descriptor.table_number, index)
+    end_key = key_prefix + descriptor.range_end if descriptor.range_end else after_prefix(key_prefix)
+    return key_prefix + descriptor.range_start, end_key
+
+
+def key_ranges(descriptor: cluster_pb2.PartitionDescriptor) -> tuple[tuple[bytes, bytes], ...]:
+    """All keys that a partition has: the table's, those of its local indexes, and the sizes of its collections."""
+    numbers = [0, *(index.number for index in descriptor.local_indexes)]
+    if len(numbers) > 1:
+        numbers.append(COLLECTIONS)
+    return tuple(key_range(descriptor, number) for number in numbers)
 
 
 class PartitionReplica:
@@ -102,6 +91,7 @@ class PartitionReplica:
         self.descriptor = descriptor
         self.partition_id = descriptor.partition_id
         self.first_key, self.end_key = key_range(descriptor)
+        self.ranges = key_ranges(descriptor)
         self.is_restoring = store.is_restoring(self.partition_id)
         self._store = store
         self._host = host
@@ -109,14 +99,19 @@ class PartitionReplica:
         self._on_rotten = on_rotten
         self._hand_over_from_s = 0.0
         self._hand_over_wait_s = HAND_OVER_WAIT_S_MIN
-        self._recent = store.recent_writes(self.partition_id)
-        self._in_flight: dict[bytes, list[tuple[float, Callable[[Outcome], None]]]] = {}
-        """Token of a write -> (deadline, whom to tell) of the requests that wait for it."""
+        self._writes = Writes(self.partition_id, store, host, self._refusal, self._answer_rotten)
+        self._reads = Reads(self.partition_id, store, host, self._refusal, self._answer_rotten)
+        self.describe(descriptor)
 
     def describe(self, descriptor: cluster_pb2.PartitionDescriptor) -> None:
         """Takes a description that says more than the one it was made with: the key schema, which versions before 0.2
         did not keep."""
         self.descriptor = descriptor
+        self.ranges = key_ranges(descriptor)
+        if descriptor.HasField("partition_key"):
+            schema, indexes = key_schema(descriptor), local_indexes(descriptor)
+            self._writes.describe(descriptor.table_number, schema, indexes)
+            self._reads.describe(descriptor.table_number, schema, indexes)
 
     # State machine
 
@@ -130,12 +125,12 @@ class PartitionReplica:
     def open_snapshot(self) -> SnapshotSource | None:
         if self.is_restoring:
             return None
-        return _Snapshot(self._store, self.partition_id, self.first_key, self.end_key, self._cannot_send)
+        return _Snapshot(self._store, self.partition_id, self.ranges, self._cannot_send)
 
     def begin_restore(self, slot: int) -> None:
         self.is_restoring = True
-        store, partition_id, first_key, end_key = self._store, self.partition_id, self.first_key, self.end_key
-        self._run(lambda: store.begin_restore(partition_id, first_key, end_key), lambda: None)
+        store, partition_id, ranges = self._store, self.partition_id, self.ranges
+        self._run(lambda: store.begin_restore(partition_id, ranges), lambda: None)
 
     def restore_chunk(self, body: bytes, done: Callable[[], None]) -> None:
         store, partition_id = self._store, self.partition_id
@@ -146,7 +141,7 @@ class PartitionReplica:
 
         def finished() -> None:
             self.is_restoring = False
-            self._recent = store.recent_writes(partition_id)
+            self._writes.recent = store.recent_writes(partition_id)
             done()
 
         self._run(lambda: store.finish_restore(partition_id, slot), finished)
@@ -155,21 +150,39 @@ class PartitionReplica:
 
     def serve(self, request: partition_pb2.PartitionRequest, reply: Reply, is_full: bool) -> None:
         """Answers one request, now or once it is committed; never raises for what a client may have sent."""
-        key = request.key
         operation = request.operation
+        if operation == _SCAN:
+            self._scan(request, reply)
+            return
+        key = request.key
         if not self.first_key <= key < self.end_key:
             reply(request.id, partition_pb2.NOT_MINE)
         elif operation == _GET:
-            self._get(request, key, reply)
-        elif operation in (_PUT, _DELETE):
-            if is_full and operation == _PUT:
+            if self.is_restoring:
+                self._refusal(request.id, reply)
+            else:
+                self._reads.get(request, key, reply)
+        elif operation in _WRITES:
+            if is_full and operation != _DELETE:
                 reply(request.id, partition_pb2.STORAGE_FULL, message="the storage node's disk is nearly full")
             else:
-                self._write(request, key, reply)
-        elif operation == _SCAN:
-            self._scan(request, key, reply)
+                self._writes.serve(request, key, reply)
         else:
             reply(request.id, partition_pb2.INVALID, message=f"operation {operation} is unknown")
+
+    def _scan(self, request: partition_pb2.PartitionRequest, reply: Reply) -> None:
+        number = index_number(request.key)
+        first_key, end_key = key_range(self.descriptor, number)
+        if not first_key <= request.key <= request.scan.end_key <= end_key:
+            reply(request.id, partition_pb2.NOT_MINE)
+        elif self.is_restoring:
+            self._refusal(request.id, reply)
+        else:
+            self._reads.scan(request, reply)
+
+    def expire(self, now_s: float) -> None:
+        """Answers the writes whose time is up: they may or may not be carried out."""
+        self._writes.expire(now_s)
 
     def _refusal(self, request_id: int, reply: Reply) -> None:
         """Why this replica does not serve: it does not lead, or not yet, or not any more."""
@@ -203,96 +216,3 @@ class PartitionReplica:
             self._refusal(request.id, reply)
         else:
             reply(request.id, partition_pb2.CORRUPT, message=sentence)
-
-    def _get(self, request: partition_pb2.PartitionRequest, key: bytes, reply: Reply) -> None:
-        if self.is_restoring:
-            self._refusal(request.id, reply)
-            return
-        try:
-            item = self._store.get(key)
-        except (CorruptValueError, StoreError) as error:
-            self._answer_rotten(request, str(error), reply)
-            return
-        # The lease is looked at after the value: if it held then, nobody else can have acknowledged a newer one.
-        if request.consistent and not self._host.is_serving_leader(self.partition_id):
-            self._refusal(request.id, reply)
-        elif item is None:
-            reply(request.id, partition_pb2.NOT_FOUND)
-        else:
-            reply(request.id, _OK, item)
-
-    def _write(self, request: partition_pb2.PartitionRequest, key: bytes, reply: Reply) -> None:
-        request_id, token = request.id, request.token
-        if len(token) != TOKEN_BYTES:
-            reply(request_id, partition_pb2.INVALID, message=f"a write's token has {TOKEN_BYTES} bytes")
-            return
-        if not self._host.is_serving_leader(self.partition_id):
-            self._refusal(request_id, reply)
-            return
-        if self._recent.seen(token):
-            reply(request_id, _OK)
-            return
-
-        def done(outcome: Outcome) -> None:
-            if outcome.kind == OutcomeKind.COMMITTED:
-                reply(request_id, _OK)
-            elif outcome.kind == OutcomeKind.NOT_LEADER:
-                reply(request_id, partition_pb2.NOT_LEADER, leader_node_id=outcome.leader_node_id)
-            elif outcome.kind == OutcomeKind.OVERLOADED:
-                reply(request_id, partition_pb2.THROTTLED)
-            else:
-                reply(request_id, partition_pb2.UNKNOWN_OUTCOME)
-
-        deadline_s = time.monotonic() + request.timeout_ms / 1000 if request.timeout_ms else math.inf
-        repeated = self._in_flight.get(token)
-        if repeated is not None:
-            repeated.append((deadline_s, done))
-            return
-        if self._store.is_overloaded:
-            reply(request_id, partition_pb2.THROTTLED)
-            return
-        self._in_flight[token] = [(deadline_s, done)]
-
-        def finish(outcome: Outcome) -> None:
-            for _, each in self._in_flight.pop(token):
-                each(outcome)
-
-        item = request.item if request.operation == _PUT else None
-        origin = self._host.leader_ballot(self.partition_id)
-        mutation = Mutation(token, key, item, time.time_ns() // 1_000_000, origin)
-        self._host.propose(self.partition_id, encode_mutation(mutation), finish)
-
-    def expire(self, now_s: float) -> None:
-        """Answers the writes whose time is up: they may or may not be carried out."""
-        for token, waiting in self._in_flight.items():
-            expired = [done for deadline_s, done in waiting if deadline_s <= now_s]
-            if expired:
-                self._in_flight[token] = [each for each in waiting if each[0] > now_s]
-                for done in expired:
-                    done(UNKNOWN)
-
-    def _scan(self, request: partition_pb2.PartitionRequest, key: bytes, reply: Reply) -> None:
-        if self.is_restoring:
-            self._refusal(request.id, reply)
-            return
-        items_max = min(request.limit or SCAN_ITEMS_MAX, SCAN_ITEMS_MAX)
-        bytes_max = min(request.bytes_max or SCAN_BYTES_MAX, SCAN_BYTES_MAX)
-        scanned: list[partition_pb2.ScannedItem] = []
-        size = 0
-        is_complete = True
-        try:
-            for item_key, item in self._store.scan(key, self.end_key):
-                if len(scanned) == items_max or (scanned and size + len(item) > bytes_max):
-                    is_complete = False
-                    break
-                scanned.append(partition_pb2.ScannedItem(key=item_key, item=item))
-                size += len(item)
-        except (CorruptValueError, StoreError) as error:
-            self._answer_rotten(request, str(error), reply)
-            return
-        if request.consistent and not self._host.is_serving_leader(self.partition_id):
-            self._refusal(request.id, reply)
-            return
-        answer = reply(request.id, _OK)
-        answer.scanned.extend(scanned)
-        answer.scan_complete = is_complete

@@ -42,13 +42,14 @@ class ReplyStream:
         item: bytes = b"",
         leader_node_id: int = 0,
         message: str = "",
+        extra_bytes: int = 0,
     ) -> partition_pb2.PartitionReply:
-        """Adds a reply; the caller may fill in more of it before it gives up control."""
+        """Adds a reply; the caller may fill in more of it before it gives up control: about `extra_bytes`."""
         if not self._frames or self._sizes[-1] > FRAME_BYTES_MAX:
             self._frames.append(partition_pb2.PartitionReplyFrame())
             self._sizes.append(0)
             self._wake.set()
-        size = len(item) + REPLY_OVERHEAD_BYTES
+        size = len(item) + extra_bytes + REPLY_OVERHEAD_BYTES
         self._sizes[-1] += size
         self._backlog_bytes += size
         reply = self._frames[-1].replies.add()  # and not with arguments, which costs more than to set them

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import lmdb
 
@@ -11,16 +12,15 @@ from storage_node.codec.snapshot import ChunkKind, encode_chunk
 
 
 class SnapshotReader:
-    """Pins the B-tree as it is now: the items of `start` <= key < `end`, and the group's recent writes, at `slot`.
+    """Pins the B-tree as it is now: the items in `ranges`, and the group's recent writes, at `slot`.
 
     May be used in any one thread at a time. Until `close` the B-tree's map cannot grow.
     """
 
-    def __init__(self, btree: BTree, group_id: int, start: bytes, end: bytes) -> None:
+    def __init__(self, btree: BTree, group_id: int, ranges: Sequence[tuple[bytes, bytes]]) -> None:
         self._btree = btree
         self._group_id = group_id
-        self._start = start
-        self._end = end
+        self._ranges = ranges
         self._txn = btree.pin()
         self._is_open = True
         try:
@@ -45,7 +45,8 @@ class SnapshotReader:
             yield encode_chunk(ChunkKind.RECENT_WRITES, [(b"", recent)])
         pairs: list[tuple[bytes, bytes]] = []
         size = 0
-        for key, item in self._btree.keys.scan(self._txn, self._start, self._end, False):
+        scans = (self._btree.keys.scan(self._txn, start, end, False) for start, end in self._ranges)
+        for key, item in chain.from_iterable(scans):
             pair_bytes = len(key) + len(item) + 8
             if pairs and size + pair_bytes > bytes_max:
                 yield encode_chunk(ChunkKind.ITEMS, pairs)

@@ -6,15 +6,16 @@ transaction together with the slots that it stands for. What was not is applied 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from server.model.key_encoding import index_number
 from storage_node.btree import GROW_WAIT_S, BTree, CorruptValueError, StoreError, StoreFullError, group_key
 from storage_node.codec.mutation import Mutation
 from storage_node.codec.snapshot import ChunkKind, CorruptChunkError, decode_chunk
-from storage_node.codec.value import GroupRow
+from storage_node.codec.value import GroupRow, Size
 from storage_node.memtable import GroupState, Memtable
 from storage_node.overflow import Pace, Transaction
 from storage_node.partition.recent_writes import RecentWrites
@@ -34,6 +35,33 @@ OVERLOADED_FACTOR: Final = 3
 RESTORE_SLICE_ITEMS: Final = 2_000
 
 
+Ranges = Sequence[tuple[bytes, bytes]]
+"""Half-open ranges of keys: a group's, one for its table and for each of the table's indexes."""
+
+
+class _Counts:
+    """How the number and size of a group's items change, by index."""
+
+    def __init__(self) -> None:
+        self._changes: dict[int, tuple[int, int]] = {}
+
+    def count(self, key: bytes, item: bytes | None, old_bytes: int) -> None:
+        """`old_bytes`: of the item that was under the key before, -1: there was none."""
+        number = index_number(key)
+        items, size = self._changes.get(number, (0, 0))
+        added = (item is not None) - (old_bytes >= 0)
+        growth = (len(item) if item is not None else 0) - max(old_bytes, 0) + added * len(key)
+        self._changes[number] = (items + added, size + growth)
+
+    def added_to(self, sizes: Mapping[int, Size]) -> dict[int, Size]:
+        totals = dict(sizes)
+        for number, (items, size) in self._changes.items():
+            old_items, old_size = totals.pop(number, (0, 0))
+            if items + old_items:
+                totals[number] = (old_items + items, old_size + size)
+        return totals
+
+
 @dataclass(slots=True)
 class Checkpoint:
     """A frozen memtable, the slots whose state it completes, and once it is written the groups' new sizes."""
@@ -41,8 +69,8 @@ class Checkpoint:
     memtable: Memtable
     groups: list[tuple[int, GroupState, int, bytes | None]]
     """(group id, group, applied slot, recent writes as of that slot if there was one)."""
-    sizes: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """Group id -> (items, bytes)."""
+    sizes: dict[int, Mapping[int, Size]] = field(default_factory=dict)
+    """Group id -> index number -> (items, bytes)."""
 
 
 class Store:
@@ -68,7 +96,7 @@ class Store:
         self._btree.open()
         for group_id in self._btree.all_rows(self._btree.groups):
             row = self._btree.read(lambda txn, group_id=group_id: self._btree.group_row(txn, group_id))  # type: ignore[misc]
-            self._groups[group_id] = GroupState(row.applied_slot, row.items, row.bytes, row.is_restoring)
+            self._groups[group_id] = GroupState(row.applied_slot, row.sizes, row.is_restoring)
 
     def close(self) -> None:
         """Closes the B-tree; what is in the memtable only is in the log."""
@@ -107,9 +135,11 @@ class Store:
         recent = group.recent
         if recent is None:
             recent = self.recent_writes(group_id)
-        if not recent.admit(mutation.token, slot, mutation.time_ms, mutation.origin):
+        if not recent.admit(mutation.token, slot, mutation.time_ms, mutation.origin, mutation.result):
             return
         self._live.put(group, mutation.key, mutation.item)
+        for key, item in mutation.more:
+            self._live.put(group, key, item)
 
     def apply_no_op(self, group_id: int, slot: int) -> None:
         """A committed slot that changes nothing."""
@@ -135,9 +165,13 @@ class Store:
         return 0 if group is None else group.checkpointed_slot
 
     def size(self, group_id: int) -> tuple[int, int]:
-        """(items, bytes) of the group as of its last checkpoint."""
+        """(items, bytes) of the group as of its last checkpoint, without those of indexes."""
+        return self.sizes(group_id).get(0, (0, 0))
+
+    def sizes(self, group_id: int) -> Mapping[int, Size]:
+        """By number of the index, 0 for the table itself: (items, bytes) as of the group's last checkpoint."""
         group = self._groups.get(group_id)
-        return (0, 0) if group is None else (group.items, group.bytes)
+        return {} if group is None else group.sizes
 
     def recent_writes(self, group_id: int) -> RecentWrites:
         """The tokens of the group's last writes; reads the B-tree the first time."""
@@ -182,28 +216,21 @@ class Store:
         """Writes it in one synced transaction. In the worker thread; sleeps in between, for the loop's sake."""
         checkpoint.sizes = self._btree.write(lambda txn: self._write(txn, checkpoint))
 
-    def _write(self, txn: Transaction, checkpoint: Checkpoint) -> dict[int, tuple[int, int]]:
+    def _write(self, txn: Transaction, checkpoint: Checkpoint) -> dict[int, Mapping[int, Size]]:
         btree, keys, pace = self._btree, self._btree.keys, Pace()
-        items: dict[int, int] = {}
-        sizes: dict[int, int] = {}
-        ids = {id(group): group_id for group_id, group, _, _ in checkpoint.groups}
+        counts = {id(group): _Counts() for _, group, _, _ in checkpoint.groups}
         for key, (group, item) in checkpoint.memtable.entries.items():
             pace.step()
             if group.is_void:
                 continue
             old_bytes = keys.delete(txn, key) if item is None else keys.put(txn, key, item)
-            group_id = ids[id(group)]
-            added = (item is not None) - (old_bytes >= 0)
-            items[group_id] = items.get(group_id, 0) + added
-            growth = (len(item) if item is not None else 0) - max(old_bytes, 0) + added * len(key)
-            sizes[group_id] = sizes.get(group_id, 0) + growth
-        totals = {}
+            counts[id(group)].count(key, item, old_bytes)
+        totals: dict[int, Mapping[int, Size]] = {}
         for group_id, group, slot, recent in checkpoint.groups:
             if group.is_void:
                 continue
-            row = btree.group_row(txn, group_id)
-            total = (row.items + items.get(group_id, 0), row.bytes + sizes.get(group_id, 0))
-            btree.put_group_row(txn, group_id, GroupRow(slot, *total))
+            total = counts[id(group)].added_to(btree.group_row(txn, group_id).sizes)
+            btree.put_group_row(txn, group_id, GroupRow(slot, total))
             if recent is not None:
                 btree.put_row(txn, btree.recent, group_key(group_id), recent)
             totals[group_id] = total
@@ -216,7 +243,7 @@ class Store:
         for group_id, group, slot, _ in checkpoint.groups:
             if not group.is_void:
                 group.checkpointed_slot = slot
-                group.items, group.bytes = checkpoint.sizes[group_id]
+                group.sizes = checkpoint.sizes[group_id]
 
     def abandon_checkpoint(self, checkpoint: Checkpoint) -> None:
         """After it could not be written: it stays in memory, frozen, to be given out again."""
@@ -258,16 +285,16 @@ class Store:
 
     # Snapshots
 
-    def read_snapshot(self, group_id: int, start: bytes, end: bytes) -> SnapshotReader:
+    def read_snapshot(self, group_id: int, ranges: Ranges) -> SnapshotReader:
         """The group's state as of its last checkpoint; `close` it."""
-        return SnapshotReader(self._btree, group_id, start, end)
+        return SnapshotReader(self._btree, group_id, ranges)
 
     def is_restoring(self, group_id: int) -> bool:
         """Whether a snapshot was begun to be installed and not finished, perhaps before a restart."""
         group = self._groups.get(group_id)
         return group is not None and group.is_restoring
 
-    def begin_restore(self, group_id: int, start: bytes, end: bytes) -> None:
+    def begin_restore(self, group_id: int, ranges: Ranges) -> None:
         """Removes the group's state, to put a snapshot in its place. In the worker thread; durable on return.
 
         Until `finish_restore`, also after a crash, the group is restoring: it has no state to serve. Its row keeps the
@@ -285,8 +312,9 @@ class Store:
 
         self._emptied.discard(group_id)
         self._btree.write(begin)
-        while not self.delete_range(start, end, RESTORE_SLICE_ITEMS):
-            pass
+        for start, end in ranges:
+            while not self.delete_range(start, end, RESTORE_SLICE_ITEMS):
+                pass
         self._emptied.add(group_id)
 
     def restore_chunk(self, group_id: int, chunk: bytes) -> None:
@@ -308,13 +336,12 @@ class Store:
                 return
             pace = Pace()
             row = self._btree.group_row(txn, group_id)
-            items, size = row.items, row.bytes
+            counts = _Counts()
             for key, item in pairs:
-                old_bytes = self._btree.keys.put(txn, key, item)
-                items += old_bytes < 0
-                size += len(item) - max(old_bytes, 0) + (len(key) if old_bytes < 0 else 0)
+                counts.count(key, item, self._btree.keys.put(txn, key, item))
                 pace.step()
-            self._btree.put_group_row(txn, group_id, GroupRow(row.applied_slot, items, size, is_restoring=True))
+            sizes = counts.added_to(row.sizes)
+            self._btree.put_group_row(txn, group_id, GroupRow(row.applied_slot, sizes, is_restoring=True))
 
         self._btree.write(restore)
 
@@ -323,11 +350,11 @@ class Store:
 
         def finish(txn: Transaction) -> GroupRow:
             row = self._btree.group_row(txn, group_id)
-            self._btree.put_group_row(txn, group_id, GroupRow(slot, row.items, row.bytes))
+            self._btree.put_group_row(txn, group_id, GroupRow(slot, row.sizes))
             return row
 
         row = self._btree.write(finish)
-        self._groups[group_id] = GroupState(slot, row.items, row.bytes)
+        self._groups[group_id] = GroupState(slot, row.sizes)
 
 
 def _merge(

@@ -7,6 +7,7 @@ import builtins
 import collections.abc
 import google.protobuf.descriptor
 import google.protobuf.internal.containers
+import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import statorpb.item_pb2
 import sys
@@ -19,23 +20,249 @@ else:
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
+class _ReturnValues:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _ReturnValuesEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ReturnValues.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    RETURN_VALUES_UNSPECIFIED: _ReturnValues.ValueType  # 0
+    """as NONE"""
+    RETURN_VALUES_NONE: _ReturnValues.ValueType  # 1
+    RETURN_VALUES_ALL_OLD: _ReturnValues.ValueType  # 2
+    """the item as it was"""
+    RETURN_VALUES_UPDATED_OLD: _ReturnValues.ValueType  # 3
+    """UpdateItem: what the update touches, as it was"""
+    RETURN_VALUES_ALL_NEW: _ReturnValues.ValueType  # 4
+    """UpdateItem: the item as it is now"""
+    RETURN_VALUES_UPDATED_NEW: _ReturnValues.ValueType  # 5
+    """UpdateItem: what the update touched, as it is now"""
+
+class ReturnValues(_ReturnValues, metaclass=_ReturnValuesEnumTypeWrapper):
+    """What comes back of an item that is written."""
+
+RETURN_VALUES_UNSPECIFIED: ReturnValues.ValueType  # 0
+"""as NONE"""
+RETURN_VALUES_NONE: ReturnValues.ValueType  # 1
+RETURN_VALUES_ALL_OLD: ReturnValues.ValueType  # 2
+"""the item as it was"""
+RETURN_VALUES_UPDATED_OLD: ReturnValues.ValueType  # 3
+"""UpdateItem: what the update touches, as it was"""
+RETURN_VALUES_ALL_NEW: ReturnValues.ValueType  # 4
+"""UpdateItem: the item as it is now"""
+RETURN_VALUES_UPDATED_NEW: ReturnValues.ValueType  # 5
+"""UpdateItem: what the update touched, as it is now"""
+Global___ReturnValues: typing_extensions.TypeAlias = ReturnValues
+
+class _ReturnConsumedCapacity:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _ReturnConsumedCapacityEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ReturnConsumedCapacity.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    RETURN_CONSUMED_CAPACITY_UNSPECIFIED: _ReturnConsumedCapacity.ValueType  # 0
+    """as NONE"""
+    RETURN_CONSUMED_CAPACITY_NONE: _ReturnConsumedCapacity.ValueType  # 1
+    RETURN_CONSUMED_CAPACITY_TOTAL: _ReturnConsumedCapacity.ValueType  # 2
+    RETURN_CONSUMED_CAPACITY_INDEXES: _ReturnConsumedCapacity.ValueType  # 3
+    """by table and index"""
+
+class ReturnConsumedCapacity(_ReturnConsumedCapacity, metaclass=_ReturnConsumedCapacityEnumTypeWrapper): ...
+
+RETURN_CONSUMED_CAPACITY_UNSPECIFIED: ReturnConsumedCapacity.ValueType  # 0
+"""as NONE"""
+RETURN_CONSUMED_CAPACITY_NONE: ReturnConsumedCapacity.ValueType  # 1
+RETURN_CONSUMED_CAPACITY_TOTAL: ReturnConsumedCapacity.ValueType  # 2
+RETURN_CONSUMED_CAPACITY_INDEXES: ReturnConsumedCapacity.ValueType  # 3
+"""by table and index"""
+Global___ReturnConsumedCapacity: typing_extensions.TypeAlias = ReturnConsumedCapacity
+
+class _ReturnItemCollectionMetrics:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _ReturnItemCollectionMetricsEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ReturnItemCollectionMetrics.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    RETURN_ITEM_COLLECTION_METRICS_UNSPECIFIED: _ReturnItemCollectionMetrics.ValueType  # 0
+    """as NONE"""
+    RETURN_ITEM_COLLECTION_METRICS_NONE: _ReturnItemCollectionMetrics.ValueType  # 1
+    RETURN_ITEM_COLLECTION_METRICS_SIZE: _ReturnItemCollectionMetrics.ValueType  # 2
+
+class ReturnItemCollectionMetrics(_ReturnItemCollectionMetrics, metaclass=_ReturnItemCollectionMetricsEnumTypeWrapper): ...
+
+RETURN_ITEM_COLLECTION_METRICS_UNSPECIFIED: ReturnItemCollectionMetrics.ValueType  # 0
+"""as NONE"""
+RETURN_ITEM_COLLECTION_METRICS_NONE: ReturnItemCollectionMetrics.ValueType  # 1
+RETURN_ITEM_COLLECTION_METRICS_SIZE: ReturnItemCollectionMetrics.ValueType  # 2
+Global___ReturnItemCollectionMetrics: typing_extensions.TypeAlias = ReturnItemCollectionMetrics
+
+class _Select:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _SelectEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Select.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    SELECT_UNSPECIFIED: _Select.ValueType  # 0
+    SELECT_ALL_ATTRIBUTES: _Select.ValueType  # 1
+    SELECT_ALL_PROJECTED_ATTRIBUTES: _Select.ValueType  # 2
+    SELECT_SPECIFIC_ATTRIBUTES: _Select.ValueType  # 3
+    SELECT_COUNT: _Select.ValueType  # 4
+
+class Select(_Select, metaclass=_SelectEnumTypeWrapper): ...
+
+SELECT_UNSPECIFIED: Select.ValueType  # 0
+SELECT_ALL_ATTRIBUTES: Select.ValueType  # 1
+SELECT_ALL_PROJECTED_ATTRIBUTES: Select.ValueType  # 2
+SELECT_SPECIFIC_ATTRIBUTES: Select.ValueType  # 3
+SELECT_COUNT: Select.ValueType  # 4
+Global___Select: typing_extensions.TypeAlias = Select
+
+@typing.final
+class ConsumedCapacity(google.protobuf.message.Message):
+    """In capacity units; `table` and the indexes only where INDEXES was asked for."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class LocalSecondaryIndexesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.float
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.float = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    TABLE_NAME_FIELD_NUMBER: builtins.int
+    CAPACITY_UNITS_FIELD_NUMBER: builtins.int
+    TABLE_FIELD_NUMBER: builtins.int
+    LOCAL_SECONDARY_INDEXES_FIELD_NUMBER: builtins.int
+    table_name: builtins.str
+    capacity_units: builtins.float
+    table: builtins.float
+    @property
+    def local_secondary_indexes(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]: ...
+    def __init__(
+        self,
+        *,
+        table_name: builtins.str = ...,
+        capacity_units: builtins.float = ...,
+        table: builtins.float | None = ...,
+        local_secondary_indexes: collections.abc.Mapping[builtins.str, builtins.float] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_table", b"_table", "table", b"table"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_table", b"_table", "capacity_units", b"capacity_units", "local_secondary_indexes", b"local_secondary_indexes", "table", b"table", "table_name", b"table_name"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_table", b"_table"]) -> typing.Literal["table"] | None: ...
+
+Global___ConsumedCapacity: typing_extensions.TypeAlias = ConsumedCapacity
+
+@typing.final
+class ItemCollectionMetrics(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class ItemCollectionKeyEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        @property
+        def value(self) -> statorpb.item_pb2.AttributeValue: ...
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: statorpb.item_pb2.AttributeValue | None = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["value", b"value"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    ITEM_COLLECTION_KEY_FIELD_NUMBER: builtins.int
+    SIZE_ESTIMATE_LOWER_GB_FIELD_NUMBER: builtins.int
+    SIZE_ESTIMATE_UPPER_GB_FIELD_NUMBER: builtins.int
+    size_estimate_lower_gb: builtins.float
+    size_estimate_upper_gb: builtins.float
+    @property
+    def item_collection_key(self) -> google.protobuf.internal.containers.MessageMap[builtins.str, statorpb.item_pb2.AttributeValue]:
+        """the partition key"""
+
+    def __init__(
+        self,
+        *,
+        item_collection_key: collections.abc.Mapping[builtins.str, statorpb.item_pb2.AttributeValue] | None = ...,
+        size_estimate_lower_gb: builtins.float = ...,
+        size_estimate_upper_gb: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["item_collection_key", b"item_collection_key", "size_estimate_lower_gb", b"size_estimate_lower_gb", "size_estimate_upper_gb", b"size_estimate_upper_gb"]) -> None: ...
+
+Global___ItemCollectionMetrics: typing_extensions.TypeAlias = ItemCollectionMetrics
+
 @typing.final
 class PutItemRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    @typing.final
+    class ExpressionAttributeNamesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     TABLE_NAME_FIELD_NUMBER: builtins.int
     ITEM_FIELD_NUMBER: builtins.int
+    CONDITION_EXPRESSION_FIELD_NUMBER: builtins.int
+    EXPRESSION_ATTRIBUTE_NAMES_FIELD_NUMBER: builtins.int
+    EXPRESSION_ATTRIBUTE_VALUES_FIELD_NUMBER: builtins.int
+    RETURN_VALUES_FIELD_NUMBER: builtins.int
+    RETURN_VALUES_ON_CONDITION_CHECK_FAILURE_FIELD_NUMBER: builtins.int
+    RETURN_CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
+    RETURN_ITEM_COLLECTION_METRICS_FIELD_NUMBER: builtins.int
     table_name: builtins.str
+    condition_expression: builtins.str
+    return_values: Global___ReturnValues.ValueType
+    return_values_on_condition_check_failure: Global___ReturnValues.ValueType
+    """NONE or ALL_OLD"""
+    return_consumed_capacity: Global___ReturnConsumedCapacity.ValueType
+    return_item_collection_metrics: Global___ReturnItemCollectionMetrics.ValueType
     @property
     def item(self) -> statorpb.item_pb2.Item: ...
+    @property
+    def expression_attribute_names(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
+    @property
+    def expression_attribute_values(self) -> statorpb.item_pb2.Item:
+        """by placeholder, as ":v" """
+
     def __init__(
         self,
         *,
         table_name: builtins.str = ...,
         item: statorpb.item_pb2.Item | None = ...,
+        condition_expression: builtins.str = ...,
+        expression_attribute_names: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        expression_attribute_values: statorpb.item_pb2.Item | None = ...,
+        return_values: Global___ReturnValues.ValueType = ...,
+        return_values_on_condition_check_failure: Global___ReturnValues.ValueType = ...,
+        return_consumed_capacity: Global___ReturnConsumedCapacity.ValueType = ...,
+        return_item_collection_metrics: Global___ReturnItemCollectionMetrics.ValueType = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["item", b"item"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["item", b"item", "table_name", b"table_name"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["expression_attribute_values", b"expression_attribute_values", "item", b"item"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["condition_expression", b"condition_expression", "expression_attribute_names", b"expression_attribute_names", "expression_attribute_values", b"expression_attribute_values", "item", b"item", "return_consumed_capacity", b"return_consumed_capacity", "return_item_collection_metrics", b"return_item_collection_metrics", "return_values", b"return_values", "return_values_on_condition_check_failure", b"return_values_on_condition_check_failure", "table_name", b"table_name"]) -> None: ...
 
 Global___PutItemRequest: typing_extensions.TypeAlias = PutItemRequest
 
@@ -43,32 +270,246 @@ Global___PutItemRequest: typing_extensions.TypeAlias = PutItemRequest
 class PutItemResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    ATTRIBUTES_FIELD_NUMBER: builtins.int
+    CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
+    ITEM_COLLECTION_METRICS_FIELD_NUMBER: builtins.int
+    @property
+    def attributes(self) -> statorpb.item_pb2.Item:
+        """as `return_values` asks; absent where there is nothing to return"""
+
+    @property
+    def consumed_capacity(self) -> Global___ConsumedCapacity: ...
+    @property
+    def item_collection_metrics(self) -> Global___ItemCollectionMetrics: ...
     def __init__(
         self,
+        *,
+        attributes: statorpb.item_pb2.Item | None = ...,
+        consumed_capacity: Global___ConsumedCapacity | None = ...,
+        item_collection_metrics: Global___ItemCollectionMetrics | None = ...,
     ) -> None: ...
+    def HasField(self, field_name: typing.Literal["attributes", b"attributes", "consumed_capacity", b"consumed_capacity", "item_collection_metrics", b"item_collection_metrics"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["attributes", b"attributes", "consumed_capacity", b"consumed_capacity", "item_collection_metrics", b"item_collection_metrics"]) -> None: ...
 
 Global___PutItemResponse: typing_extensions.TypeAlias = PutItemResponse
+
+@typing.final
+class UpdateItemRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class ExpressionAttributeNamesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    TABLE_NAME_FIELD_NUMBER: builtins.int
+    KEY_FIELD_NUMBER: builtins.int
+    CONDITION_EXPRESSION_FIELD_NUMBER: builtins.int
+    EXPRESSION_ATTRIBUTE_NAMES_FIELD_NUMBER: builtins.int
+    EXPRESSION_ATTRIBUTE_VALUES_FIELD_NUMBER: builtins.int
+    RETURN_VALUES_FIELD_NUMBER: builtins.int
+    RETURN_VALUES_ON_CONDITION_CHECK_FAILURE_FIELD_NUMBER: builtins.int
+    RETURN_CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
+    RETURN_ITEM_COLLECTION_METRICS_FIELD_NUMBER: builtins.int
+    UPDATE_EXPRESSION_FIELD_NUMBER: builtins.int
+    table_name: builtins.str
+    condition_expression: builtins.str
+    return_values: Global___ReturnValues.ValueType
+    return_values_on_condition_check_failure: Global___ReturnValues.ValueType
+    return_consumed_capacity: Global___ReturnConsumedCapacity.ValueType
+    return_item_collection_metrics: Global___ReturnItemCollectionMetrics.ValueType
+    update_expression: builtins.str
+    @property
+    def key(self) -> statorpb.item_pb2.Item: ...
+    @property
+    def expression_attribute_names(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
+    @property
+    def expression_attribute_values(self) -> statorpb.item_pb2.Item: ...
+    def __init__(
+        self,
+        *,
+        table_name: builtins.str = ...,
+        key: statorpb.item_pb2.Item | None = ...,
+        condition_expression: builtins.str = ...,
+        expression_attribute_names: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        expression_attribute_values: statorpb.item_pb2.Item | None = ...,
+        return_values: Global___ReturnValues.ValueType = ...,
+        return_values_on_condition_check_failure: Global___ReturnValues.ValueType = ...,
+        return_consumed_capacity: Global___ReturnConsumedCapacity.ValueType = ...,
+        return_item_collection_metrics: Global___ReturnItemCollectionMetrics.ValueType = ...,
+        update_expression: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["expression_attribute_values", b"expression_attribute_values", "key", b"key"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["condition_expression", b"condition_expression", "expression_attribute_names", b"expression_attribute_names", "expression_attribute_values", b"expression_attribute_values", "key", b"key", "return_consumed_capacity", b"return_consumed_capacity", "return_item_collection_metrics", b"return_item_collection_metrics", "return_values", b"return_values", "return_values_on_condition_check_failure", b"return_values_on_condition_check_failure", "table_name", b"table_name", "update_expression", b"update_expression"]) -> None: ...
+
+Global___UpdateItemRequest: typing_extensions.TypeAlias = UpdateItemRequest
+
+@typing.final
+class UpdateItemResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ATTRIBUTES_FIELD_NUMBER: builtins.int
+    CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
+    ITEM_COLLECTION_METRICS_FIELD_NUMBER: builtins.int
+    @property
+    def attributes(self) -> statorpb.item_pb2.Item: ...
+    @property
+    def consumed_capacity(self) -> Global___ConsumedCapacity: ...
+    @property
+    def item_collection_metrics(self) -> Global___ItemCollectionMetrics: ...
+    def __init__(
+        self,
+        *,
+        attributes: statorpb.item_pb2.Item | None = ...,
+        consumed_capacity: Global___ConsumedCapacity | None = ...,
+        item_collection_metrics: Global___ItemCollectionMetrics | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["attributes", b"attributes", "consumed_capacity", b"consumed_capacity", "item_collection_metrics", b"item_collection_metrics"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["attributes", b"attributes", "consumed_capacity", b"consumed_capacity", "item_collection_metrics", b"item_collection_metrics"]) -> None: ...
+
+Global___UpdateItemResponse: typing_extensions.TypeAlias = UpdateItemResponse
+
+@typing.final
+class DeleteItemRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class ExpressionAttributeNamesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    TABLE_NAME_FIELD_NUMBER: builtins.int
+    KEY_FIELD_NUMBER: builtins.int
+    CONDITION_EXPRESSION_FIELD_NUMBER: builtins.int
+    EXPRESSION_ATTRIBUTE_NAMES_FIELD_NUMBER: builtins.int
+    EXPRESSION_ATTRIBUTE_VALUES_FIELD_NUMBER: builtins.int
+    RETURN_VALUES_FIELD_NUMBER: builtins.int
+    RETURN_VALUES_ON_CONDITION_CHECK_FAILURE_FIELD_NUMBER: builtins.int
+    RETURN_CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
+    RETURN_ITEM_COLLECTION_METRICS_FIELD_NUMBER: builtins.int
+    table_name: builtins.str
+    condition_expression: builtins.str
+    return_values: Global___ReturnValues.ValueType
+    return_values_on_condition_check_failure: Global___ReturnValues.ValueType
+    return_consumed_capacity: Global___ReturnConsumedCapacity.ValueType
+    return_item_collection_metrics: Global___ReturnItemCollectionMetrics.ValueType
+    @property
+    def key(self) -> statorpb.item_pb2.Item: ...
+    @property
+    def expression_attribute_names(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
+    @property
+    def expression_attribute_values(self) -> statorpb.item_pb2.Item: ...
+    def __init__(
+        self,
+        *,
+        table_name: builtins.str = ...,
+        key: statorpb.item_pb2.Item | None = ...,
+        condition_expression: builtins.str = ...,
+        expression_attribute_names: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        expression_attribute_values: statorpb.item_pb2.Item | None = ...,
+        return_values: Global___ReturnValues.ValueType = ...,
+        return_values_on_condition_check_failure: Global___ReturnValues.ValueType = ...,
+        return_consumed_capacity: Global___ReturnConsumedCapacity.ValueType = ...,
+        return_item_collection_metrics: Global___ReturnItemCollectionMetrics.ValueType = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["expression_attribute_values", b"expression_attribute_values", "key", b"key"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["condition_expression", b"condition_expression", "expression_attribute_names", b"expression_attribute_names", "expression_attribute_values", b"expression_attribute_values", "key", b"key", "return_consumed_capacity", b"return_consumed_capacity", "return_item_collection_metrics", b"return_item_collection_metrics", "return_values", b"return_values", "return_values_on_condition_check_failure", b"return_values_on_condition_check_failure", "table_name", b"table_name"]) -> None: ...
+
+Global___DeleteItemRequest: typing_extensions.TypeAlias = DeleteItemRequest
+
+@typing.final
+class DeleteItemResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ATTRIBUTES_FIELD_NUMBER: builtins.int
+    CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
+    ITEM_COLLECTION_METRICS_FIELD_NUMBER: builtins.int
+    @property
+    def attributes(self) -> statorpb.item_pb2.Item: ...
+    @property
+    def consumed_capacity(self) -> Global___ConsumedCapacity: ...
+    @property
+    def item_collection_metrics(self) -> Global___ItemCollectionMetrics: ...
+    def __init__(
+        self,
+        *,
+        attributes: statorpb.item_pb2.Item | None = ...,
+        consumed_capacity: Global___ConsumedCapacity | None = ...,
+        item_collection_metrics: Global___ItemCollectionMetrics | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["attributes", b"attributes", "consumed_capacity", b"consumed_capacity", "item_collection_metrics", b"item_collection_metrics"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["attributes", b"attributes", "consumed_capacity", b"consumed_capacity", "item_collection_metrics", b"item_collection_metrics"]) -> None: ...
+
+Global___DeleteItemResponse: typing_extensions.TypeAlias = DeleteItemResponse
 
 @typing.final
 class GetItemRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    @typing.final
+    class ExpressionAttributeNamesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     TABLE_NAME_FIELD_NUMBER: builtins.int
     KEY_FIELD_NUMBER: builtins.int
     CONSISTENT_READ_FIELD_NUMBER: builtins.int
+    PROJECTION_EXPRESSION_FIELD_NUMBER: builtins.int
+    EXPRESSION_ATTRIBUTE_NAMES_FIELD_NUMBER: builtins.int
+    RETURN_CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
     table_name: builtins.str
     consistent_read: builtins.bool
+    projection_expression: builtins.str
+    return_consumed_capacity: Global___ReturnConsumedCapacity.ValueType
     @property
     def key(self) -> statorpb.item_pb2.Item: ...
+    @property
+    def expression_attribute_names(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
     def __init__(
         self,
         *,
         table_name: builtins.str = ...,
         key: statorpb.item_pb2.Item | None = ...,
         consistent_read: builtins.bool = ...,
+        projection_expression: builtins.str = ...,
+        expression_attribute_names: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        return_consumed_capacity: Global___ReturnConsumedCapacity.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["key", b"key"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["consistent_read", b"consistent_read", "key", b"key", "table_name", b"table_name"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["consistent_read", b"consistent_read", "expression_attribute_names", b"expression_attribute_names", "key", b"key", "projection_expression", b"projection_expression", "return_consumed_capacity", b"return_consumed_capacity", "table_name", b"table_name"]) -> None: ...
 
 Global___GetItemRequest: typing_extensions.TypeAlias = GetItemRequest
 
@@ -77,49 +518,23 @@ class GetItemResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     ITEM_FIELD_NUMBER: builtins.int
+    CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
     @property
     def item(self) -> statorpb.item_pb2.Item:
         """Absent when there is no such item."""
 
+    @property
+    def consumed_capacity(self) -> Global___ConsumedCapacity: ...
     def __init__(
         self,
         *,
         item: statorpb.item_pb2.Item | None = ...,
+        consumed_capacity: Global___ConsumedCapacity | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["item", b"item"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["item", b"item"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["consumed_capacity", b"consumed_capacity", "item", b"item"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["consumed_capacity", b"consumed_capacity", "item", b"item"]) -> None: ...
 
 Global___GetItemResponse: typing_extensions.TypeAlias = GetItemResponse
-
-@typing.final
-class DeleteItemRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
-
-    TABLE_NAME_FIELD_NUMBER: builtins.int
-    KEY_FIELD_NUMBER: builtins.int
-    table_name: builtins.str
-    @property
-    def key(self) -> statorpb.item_pb2.Item: ...
-    def __init__(
-        self,
-        *,
-        table_name: builtins.str = ...,
-        key: statorpb.item_pb2.Item | None = ...,
-    ) -> None: ...
-    def HasField(self, field_name: typing.Literal["key", b"key"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["key", b"key", "table_name", b"table_name"]) -> None: ...
-
-Global___DeleteItemRequest: typing_extensions.TypeAlias = DeleteItemRequest
-
-@typing.final
-class DeleteItemResponse(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-
-Global___DeleteItemResponse: typing_extensions.TypeAlias = DeleteItemResponse
 
 @typing.final
 class WriteRequest(google.protobuf.message.Message):
@@ -171,30 +586,63 @@ class BatchWriteItemRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     TABLES_FIELD_NUMBER: builtins.int
+    RETURN_CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
+    RETURN_ITEM_COLLECTION_METRICS_FIELD_NUMBER: builtins.int
+    return_consumed_capacity: Global___ReturnConsumedCapacity.ValueType
+    return_item_collection_metrics: Global___ReturnItemCollectionMetrics.ValueType
     @property
     def tables(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___TableWrites]: ...
     def __init__(
         self,
         *,
         tables: collections.abc.Iterable[Global___TableWrites] | None = ...,
+        return_consumed_capacity: Global___ReturnConsumedCapacity.ValueType = ...,
+        return_item_collection_metrics: Global___ReturnItemCollectionMetrics.ValueType = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["tables", b"tables"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["return_consumed_capacity", b"return_consumed_capacity", "return_item_collection_metrics", b"return_item_collection_metrics", "tables", b"tables"]) -> None: ...
 
 Global___BatchWriteItemRequest: typing_extensions.TypeAlias = BatchWriteItemRequest
+
+@typing.final
+class TableItemCollectionMetrics(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TABLE_NAME_FIELD_NUMBER: builtins.int
+    METRICS_FIELD_NUMBER: builtins.int
+    table_name: builtins.str
+    @property
+    def metrics(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ItemCollectionMetrics]: ...
+    def __init__(
+        self,
+        *,
+        table_name: builtins.str = ...,
+        metrics: collections.abc.Iterable[Global___ItemCollectionMetrics] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["metrics", b"metrics", "table_name", b"table_name"]) -> None: ...
+
+Global___TableItemCollectionMetrics: typing_extensions.TypeAlias = TableItemCollectionMetrics
 
 @typing.final
 class BatchWriteItemResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     UNPROCESSED_FIELD_NUMBER: builtins.int
+    CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
+    ITEM_COLLECTION_METRICS_FIELD_NUMBER: builtins.int
     @property
     def unprocessed(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___TableWrites]: ...
+    @property
+    def consumed_capacity(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ConsumedCapacity]: ...
+    @property
+    def item_collection_metrics(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___TableItemCollectionMetrics]: ...
     def __init__(
         self,
         *,
         unprocessed: collections.abc.Iterable[Global___TableWrites] | None = ...,
+        consumed_capacity: collections.abc.Iterable[Global___ConsumedCapacity] | None = ...,
+        item_collection_metrics: collections.abc.Iterable[Global___TableItemCollectionMetrics] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["unprocessed", b"unprocessed"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["consumed_capacity", b"consumed_capacity", "item_collection_metrics", b"item_collection_metrics", "unprocessed", b"unprocessed"]) -> None: ...
 
 Global___BatchWriteItemResponse: typing_extensions.TypeAlias = BatchWriteItemResponse
 
@@ -202,21 +650,44 @@ Global___BatchWriteItemResponse: typing_extensions.TypeAlias = BatchWriteItemRes
 class TableKeys(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    @typing.final
+    class ExpressionAttributeNamesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     TABLE_NAME_FIELD_NUMBER: builtins.int
     KEYS_FIELD_NUMBER: builtins.int
     CONSISTENT_READ_FIELD_NUMBER: builtins.int
+    PROJECTION_EXPRESSION_FIELD_NUMBER: builtins.int
+    EXPRESSION_ATTRIBUTE_NAMES_FIELD_NUMBER: builtins.int
     table_name: builtins.str
     consistent_read: builtins.bool
+    projection_expression: builtins.str
     @property
     def keys(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[statorpb.item_pb2.Item]: ...
+    @property
+    def expression_attribute_names(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
     def __init__(
         self,
         *,
         table_name: builtins.str = ...,
         keys: collections.abc.Iterable[statorpb.item_pb2.Item] | None = ...,
         consistent_read: builtins.bool = ...,
+        projection_expression: builtins.str = ...,
+        expression_attribute_names: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["consistent_read", b"consistent_read", "keys", b"keys", "table_name", b"table_name"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["consistent_read", b"consistent_read", "expression_attribute_names", b"expression_attribute_names", "keys", b"keys", "projection_expression", b"projection_expression", "table_name", b"table_name"]) -> None: ...
 
 Global___TableKeys: typing_extensions.TypeAlias = TableKeys
 
@@ -225,14 +696,17 @@ class BatchGetItemRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     TABLES_FIELD_NUMBER: builtins.int
+    RETURN_CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
+    return_consumed_capacity: Global___ReturnConsumedCapacity.ValueType
     @property
     def tables(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___TableKeys]: ...
     def __init__(
         self,
         *,
         tables: collections.abc.Iterable[Global___TableKeys] | None = ...,
+        return_consumed_capacity: Global___ReturnConsumedCapacity.ValueType = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["tables", b"tables"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["return_consumed_capacity", b"return_consumed_capacity", "tables", b"tables"]) -> None: ...
 
 Global___BatchGetItemRequest: typing_extensions.TypeAlias = BatchGetItemRequest
 
@@ -261,32 +735,74 @@ class BatchGetItemResponse(google.protobuf.message.Message):
 
     TABLES_FIELD_NUMBER: builtins.int
     UNPROCESSED_FIELD_NUMBER: builtins.int
+    CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
     @property
     def tables(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___TableItems]: ...
     @property
     def unprocessed(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___TableKeys]: ...
+    @property
+    def consumed_capacity(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ConsumedCapacity]: ...
     def __init__(
         self,
         *,
         tables: collections.abc.Iterable[Global___TableItems] | None = ...,
         unprocessed: collections.abc.Iterable[Global___TableKeys] | None = ...,
+        consumed_capacity: collections.abc.Iterable[Global___ConsumedCapacity] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["tables", b"tables", "unprocessed", b"unprocessed"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["consumed_capacity", b"consumed_capacity", "tables", b"tables", "unprocessed", b"unprocessed"]) -> None: ...
 
 Global___BatchGetItemResponse: typing_extensions.TypeAlias = BatchGetItemResponse
 
 @typing.final
-class ScanRequest(google.protobuf.message.Message):
+class QueryRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    @typing.final
+    class ExpressionAttributeNamesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     TABLE_NAME_FIELD_NUMBER: builtins.int
+    INDEX_NAME_FIELD_NUMBER: builtins.int
+    KEY_CONDITION_EXPRESSION_FIELD_NUMBER: builtins.int
+    FILTER_EXPRESSION_FIELD_NUMBER: builtins.int
+    PROJECTION_EXPRESSION_FIELD_NUMBER: builtins.int
+    EXPRESSION_ATTRIBUTE_NAMES_FIELD_NUMBER: builtins.int
+    EXPRESSION_ATTRIBUTE_VALUES_FIELD_NUMBER: builtins.int
+    SELECT_FIELD_NUMBER: builtins.int
     LIMIT_FIELD_NUMBER: builtins.int
     EXCLUSIVE_START_KEY_FIELD_NUMBER: builtins.int
+    SCAN_INDEX_FORWARD_FIELD_NUMBER: builtins.int
     CONSISTENT_READ_FIELD_NUMBER: builtins.int
+    RETURN_CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
     table_name: builtins.str
+    index_name: builtins.str
+    """empty: the table itself"""
+    key_condition_expression: builtins.str
+    filter_expression: builtins.str
+    projection_expression: builtins.str
+    select: Global___Select.ValueType
     limit: builtins.int
-    """items a page; 0: as many as 1 MB holds"""
+    """items looked at a page; 0: as many as 1 MB holds"""
+    scan_index_forward: builtins.bool
+    """absent: true"""
     consistent_read: builtins.bool
+    return_consumed_capacity: Global___ReturnConsumedCapacity.ValueType
+    @property
+    def expression_attribute_names(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
+    @property
+    def expression_attribute_values(self) -> statorpb.item_pb2.Item: ...
     @property
     def exclusive_start_key(self) -> statorpb.item_pb2.Item:
         """absent: from the beginning"""
@@ -295,12 +811,137 @@ class ScanRequest(google.protobuf.message.Message):
         self,
         *,
         table_name: builtins.str = ...,
+        index_name: builtins.str = ...,
+        key_condition_expression: builtins.str = ...,
+        filter_expression: builtins.str = ...,
+        projection_expression: builtins.str = ...,
+        expression_attribute_names: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        expression_attribute_values: statorpb.item_pb2.Item | None = ...,
+        select: Global___Select.ValueType = ...,
+        limit: builtins.int = ...,
+        exclusive_start_key: statorpb.item_pb2.Item | None = ...,
+        scan_index_forward: builtins.bool | None = ...,
+        consistent_read: builtins.bool = ...,
+        return_consumed_capacity: Global___ReturnConsumedCapacity.ValueType = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_scan_index_forward", b"_scan_index_forward", "exclusive_start_key", b"exclusive_start_key", "expression_attribute_values", b"expression_attribute_values", "scan_index_forward", b"scan_index_forward"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_scan_index_forward", b"_scan_index_forward", "consistent_read", b"consistent_read", "exclusive_start_key", b"exclusive_start_key", "expression_attribute_names", b"expression_attribute_names", "expression_attribute_values", b"expression_attribute_values", "filter_expression", b"filter_expression", "index_name", b"index_name", "key_condition_expression", b"key_condition_expression", "limit", b"limit", "projection_expression", b"projection_expression", "return_consumed_capacity", b"return_consumed_capacity", "scan_index_forward", b"scan_index_forward", "select", b"select", "table_name", b"table_name"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_scan_index_forward", b"_scan_index_forward"]) -> typing.Literal["scan_index_forward"] | None: ...
+
+Global___QueryRequest: typing_extensions.TypeAlias = QueryRequest
+
+@typing.final
+class QueryResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: builtins.int
+    LAST_EVALUATED_KEY_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
+    SCANNED_COUNT_FIELD_NUMBER: builtins.int
+    CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
+    count: builtins.int
+    """items that passed the filter"""
+    scanned_count: builtins.int
+    """items looked at"""
+    @property
+    def items(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[statorpb.item_pb2.Item]: ...
+    @property
+    def last_evaluated_key(self) -> statorpb.item_pb2.Item:
+        """Absent when everything has been read."""
+
+    @property
+    def consumed_capacity(self) -> Global___ConsumedCapacity: ...
+    def __init__(
+        self,
+        *,
+        items: collections.abc.Iterable[statorpb.item_pb2.Item] | None = ...,
+        last_evaluated_key: statorpb.item_pb2.Item | None = ...,
+        count: builtins.int = ...,
+        scanned_count: builtins.int = ...,
+        consumed_capacity: Global___ConsumedCapacity | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["consumed_capacity", b"consumed_capacity", "last_evaluated_key", b"last_evaluated_key"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["consumed_capacity", b"consumed_capacity", "count", b"count", "items", b"items", "last_evaluated_key", b"last_evaluated_key", "scanned_count", b"scanned_count"]) -> None: ...
+
+Global___QueryResponse: typing_extensions.TypeAlias = QueryResponse
+
+@typing.final
+class ScanRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class ExpressionAttributeNamesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    TABLE_NAME_FIELD_NUMBER: builtins.int
+    LIMIT_FIELD_NUMBER: builtins.int
+    EXCLUSIVE_START_KEY_FIELD_NUMBER: builtins.int
+    CONSISTENT_READ_FIELD_NUMBER: builtins.int
+    INDEX_NAME_FIELD_NUMBER: builtins.int
+    FILTER_EXPRESSION_FIELD_NUMBER: builtins.int
+    PROJECTION_EXPRESSION_FIELD_NUMBER: builtins.int
+    EXPRESSION_ATTRIBUTE_NAMES_FIELD_NUMBER: builtins.int
+    EXPRESSION_ATTRIBUTE_VALUES_FIELD_NUMBER: builtins.int
+    SELECT_FIELD_NUMBER: builtins.int
+    SEGMENT_FIELD_NUMBER: builtins.int
+    TOTAL_SEGMENTS_FIELD_NUMBER: builtins.int
+    RETURN_CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
+    table_name: builtins.str
+    limit: builtins.int
+    """items looked at a page; 0: as many as 1 MB holds"""
+    consistent_read: builtins.bool
+    index_name: builtins.str
+    """empty: the table itself"""
+    filter_expression: builtins.str
+    projection_expression: builtins.str
+    select: Global___Select.ValueType
+    segment: builtins.int
+    """with total_segments: one part of a parallel scan"""
+    total_segments: builtins.int
+    return_consumed_capacity: Global___ReturnConsumedCapacity.ValueType
+    @property
+    def exclusive_start_key(self) -> statorpb.item_pb2.Item:
+        """absent: from the beginning"""
+
+    @property
+    def expression_attribute_names(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
+    @property
+    def expression_attribute_values(self) -> statorpb.item_pb2.Item: ...
+    def __init__(
+        self,
+        *,
+        table_name: builtins.str = ...,
         limit: builtins.int = ...,
         exclusive_start_key: statorpb.item_pb2.Item | None = ...,
         consistent_read: builtins.bool = ...,
+        index_name: builtins.str = ...,
+        filter_expression: builtins.str = ...,
+        projection_expression: builtins.str = ...,
+        expression_attribute_names: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        expression_attribute_values: statorpb.item_pb2.Item | None = ...,
+        select: Global___Select.ValueType = ...,
+        segment: builtins.int | None = ...,
+        total_segments: builtins.int | None = ...,
+        return_consumed_capacity: Global___ReturnConsumedCapacity.ValueType = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["exclusive_start_key", b"exclusive_start_key"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["consistent_read", b"consistent_read", "exclusive_start_key", b"exclusive_start_key", "limit", b"limit", "table_name", b"table_name"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_segment", b"_segment", "_total_segments", b"_total_segments", "exclusive_start_key", b"exclusive_start_key", "expression_attribute_values", b"expression_attribute_values", "segment", b"segment", "total_segments", b"total_segments"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_segment", b"_segment", "_total_segments", b"_total_segments", "consistent_read", b"consistent_read", "exclusive_start_key", b"exclusive_start_key", "expression_attribute_names", b"expression_attribute_names", "expression_attribute_values", b"expression_attribute_values", "filter_expression", b"filter_expression", "index_name", b"index_name", "limit", b"limit", "projection_expression", b"projection_expression", "return_consumed_capacity", b"return_consumed_capacity", "segment", b"segment", "select", b"select", "table_name", b"table_name", "total_segments", b"total_segments"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_segment", b"_segment"]) -> typing.Literal["segment"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_total_segments", b"_total_segments"]) -> typing.Literal["total_segments"] | None: ...
 
 Global___ScanRequest: typing_extensions.TypeAlias = ScanRequest
 
@@ -310,20 +951,30 @@ class ScanResponse(google.protobuf.message.Message):
 
     ITEMS_FIELD_NUMBER: builtins.int
     LAST_EVALUATED_KEY_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
+    SCANNED_COUNT_FIELD_NUMBER: builtins.int
+    CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
+    count: builtins.int
+    scanned_count: builtins.int
     @property
     def items(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[statorpb.item_pb2.Item]: ...
     @property
     def last_evaluated_key(self) -> statorpb.item_pb2.Item:
         """Absent when the whole table has been read."""
 
+    @property
+    def consumed_capacity(self) -> Global___ConsumedCapacity: ...
     def __init__(
         self,
         *,
         items: collections.abc.Iterable[statorpb.item_pb2.Item] | None = ...,
         last_evaluated_key: statorpb.item_pb2.Item | None = ...,
+        count: builtins.int = ...,
+        scanned_count: builtins.int = ...,
+        consumed_capacity: Global___ConsumedCapacity | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["last_evaluated_key", b"last_evaluated_key"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["items", b"items", "last_evaluated_key", b"last_evaluated_key"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["consumed_capacity", b"consumed_capacity", "last_evaluated_key", b"last_evaluated_key"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["consumed_capacity", b"consumed_capacity", "count", b"count", "items", b"items", "last_evaluated_key", b"last_evaluated_key", "scanned_count", b"scanned_count"]) -> None: ...
 
 Global___ScanResponse: typing_extensions.TypeAlias = ScanResponse
 
@@ -336,19 +987,27 @@ class Error(google.protobuf.message.Message):
     CODE_FIELD_NUMBER: builtins.int
     MESSAGE_FIELD_NUMBER: builtins.int
     RETRIABLE_FIELD_NUMBER: builtins.int
+    ITEM_FIELD_NUMBER: builtins.int
     code: builtins.str
     """DynamoDB's name, for example ResourceNotFoundException"""
     message: builtins.str
     retriable: builtins.bool
     """the same request may succeed later"""
+    item: builtins.bytes
+    """The item that a condition did not hold for, as a serialized Item, where the request asked for it. As bytes: it may
+    be nested more deeply than a message around it can be.
+    """
     def __init__(
         self,
         *,
         code: builtins.str = ...,
         message: builtins.str = ...,
         retriable: builtins.bool = ...,
+        item: builtins.bytes | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["code", b"code", "message", b"message", "retriable", b"retriable"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_item", b"_item", "item", b"item"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_item", b"_item", "code", b"code", "item", b"item", "message", b"message", "retriable", b"retriable"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_item", b"_item"]) -> typing.Literal["item"] | None: ...
 
 Global___Error: typing_extensions.TypeAlias = Error
 
@@ -397,6 +1056,8 @@ class SessionRequest(google.protobuf.message.Message):
     BATCH_WRITE_ITEM_FIELD_NUMBER: builtins.int
     BATCH_GET_ITEM_FIELD_NUMBER: builtins.int
     SCAN_FIELD_NUMBER: builtins.int
+    UPDATE_ITEM_FIELD_NUMBER: builtins.int
+    QUERY_FIELD_NUMBER: builtins.int
     id: builtins.int
     """chosen by the client, echoed in the reply"""
     timeout_ms: builtins.int
@@ -417,6 +1078,10 @@ class SessionRequest(google.protobuf.message.Message):
     def batch_get_item(self) -> Global___BatchGetItemRequest: ...
     @property
     def scan(self) -> Global___ScanRequest: ...
+    @property
+    def update_item(self) -> Global___UpdateItemRequest: ...
+    @property
+    def query(self) -> Global___QueryRequest: ...
     def __init__(
         self,
         *,
@@ -429,10 +1094,12 @@ class SessionRequest(google.protobuf.message.Message):
         batch_write_item: Global___BatchWriteItemRequest | None = ...,
         batch_get_item: Global___BatchGetItemRequest | None = ...,
         scan: Global___ScanRequest | None = ...,
+        update_item: Global___UpdateItemRequest | None = ...,
+        query: Global___QueryRequest | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "get_item", b"get_item", "operation", b"operation", "put_item", b"put_item", "scan", b"scan"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "get_item", b"get_item", "id", b"id", "operation", b"operation", "put_item", b"put_item", "scan", b"scan", "timeout_ms", b"timeout_ms", "token", b"token"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["operation", b"operation"]) -> typing.Literal["put_item", "get_item", "delete_item", "batch_write_item", "batch_get_item", "scan"] | None: ...
+    def HasField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "get_item", b"get_item", "operation", b"operation", "put_item", b"put_item", "query", b"query", "scan", b"scan", "update_item", b"update_item"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "get_item", b"get_item", "id", b"id", "operation", b"operation", "put_item", b"put_item", "query", b"query", "scan", b"scan", "timeout_ms", b"timeout_ms", "token", b"token", "update_item", b"update_item"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["operation", b"operation"]) -> typing.Literal["put_item", "get_item", "delete_item", "batch_write_item", "batch_get_item", "scan", "update_item", "query"] | None: ...
 
 Global___SessionRequest: typing_extensions.TypeAlias = SessionRequest
 
@@ -448,6 +1115,8 @@ class SessionReply(google.protobuf.message.Message):
     BATCH_WRITE_ITEM_FIELD_NUMBER: builtins.int
     BATCH_GET_ITEM_FIELD_NUMBER: builtins.int
     SCAN_FIELD_NUMBER: builtins.int
+    UPDATE_ITEM_FIELD_NUMBER: builtins.int
+    QUERY_FIELD_NUMBER: builtins.int
     id: builtins.int
     @property
     def error(self) -> Global___Error: ...
@@ -463,6 +1132,10 @@ class SessionReply(google.protobuf.message.Message):
     def batch_get_item(self) -> Global___BatchGetItemResponse: ...
     @property
     def scan(self) -> Global___ScanResponse: ...
+    @property
+    def update_item(self) -> Global___UpdateItemResponse: ...
+    @property
+    def query(self) -> Global___QueryResponse: ...
     def __init__(
         self,
         *,
@@ -474,9 +1147,11 @@ class SessionReply(google.protobuf.message.Message):
         batch_write_item: Global___BatchWriteItemResponse | None = ...,
         batch_get_item: Global___BatchGetItemResponse | None = ...,
         scan: Global___ScanResponse | None = ...,
+        update_item: Global___UpdateItemResponse | None = ...,
+        query: Global___QueryResponse | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "error", b"error", "get_item", b"get_item", "put_item", b"put_item", "result", b"result", "scan", b"scan"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "error", b"error", "get_item", b"get_item", "id", b"id", "put_item", b"put_item", "result", b"result", "scan", b"scan"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["result", b"result"]) -> typing.Literal["error", "put_item", "get_item", "delete_item", "batch_write_item", "batch_get_item", "scan"] | None: ...
+    def HasField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "error", b"error", "get_item", b"get_item", "put_item", b"put_item", "query", b"query", "result", b"result", "scan", b"scan", "update_item", b"update_item"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "error", b"error", "get_item", b"get_item", "id", b"id", "put_item", b"put_item", "query", b"query", "result", b"result", "scan", b"scan", "update_item", b"update_item"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["result", b"result"]) -> typing.Literal["error", "put_item", "get_item", "delete_item", "batch_write_item", "batch_get_item", "scan", "update_item", "query"] | None: ...
 
 Global___SessionReply: typing_extensions.TypeAlias = SessionReply

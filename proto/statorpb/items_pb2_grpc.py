@@ -59,6 +59,16 @@ class ItemsStub(object):
                 request_serializer=statorpb_dot_items__pb2.BatchGetItemRequest.SerializeToString,
                 response_deserializer=statorpb_dot_items__pb2.BatchGetItemResponse.FromString,
                 _registered_method=True)
+        self.UpdateItem = channel.unary_unary(
+                '/stator.v1.Items/UpdateItem',
+                request_serializer=statorpb_dot_items__pb2.UpdateItemRequest.SerializeToString,
+                response_deserializer=statorpb_dot_items__pb2.UpdateItemResponse.FromString,
+                _registered_method=True)
+        self.Query = channel.unary_unary(
+                '/stator.v1.Items/Query',
+                request_serializer=statorpb_dot_items__pb2.QueryRequest.SerializeToString,
+                response_deserializer=statorpb_dot_items__pb2.QueryResponse.FromString,
+                _registered_method=True)
         self.Scan = channel.unary_unary(
                 '/stator.v1.Items/Scan',
                 request_serializer=statorpb_dot_items__pb2.ScanRequest.SerializeToString,
@@ -99,6 +109,18 @@ class ItemsServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateItem(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Query(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Scan(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -132,6 +154,16 @@ def add_ItemsServicer_to_server(servicer, server):
                     servicer.BatchGetItem,
                     request_deserializer=statorpb_dot_items__pb2.BatchGetItemRequest.FromString,
                     response_serializer=statorpb_dot_items__pb2.BatchGetItemResponse.SerializeToString,
+            ),
+            'UpdateItem': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateItem,
+                    request_deserializer=statorpb_dot_items__pb2.UpdateItemRequest.FromString,
+                    response_serializer=statorpb_dot_items__pb2.UpdateItemResponse.SerializeToString,
+            ),
+            'Query': grpc.unary_unary_rpc_method_handler(
+                    servicer.Query,
+                    request_deserializer=statorpb_dot_items__pb2.QueryRequest.FromString,
+                    response_serializer=statorpb_dot_items__pb2.QueryResponse.SerializeToString,
             ),
             'Scan': grpc.unary_unary_rpc_method_handler(
                     servicer.Scan,
@@ -274,6 +306,60 @@ class Items(object):
             '/stator.v1.Items/BatchGetItem',
             statorpb_dot_items__pb2.BatchGetItemRequest.SerializeToString,
             statorpb_dot_items__pb2.BatchGetItemResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateItem(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stator.v1.Items/UpdateItem',
+            statorpb_dot_items__pb2.UpdateItemRequest.SerializeToString,
+            statorpb_dot_items__pb2.UpdateItemResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Query(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stator.v1.Items/Query',
+            statorpb_dot_items__pb2.QueryRequest.SerializeToString,
+            statorpb_dot_items__pb2.QueryResponse.FromString,
             options,
             channel_credentials,
             insecure,

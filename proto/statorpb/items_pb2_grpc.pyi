@@ -105,6 +105,38 @@ _ItemsBatchGetItemType = typing_extensions.TypeVar(
     ],
 )
 
+_ItemsUpdateItemType = typing_extensions.TypeVar(
+    '_ItemsUpdateItemType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.items_pb2.UpdateItemRequest,
+        statorpb.items_pb2.UpdateItemResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.items_pb2.UpdateItemRequest,
+        statorpb.items_pb2.UpdateItemResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.items_pb2.UpdateItemRequest,
+        statorpb.items_pb2.UpdateItemResponse,
+    ],
+)
+
+_ItemsQueryType = typing_extensions.TypeVar(
+    '_ItemsQueryType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.items_pb2.QueryRequest,
+        statorpb.items_pb2.QueryResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.items_pb2.QueryRequest,
+        statorpb.items_pb2.QueryResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.items_pb2.QueryRequest,
+        statorpb.items_pb2.QueryResponse,
+    ],
+)
+
 _ItemsScanType = typing_extensions.TypeVar(
     '_ItemsScanType',
     grpc.UnaryUnaryMultiCallable[
@@ -121,7 +153,7 @@ _ItemsScanType = typing_extensions.TypeVar(
     ],
 )
 
-class ItemsStub(typing.Generic[_ItemsPutItemType, _ItemsGetItemType, _ItemsDeleteItemType, _ItemsBatchWriteItemType, _ItemsBatchGetItemType, _ItemsScanType]):
+class ItemsStub(typing.Generic[_ItemsPutItemType, _ItemsGetItemType, _ItemsDeleteItemType, _ItemsBatchWriteItemType, _ItemsBatchGetItemType, _ItemsUpdateItemType, _ItemsQueryType, _ItemsScanType]):
     @typing.overload
     def __init__(self: ItemsStub[
         grpc.UnaryUnaryMultiCallable[
@@ -143,6 +175,14 @@ class ItemsStub(typing.Generic[_ItemsPutItemType, _ItemsGetItemType, _ItemsDelet
         grpc.UnaryUnaryMultiCallable[
             statorpb.items_pb2.BatchGetItemRequest,
             statorpb.items_pb2.BatchGetItemResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            statorpb.items_pb2.UpdateItemRequest,
+            statorpb.items_pb2.UpdateItemResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            statorpb.items_pb2.QueryRequest,
+            statorpb.items_pb2.QueryResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             statorpb.items_pb2.ScanRequest,
@@ -173,6 +213,14 @@ class ItemsStub(typing.Generic[_ItemsPutItemType, _ItemsGetItemType, _ItemsDelet
             statorpb.items_pb2.BatchGetItemResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.items_pb2.UpdateItemRequest,
+            statorpb.items_pb2.UpdateItemResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.items_pb2.QueryRequest,
+            statorpb.items_pb2.QueryResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             statorpb.items_pb2.ScanRequest,
             statorpb.items_pb2.ScanResponse,
         ],
@@ -187,6 +235,10 @@ class ItemsStub(typing.Generic[_ItemsPutItemType, _ItemsGetItemType, _ItemsDelet
     BatchWriteItem: _ItemsBatchWriteItemType
 
     BatchGetItem: _ItemsBatchGetItemType
+
+    UpdateItem: _ItemsUpdateItemType
+
+    Query: _ItemsQueryType
 
     Scan: _ItemsScanType
 
@@ -210,6 +262,14 @@ ItemsAsyncStub: typing_extensions.TypeAlias = ItemsStub[
     grpc.aio.UnaryUnaryMultiCallable[
         statorpb.items_pb2.BatchGetItemRequest,
         statorpb.items_pb2.BatchGetItemResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.items_pb2.UpdateItemRequest,
+        statorpb.items_pb2.UpdateItemResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.items_pb2.QueryRequest,
+        statorpb.items_pb2.QueryResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         statorpb.items_pb2.ScanRequest,
@@ -252,6 +312,20 @@ class ItemsServicer(metaclass=abc.ABCMeta):
         request: statorpb.items_pb2.BatchGetItemRequest,
         context: _ServicerContext,
     ) -> typing.Union[statorpb.items_pb2.BatchGetItemResponse, collections.abc.Awaitable[statorpb.items_pb2.BatchGetItemResponse]]: ...
+
+    @abc.abstractmethod
+    def UpdateItem(
+        self,
+        request: statorpb.items_pb2.UpdateItemRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.items_pb2.UpdateItemResponse, collections.abc.Awaitable[statorpb.items_pb2.UpdateItemResponse]]: ...
+
+    @abc.abstractmethod
+    def Query(
+        self,
+        request: statorpb.items_pb2.QueryRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.items_pb2.QueryResponse, collections.abc.Awaitable[statorpb.items_pb2.QueryResponse]]: ...
 
     @abc.abstractmethod
     def Scan(

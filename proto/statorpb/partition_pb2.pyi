@@ -32,6 +32,7 @@ class _PartitionOperationEnumTypeWrapper(google.protobuf.internal.enum_type_wrap
     GET: _PartitionOperation.ValueType  # 2
     DELETE: _PartitionOperation.ValueType  # 3
     SCAN: _PartitionOperation.ValueType  # 4
+    UPDATE: _PartitionOperation.ValueType  # 5
 
 class PartitionOperation(_PartitionOperation, metaclass=_PartitionOperationEnumTypeWrapper): ...
 
@@ -40,7 +41,29 @@ PUT: PartitionOperation.ValueType  # 1
 GET: PartitionOperation.ValueType  # 2
 DELETE: PartitionOperation.ValueType  # 3
 SCAN: PartitionOperation.ValueType  # 4
+UPDATE: PartitionOperation.ValueType  # 5
 Global___PartitionOperation: typing_extensions.TypeAlias = PartitionOperation
+
+class _Returned:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _ReturnedEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Returned.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    NOTHING: _Returned.ValueType  # 0
+    OLD: _Returned.ValueType  # 1
+    NEW: _Returned.ValueType  # 2
+    UPDATED_OLD: _Returned.ValueType  # 3
+    UPDATED_NEW: _Returned.ValueType  # 4
+
+class Returned(_Returned, metaclass=_ReturnedEnumTypeWrapper): ...
+
+NOTHING: Returned.ValueType  # 0
+OLD: Returned.ValueType  # 1
+NEW: Returned.ValueType  # 2
+UPDATED_OLD: Returned.ValueType  # 3
+UPDATED_NEW: Returned.ValueType  # 4
+Global___Returned: typing_extensions.TypeAlias = Returned
 
 class _PartitionStatusCode:
     ValueType = typing.NewType("ValueType", builtins.int)
@@ -68,6 +91,14 @@ class _PartitionStatusCodeEnumTypeWrapper(google.protobuf.internal.enum_type_wra
     """the stored value failed its checksum; another replica may have it"""
     INVALID: _PartitionStatusCode.ValueType  # 9
     """not executed; a malformed request"""
+    CONDITION_FAILED: _PartitionStatusCode.ValueType  # 10
+    """not executed: the condition does not hold"""
+    INVALID_UPDATE: _PartitionStatusCode.ValueType  # 11
+    """not executed: the update cannot be applied to this item; message is for the client"""
+    COLLECTION_FULL: _PartitionStatusCode.ValueType  # 12
+    """not executed: the item collection has reached its limit"""
+    RESULT_FORGOTTEN: _PartitionStatusCode.ValueType  # 13
+    """a repeated write that was carried out; what it was to return is not known any more"""
 
 class PartitionStatusCode(_PartitionStatusCode, metaclass=_PartitionStatusCodeEnumTypeWrapper): ...
 
@@ -91,6 +122,14 @@ CORRUPT: PartitionStatusCode.ValueType  # 8
 """the stored value failed its checksum; another replica may have it"""
 INVALID: PartitionStatusCode.ValueType  # 9
 """not executed; a malformed request"""
+CONDITION_FAILED: PartitionStatusCode.ValueType  # 10
+"""not executed: the condition does not hold"""
+INVALID_UPDATE: PartitionStatusCode.ValueType  # 11
+"""not executed: the update cannot be applied to this item; message is for the client"""
+COLLECTION_FULL: PartitionStatusCode.ValueType  # 12
+"""not executed: the item collection has reached its limit"""
+RESULT_FORGOTTEN: PartitionStatusCode.ValueType  # 13
+"""a repeated write that was carried out; what it was to return is not known any more"""
 Global___PartitionStatusCode: typing_extensions.TypeAlias = PartitionStatusCode
 
 @typing.final
@@ -137,26 +176,35 @@ class PartitionRequest(google.protobuf.message.Message):
     CONSISTENT_FIELD_NUMBER: builtins.int
     TOKEN_FIELD_NUMBER: builtins.int
     TIMEOUT_MS_FIELD_NUMBER: builtins.int
-    LIMIT_FIELD_NUMBER: builtins.int
-    BYTES_MAX_FIELD_NUMBER: builtins.int
+    WRITE_FIELD_NUMBER: builtins.int
+    READ_FIELD_NUMBER: builtins.int
+    SCAN_FIELD_NUMBER: builtins.int
     id: builtins.int
     """unique on this stream, echoed in the reply"""
     partition_id: builtins.int
     operation: Global___PartitionOperation.ValueType
     key: builtins.bytes
-    """encoded key (server/model/key_encoding.py); SCAN: first key, inclusive"""
+    """encoded key (server/model/key_encoding.py); SCAN: the lowest key, inclusive"""
     item: builtins.bytes
-    """PUT only"""
+    """PUT: the item; UPDATE: its key's attributes"""
     consistent: builtins.bool
     """GET and SCAN"""
     token: builtins.bytes
-    """PUT and DELETE: 16 bytes that name this write across retries"""
+    """writes: 16 bytes that name this write across retries"""
     timeout_ms: builtins.int
     """what is left of the request's time"""
-    limit: builtins.int
-    """SCAN: items at most, 0: no bound but bytes"""
-    bytes_max: builtins.int
-    """SCAN: bytes of items at most (at least one item is returned)"""
+    @property
+    def write(self) -> Global___WriteDetails:
+        """absent: an unconditional PUT or DELETE that wants no answer but its outcome"""
+
+    @property
+    def read(self) -> Global___ReadDetails:
+        """GET; absent: the whole item"""
+
+    @property
+    def scan(self) -> Global___ScanDetails:
+        """SCAN"""
+
     def __init__(
         self,
         *,
@@ -168,12 +216,116 @@ class PartitionRequest(google.protobuf.message.Message):
         consistent: builtins.bool = ...,
         token: builtins.bytes = ...,
         timeout_ms: builtins.int = ...,
-        limit: builtins.int = ...,
-        bytes_max: builtins.int = ...,
+        write: Global___WriteDetails | None = ...,
+        read: Global___ReadDetails | None = ...,
+        scan: Global___ScanDetails | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["bytes_max", b"bytes_max", "consistent", b"consistent", "id", b"id", "item", b"item", "key", b"key", "limit", b"limit", "operation", b"operation", "partition_id", b"partition_id", "timeout_ms", b"timeout_ms", "token", b"token"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["read", b"read", "scan", b"scan", "write", b"write"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["consistent", b"consistent", "id", b"id", "item", b"item", "key", b"key", "operation", b"operation", "partition_id", b"partition_id", "read", b"read", "scan", b"scan", "timeout_ms", b"timeout_ms", "token", b"token", "write", b"write"]) -> None: ...
 
 Global___PartitionRequest: typing_extensions.TypeAlias = PartitionRequest
+
+@typing.final
+class WriteDetails(google.protobuf.message.Message):
+    """Expressions are encoded trees (server/expressions/codec.py); empty: none."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CONDITION_FIELD_NUMBER: builtins.int
+    UPDATE_FIELD_NUMBER: builtins.int
+    CONDITION_VALUES_FIELD_NUMBER: builtins.int
+    UPDATE_VALUES_FIELD_NUMBER: builtins.int
+    RETURNED_FIELD_NUMBER: builtins.int
+    RETURNED_ON_FAILURE_FIELD_NUMBER: builtins.int
+    MEASURED_FIELD_NUMBER: builtins.int
+    condition: builtins.bytes
+    update: builtins.bytes
+    """UPDATE; empty: only makes sure that there is an item"""
+    condition_values: builtins.bytes
+    """stator.v1.Item: what the placeholders in the condition stand for"""
+    update_values: builtins.bytes
+    returned: Global___Returned.ValueType
+    returned_on_failure: builtins.bool
+    """the item that the condition did not hold for is wanted"""
+    measured: builtins.bool
+    """sizes are wanted"""
+    def __init__(
+        self,
+        *,
+        condition: builtins.bytes = ...,
+        update: builtins.bytes = ...,
+        condition_values: builtins.bytes = ...,
+        update_values: builtins.bytes = ...,
+        returned: Global___Returned.ValueType = ...,
+        returned_on_failure: builtins.bool = ...,
+        measured: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["condition", b"condition", "condition_values", b"condition_values", "measured", b"measured", "returned", b"returned", "returned_on_failure", b"returned_on_failure", "update", b"update", "update_values", b"update_values"]) -> None: ...
+
+Global___WriteDetails: typing_extensions.TypeAlias = WriteDetails
+
+@typing.final
+class ReadDetails(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PROJECTION_FIELD_NUMBER: builtins.int
+    MEASURED_FIELD_NUMBER: builtins.int
+    projection: builtins.bytes
+    measured: builtins.bool
+    def __init__(
+        self,
+        *,
+        projection: builtins.bytes = ...,
+        measured: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["measured", b"measured", "projection", b"projection"]) -> None: ...
+
+Global___ReadDetails: typing_extensions.TypeAlias = ReadDetails
+
+@typing.final
+class ScanDetails(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    END_KEY_FIELD_NUMBER: builtins.int
+    BACKWARDS_FIELD_NUMBER: builtins.int
+    ITEMS_MAX_FIELD_NUMBER: builtins.int
+    BYTES_MAX_FIELD_NUMBER: builtins.int
+    FILTER_FIELD_NUMBER: builtins.int
+    FILTER_VALUES_FIELD_NUMBER: builtins.int
+    PROJECTION_FIELD_NUMBER: builtins.int
+    COUNT_ONLY_FIELD_NUMBER: builtins.int
+    WHOLE_ITEMS_FIELD_NUMBER: builtins.int
+    end_key: builtins.bytes
+    """the first key behind; the range is within the partition"""
+    backwards: builtins.bool
+    """from the end of the range"""
+    items_max: builtins.int
+    """items to look at; 0: no bound but the node's own"""
+    bytes_max: builtins.int
+    """of items looked at, by DynamoDB's rules; the item that passes it is the last"""
+    filter: builtins.bytes
+    filter_values: builtins.bytes
+    """stator.v1.Item"""
+    projection: builtins.bytes
+    count_only: builtins.bool
+    whole_items: builtins.bool
+    """local index: the table's items are wanted, not what the index has of them"""
+    def __init__(
+        self,
+        *,
+        end_key: builtins.bytes = ...,
+        backwards: builtins.bool = ...,
+        items_max: builtins.int = ...,
+        bytes_max: builtins.int = ...,
+        filter: builtins.bytes = ...,
+        filter_values: builtins.bytes = ...,
+        projection: builtins.bytes = ...,
+        count_only: builtins.bool = ...,
+        whole_items: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["backwards", b"backwards", "bytes_max", b"bytes_max", "count_only", b"count_only", "end_key", b"end_key", "filter", b"filter", "filter_values", b"filter_values", "items_max", b"items_max", "projection", b"projection", "whole_items", b"whole_items"]) -> None: ...
+
+Global___ScanDetails: typing_extensions.TypeAlias = ScanDetails
 
 @typing.final
 class PartitionReply(google.protobuf.message.Message):
@@ -184,22 +336,25 @@ class PartitionReply(google.protobuf.message.Message):
     ITEM_FIELD_NUMBER: builtins.int
     LEADER_NODE_ID_FIELD_NUMBER: builtins.int
     MESSAGE_FIELD_NUMBER: builtins.int
-    SCANNED_FIELD_NUMBER: builtins.int
-    SCAN_COMPLETE_FIELD_NUMBER: builtins.int
+    WRITE_FIELD_NUMBER: builtins.int
+    SCAN_FIELD_NUMBER: builtins.int
+    ITEM_BYTES_FIELD_NUMBER: builtins.int
     id: builtins.int
     status: Global___PartitionStatusCode.ValueType
     item: builtins.bytes
-    """GET"""
+    """GET; CONDITION_FAILED"""
     leader_node_id: builtins.int
     """NOT_LEADER"""
     message: builtins.str
-    """INVALID, STORAGE_FULL, CORRUPT"""
-    scan_complete: builtins.bool
-    """SCAN: nothing is left in the partition after `scanned`"""
+    """INVALID, INVALID_UPDATE, STORAGE_FULL, CORRUPT"""
+    item_bytes: builtins.int
+    """GET, measured: the whole item's size by DynamoDB's rules"""
     @property
-    def scanned(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ScannedItem]:
-        """SCAN, in key order"""
+    def write(self) -> Global___WriteResult:
+        """writes that want more than their outcome"""
 
+    @property
+    def scan(self) -> Global___ScanResult: ...
     def __init__(
         self,
         *,
@@ -208,27 +363,110 @@ class PartitionReply(google.protobuf.message.Message):
         item: builtins.bytes = ...,
         leader_node_id: builtins.int = ...,
         message: builtins.str = ...,
-        scanned: collections.abc.Iterable[Global___ScannedItem] | None = ...,
-        scan_complete: builtins.bool = ...,
+        write: Global___WriteResult | None = ...,
+        scan: Global___ScanResult | None = ...,
+        item_bytes: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["id", b"id", "item", b"item", "leader_node_id", b"leader_node_id", "message", b"message", "scan_complete", b"scan_complete", "scanned", b"scanned", "status", b"status"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["scan", b"scan", "write", b"write"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["id", b"id", "item", b"item", "item_bytes", b"item_bytes", "leader_node_id", b"leader_node_id", "message", b"message", "scan", b"scan", "status", b"status", "write", b"write"]) -> None: ...
 
 Global___PartitionReply: typing_extensions.TypeAlias = PartitionReply
 
 @typing.final
-class ScannedItem(google.protobuf.message.Message):
+class WriteResult(google.protobuf.message.Message):
+    """Sizes are bytes by DynamoDB's rules, 0: no such item."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    KEY_FIELD_NUMBER: builtins.int
     ITEM_FIELD_NUMBER: builtins.int
-    key: builtins.bytes
+    OLD_BYTES_FIELD_NUMBER: builtins.int
+    NEW_BYTES_FIELD_NUMBER: builtins.int
+    INDEXES_FIELD_NUMBER: builtins.int
+    COLLECTION_BYTES_FIELD_NUMBER: builtins.int
     item: builtins.bytes
+    """what `returned` asks for"""
+    old_bytes: builtins.int
+    new_bytes: builtins.int
+    collection_bytes: builtins.int
+    """tables with local indexes: the item collection's size after this"""
+    @property
+    def indexes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___IndexUnits]: ...
     def __init__(
         self,
         *,
-        key: builtins.bytes = ...,
-        item: builtins.bytes = ...,
+        item: builtins.bytes | None = ...,
+        old_bytes: builtins.int = ...,
+        new_bytes: builtins.int = ...,
+        indexes: collections.abc.Iterable[Global___IndexUnits] | None = ...,
+        collection_bytes: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["item", b"item", "key", b"key"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_item", b"_item", "item", b"item"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_item", b"_item", "collection_bytes", b"collection_bytes", "indexes", b"indexes", "item", b"item", "new_bytes", b"new_bytes", "old_bytes", b"old_bytes"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_item", b"_item"]) -> typing.Literal["item"] | None: ...
 
-Global___ScannedItem: typing_extensions.TypeAlias = ScannedItem
+Global___WriteResult: typing_extensions.TypeAlias = WriteResult
+
+@typing.final
+class IndexUnits(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    UNITS_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    """of the index"""
+    units: builtins.int
+    """write capacity units"""
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        units: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["number", b"number", "units", b"units"]) -> None: ...
+
+Global___IndexUnits: typing_extensions.TypeAlias = IndexUnits
+
+@typing.final
+class ScanResult(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: builtins.int
+    MATCHED_FIELD_NUMBER: builtins.int
+    EVALUATED_FIELD_NUMBER: builtins.int
+    EVALUATED_BYTES_FIELD_NUMBER: builtins.int
+    IS_COMPLETE_FIELD_NUMBER: builtins.int
+    LAST_KEY_FIELD_NUMBER: builtins.int
+    LAST_KEY_ITEM_FIELD_NUMBER: builtins.int
+    FETCHED_UNITS_FIELD_NUMBER: builtins.int
+    matched: builtins.int
+    """how many passed the filter"""
+    evaluated: builtins.int
+    """how many were looked at"""
+    evaluated_bytes: builtins.int
+    is_complete: builtins.bool
+    """nothing of the range is left"""
+    last_key: builtins.bytes
+    """encoded key of the last item looked at; empty: none was"""
+    last_key_item: builtins.bytes
+    """stator.v1.Item: the attributes that a client names it by"""
+    fetched_units: builtins.int
+    """whole_items: 4 KB units read from the table"""
+    @property
+    def items(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]:
+        """those that passed the filter, projected, in the order asked for"""
+
+    def __init__(
+        self,
+        *,
+        items: collections.abc.Iterable[builtins.bytes] | None = ...,
+        matched: builtins.int = ...,
+        evaluated: builtins.int = ...,
+        evaluated_bytes: builtins.int = ...,
+        is_complete: builtins.bool = ...,
+        last_key: builtins.bytes = ...,
+        last_key_item: builtins.bytes = ...,
+        fetched_units: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["evaluated", b"evaluated", "evaluated_bytes", b"evaluated_bytes", "fetched_units", b"fetched_units", "is_complete", b"is_complete", "items", b"items", "last_key", b"last_key", "last_key_item", b"last_key_item", "matched", b"matched"]) -> None: ...
+
+Global___ScanResult: typing_extensions.TypeAlias = ScanResult

@@ -32,41 +32,308 @@ DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 class RawPutItemRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    @typing.final
+    class ExpressionAttributeNamesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     TABLE_NAME_FIELD_NUMBER: builtins.int
     ITEM_FIELD_NUMBER: builtins.int
+    CONDITION_EXPRESSION_FIELD_NUMBER: builtins.int
+    EXPRESSION_ATTRIBUTE_NAMES_FIELD_NUMBER: builtins.int
+    EXPRESSION_ATTRIBUTE_VALUES_FIELD_NUMBER: builtins.int
+    RETURN_VALUES_FIELD_NUMBER: builtins.int
+    RETURN_VALUES_ON_CONDITION_CHECK_FAILURE_FIELD_NUMBER: builtins.int
+    RETURN_CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
+    RETURN_ITEM_COLLECTION_METRICS_FIELD_NUMBER: builtins.int
     table_name: builtins.str
     item: builtins.bytes
+    condition_expression: builtins.str
+    expression_attribute_values: builtins.bytes
+    return_values: statorpb.items_pb2.ReturnValues.ValueType
+    return_values_on_condition_check_failure: statorpb.items_pb2.ReturnValues.ValueType
+    return_consumed_capacity: statorpb.items_pb2.ReturnConsumedCapacity.ValueType
+    return_item_collection_metrics: statorpb.items_pb2.ReturnItemCollectionMetrics.ValueType
+    @property
+    def expression_attribute_names(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
     def __init__(
         self,
         *,
         table_name: builtins.str = ...,
         item: builtins.bytes | None = ...,
+        condition_expression: builtins.str = ...,
+        expression_attribute_names: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        expression_attribute_values: builtins.bytes | None = ...,
+        return_values: statorpb.items_pb2.ReturnValues.ValueType = ...,
+        return_values_on_condition_check_failure: statorpb.items_pb2.ReturnValues.ValueType = ...,
+        return_consumed_capacity: statorpb.items_pb2.ReturnConsumedCapacity.ValueType = ...,
+        return_item_collection_metrics: statorpb.items_pb2.ReturnItemCollectionMetrics.ValueType = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_item", b"_item", "item", b"item"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_item", b"_item", "item", b"item", "table_name", b"table_name"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_expression_attribute_values", b"_expression_attribute_values", "_item", b"_item", "expression_attribute_values", b"expression_attribute_values", "item", b"item"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_expression_attribute_values", b"_expression_attribute_values", "_item", b"_item", "condition_expression", b"condition_expression", "expression_attribute_names", b"expression_attribute_names", "expression_attribute_values", b"expression_attribute_values", "item", b"item", "return_consumed_capacity", b"return_consumed_capacity", "return_item_collection_metrics", b"return_item_collection_metrics", "return_values", b"return_values", "return_values_on_condition_check_failure", b"return_values_on_condition_check_failure", "table_name", b"table_name"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_expression_attribute_values", b"_expression_attribute_values"]) -> typing.Literal["expression_attribute_values"] | None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_item", b"_item"]) -> typing.Literal["item"] | None: ...
 
 Global___RawPutItemRequest: typing_extensions.TypeAlias = RawPutItemRequest
 
 @typing.final
+class RawPutItemResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ATTRIBUTES_FIELD_NUMBER: builtins.int
+    CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
+    ITEM_COLLECTION_METRICS_FIELD_NUMBER: builtins.int
+    attributes: builtins.bytes
+    @property
+    def consumed_capacity(self) -> statorpb.items_pb2.ConsumedCapacity: ...
+    @property
+    def item_collection_metrics(self) -> statorpb.items_pb2.ItemCollectionMetrics: ...
+    def __init__(
+        self,
+        *,
+        attributes: builtins.bytes | None = ...,
+        consumed_capacity: statorpb.items_pb2.ConsumedCapacity | None = ...,
+        item_collection_metrics: statorpb.items_pb2.ItemCollectionMetrics | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_attributes", b"_attributes", "attributes", b"attributes", "consumed_capacity", b"consumed_capacity", "item_collection_metrics", b"item_collection_metrics"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_attributes", b"_attributes", "attributes", b"attributes", "consumed_capacity", b"consumed_capacity", "item_collection_metrics", b"item_collection_metrics"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_attributes", b"_attributes"]) -> typing.Literal["attributes"] | None: ...
+
+Global___RawPutItemResponse: typing_extensions.TypeAlias = RawPutItemResponse
+
+@typing.final
+class RawUpdateItemRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class ExpressionAttributeNamesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    TABLE_NAME_FIELD_NUMBER: builtins.int
+    KEY_FIELD_NUMBER: builtins.int
+    CONDITION_EXPRESSION_FIELD_NUMBER: builtins.int
+    EXPRESSION_ATTRIBUTE_NAMES_FIELD_NUMBER: builtins.int
+    EXPRESSION_ATTRIBUTE_VALUES_FIELD_NUMBER: builtins.int
+    RETURN_VALUES_FIELD_NUMBER: builtins.int
+    RETURN_VALUES_ON_CONDITION_CHECK_FAILURE_FIELD_NUMBER: builtins.int
+    RETURN_CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
+    RETURN_ITEM_COLLECTION_METRICS_FIELD_NUMBER: builtins.int
+    UPDATE_EXPRESSION_FIELD_NUMBER: builtins.int
+    table_name: builtins.str
+    key: builtins.bytes
+    condition_expression: builtins.str
+    expression_attribute_values: builtins.bytes
+    return_values: statorpb.items_pb2.ReturnValues.ValueType
+    return_values_on_condition_check_failure: statorpb.items_pb2.ReturnValues.ValueType
+    return_consumed_capacity: statorpb.items_pb2.ReturnConsumedCapacity.ValueType
+    return_item_collection_metrics: statorpb.items_pb2.ReturnItemCollectionMetrics.ValueType
+    update_expression: builtins.str
+    @property
+    def expression_attribute_names(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        table_name: builtins.str = ...,
+        key: builtins.bytes | None = ...,
+        condition_expression: builtins.str = ...,
+        expression_attribute_names: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        expression_attribute_values: builtins.bytes | None = ...,
+        return_values: statorpb.items_pb2.ReturnValues.ValueType = ...,
+        return_values_on_condition_check_failure: statorpb.items_pb2.ReturnValues.ValueType = ...,
+        return_consumed_capacity: statorpb.items_pb2.ReturnConsumedCapacity.ValueType = ...,
+        return_item_collection_metrics: statorpb.items_pb2.ReturnItemCollectionMetrics.ValueType = ...,
+        update_expression: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_expression_attribute_values", b"_expression_attribute_values", "_key", b"_key", "expression_attribute_values", b"expression_attribute_values", "key", b"key"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_expression_attribute_values", b"_expression_attribute_values", "_key", b"_key", "condition_expression", b"condition_expression", "expression_attribute_names", b"expression_attribute_names", "expression_attribute_values", b"expression_attribute_values", "key", b"key", "return_consumed_capacity", b"return_consumed_capacity", "return_item_collection_metrics", b"return_item_collection_metrics", "return_values", b"return_values", "return_values_on_condition_check_failure", b"return_values_on_condition_check_failure", "table_name", b"table_name", "update_expression", b"update_expression"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_expression_attribute_values", b"_expression_attribute_values"]) -> typing.Literal["expression_attribute_values"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_key", b"_key"]) -> typing.Literal["key"] | None: ...
+
+Global___RawUpdateItemRequest: typing_extensions.TypeAlias = RawUpdateItemRequest
+
+@typing.final
+class RawUpdateItemResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ATTRIBUTES_FIELD_NUMBER: builtins.int
+    CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
+    ITEM_COLLECTION_METRICS_FIELD_NUMBER: builtins.int
+    attributes: builtins.bytes
+    @property
+    def consumed_capacity(self) -> statorpb.items_pb2.ConsumedCapacity: ...
+    @property
+    def item_collection_metrics(self) -> statorpb.items_pb2.ItemCollectionMetrics: ...
+    def __init__(
+        self,
+        *,
+        attributes: builtins.bytes | None = ...,
+        consumed_capacity: statorpb.items_pb2.ConsumedCapacity | None = ...,
+        item_collection_metrics: statorpb.items_pb2.ItemCollectionMetrics | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_attributes", b"_attributes", "attributes", b"attributes", "consumed_capacity", b"consumed_capacity", "item_collection_metrics", b"item_collection_metrics"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_attributes", b"_attributes", "attributes", b"attributes", "consumed_capacity", b"consumed_capacity", "item_collection_metrics", b"item_collection_metrics"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_attributes", b"_attributes"]) -> typing.Literal["attributes"] | None: ...
+
+Global___RawUpdateItemResponse: typing_extensions.TypeAlias = RawUpdateItemResponse
+
+@typing.final
+class RawDeleteItemRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class ExpressionAttributeNamesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    TABLE_NAME_FIELD_NUMBER: builtins.int
+    KEY_FIELD_NUMBER: builtins.int
+    CONDITION_EXPRESSION_FIELD_NUMBER: builtins.int
+    EXPRESSION_ATTRIBUTE_NAMES_FIELD_NUMBER: builtins.int
+    EXPRESSION_ATTRIBUTE_VALUES_FIELD_NUMBER: builtins.int
+    RETURN_VALUES_FIELD_NUMBER: builtins.int
+    RETURN_VALUES_ON_CONDITION_CHECK_FAILURE_FIELD_NUMBER: builtins.int
+    RETURN_CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
+    RETURN_ITEM_COLLECTION_METRICS_FIELD_NUMBER: builtins.int
+    table_name: builtins.str
+    key: builtins.bytes
+    condition_expression: builtins.str
+    expression_attribute_values: builtins.bytes
+    return_values: statorpb.items_pb2.ReturnValues.ValueType
+    return_values_on_condition_check_failure: statorpb.items_pb2.ReturnValues.ValueType
+    return_consumed_capacity: statorpb.items_pb2.ReturnConsumedCapacity.ValueType
+    return_item_collection_metrics: statorpb.items_pb2.ReturnItemCollectionMetrics.ValueType
+    @property
+    def expression_attribute_names(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        table_name: builtins.str = ...,
+        key: builtins.bytes | None = ...,
+        condition_expression: builtins.str = ...,
+        expression_attribute_names: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        expression_attribute_values: builtins.bytes | None = ...,
+        return_values: statorpb.items_pb2.ReturnValues.ValueType = ...,
+        return_values_on_condition_check_failure: statorpb.items_pb2.ReturnValues.ValueType = ...,
+        return_consumed_capacity: statorpb.items_pb2.ReturnConsumedCapacity.ValueType = ...,
+        return_item_collection_metrics: statorpb.items_pb2.ReturnItemCollectionMetrics.ValueType = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_expression_attribute_values", b"_expression_attribute_values", "_key", b"_key", "expression_attribute_values", b"expression_attribute_values", "key", b"key"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_expression_attribute_values", b"_expression_attribute_values", "_key", b"_key", "condition_expression", b"condition_expression", "expression_attribute_names", b"expression_attribute_names", "expression_attribute_values", b"expression_attribute_values", "key", b"key", "return_consumed_capacity", b"return_consumed_capacity", "return_item_collection_metrics", b"return_item_collection_metrics", "return_values", b"return_values", "return_values_on_condition_check_failure", b"return_values_on_condition_check_failure", "table_name", b"table_name"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_expression_attribute_values", b"_expression_attribute_values"]) -> typing.Literal["expression_attribute_values"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_key", b"_key"]) -> typing.Literal["key"] | None: ...
+
+Global___RawDeleteItemRequest: typing_extensions.TypeAlias = RawDeleteItemRequest
+
+@typing.final
+class RawDeleteItemResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ATTRIBUTES_FIELD_NUMBER: builtins.int
+    CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
+    ITEM_COLLECTION_METRICS_FIELD_NUMBER: builtins.int
+    attributes: builtins.bytes
+    @property
+    def consumed_capacity(self) -> statorpb.items_pb2.ConsumedCapacity: ...
+    @property
+    def item_collection_metrics(self) -> statorpb.items_pb2.ItemCollectionMetrics: ...
+    def __init__(
+        self,
+        *,
+        attributes: builtins.bytes | None = ...,
+        consumed_capacity: statorpb.items_pb2.ConsumedCapacity | None = ...,
+        item_collection_metrics: statorpb.items_pb2.ItemCollectionMetrics | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_attributes", b"_attributes", "attributes", b"attributes", "consumed_capacity", b"consumed_capacity", "item_collection_metrics", b"item_collection_metrics"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_attributes", b"_attributes", "attributes", b"attributes", "consumed_capacity", b"consumed_capacity", "item_collection_metrics", b"item_collection_metrics"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_attributes", b"_attributes"]) -> typing.Literal["attributes"] | None: ...
+
+Global___RawDeleteItemResponse: typing_extensions.TypeAlias = RawDeleteItemResponse
+
+@typing.final
 class RawGetItemRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class ExpressionAttributeNamesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
 
     TABLE_NAME_FIELD_NUMBER: builtins.int
     KEY_FIELD_NUMBER: builtins.int
     CONSISTENT_READ_FIELD_NUMBER: builtins.int
+    PROJECTION_EXPRESSION_FIELD_NUMBER: builtins.int
+    EXPRESSION_ATTRIBUTE_NAMES_FIELD_NUMBER: builtins.int
+    RETURN_CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
     table_name: builtins.str
     key: builtins.bytes
     consistent_read: builtins.bool
+    projection_expression: builtins.str
+    return_consumed_capacity: statorpb.items_pb2.ReturnConsumedCapacity.ValueType
+    @property
+    def expression_attribute_names(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
     def __init__(
         self,
         *,
         table_name: builtins.str = ...,
         key: builtins.bytes | None = ...,
         consistent_read: builtins.bool = ...,
+        projection_expression: builtins.str = ...,
+        expression_attribute_names: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        return_consumed_capacity: statorpb.items_pb2.ReturnConsumedCapacity.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_key", b"_key", "key", b"key"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_key", b"_key", "consistent_read", b"consistent_read", "key", b"key", "table_name", b"table_name"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_key", b"_key", "consistent_read", b"consistent_read", "expression_attribute_names", b"expression_attribute_names", "key", b"key", "projection_expression", b"projection_expression", "return_consumed_capacity", b"return_consumed_capacity", "table_name", b"table_name"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_key", b"_key"]) -> typing.Literal["key"] | None: ...
 
 Global___RawGetItemRequest: typing_extensions.TypeAlias = RawGetItemRequest
@@ -76,37 +343,21 @@ class RawGetItemResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     ITEM_FIELD_NUMBER: builtins.int
+    CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
     item: builtins.bytes
+    @property
+    def consumed_capacity(self) -> statorpb.items_pb2.ConsumedCapacity: ...
     def __init__(
         self,
         *,
         item: builtins.bytes | None = ...,
+        consumed_capacity: statorpb.items_pb2.ConsumedCapacity | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_item", b"_item", "item", b"item"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_item", b"_item", "item", b"item"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_item", b"_item", "consumed_capacity", b"consumed_capacity", "item", b"item"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_item", b"_item", "consumed_capacity", b"consumed_capacity", "item", b"item"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_item", b"_item"]) -> typing.Literal["item"] | None: ...
 
 Global___RawGetItemResponse: typing_extensions.TypeAlias = RawGetItemResponse
-
-@typing.final
-class RawDeleteItemRequest(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
-
-    TABLE_NAME_FIELD_NUMBER: builtins.int
-    KEY_FIELD_NUMBER: builtins.int
-    table_name: builtins.str
-    key: builtins.bytes
-    def __init__(
-        self,
-        *,
-        table_name: builtins.str = ...,
-        key: builtins.bytes | None = ...,
-    ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_key", b"_key", "key", b"key"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_key", b"_key", "key", b"key", "table_name", b"table_name"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["_key", b"_key"]) -> typing.Literal["key"] | None: ...
-
-Global___RawDeleteItemRequest: typing_extensions.TypeAlias = RawDeleteItemRequest
 
 @typing.final
 class RawWriteRequest(google.protobuf.message.Message):
@@ -152,14 +403,20 @@ class RawBatchWriteItemRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     TABLES_FIELD_NUMBER: builtins.int
+    RETURN_CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
+    RETURN_ITEM_COLLECTION_METRICS_FIELD_NUMBER: builtins.int
+    return_consumed_capacity: statorpb.items_pb2.ReturnConsumedCapacity.ValueType
+    return_item_collection_metrics: statorpb.items_pb2.ReturnItemCollectionMetrics.ValueType
     @property
     def tables(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RawTableWrites]: ...
     def __init__(
         self,
         *,
         tables: collections.abc.Iterable[Global___RawTableWrites] | None = ...,
+        return_consumed_capacity: statorpb.items_pb2.ReturnConsumedCapacity.ValueType = ...,
+        return_item_collection_metrics: statorpb.items_pb2.ReturnItemCollectionMetrics.ValueType = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["tables", b"tables"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["return_consumed_capacity", b"return_consumed_capacity", "return_item_collection_metrics", b"return_item_collection_metrics", "tables", b"tables"]) -> None: ...
 
 Global___RawBatchWriteItemRequest: typing_extensions.TypeAlias = RawBatchWriteItemRequest
 
@@ -168,14 +425,22 @@ class RawBatchWriteItemResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     UNPROCESSED_FIELD_NUMBER: builtins.int
+    CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
+    ITEM_COLLECTION_METRICS_FIELD_NUMBER: builtins.int
     @property
     def unprocessed(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RawTableWrites]: ...
+    @property
+    def consumed_capacity(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[statorpb.items_pb2.ConsumedCapacity]: ...
+    @property
+    def item_collection_metrics(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[statorpb.items_pb2.TableItemCollectionMetrics]: ...
     def __init__(
         self,
         *,
         unprocessed: collections.abc.Iterable[Global___RawTableWrites] | None = ...,
+        consumed_capacity: collections.abc.Iterable[statorpb.items_pb2.ConsumedCapacity] | None = ...,
+        item_collection_metrics: collections.abc.Iterable[statorpb.items_pb2.TableItemCollectionMetrics] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["unprocessed", b"unprocessed"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["consumed_capacity", b"consumed_capacity", "item_collection_metrics", b"item_collection_metrics", "unprocessed", b"unprocessed"]) -> None: ...
 
 Global___RawBatchWriteItemResponse: typing_extensions.TypeAlias = RawBatchWriteItemResponse
 
@@ -183,21 +448,44 @@ Global___RawBatchWriteItemResponse: typing_extensions.TypeAlias = RawBatchWriteI
 class RawTableKeys(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    @typing.final
+    class ExpressionAttributeNamesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     TABLE_NAME_FIELD_NUMBER: builtins.int
     KEYS_FIELD_NUMBER: builtins.int
     CONSISTENT_READ_FIELD_NUMBER: builtins.int
+    PROJECTION_EXPRESSION_FIELD_NUMBER: builtins.int
+    EXPRESSION_ATTRIBUTE_NAMES_FIELD_NUMBER: builtins.int
     table_name: builtins.str
     consistent_read: builtins.bool
+    projection_expression: builtins.str
     @property
     def keys(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]: ...
+    @property
+    def expression_attribute_names(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
     def __init__(
         self,
         *,
         table_name: builtins.str = ...,
         keys: collections.abc.Iterable[builtins.bytes] | None = ...,
         consistent_read: builtins.bool = ...,
+        projection_expression: builtins.str = ...,
+        expression_attribute_names: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["consistent_read", b"consistent_read", "keys", b"keys", "table_name", b"table_name"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["consistent_read", b"consistent_read", "expression_attribute_names", b"expression_attribute_names", "keys", b"keys", "projection_expression", b"projection_expression", "table_name", b"table_name"]) -> None: ...
 
 Global___RawTableKeys: typing_extensions.TypeAlias = RawTableKeys
 
@@ -206,14 +494,17 @@ class RawBatchGetItemRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     TABLES_FIELD_NUMBER: builtins.int
+    RETURN_CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
+    return_consumed_capacity: statorpb.items_pb2.ReturnConsumedCapacity.ValueType
     @property
     def tables(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RawTableKeys]: ...
     def __init__(
         self,
         *,
         tables: collections.abc.Iterable[Global___RawTableKeys] | None = ...,
+        return_consumed_capacity: statorpb.items_pb2.ReturnConsumedCapacity.ValueType = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["tables", b"tables"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["return_consumed_capacity", b"return_consumed_capacity", "tables", b"tables"]) -> None: ...
 
 Global___RawBatchGetItemRequest: typing_extensions.TypeAlias = RawBatchGetItemRequest
 
@@ -242,32 +533,177 @@ class RawBatchGetItemResponse(google.protobuf.message.Message):
 
     TABLES_FIELD_NUMBER: builtins.int
     UNPROCESSED_FIELD_NUMBER: builtins.int
+    CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
     @property
     def tables(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RawTableItems]: ...
     @property
     def unprocessed(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RawTableKeys]: ...
+    @property
+    def consumed_capacity(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[statorpb.items_pb2.ConsumedCapacity]: ...
     def __init__(
         self,
         *,
         tables: collections.abc.Iterable[Global___RawTableItems] | None = ...,
         unprocessed: collections.abc.Iterable[Global___RawTableKeys] | None = ...,
+        consumed_capacity: collections.abc.Iterable[statorpb.items_pb2.ConsumedCapacity] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["tables", b"tables", "unprocessed", b"unprocessed"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["consumed_capacity", b"consumed_capacity", "tables", b"tables", "unprocessed", b"unprocessed"]) -> None: ...
 
 Global___RawBatchGetItemResponse: typing_extensions.TypeAlias = RawBatchGetItemResponse
+
+@typing.final
+class RawQueryRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class ExpressionAttributeNamesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    TABLE_NAME_FIELD_NUMBER: builtins.int
+    INDEX_NAME_FIELD_NUMBER: builtins.int
+    KEY_CONDITION_EXPRESSION_FIELD_NUMBER: builtins.int
+    FILTER_EXPRESSION_FIELD_NUMBER: builtins.int
+    PROJECTION_EXPRESSION_FIELD_NUMBER: builtins.int
+    EXPRESSION_ATTRIBUTE_NAMES_FIELD_NUMBER: builtins.int
+    EXPRESSION_ATTRIBUTE_VALUES_FIELD_NUMBER: builtins.int
+    SELECT_FIELD_NUMBER: builtins.int
+    LIMIT_FIELD_NUMBER: builtins.int
+    EXCLUSIVE_START_KEY_FIELD_NUMBER: builtins.int
+    SCAN_INDEX_FORWARD_FIELD_NUMBER: builtins.int
+    CONSISTENT_READ_FIELD_NUMBER: builtins.int
+    RETURN_CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
+    table_name: builtins.str
+    index_name: builtins.str
+    key_condition_expression: builtins.str
+    filter_expression: builtins.str
+    projection_expression: builtins.str
+    expression_attribute_values: builtins.bytes
+    select: statorpb.items_pb2.Select.ValueType
+    limit: builtins.int
+    exclusive_start_key: builtins.bytes
+    scan_index_forward: builtins.bool
+    consistent_read: builtins.bool
+    return_consumed_capacity: statorpb.items_pb2.ReturnConsumedCapacity.ValueType
+    @property
+    def expression_attribute_names(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        table_name: builtins.str = ...,
+        index_name: builtins.str = ...,
+        key_condition_expression: builtins.str = ...,
+        filter_expression: builtins.str = ...,
+        projection_expression: builtins.str = ...,
+        expression_attribute_names: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        expression_attribute_values: builtins.bytes | None = ...,
+        select: statorpb.items_pb2.Select.ValueType = ...,
+        limit: builtins.int = ...,
+        exclusive_start_key: builtins.bytes | None = ...,
+        scan_index_forward: builtins.bool | None = ...,
+        consistent_read: builtins.bool = ...,
+        return_consumed_capacity: statorpb.items_pb2.ReturnConsumedCapacity.ValueType = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_exclusive_start_key", b"_exclusive_start_key", "_expression_attribute_values", b"_expression_attribute_values", "_scan_index_forward", b"_scan_index_forward", "exclusive_start_key", b"exclusive_start_key", "expression_attribute_values", b"expression_attribute_values", "scan_index_forward", b"scan_index_forward"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_exclusive_start_key", b"_exclusive_start_key", "_expression_attribute_values", b"_expression_attribute_values", "_scan_index_forward", b"_scan_index_forward", "consistent_read", b"consistent_read", "exclusive_start_key", b"exclusive_start_key", "expression_attribute_names", b"expression_attribute_names", "expression_attribute_values", b"expression_attribute_values", "filter_expression", b"filter_expression", "index_name", b"index_name", "key_condition_expression", b"key_condition_expression", "limit", b"limit", "projection_expression", b"projection_expression", "return_consumed_capacity", b"return_consumed_capacity", "scan_index_forward", b"scan_index_forward", "select", b"select", "table_name", b"table_name"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_exclusive_start_key", b"_exclusive_start_key"]) -> typing.Literal["exclusive_start_key"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_expression_attribute_values", b"_expression_attribute_values"]) -> typing.Literal["expression_attribute_values"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_scan_index_forward", b"_scan_index_forward"]) -> typing.Literal["scan_index_forward"] | None: ...
+
+Global___RawQueryRequest: typing_extensions.TypeAlias = RawQueryRequest
+
+@typing.final
+class RawQueryResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: builtins.int
+    LAST_EVALUATED_KEY_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
+    SCANNED_COUNT_FIELD_NUMBER: builtins.int
+    CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
+    last_evaluated_key: builtins.bytes
+    count: builtins.int
+    scanned_count: builtins.int
+    @property
+    def items(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]: ...
+    @property
+    def consumed_capacity(self) -> statorpb.items_pb2.ConsumedCapacity: ...
+    def __init__(
+        self,
+        *,
+        items: collections.abc.Iterable[builtins.bytes] | None = ...,
+        last_evaluated_key: builtins.bytes | None = ...,
+        count: builtins.int = ...,
+        scanned_count: builtins.int = ...,
+        consumed_capacity: statorpb.items_pb2.ConsumedCapacity | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_last_evaluated_key", b"_last_evaluated_key", "consumed_capacity", b"consumed_capacity", "last_evaluated_key", b"last_evaluated_key"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_last_evaluated_key", b"_last_evaluated_key", "consumed_capacity", b"consumed_capacity", "count", b"count", "items", b"items", "last_evaluated_key", b"last_evaluated_key", "scanned_count", b"scanned_count"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_last_evaluated_key", b"_last_evaluated_key"]) -> typing.Literal["last_evaluated_key"] | None: ...
+
+Global___RawQueryResponse: typing_extensions.TypeAlias = RawQueryResponse
 
 @typing.final
 class RawScanRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    @typing.final
+    class ExpressionAttributeNamesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     TABLE_NAME_FIELD_NUMBER: builtins.int
     LIMIT_FIELD_NUMBER: builtins.int
     EXCLUSIVE_START_KEY_FIELD_NUMBER: builtins.int
     CONSISTENT_READ_FIELD_NUMBER: builtins.int
+    INDEX_NAME_FIELD_NUMBER: builtins.int
+    FILTER_EXPRESSION_FIELD_NUMBER: builtins.int
+    PROJECTION_EXPRESSION_FIELD_NUMBER: builtins.int
+    EXPRESSION_ATTRIBUTE_NAMES_FIELD_NUMBER: builtins.int
+    EXPRESSION_ATTRIBUTE_VALUES_FIELD_NUMBER: builtins.int
+    SELECT_FIELD_NUMBER: builtins.int
+    SEGMENT_FIELD_NUMBER: builtins.int
+    TOTAL_SEGMENTS_FIELD_NUMBER: builtins.int
+    RETURN_CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
     table_name: builtins.str
     limit: builtins.int
     exclusive_start_key: builtins.bytes
     consistent_read: builtins.bool
+    index_name: builtins.str
+    filter_expression: builtins.str
+    projection_expression: builtins.str
+    expression_attribute_values: builtins.bytes
+    select: statorpb.items_pb2.Select.ValueType
+    segment: builtins.int
+    total_segments: builtins.int
+    return_consumed_capacity: statorpb.items_pb2.ReturnConsumedCapacity.ValueType
+    @property
+    def expression_attribute_names(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
     def __init__(
         self,
         *,
@@ -275,10 +711,26 @@ class RawScanRequest(google.protobuf.message.Message):
         limit: builtins.int = ...,
         exclusive_start_key: builtins.bytes | None = ...,
         consistent_read: builtins.bool = ...,
+        index_name: builtins.str = ...,
+        filter_expression: builtins.str = ...,
+        projection_expression: builtins.str = ...,
+        expression_attribute_names: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        expression_attribute_values: builtins.bytes | None = ...,
+        select: statorpb.items_pb2.Select.ValueType = ...,
+        segment: builtins.int | None = ...,
+        total_segments: builtins.int | None = ...,
+        return_consumed_capacity: statorpb.items_pb2.ReturnConsumedCapacity.ValueType = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_exclusive_start_key", b"_exclusive_start_key", "exclusive_start_key", b"exclusive_start_key"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_exclusive_start_key", b"_exclusive_start_key", "consistent_read", b"consistent_read", "exclusive_start_key", b"exclusive_start_key", "limit", b"limit", "table_name", b"table_name"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_exclusive_start_key", b"_exclusive_start_key", "_expression_attribute_values", b"_expression_attribute_values", "_segment", b"_segment", "_total_segments", b"_total_segments", "exclusive_start_key", b"exclusive_start_key", "expression_attribute_values", b"expression_attribute_values", "segment", b"segment", "total_segments", b"total_segments"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_exclusive_start_key", b"_exclusive_start_key", "_expression_attribute_values", b"_expression_attribute_values", "_segment", b"_segment", "_total_segments", b"_total_segments", "consistent_read", b"consistent_read", "exclusive_start_key", b"exclusive_start_key", "expression_attribute_names", b"expression_attribute_names", "expression_attribute_values", b"expression_attribute_values", "filter_expression", b"filter_expression", "index_name", b"index_name", "limit", b"limit", "projection_expression", b"projection_expression", "return_consumed_capacity", b"return_consumed_capacity", "segment", b"segment", "select", b"select", "table_name", b"table_name", "total_segments", b"total_segments"]) -> None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_exclusive_start_key", b"_exclusive_start_key"]) -> typing.Literal["exclusive_start_key"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_expression_attribute_values", b"_expression_attribute_values"]) -> typing.Literal["expression_attribute_values"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_segment", b"_segment"]) -> typing.Literal["segment"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_total_segments", b"_total_segments"]) -> typing.Literal["total_segments"] | None: ...
 
 Global___RawScanRequest: typing_extensions.TypeAlias = RawScanRequest
 
@@ -288,17 +740,27 @@ class RawScanResponse(google.protobuf.message.Message):
 
     ITEMS_FIELD_NUMBER: builtins.int
     LAST_EVALUATED_KEY_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
+    SCANNED_COUNT_FIELD_NUMBER: builtins.int
+    CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
     last_evaluated_key: builtins.bytes
+    count: builtins.int
+    scanned_count: builtins.int
     @property
     def items(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]: ...
+    @property
+    def consumed_capacity(self) -> statorpb.items_pb2.ConsumedCapacity: ...
     def __init__(
         self,
         *,
         items: collections.abc.Iterable[builtins.bytes] | None = ...,
         last_evaluated_key: builtins.bytes | None = ...,
+        count: builtins.int = ...,
+        scanned_count: builtins.int = ...,
+        consumed_capacity: statorpb.items_pb2.ConsumedCapacity | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_last_evaluated_key", b"_last_evaluated_key", "last_evaluated_key", b"last_evaluated_key"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_last_evaluated_key", b"_last_evaluated_key", "items", b"items", "last_evaluated_key", b"last_evaluated_key"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_last_evaluated_key", b"_last_evaluated_key", "consumed_capacity", b"consumed_capacity", "last_evaluated_key", b"last_evaluated_key"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_last_evaluated_key", b"_last_evaluated_key", "consumed_capacity", b"consumed_capacity", "count", b"count", "items", b"items", "last_evaluated_key", b"last_evaluated_key", "scanned_count", b"scanned_count"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_last_evaluated_key", b"_last_evaluated_key"]) -> typing.Literal["last_evaluated_key"] | None: ...
 
 Global___RawScanResponse: typing_extensions.TypeAlias = RawScanResponse
@@ -348,6 +810,8 @@ class RawSessionRequest(google.protobuf.message.Message):
     BATCH_WRITE_ITEM_FIELD_NUMBER: builtins.int
     BATCH_GET_ITEM_FIELD_NUMBER: builtins.int
     SCAN_FIELD_NUMBER: builtins.int
+    UPDATE_ITEM_FIELD_NUMBER: builtins.int
+    QUERY_FIELD_NUMBER: builtins.int
     id: builtins.int
     timeout_ms: builtins.int
     token: builtins.bytes
@@ -363,6 +827,10 @@ class RawSessionRequest(google.protobuf.message.Message):
     def batch_get_item(self) -> Global___RawBatchGetItemRequest: ...
     @property
     def scan(self) -> Global___RawScanRequest: ...
+    @property
+    def update_item(self) -> Global___RawUpdateItemRequest: ...
+    @property
+    def query(self) -> Global___RawQueryRequest: ...
     def __init__(
         self,
         *,
@@ -375,10 +843,12 @@ class RawSessionRequest(google.protobuf.message.Message):
         batch_write_item: Global___RawBatchWriteItemRequest | None = ...,
         batch_get_item: Global___RawBatchGetItemRequest | None = ...,
         scan: Global___RawScanRequest | None = ...,
+        update_item: Global___RawUpdateItemRequest | None = ...,
+        query: Global___RawQueryRequest | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "get_item", b"get_item", "operation", b"operation", "put_item", b"put_item", "scan", b"scan"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "get_item", b"get_item", "id", b"id", "operation", b"operation", "put_item", b"put_item", "scan", b"scan", "timeout_ms", b"timeout_ms", "token", b"token"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["operation", b"operation"]) -> typing.Literal["put_item", "get_item", "delete_item", "batch_write_item", "batch_get_item", "scan"] | None: ...
+    def HasField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "get_item", b"get_item", "operation", b"operation", "put_item", b"put_item", "query", b"query", "scan", b"scan", "update_item", b"update_item"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "get_item", b"get_item", "id", b"id", "operation", b"operation", "put_item", b"put_item", "query", b"query", "scan", b"scan", "timeout_ms", b"timeout_ms", "token", b"token", "update_item", b"update_item"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["operation", b"operation"]) -> typing.Literal["put_item", "get_item", "delete_item", "batch_write_item", "batch_get_item", "scan", "update_item", "query"] | None: ...
 
 Global___RawSessionRequest: typing_extensions.TypeAlias = RawSessionRequest
 
@@ -394,35 +864,43 @@ class RawSessionReply(google.protobuf.message.Message):
     BATCH_WRITE_ITEM_FIELD_NUMBER: builtins.int
     BATCH_GET_ITEM_FIELD_NUMBER: builtins.int
     SCAN_FIELD_NUMBER: builtins.int
+    UPDATE_ITEM_FIELD_NUMBER: builtins.int
+    QUERY_FIELD_NUMBER: builtins.int
     id: builtins.int
     @property
     def error(self) -> statorpb.items_pb2.Error: ...
     @property
-    def put_item(self) -> statorpb.items_pb2.PutItemResponse: ...
+    def put_item(self) -> Global___RawPutItemResponse: ...
     @property
     def get_item(self) -> Global___RawGetItemResponse: ...
     @property
-    def delete_item(self) -> statorpb.items_pb2.DeleteItemResponse: ...
+    def delete_item(self) -> Global___RawDeleteItemResponse: ...
     @property
     def batch_write_item(self) -> Global___RawBatchWriteItemResponse: ...
     @property
     def batch_get_item(self) -> Global___RawBatchGetItemResponse: ...
     @property
     def scan(self) -> Global___RawScanResponse: ...
+    @property
+    def update_item(self) -> Global___RawUpdateItemResponse: ...
+    @property
+    def query(self) -> Global___RawQueryResponse: ...
     def __init__(
         self,
         *,
         id: builtins.int = ...,
         error: statorpb.items_pb2.Error | None = ...,
-        put_item: statorpb.items_pb2.PutItemResponse | None = ...,
+        put_item: Global___RawPutItemResponse | None = ...,
         get_item: Global___RawGetItemResponse | None = ...,
-        delete_item: statorpb.items_pb2.DeleteItemResponse | None = ...,
+        delete_item: Global___RawDeleteItemResponse | None = ...,
         batch_write_item: Global___RawBatchWriteItemResponse | None = ...,
         batch_get_item: Global___RawBatchGetItemResponse | None = ...,
         scan: Global___RawScanResponse | None = ...,
+        update_item: Global___RawUpdateItemResponse | None = ...,
+        query: Global___RawQueryResponse | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "error", b"error", "get_item", b"get_item", "put_item", b"put_item", "result", b"result", "scan", b"scan"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "error", b"error", "get_item", b"get_item", "id", b"id", "put_item", b"put_item", "result", b"result", "scan", b"scan"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["result", b"result"]) -> typing.Literal["error", "put_item", "get_item", "delete_item", "batch_write_item", "batch_get_item", "scan"] | None: ...
+    def HasField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "error", b"error", "get_item", b"get_item", "put_item", b"put_item", "query", b"query", "result", b"result", "scan", b"scan", "update_item", b"update_item"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "error", b"error", "get_item", b"get_item", "id", b"id", "put_item", b"put_item", "query", b"query", "result", b"result", "scan", b"scan", "update_item", b"update_item"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["result", b"result"]) -> typing.Literal["error", "put_item", "get_item", "delete_item", "batch_write_item", "batch_get_item", "scan", "update_item", "query"] | None: ...
 
 Global___RawSessionReply: typing_extensions.TypeAlias = RawSessionReply

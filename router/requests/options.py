@@ -49,31 +49,3 @@ def read_options(body: Mapping[str, Any], expected: Condition | None, placeholde
         capacity=body.get("ReturnConsumedCapacity", "NONE"),
         metrics=body.get("ReturnItemCollectionMetrics") == "SIZE",
     )
-
-
-_NOT_YET: Mapping[str, tuple[str, Any]] = {
-    "condition": ("ConditionExpression", None),
-    "return_values": ("ReturnValues", "NONE"),
-    "returns_on_failure": ("ReturnValuesOnConditionCheckFailure", False),
-    "capacity": ("ReturnConsumedCapacity", "NONE"),
-    "metrics": ("ReturnItemCollectionMetrics", False),
-    "projection": ("ProjectionExpression", None),
-    "filter": ("FilterExpression", None),
-    "index_name": ("IndexName", None),
-    "total_segments": ("TotalSegments", 0),
-}
-
-
-def refuse_unsupported(request: Any) -> None:
-    """Raises ValidationError for what a request asks for and nobody carries out yet."""
-    parts = (request, getattr(request, "options", PLAIN), *getattr(request, "reads", ()))
-    for field, (parameter, neutral) in _NOT_YET.items():
-        if any(getattr(part, field, neutral) != neutral for part in parts):
-            raise _not_supported(parameter, request)
-    if getattr(request, "select", "") not in ("", "ALL_ATTRIBUTES"):
-        raise _not_supported("Select", request)
-
-
-def _not_supported(parameter: str, request: Any) -> ValidationError:
-    operation = type(request).__name__.removesuffix("Request")
-    return ValidationError(f"The parameter {parameter} of {operation} is not supported yet")

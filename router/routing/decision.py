@@ -20,6 +20,10 @@ class Status(IntEnum):
     UNKNOWN_OUTCOME = 7
     CORRUPT = 8
     INVALID = 9
+    CONDITION_FAILED = 10
+    INVALID_UPDATE = 11
+    COLLECTION_FULL = 12
+    RESULT_FORGOTTEN = 13
 
 
 class Step(IntEnum):
@@ -31,7 +35,8 @@ class Step(IntEnum):
     TRY_OTHER = 4  # another member may answer a read
     THROTTLE = 5  # refuse: too much is in flight
     REFUSE_FULL = 6  # refuse: no room on the disk
-    FAIL = 7  # an error on the servers' side
+    REFUSE = 7  # the write is refused, or what it returned is not known: there is nothing to retry
+    FAIL = 8  # an error on the servers' side
 
 
 DONE = frozenset({int(Status.OK), int(Status.NOT_FOUND)})
@@ -46,6 +51,10 @@ _STEPS: Mapping[int, Step] = {
     Status.UNKNOWN_OUTCOME: Step.RETRY,
     Status.CORRUPT: Step.FAIL,
     Status.INVALID: Step.FAIL,
+    Status.CONDITION_FAILED: Step.REFUSE,
+    Status.INVALID_UPDATE: Step.REFUSE,
+    Status.COLLECTION_FULL: Step.REFUSE,
+    Status.RESULT_FORGOTTEN: Step.REFUSE,
 }
 
 

@@ -129,6 +129,25 @@ class LimitExceededError(_ClientError):
     grpc_status = "RESOURCE_EXHAUSTED"
 
 
+class ConditionalCheckFailedError(_ClientError):
+    """The write's condition does not hold. `item`: what it does not hold for, in canonical form, where that was asked
+    for and there is such an item."""
+
+    code = "ConditionalCheckFailedException"
+    grpc_status = "FAILED_PRECONDITION"
+
+    def __init__(self, message: str = "The conditional request failed", item: bytes | None = None) -> None:
+        super().__init__(message)
+        self.item = item
+
+
+class ItemCollectionSizeLimitExceededError(_ClientError):
+    """An item collection of a table with local indexes would grow over its limit."""
+
+    code = "ItemCollectionSizeLimitExceededException"
+    grpc_status = "RESOURCE_EXHAUSTED"
+
+
 class RequestLimitExceededError(_ClientError):
     """Too much is in flight; the request was not carried out."""
 
@@ -164,6 +183,8 @@ _BY_CODE: dict[str, type[StatorError]] = {
         ResourceNotFoundError,
         ResourceInUseError,
         LimitExceededError,
+        ConditionalCheckFailedError,
+        ItemCollectionSizeLimitExceededError,
         RequestLimitExceededError,
         ThrottledError,
     )

@@ -3,12 +3,17 @@
 `table number (u64 BE) | index (u16 BE, 0: the table itself) | BLAKE2b-128 of the typed partition key | sort key`.
 Numbers as sort keys are encoded so that byte order is numeric order; strings order by UTF-8, binary by bytes.
 What comes after the first ten bytes is the *range position*: partitions are ranges of it.
+
+An entry of a local index has the index's number, and after the hash the index's sort key, *ended* (each zero byte
+becomes 00 FF, and 00 00 follows), then the table's sort key: it lies in the same partition as its item, and entries
+order by the index's key and then by the table's.
 """
 
 from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Sequence
 
 from server.model.item import Item
 from server.model.number import encode_number
@@ -17,12 +22,22 @@ from server.model.table import KEY_TYPES, KeyAttribute, KeySchema, check_key_val
 _PREFIX = struct.Struct(">QH")
 PREFIX_BYTES = _PREFIX.size
 HASH_BYTES = 16
+COLLECTIONS = 0xFFFF
+"""The index number under which a table with local indexes keeps the sizes of its item collections, by hash alone."""
+
+_END = b"\0\0"
+_AFTER_END = b"\0\1"
 _HASHERS = {kind: hashlib.blake2b(kind.encode(), digest_size=HASH_BYTES) for kind in KEY_TYPES}
 
 
 def prefix(table_number: int, index: int = 0) -> bytes:
     """The first ten bytes of every key of a table (or of one of its indexes)."""
     return _PREFIX.pack(table_number, index)
+
+
+def index_number(key: bytes) -> int:
+    """Which index of its table a key belongs to; 0: the table itself."""
+    return int.from_bytes(key[8:PREFIX_BYTES], "big")
 
 
 def hash_key(kind: str, content: str | bytes) -> bytes:
@@ -48,3 +63,41 @@ def encode_position(schema: KeySchema, item: Item) -> bytes:
         return position
     sort_content = check_key_value(item, schema.sort_key, is_partition_key=False)
     return position + encode_sort_key(schema.sort_key.type, sort_content)
+
+
+def encode_index_position(position: bytes, sort_key: bytes) -> bytes:
+    """The range position of an index's entry for the item at `position`; `sort_key`: encoded, of the index."""
+    return position[:HASH_BYTES] + sort_key.replace(b"\0", b"\0\xff") + _END + position[HASH_BYTES:]
+
+
+def after_prefix(data: bytes) -> bytes:
+    """The first bytes behind all that begin with `data`; empty if there is nothing behind."""
+    stripped = data.rstrip(b"\xff")
+    return stripped[:-1] + bytes((stripped[-1] + 1,)) if stripped else b""
+
+
+def sort_range(hash_: bytes, operator: str, values: Sequence[bytes], *, is_index: bool) -> tuple[bytes, bytes]:
+    """The half-open range of positions, behind one hash, whose sort keys are as asked for.
+
+    `operator`: one of = < <= > >= BETWEEN begins_with; `values`: encoded sort keys, one or (BETWEEN) two."""
+    if is_index:
+        ended = [value.replace(b"\0", b"\0\xff") for value in values]
+        firsts = [value + _END for value in ended]
+        behinds = [value + _AFTER_END for value in ended]
+    else:
+        ended = list(values)
+        firsts = ended
+        behinds = [value + b"\0" for value in ended]
+    low, high = hash_, after_prefix(hash_)
+    if operator == "begins_with":
+        low = hash_ + ended[0]
+        high = after_prefix(low)
+    if operator in ("=", ">=", "BETWEEN"):
+        low = hash_ + firsts[0]
+    elif operator == ">":
+        low = hash_ + behinds[0]
+    if operator in ("=", "<=", "BETWEEN"):
+        high = hash_ + behinds[-1]
+    elif operator == "<":
+        high = hash_ + firsts[0]
+    return low, high

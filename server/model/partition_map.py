@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +25,14 @@ class PartitionMap:
     def index_of(self, position: bytes) -> int:
         """The index of the partition that holds a range position."""
         return bisect_right(self.starts, position) - 1
+
+    def index_below(self, position: bytes) -> int:
+        """The index of the partition that holds what comes just before a range position; empty: the last of all."""
+        return bisect_left(self.starts, position) - 1 if position else len(self.starts) - 1
+
+    def range_of(self, index: int) -> tuple[bytes, bytes]:
+        """A partition's half-open range of range positions; an empty end: no bound."""
+        return self.starts[index], self.starts[index + 1] if index + 1 < len(self.starts) else b""
 
     def partition_of(self, position: bytes) -> int:
         """The id of the partition that holds a range position."""

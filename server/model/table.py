@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -119,3 +120,27 @@ def check_key_only(key: Item, schema: KeySchema) -> None:
     for attribute in schema.attributes:
         if attribute.type not in key[attribute.name]:
             raise ValidationError("The provided key element does not match the schema")
+
+
+def check_index_keys(item: Item, indexes: Iterable[LocalIndex]) -> None:
+    """That an item's values can be keys in the indexes whose sort keys it has. Raises ValidationError."""
+    for index in indexes:
+        name, expected = index.sort_key.name, index.sort_key.type
+        value = item.get(name)
+        if value is None:
+            continue
+        ((kind, content),) = value.items()
+        if kind != expected:
+            raise ValidationError(
+                f"One or more parameter values were invalid: Type mismatch for Index Key {name} Expected: {expected} "
+                f"Actual: {kind} IndexName: {index.name}"
+            )
+        size = 1 if kind == "N" else len(content if isinstance(content, bytes) else content.encode())
+        if size == 0:
+            raise ValidationError(
+                "One or more parameter values are not valid. A value specified for a secondary index key is not "
+                "supported. The AttributeValue for a key attribute cannot contain an empty "
+                f"{'binary' if kind == 'B' else 'string'} value. IndexName: {index.name}, IndexKey: {name}"
+            )
+        if size > SORT_KEY_BYTES_MAX:
+            raise _key_size_error(kind, name, size, SORT_KEY_BYTES_MAX, is_partition_key=False)

@@ -1,8 +1,11 @@
 """Mutations: the deterministic change that one slot of a partition's log makes.
 
-Layout (little-endian): version (1 byte, 2), flags (1 byte: 1 = deletes), token length (1 byte, 0 or 16), zero (1 byte),
-key length (4 bytes), time (8 bytes), origin (round and node id, 8 bytes each), token, key, item. A deletion carries no
-item. The record around it carries the checksum.
+Layout (little-endian): version (1 byte, 3), flags (1 byte: 1 = deletes, 2 = has more, 4 = has a result), token length
+(1 byte, 0 or 16), zero (1 byte), key length (4 bytes), time (8 bytes), origin (round and node id, 8 bytes each), token,
+key. Then the item, to the end; a deletion has none. With flag 2 the item is preceded by its length, the result's and
+the number of further writes (4 bytes each) and followed by the result and the writes: key length and item length (4
+bytes each; 0xFFFFFFFF: deletes; 0xFFFFFFFE: the item of the first write), key, item. The record around it carries the
+checksum.
 """
 
 from __future__ import annotations
@@ -12,12 +15,21 @@ from typing import Final, NamedTuple
 
 from server.paxos.ballot import ZERO, Ballot
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 TOKEN_BYTES: Final = 16
 
 _HEADER: Final = struct.Struct("<BBBBIQQQ")
 _HEADER_BYTES: Final = _HEADER.size
+_EXTENSION: Final = struct.Struct("<III")
+_WRITE: Final = struct.Struct("<II")
 _DELETES: Final = 1
+_HAS_MORE: Final = 2
+_HAS_RESULT: Final = 4
+_DELETED: Final = 0xFFFF_FFFF
+_SAME_ITEM: Final = 0xFFFF_FFFE
+
+Write = tuple[bytes, bytes | None]
+"""A key and the item to be put under it; None deletes what is there."""
 
 
 class CorruptMutationError(Exception):
@@ -25,11 +37,12 @@ class CorruptMutationError(Exception):
 
 
 class Mutation(NamedTuple):
-    """Puts `item` under `key`, or deletes the key's item if `item` is None.
+    """Puts `item` under `key`, or deletes the key's item if `item` is None, and carries out `more` with it.
 
     `token` identifies the client's request, so that a retry of it is recognised: 16 bytes, or empty. `time_ms` is the
     wall clock of the leader that proposed it: milliseconds since 1970; `origin` is that leader's ballot, whatever
-    ballot the entry was accepted at later.
+    ballot the entry was accepted at later. `more`: writes that belong to it, those of indexes. `result`: what the
+    client is answered, also where it asks again with the same token; None: nothing but that it was carried out.
     """
 
     token: bytes
@@ -37,16 +50,31 @@ class Mutation(NamedTuple):
     item: bytes | None
     time_ms: int = 0
     origin: Ballot = ZERO
+    more: tuple[Write, ...] = ()
+    result: bytes | None = None
 
 
 def encode_mutation(mutation: Mutation) -> bytes:
     """The mutation as a log payload; raises ValueError for a token of another length."""
-    token, key, item = mutation.token, mutation.key, mutation.item
+    token, key, item, time_ms, origin, more, result = mutation
     if len(token) not in (0, TOKEN_BYTES):
         raise ValueError(f"a token of {len(token)} bytes is neither empty nor {TOKEN_BYTES} bytes long")
     flags = _DELETES if item is None else 0
-    header = _HEADER.pack(FORMAT_VERSION, flags, len(token), 0, len(key), mutation.time_ms, *mutation.origin)
-    return b"".join((header, token, key) if item is None else (header, token, key, item))
+    if not more and result is None:
+        header = _HEADER.pack(FORMAT_VERSION, flags, len(token), 0, len(key), time_ms, *origin)
+        return b"".join((header, token, key) if item is None else (header, token, key, item))
+    flags |= _HAS_MORE | (0 if result is None else _HAS_RESULT)
+    header = _HEADER.pack(FORMAT_VERSION, flags, len(token), 0, len(key), time_ms, *origin)
+    first, answer = item or b"", result or b""
+    parts = [header, token, key, _EXTENSION.pack(len(first), len(answer), len(more)), first, answer]
+    for other_key, other in more:
+        if other is None:
+            parts += (_WRITE.pack(len(other_key), _DELETED), other_key)
+        elif item is not None and other == item:
+            parts += (_WRITE.pack(len(other_key), _SAME_ITEM), other_key)
+        else:
+            parts += (_WRITE.pack(len(other_key), len(other)), other_key, other)
+    return b"".join(parts)
 
 
 def decode_mutation(data: bytes) -> Mutation:
@@ -56,15 +84,68 @@ def decode_mutation(data: bytes) -> Mutation:
     version, flags, token_bytes, zero, key_bytes, time_ms, round_, node_id = _HEADER.unpack_from(data)
     if version != FORMAT_VERSION:
         raise CorruptMutationError(f"mutation format version {version} is not {FORMAT_VERSION}")
-    if flags > _DELETES or token_bytes not in (0, TOKEN_BYTES) or zero != 0:
+    if flags not in _FLAGS or token_bytes not in (0, TOKEN_BYTES) or zero != 0:
         raise CorruptMutationError("a mutation's header has values that no mutation has")
     key_start = _HEADER_BYTES + token_bytes
     key_end = key_start + key_bytes
     if key_end > len(data):
         raise CorruptMutationError("the mutation ends inside its key")
-    token, key = data[_HEADER_BYTES:key_start], data[key_start:key_end]
+    token, key, origin = data[_HEADER_BYTES:key_start], data[key_start:key_end], Ballot(round_, node_id)
+    if flags & _HAS_MORE:
+        item, result, more = _decode_more(data, key_end, flags)
+        return Mutation(token, key, item, time_ms, origin, more, result)
     if not flags:
-        return Mutation(token, key, data[key_end:], time_ms, Ballot(round_, node_id))
+        return Mutation(token, key, data[key_end:], time_ms, origin)
     if key_end != len(data):
         raise CorruptMutationError("a deletion carries an item")
-    return Mutation(token, key, None, time_ms, Ballot(round_, node_id))
+    return Mutation(token, key, None, time_ms, origin)
+
+
+_FLAGS: Final = (0, _DELETES, *((_HAS_MORE | more) for more in (0, _DELETES, _HAS_RESULT, _DELETES | _HAS_RESULT)))
+
+
+def _decode_more(data: bytes, start: int, flags: int) -> tuple[bytes | None, bytes | None, tuple[Write, ...]]:
+    """(item, result, further writes) of what begins behind the key."""
+    reader = _Reader(data, start)
+    item_bytes, result_bytes, count = _EXTENSION.unpack(reader.take(_EXTENSION.size))
+    if not count and not flags & _HAS_RESULT:
+        raise CorruptMutationError("the mutation announces more, and there is nothing more")
+    item: bytes | None = reader.take(item_bytes)
+    if flags & _DELETES:
+        if item:
+            raise CorruptMutationError("a deletion carries an item")
+        item = None
+    result: bytes | None = reader.take(result_bytes)
+    if not flags & _HAS_RESULT:
+        if result:
+            raise CorruptMutationError("the mutation carries a result that it does not announce")
+        result = None
+    more: list[Write] = []
+    for _ in range(count):
+        key_bytes, other_bytes = _WRITE.unpack(reader.take(_WRITE.size))
+        key = reader.take(key_bytes)
+        if other_bytes == _DELETED:
+            more.append((key, None))
+        elif other_bytes != _SAME_ITEM:
+            more.append((key, reader.take(other_bytes)))
+        elif item is not None:
+            more.append((key, item))
+        else:
+            raise CorruptMutationError("a deletion has no item that another write could repeat")
+    if reader.position != len(data):
+        raise CorruptMutationError("the mutation goes on behind its last write")
+    return item, result, tuple(more)
+
+
+class _Reader:
+    def __init__(self, data: bytes, position: int) -> None:
+        self._data = data
+        self.position = position
+
+    def take(self, count: int) -> bytes:
+        end = self.position + count
+        if end > len(self._data):
+            raise CorruptMutationError("the mutation ends inside one of its parts")
+        part = self._data[self.position : end]
+        self.position = end
+        return part

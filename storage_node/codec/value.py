@@ -6,7 +6,8 @@ Layout: version (1 byte, 1), CRC-32C of key and item (4 bytes, little-endian), i
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from crc32c import crc32c
@@ -16,6 +17,7 @@ VALUE_HEADER_BYTES: Final = 5
 
 _HEADER: Final = struct.Struct("<BI")
 _ROW: Final = struct.Struct("<QQQB")
+_INDEX: Final = struct.Struct("<HQQ")
 
 
 class CorruptValueError(Exception):
@@ -40,28 +42,38 @@ def decode_value(key: bytes, value: bytes) -> bytes:
     return item
 
 
+Size = tuple[int, int]
+"""(items, bytes), keys included."""
+
+
 @dataclass(frozen=True, slots=True)
 class GroupRow:
     """What the B-tree knows of one replication group.
 
-    `applied_slot`: the slot whose state the group's items are. `items`, `bytes`: how many they are and how large, keys
-    included. `is_restoring`: a snapshot is being installed; the items are not those of any slot.
+    `applied_slot`: the slot whose state the group's items are. `sizes`: by number of the index, 0 for the table itself;
+    only of those that have something. `is_restoring`: a snapshot is being installed; the items are not those of any
+    slot.
     """
 
     applied_slot: int = 0
-    items: int = 0
-    bytes: int = 0
+    sizes: Mapping[int, Size] = field(default_factory=dict)
     is_restoring: bool = False
 
 
 def encode_group_row(row: GroupRow) -> bytes:
-    """The row: three 8-byte little-endian numbers and one byte."""
-    return _ROW.pack(row.applied_slot, row.items, row.bytes, row.is_restoring)
+    """Slot, and the table's items and bytes (8 bytes each, little-endian), one byte; then for each index its number (2
+    bytes), items and bytes."""
+    table = row.sizes.get(0, (0, 0))
+    indexes = b"".join(_INDEX.pack(number, *size) for number, size in sorted(row.sizes.items()) if number)
+    return _ROW.pack(row.applied_slot, *table, row.is_restoring) + indexes
 
 
 def decode_group_row(data: bytes) -> GroupRow:
     """The row in `data`; raises CorruptValueError."""
-    if len(data) != _ROW.size or data[-1] > 1:
+    if len(data) < _ROW.size or (len(data) - _ROW.size) % _INDEX.size or data[_ROW.size - 1] > 1:
         raise CorruptValueError("a group's row is not one")
-    applied_slot, items, size, is_restoring = _ROW.unpack(data)
-    return GroupRow(applied_slot, items, size, bool(is_restoring))
+    applied_slot, items, size, is_restoring = _ROW.unpack_from(data)
+    sizes = {number: (items, size) for number, items, size in _INDEX.iter_unpack(data[_ROW.size :])}
+    if items or size:
+        sizes[0] = (items, size)
+    return GroupRow(applied_slot, sizes, bool(is_restoring))

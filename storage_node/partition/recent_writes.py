@@ -7,7 +7,7 @@ from typing import Final
 
 from server.paxos.ballot import ZERO, Ballot
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 TOKEN_BYTES: Final = 16
 
 AGE_MS_MAX: Final = 10_000
@@ -16,8 +16,12 @@ AGE_MS_MAX: Final = 10_000
 SLOTS_MAX: Final = 200_000
 """Bounds memory where the log's time stands still: after a leader whose clock was ahead."""
 
-_HEADER: Final = struct.Struct("<BQQQI")
+RESULT_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Bounds the memory for what writes have returned; past it the oldest results are forgotten before their tokens are."""
+
+_HEADER: Final = struct.Struct("<BQQQII")
 _ENTRY: Final = struct.Struct("<16sQQ")
+_RESULT: Final = struct.Struct("<16sI")
 _COMPACT_BYTES: Final = 64 * 1024
 
 
@@ -26,7 +30,8 @@ class CorruptRecentWritesError(Exception):
 
 
 class RecentWrites:
-    """Tokens of writes, with the slots in which they were carried out, and the highest leader that any came from.
+    """Tokens of writes, with the slots in which they were carried out and what they returned, where that was more than
+    that they were; and the highest leader that any came from.
 
     A function of the group's log, so that all members decide alike:
 
@@ -38,9 +43,25 @@ class RecentWrites:
       was acknowledged lies before anything that a later leader proposed.
     """
 
-    __slots__ = ("_age_ms_max", "_entries", "_now_ms", "_origin", "_slots", "_slots_max", "_start")
+    __slots__ = (
+        "_age_ms_max",
+        "_entries",
+        "_now_ms",
+        "_origin",
+        "_result_bytes",
+        "_result_bytes_max",
+        "_results",
+        "_slots",
+        "_slots_max",
+        "_start",
+    )
 
-    def __init__(self, age_ms_max: int = AGE_MS_MAX, slots_max: int = SLOTS_MAX) -> None:
+    def __init__(
+        self, age_ms_max: int = AGE_MS_MAX, slots_max: int = SLOTS_MAX, result_bytes_max: int = RESULT_BYTES_MAX
+    ) -> None:
+        self._result_bytes_max = result_bytes_max
+        self._result_bytes = 0
+        self._results: dict[bytes, bytes] = {}  # the oldest first
         self._age_ms_max = age_ms_max
         self._slots_max = slots_max
         self._now_ms = 0
@@ -57,9 +78,13 @@ class RecentWrites:
         """Whether the write of this token has been carried out, as far as is remembered."""
         return token in self._slots
 
-    def admit(self, token: bytes, slot: int, time_ms: int, origin: Ballot) -> bool:
-        """Whether the write in `slot` is to be carried out; if so its token (16 bytes, or none) is remembered. Slots
-        come in order."""
+    def result(self, token: bytes) -> bytes | None:
+        """What the write of this token returned; None if that was nothing, or is not remembered any more."""
+        return self._results.get(token)
+
+    def admit(self, token: bytes, slot: int, time_ms: int, origin: Ballot, result: bytes | None = None) -> bool:
+        """Whether the write in `slot` is to be carried out; if so its token (16 bytes, or none) and its result are
+        remembered. Slots come in order."""
         if origin < self._origin:
             return False
         self._origin = origin
@@ -70,7 +95,20 @@ class RecentWrites:
         if token:
             self._slots[token] = slot
             self._entries += _ENTRY.pack(token, slot, self._now_ms)
+            if result is not None:
+                self._remember(token, result)
         return True
+
+    def _remember(self, token: bytes, result: bytes) -> None:
+        self._results[token] = result
+        self._result_bytes += len(result) + _RESULT.size
+        while self._result_bytes > self._result_bytes_max:
+            self._forget_result(next(iter(self._results)))
+
+    def _forget_result(self, token: bytes) -> None:
+        result = self._results.pop(token, None)
+        if result is not None:
+            self._result_bytes -= len(result) + _RESULT.size
 
     def _forget(self, slot: int) -> None:
         entries, start = self._entries, self._start
@@ -80,6 +118,8 @@ class RecentWrites:
             if entry_ms >= oldest_ms and entry_slot >= oldest_slot:
                 break
             del self._slots[token]
+            if self._results:
+                self._forget_result(token)
             start += _ENTRY.size
         if start > _COMPACT_BYTES and start * 2 > len(entries):
             del entries[:start]
@@ -87,24 +127,40 @@ class RecentWrites:
         self._start = start
 
     def encode(self) -> bytes:
-        """Version, highest origin, the log's time, number of tokens; then each token with its slot and time, the oldest
-        first."""
-        header = _HEADER.pack(FORMAT_VERSION, *self._origin, self._now_ms, len(self._slots))
-        return header + self._entries[self._start :]
+        """Version, highest origin, the log's time, number of tokens, number of results; then each token with its slot
+        and time, then each result with its token and length, the oldest first."""
+        header = _HEADER.pack(FORMAT_VERSION, *self._origin, self._now_ms, len(self._slots), len(self._results))
+        results = b"".join(
+            part for token, result in self._results.items() for part in (_RESULT.pack(token, len(result)), result)
+        )
+        return b"".join((header, self._entries[self._start :], results))
 
     @classmethod
     def decode(cls, data: bytes) -> RecentWrites:
         """The recent writes in `data`, with the default limits; raises CorruptRecentWritesError."""
         if len(data) < _HEADER.size:
             raise CorruptRecentWritesError("recent writes are shorter than their header")
-        version, round_, node_id, now_ms, count = _HEADER.unpack_from(data)
-        if version != FORMAT_VERSION or len(data) != _HEADER.size + count * _ENTRY.size:
+        version, round_, node_id, now_ms, count, result_count = _HEADER.unpack_from(data)
+        position = _HEADER.size + count * _ENTRY.size
+        if version != FORMAT_VERSION or len(data) < position:
             raise CorruptRecentWritesError("recent writes have another version or length than announced")
         found = cls()
         found._now_ms = now_ms
         found._origin = Ballot(round_, node_id)
-        found._entries = bytearray(data[_HEADER.size :])
+        found._entries = bytearray(data[_HEADER.size : position])
         found._slots = {token: slot for token, slot, _ in _ENTRY.iter_unpack(found._entries)}
         if len(found._slots) != count:
             raise CorruptRecentWritesError("recent writes hold a token twice")
+        for _ in range(result_count):
+            if position + _RESULT.size > len(data):
+                raise CorruptRecentWritesError("recent writes have another version or length than announced")
+            token, size = _RESULT.unpack_from(data, position)
+            position += _RESULT.size
+            if token not in found._slots or token in found._results:
+                raise CorruptRecentWritesError("recent writes hold a result without its token, or twice")
+            found._results[token] = data[position : position + size]
+            position += size
+        if position != len(data):
+            raise CorruptRecentWritesError("recent writes have another version or length than announced")
+        found._result_bytes = sum(len(result) + _RESULT.size for result in found._results.values())
         return found

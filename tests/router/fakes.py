@@ -11,7 +11,8 @@ from statorpb import cluster_pb2, partition_pb2, partition_pb2_grpc, tables_pb2
 
 from router.dispatcher import Dispatcher, Done, ItemRequest
 from router.partition_map_cache import MetadataClient, PartitionMapCache, Table
-from router.storage_client import PartitionCall, StorageClient
+from router.results import ReadResult
+from router.storage_client import SCAN, PartitionCall, StorageClient, cover
 from server.model.errors import ServiceUnavailableError, StatorError
 from server.model.partition_map import even_starts
 
@@ -120,6 +121,8 @@ class FakeStorage(StorageClient):
 
     def submit(self, call: PartitionCall) -> None:
         self.calls.append(call)
+        if call.operation == SCAN:
+            cover(call)
         answer = self._answer(call)
         if isinstance(answer, StatorError):
             call.done(None, answer)
@@ -191,7 +194,7 @@ class FakeDispatcher(Dispatcher):
         if isinstance(answer, StatorError):
             done(None, answer)
         elif answer is not None:
-            done(answer, None)
+            done(ReadResult(answer) if isinstance(answer, bytes) else answer, None)
         else:
             self.waiting.append(done)
 

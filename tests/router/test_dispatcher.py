@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from statorpb import partition_pb2, tables_pb2
 
-from router.dispatcher import TABLE_POLL_S, BatchRead, Dispatcher, Page, write_token
+from router.dispatcher import TABLE_POLL_S, Dispatcher, write_token
 from router.partition_map_cache import PartitionMapCache
 from router.requests.batch_get_item import BatchGetItemRequest
 from router.requests.batch_write_item import BatchWriteItemRequest
@@ -19,6 +19,7 @@ from router.requests.get_item import GetItemRequest
 from router.requests.put_item import PutItemRequest
 from router.requests.scan import ScanRequest
 from router.requests.table_requests import DescribeTableRequest
+from router.results import BatchRead, Page
 from router.storage_client import DELETE, GET, PUT, PartitionCall
 from server.model.errors import (
     InternalServerError,
@@ -88,9 +89,9 @@ def refuse(error: StatorError, *names: str) -> Answer:
 
 async def test_an_item_is_read_and_what_is_not_there_is_none(rig: Rig, metadata: FakeMetadata) -> None:
     """GetItem's result is the item's bytes, or nothing."""
-    assert await rig.run(get("a")) is None
+    assert (await rig.run(get("a"))).item is None
     found = Rig(metadata, lambda _: partition_pb2.PartitionReply(item=b"item"))
-    assert await found.run(get("a")) == b"item"
+    assert (await found.run(get("a"))).item == b"item"
     (call,) = found.storage.calls
     assert call.operation == GET and call.is_consistent
 
@@ -165,7 +166,7 @@ async def test_a_key_that_does_not_fit_the_table_is_refused(rig: Rig, table: str
 async def test_a_batch_is_written_member_by_member(rig: Rig) -> None:
     """Nothing is left over; two members never share a token."""
     result = await rig.run(BatchWriteItemRequest((put("a"), DeleteItemRequest(TABLE, item("b")))), b"mine")
-    assert result == []
+    assert result.unprocessed == []
     assert [call.operation for call in rig.storage.calls] == [PUT, DELETE]
     assert len({call.token for call in rig.storage.calls}) == 2
 
@@ -182,7 +183,7 @@ async def test_writes_refused_for_now_come_back(metadata: FakeMetadata) -> None:
     """In the order they were given; the others have been carried out."""
     rig = Rig(metadata, refuse(ThrottledError("later"), "b", "d"))
     result = await rig.run(BatchWriteItemRequest(tuple(put(name) for name in "abcd")))
-    assert result == [put("b"), put("d")]
+    assert result.unprocessed == [put("b"), put("d")]
 
 
 async def test_reads_refused_for_now_come_back(metadata: FakeMetadata) -> None:
@@ -257,28 +258,31 @@ async def test_a_batch_read_is_bounded(metadata: FakeMetadata) -> None:
 
 
 class Partitions:
-    """What is stored: `names[i]` are the items of the i-th of four partitions, in order."""
+    """What is stored: `names[i]` are the items of the i-th of four partitions, each with `size` bytes more."""
 
     def __init__(self, *names: list[str], size: int = 0) -> None:
-        self.names = names
+        self.names = sorted((name for each in names for name in each), key=position)
         self.size = size
 
     def answer(self, call: PartitionCall) -> partition_pb2.PartitionReply:
-        """The rest of the partition, within the call's limits. The position after an item ends in a zero byte: the
-        fake takes items in the order in which they are listed."""
-        index = call.table.map.index_of(call.position)
-        names = self.names[index]
-        begun = next((at + 1 for at, name in enumerate(names) if position(name) + b"\0" == call.position), 0)
+        """A slice of the part of the call's range that one partition has."""
+        details = call.details
+        assert isinstance(details, partition_pb2.ScanDetails)
+        low, high = call.covered
+        names = [name for name in self.names if low <= position(name) and (not high or position(name) < high)]
+        if call.is_backwards:
+            names.reverse()
         reply = partition_pb2.PartitionReply()
-        size = 0
-        for at in range(begun, len(names)):
-            stored = item_to_bytes({**item(names[at]), "v": {"B": bytes(self.size)}})
-            reply.scanned.add(item=stored)
-            size += len(stored)
-            if (call.limit and len(reply.scanned) == call.limit) or size >= call.bytes_max:
-                reply.scan_complete = at + 1 == len(names)
+        slice_ = reply.scan
+        for name in names:
+            if slice_.evaluated_bytes >= details.bytes_max or slice_.evaluated == details.items_max > 0:
                 return reply
-        reply.scan_complete = True
+            slice_.items.append(item_to_bytes({**item(name), "v": {"B": bytes(self.size)}}))
+            slice_.matched += 1
+            slice_.evaluated += 1
+            slice_.evaluated_bytes += len(slice_.items[-1])
+            slice_.last_key, slice_.last_key_item = bytes(10) + position(name), item_to_bytes(item(name))
+        slice_.is_complete = True
         return reply
 
 
@@ -297,7 +301,7 @@ def names_of(page: Page) -> list[str]:
 
 
 STORED = [names_in(0, 3), [], names_in(2, 1), names_in(3, 2)]
-ALL = [name for names in STORED for name in names]
+ALL = sorted((name for names in STORED for name in names), key=position)
 
 
 async def test_a_scan_goes_through_all_partitions(metadata: FakeMetadata) -> None:
@@ -317,10 +321,10 @@ async def test_pages_of_any_length_are_the_whole_table(metadata: FakeMetadata, l
     while True:
         page = await rig.run(ScanRequest(TABLE, limit, start, True))
         found += names_of(page)
-        start = page.last_key
-        if start is None:
+        if page.last_key is None:
             break
-        assert len(page.items) == limit
+        start = item_from_bytes(page.last_key)
+        assert len(page.items) == page.count == page.scanned_count == limit
     assert found == ALL
 
 
@@ -329,15 +333,17 @@ async def test_a_page_holds_about_a_megabyte(metadata: FakeMetadata) -> None:
     rig = Rig(metadata, Partitions(*STORED, size=PAGE_BYTES_MAX // 4).answer)
     page = await rig.run(ScanRequest(TABLE, 0, None, True))
     assert names_of(page) == ALL[:4]
-    assert page.last_key == item(ALL[3])
-    assert rig.storage.calls[0].bytes_max == PAGE_BYTES_MAX
-    assert all(0 < call.bytes_max <= PAGE_BYTES_MAX // 4 for call in rig.storage.calls[1:])
+    assert page.last_key == item_to_bytes(item(ALL[3]))
+    details = [call.details for call in rig.storage.calls]
+    bounds = [each.bytes_max for each in details if isinstance(each, partition_pb2.ScanDetails)]
+    assert bounds[0] == PAGE_BYTES_MAX
+    assert all(0 < bound <= PAGE_BYTES_MAX // 4 for bound in bounds[1:])
 
 
 async def test_an_empty_table_is_an_empty_page(metadata: FakeMetadata) -> None:
     """And the only one."""
     rig = Rig(metadata, Partitions([], [], [], []).answer)
-    assert await rig.run(ScanRequest(TABLE, 5, None, True)) == Page([], None)
+    assert await rig.run(ScanRequest(TABLE, 5, None, True)) == Page([], 0, 0, None)
 
 
 async def test_a_partition_that_fails_fails_the_scan(metadata: FakeMetadata) -> None:

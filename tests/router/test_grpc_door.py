@@ -12,8 +12,10 @@ import pytest_asyncio
 from statorpb import item_pb2, items_pb2, passthrough_pb2
 
 from router.grpc_door import FRAMES_WAITING_MAX, ItemsService, SessionService
+from router.results import ReadResult
 from server.model.errors import ThrottledError
 from server.runtime.grpc_server import channel_options, error_of
+from server.wire import item_to_bytes
 from tests.clients.waiting import until
 from tests.router.fakes import FakeDispatcher
 
@@ -76,7 +78,7 @@ async def test_a_session_whose_client_has_said_its_last_is_answered(rig: Rig) ->
     await call.write(frame(1, 2))
     await call.done_writing()
     await until(lambda: len(rig.dispatcher.waiting) == 2)
-    rig.dispatcher.waiting[0](b"", None)
+    rig.dispatcher.waiting[0](ReadResult(b""), None)
     rig.dispatcher.waiting[1](None, ThrottledError("later"))
     assert await replies(call) == {1: "get_item", 2: "error"}
     assert await call.code() == grpc.StatusCode.OK
@@ -88,7 +90,7 @@ async def test_bytes_that_are_no_frame_end_a_session_with_details(rig: Rig) -> N
     await call.write(frame(1))
     await call.write(b"\xff\xff")
     await until(lambda: bool(rig.dispatcher.waiting))
-    rig.dispatcher.waiting[0](None, None)
+    rig.dispatcher.waiting[0](ReadResult(None), None)
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await replies(call)
     assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
@@ -126,7 +128,7 @@ async def test_a_session_goes_when_its_client_goes(rig: Rig) -> None:
     await call.write(frame(1))
     await rig.dispatcher.was_asked.wait()
     call.cancel()
-    rig.dispatcher.waiting[0](b"", None)
+    rig.dispatcher.waiting[0](ReadResult(b""), None)
     rig.answer = lambda _: b""
     assert await rig.get() == EMPTY_ITEM
 
@@ -172,6 +174,7 @@ async def test_an_item_that_cannot_be_read_belongs_to_its_request(rig: Rig) -> N
     message = passthrough_pb2.RawSessionRequestFrame()
     message.requests.add(id=1).get_item.key = b"no item"
     message.requests.add(id=2).get_item.table_name = "music"
+    message.requests[1].get_item.key = item_to_bytes({"pk": {"S": "a"}})
     message.requests.add(id=3).batch_write_item.tables.add(table_name="music").writes.add(put=b"no item")
     call = rig.converse()
     await call.write(message.SerializeToString())

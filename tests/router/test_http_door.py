@@ -16,6 +16,7 @@ import pytest_asyncio
 from router.http_door import HEADER_BYTES_MAX, HEADERS_MAX, PIPELINE_MAX, HttpDoor, Timeouts
 from router.requests.get_item import GetItemRequest
 from router.requests.table_requests import DescribeTableRequest
+from router.results import ReadResult
 from server.model.errors import (
     DeadlineExceededError,
     ServiceUnavailableError,
@@ -134,7 +135,7 @@ async def test_a_request_becomes_a_request_object(rig: Rig) -> None:
     assert rig.dispatcher.requests == [GetItemRequest("music", {"pk": {"S": "a"}}, False)]
     assert rig.dispatcher.token_seeds == [b"1234"]
     assert 7.0 <= rig.dispatcher.deadlines[0] - begun < 8.0
-    rig.dispatcher.waiting[0](None, None)
+    rig.dispatcher.waiting[0](ReadResult(None), None)
     response = await client.response()
     assert (response.status, response.body) == (200, b"{}")
     assert response.headers["content-type"] == "application/x-amz-json-1.0"
@@ -198,9 +199,9 @@ async def test_a_long_pipeline_waits(rig: Rig) -> None:
     await until(lambda: len(rig.dispatcher.waiting) > PIPELINE_MAX)
     assert len(rig.dispatcher.waiting) == PIPELINE_MAX + 1
     for done in rig.dispatcher.waiting[:PIPELINE_MAX]:
-        done(None, None)
+        done(ReadResult(None), None)
     await until(lambda: len(rig.dispatcher.waiting) == PIPELINE_MAX + 2)
-    rig.dispatcher.waiting[-1](None, None)
+    rig.dispatcher.waiting[-1](ReadResult(None), None)
     for _ in range(PIPELINE_MAX + 1):
         assert (await client.response()).status == 200
 
@@ -223,7 +224,7 @@ async def test_a_client_that_has_said_its_last_gets_its_answer(rig: Rig) -> None
     client.writer.write_eof()
     await rig.dispatcher.was_asked.wait()
     await until(lambda: client.reader is not None and not client.reader.at_eof())
-    rig.dispatcher.waiting[0](None, None)
+    rig.dispatcher.waiting[0](ReadResult(None), None)
     assert (await client.response()).status == 200
     assert await client.is_at_end()
 
@@ -235,7 +236,7 @@ async def test_an_answer_to_nobody_is_dropped(rig: Rig) -> None:
     await rig.dispatcher.was_asked.wait()
     client.writer.transport.abort()
     await client.writer.wait_closed()
-    rig.dispatcher.waiting[0](None, None)
+    rig.dispatcher.waiting[0](ReadResult(None), None)
     await until(lambda: not rig.door.connections)
 
 
@@ -292,7 +293,7 @@ async def test_a_connection_that_waits_for_its_answer_is_not_idle(weary: Rig) ->
     assert await other.is_at_end()  # as long as an idle one lives
     other = await weary.connect()
     assert await other.is_at_end()
-    weary.dispatcher.waiting[0](None, None)
+    weary.dispatcher.waiting[0](ReadResult(None), None)
     assert (await client.response()).status == 200
 
 
@@ -382,7 +383,7 @@ async def test_a_stop_answers_what_is_in_flight(rig: Rig) -> None:
     await until(lambda: rig.door.is_stopping)
     with pytest.raises(ConnectionRefusedError):
         await rig.connect()
-    rig.dispatcher.waiting[0](None, None)
+    rig.dispatcher.waiting[0](ReadResult(None), None)
     assert (await client.response()).status == 200
     await stopping
     assert await idle.is_at_end() and await client.is_at_end()

@@ -34,6 +34,9 @@ def test_a_twin_has_the_fields_of_its_public_message(name: str) -> None:
 
 
 def holds_items(message: Descriptor) -> bool:
+    """Whether items are in it; attribute values by themselves, of keys, are not."""
+    if message is item_pb2.AttributeValue.DESCRIPTOR:
+        return False
     return any(
         field.message_type is not None
         and (field.message_type is item_pb2.Item.DESCRIPTOR or holds_items(field.message_type))

@@ -7,12 +7,14 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from statorpb import cluster_pb2, partition_pb2, replication_pb2_grpc
 
 from server.model.key_encoding import hash_key, prefix
 from server.runtime.grpc_server import GrpcServer, start_server
 from server.runtime.identity import Identity, release
+from server.wire import item_to_bytes
 from storage_node.config import MIB, Config
 from storage_node.node import StorageNode
 
@@ -39,6 +41,11 @@ def token() -> bytes:
     return next(_tokens).to_bytes(16, "big")
 
 
+def item(name: str, content: bytes = b"", **attributes: Any) -> bytes:
+    """An item in canonical form, for what looks into it."""
+    return item_to_bytes({"pk": {"S": name}, "content": {"B": content}, **attributes})
+
+
 def put(name: str, item: bytes, **fields: object) -> partition_pb2.PartitionRequest:
     return _request(partition_pb2.PUT, name, item=item, **{"token": token(), **fields})
 
@@ -54,6 +61,7 @@ def get(name: str, *, consistent: bool = True, **fields: object) -> partition_pb
 def scan(*, consistent: bool = True, **fields: object) -> partition_pb2.PartitionRequest:
     request = _request(partition_pb2.SCAN, "", consistent=consistent, **fields)
     request.key = prefix(TABLE)
+    request.scan.end_key = prefix(TABLE, 1)
     return request
 
 
@@ -157,11 +165,12 @@ class RunningNode:
             item: bytes = b"",
             leader_node_id: int = 0,
             message: str = "",
+            extra_bytes: int = 0,
         ) -> partition_pb2.PartitionReply:
             answer = partition_pb2.PartitionReply(
                 id=request_id, status=status, item=item, leader_node_id=leader_node_id, message=message
             )
-            answered.set_result(answer)
+            answered.set_result(answer)  # the node may fill in more before it gives up control
             return answer
 
         self.node.serve(request, reply)
@@ -194,14 +203,18 @@ class NodeSet:
             table_name=f"table-{table}",
             members=[each.member for each in self.nodes],
             fresh=True,
+            partition_key=cluster_pb2.KeyAttribute(name="pk", type="S"),
         )
 
-    async def found(self) -> RunningNode:
-        """Starts all nodes and creates the partition; its leader."""
+    async def found(self, descriptor: cluster_pb2.PartitionDescriptor | None = None) -> RunningNode:
+        """Starts all nodes and creates the partition, with the members where `descriptor` has none; its leader."""
         for each in self.nodes:
             await each.start()
+        described = descriptor or self.descriptor()
+        described.ClearField("members")
+        described.members.extend(each.member for each in self.nodes)
         for each in self.nodes:
-            await each.node.assign(cluster_pb2.NodeAssignments(partitions=[self.descriptor()]))
+            await each.node.assign(cluster_pb2.NodeAssignments(partitions=[described]))
         return await self.wait_for_leader()
 
     async def wait_for_leader(self) -> RunningNode:

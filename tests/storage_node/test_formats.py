@@ -40,7 +40,7 @@ def examples() -> dict[str, bytes]:
         "record": record,
         "mutation": mutation,
         "value": encode_value(b"key", b"item"),
-        "row": encode_group_row(GroupRow(7, 1, 7)),
+        "row": encode_group_row(GroupRow(7, {0: (1, 7), 2: (3, 9)})),
         "recent": recent.encode(),
         "chunk": encode_chunk(ChunkKind.ITEMS, [(b"key", b"item")]),
     }

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from statorpb import cluster_pb2, partition_pb2
 
+from server.expressions.codec import encode
+from server.expressions.legacy import attributes_to_get
+from server.wire import item_to_bytes
 from storage_node.attendance import Attendance
 from storage_node.node import StorageNode
 from storage_node.store import StoreFullError
@@ -18,6 +21,7 @@ from tests.storage_node.nodes import (
     RunningNode,
     delete,
     get,
+    item,
     key,
     put,
     scan,
@@ -74,23 +78,23 @@ async def test_writes_to_other_keys_do_not_wait_for_one_another(three: NodeSet) 
     """What is asked for at once is in flight at once, and needs far fewer syncs than writes."""
     leader = await three.found()
     before = leader.node.host.groups[PARTITION].core.next_slot
-    waiting = [leader.ask(put(f"k{number}", b"x")) for number in range(300)]
+    waiting = [leader.ask(put(f"k{number}", item(f"k{number}"))) for number in range(300)]
     assert {(await each).status for each in waiting} == {OK}
     assert leader.node.host.groups[PARTITION].core.next_slot - before == 300
-    assert len((await leader.ask(scan())).scanned) == 300
+    assert (await leader.ask(scan())).scan.evaluated == 300
 
 
 async def test_followers_serve_eventually_consistent_reads_only(three: NodeSet) -> None:
     """A follower answers what may be stale, and names the leader for everything else."""
     leader = await three.found()
-    assert await leader.status(put("a", b"item")) == OK
+    assert await leader.status(put("a", item("a"))) == OK
     for follower in followers(three, leader):
         await wait_until(lambda follower=follower: follower.ask(get("a", consistent=False)).result().status == OK)  # type: ignore[misc]
-        assert [each.item for each in (await follower.ask(scan(consistent=False))).scanned] == [b"item"]
+        assert list((await follower.ask(scan(consistent=False))).scan.items) == [item("a")]
         for request in (get("a"), scan(), put("a", b"other"), delete("a")):
             answer = await follower.ask(request)
             assert (answer.status, answer.leader_node_id) == (partition_pb2.NOT_LEADER, leader.node_id)
-    assert (await leader.ask(get("a"))).item == b"item"
+    assert (await leader.ask(get("a"))).item == item("a")
 
 
 async def test_without_a_lease_nothing_is_promised(three: NodeSet) -> None:
@@ -202,7 +206,7 @@ async def test_a_follower_that_was_away_catches_up_from_the_log_or_by_a_snapshot
     for is_trimmed in (False, True):
         await away.stop()
         for number in range(40):
-            await three.do(put(f"k{number}-{is_trimmed}", bytes(1000)))
+            await three.do(put(f"k{number}-{is_trimmed}", item(f"k{number}", bytes(1000))))
         if is_trimmed:
             for each in three:
                 if each.is_running:
@@ -211,7 +215,7 @@ async def test_a_follower_that_was_away_catches_up_from_the_log_or_by_a_snapshot
                     each.node.host.groups[PARTITION].core.trim(log.commit_slot)
         await away.start()
         await wait_until(lambda flag=is_trimmed: _serves(away, f"k39-{flag}"))  # type: ignore[misc]
-        assert len((await away.ask(scan(consistent=False))).scanned) == (80 if is_trimmed else 40)
+        assert (await away.ask(scan(consistent=False))).scan.evaluated == (80 if is_trimmed else 40)
 
 
 def _serves(node: RunningNode, name: str) -> bool:
@@ -258,14 +262,15 @@ async def test_a_dropped_partition_is_gone_and_may_be_made_again(three: NodeSet)
     for each in three:
         await wait_until(lambda: any(peer.node.host.is_serving_leader(PARTITION + 1) for peer in three))
         answer = await each.ask(scan(consistent=False, partition_id=PARTITION + 1))
-        assert (answer.status, list(answer.scanned)) == (OK, [])
+        assert (answer.status, answer.scan.evaluated) == (OK, 0)
 
 
 async def test_what_an_older_version_did_not_keep_comes_with_an_assignment(one: NodeSet) -> None:
     """A partition on disk without its key schema gets it, and still has it after a restart."""
-    leader = await one.found()
-    assert not leader.node.replicas[PARTITION].descriptor.HasField("partition_key")
     descriptor = one.descriptor()
+    descriptor.ClearField("partition_key")
+    leader = await one.found(descriptor)
+    assert not leader.node.replicas[PARTITION].descriptor.HasField("partition_key")
     descriptor.fresh = False
     descriptor.partition_key.name, descriptor.partition_key.type = "artist", "S"
     descriptor.local_indexes.add(number=1, name="by-year")
@@ -330,31 +335,37 @@ async def test_a_scan_goes_on_where_it_was_cut(one: NodeSet) -> None:
     """Limits of items and of bytes cut a scan; it says so, and every item comes exactly once, in order."""
     leader = await one.found()
     for number in range(25):
-        assert await leader.status(put(f"k{number}", bytes(100))) == OK
-    for limit, bytes_max in ((4, 0), (0, 350), (0, 1)):
-        found: list[bytes] = []
-        request = scan(limit=limit, bytes_max=bytes_max)
-        while True:
-            answer = await leader.ask(request)
-            found += [each.key for each in answer.scanned]
-            if answer.scan_complete:
-                break
-            request.key = found[-1] + b"\x00"
-        assert found == sorted(key(f"k{number}") for number in range(25))
+        assert await leader.status(put(f"k{number}", item(f"k{number}", bytes(100)))) == OK
+    expected = [item_to_bytes({"pk": {"S": name}}) for name in sorted((f"k{n}" for n in range(25)), key=key)]
+    for items_max, bytes_max in ((4, 0), (0, 350), (0, 1)):
+        for backwards in (False, True):
+            details = partition_pb2.ScanDetails(items_max=items_max, bytes_max=bytes_max, backwards=backwards)
+            details.projection = encode(attributes_to_get(["pk"]).tree)
+            request = scan(scan=details)
+            found: list[bytes] = []
+            while not (slice_ := (await leader.ask(request)).scan).is_complete:
+                assert 1 <= slice_.evaluated <= (items_max or (4 if bytes_max == 350 else 1))
+                found += slice_.items
+                assert slice_.last_key_item == found[-1]
+                if backwards:
+                    request.scan.end_key = slice_.last_key
+                else:
+                    request.key = slice_.last_key + b"\x00"
+            assert found + list(slice_.items) == (expected[::-1] if backwards else expected)
 
 
 async def test_on_a_nearly_full_disk_only_puts_are_refused(one: NodeSet) -> None:
     """Below the reserve: puts get a status of their own, reads and deletions go on; with room again puts do too."""
     leader = await one.found()
-    assert await leader.status(put("a", b"item")) == OK
+    assert await leader.status(put("a", item("a"))) == OK
     await leader.stop()
     await leader.start(disk_reserve_bytes=1 << 60)
     await one.wait_for_leader()
     await wait_until(lambda: "nearly full" in leader.node.note)
     refused = await leader.ask(put("b", b"item"))
     assert (refused.status, "full" in refused.message) == (partition_pb2.STORAGE_FULL, True)
-    assert (await leader.ask(get("a"))).item == b"item"
-    assert len((await leader.ask(scan())).scanned) == 1
+    assert (await leader.ask(get("a"))).item == item("a")
+    assert (await leader.ask(scan())).scan.evaluated == 1
     assert await leader.status(delete("a")) == OK
     assert await leader.status(get("a")) == partition_pb2.NOT_FOUND
     await leader.stop()

@@ -130,7 +130,8 @@ class StoreMachine(RuleBasedStateMachine):
             assert self.store.checkpointed_slot(group_id) == len(log)
             items = {key: item for key, item in self.model.items() if group_of(key) == group_id}
             size = sum(len(key) + len(item) for key, item in items.items())
-            assert self.store.size(group_id) == (len(items), size)
+            sizes = self.store.sizes(group_id).values()
+            assert (sum(count for count, _ in sizes), sum(each for _, each in sizes)) == (len(items), size)
         assert self.store.memtable_bytes == 0
 
     @rule()
@@ -152,12 +153,12 @@ class StoreMachine(RuleBasedStateMachine):
         """The state goes out as a snapshot and comes back in its own place."""
         self.complete_checkpoint()
         start, end = ENDS[group_id]
-        reader = self.store.read_snapshot(group_id, start, end)
+        reader = self.store.read_snapshot(group_id, [(start, end)])
         chunks, slot = list(reader.chunks(chunk_bytes)), reader.slot
         reader.close()
         reader.close()
         assert slot == len(self.logs[group_id])
-        self.store.begin_restore(group_id, start, end)
+        self.store.begin_restore(group_id, [(start, end)])
         assert self.store.is_restoring(group_id)
         assert list(self.store.scan(start, end)) == []
         for chunk in chunks:
@@ -244,7 +245,7 @@ def test_a_restore_removes_any_number_of_items(store: Store) -> None:
         store.apply(100, slot, Mutation(b"", b"g%d" % slot, b""))
     checkpoint(store)
     assert store.size(100)[0] == 2501
-    store.begin_restore(100, b"g", b"h")
+    store.begin_restore(100, [(b"g", b"h")])
     assert list(store.scan(b"g", b"h")) == []
 
 
@@ -264,7 +265,7 @@ def test_a_crash_while_restoring_is_remembered(store: Store) -> None:
     """Until a restore is finished the group has no state to serve, also after a restart."""
     store.apply(100, 1, Mutation(token(1), b"ga", b"1"))
     checkpoint(store)
-    store.begin_restore(100, b"g", b"h")
+    store.begin_restore(100, [(b"g", b"h")])
     store.restore_chunk(100, b"")
     store.close()
     store.open()
@@ -280,7 +281,7 @@ def test_a_restore_replaces_what_only_the_memtable_has(store: Store) -> None:
     frozen = store.freeze_for_checkpoint()
     assert frozen is not None
     store.apply(100, 2, Mutation(b"", b"gb", b"old"))
-    store.begin_restore(100, b"g", b"h")
+    store.begin_restore(100, [(b"g", b"h")])
     store.write_checkpoint(frozen)
     store.finish_checkpoint(frozen)
     store.finish_restore(100, 7)
@@ -301,7 +302,7 @@ def test_a_restore_keeps_the_slot_that_the_log_was_trimmed_to(tmp_path: Path) ->
     for slot in (1, 2, 3):
         store.apply(100, slot, Mutation(b"", b"ga", b"old"))
     checkpoint(store)
-    store.begin_restore(100, b"g", b"h")
+    store.begin_restore(100, [(b"g", b"h")])
     store.restore_chunk(100, encode_chunk(ChunkKind.ITEMS, [(b"gb", b"new")]))
     store.close()
     store = open_store(tmp_path)
@@ -321,10 +322,10 @@ def test_no_chunk_is_taken_while_the_former_state_is_there(store: Store, monkeyp
     with monkeypatch.context() as patched:
         patched.setattr(store, "delete_range", full)
         with pytest.raises(StoreFullError):
-            store.begin_restore(100, b"g", b"h")
+            store.begin_restore(100, [(b"g", b"h")])
     with pytest.raises(StoreFullError, match="replaces"):
         store.restore_chunk(100, encode_chunk(ChunkKind.ITEMS, [(b"gb", b"new")]))
-    store.begin_restore(100, b"g", b"h")
+    store.begin_restore(100, [(b"g", b"h")])
     store.restore_chunk(100, encode_chunk(ChunkKind.ITEMS, [(b"gb", b"new")]))
     store.finish_restore(100, 9)
     assert list(store.scan(b"g", b"h")) == [(b"gb", b"new")]
@@ -359,7 +360,7 @@ def test_what_a_deposed_leader_proposed_is_not_carried_out_behind_its_successors
 
 def test_a_damaged_chunk_is_not_stored(store: Store) -> None:
     """A chunk with a flipped bit changes nothing."""
-    store.begin_restore(100, b"g", b"h")
+    store.begin_restore(100, [(b"g", b"h")])
     with pytest.raises(CorruptChunkError):
         store.restore_chunk(100, b"\x01\x01\x00\x00abcdefgh")
     assert list(store.scan(b"g", b"h")) == []
@@ -381,7 +382,7 @@ def test_the_map_waits_for_snapshots(tmp_path: Path) -> None:
     store.open()
     store.apply(100, 1, Mutation(b"", b"g", b"kept"))
     checkpoint(store)
-    reader = store.read_snapshot(100, b"g", b"h")
+    reader = store.read_snapshot(100, [(b"g", b"h")])
     chunks = reader.chunks(1)
     for slot in range(2, 2002):
         store.apply(100, slot, Mutation(b"", b"g%d" % slot, bytes(1000)))
@@ -421,7 +422,7 @@ def test_bit_rot_is_never_served(store: Store, tmp_path: Path) -> None:
     assert store.get(b"g2") == b"whole"
     with pytest.raises(CorruptValueError):
         list(store.scan(b"g", b"h"))
-    reader = store.read_snapshot(100, b"g", b"h")
+    reader = store.read_snapshot(100, [(b"g", b"h")])
     with pytest.raises(CorruptValueError):
         list(reader.chunks(1000))
     reader.close()

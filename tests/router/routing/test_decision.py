@@ -37,7 +37,11 @@ def test_a_request_is_done_when_the_answer_is_its_own() -> None:
         (Status.UNKNOWN_OUTCOME, Step.RETRY, Step.RETRY),
         (Status.CORRUPT, Step.FAIL, Step.TRY_OTHER),
         (Status.INVALID, Step.FAIL, Step.FAIL),
-        (10, Step.FAIL, Step.FAIL),
+        (Status.CONDITION_FAILED, Step.REFUSE, Step.REFUSE),
+        (Status.INVALID_UPDATE, Step.REFUSE, Step.REFUSE),
+        (Status.COLLECTION_FULL, Step.REFUSE, Step.REFUSE),
+        (Status.RESULT_FORGOTTEN, Step.REFUSE, Step.REFUSE),
+        (99, Step.FAIL, Step.FAIL),
         (-1, Step.FAIL, Step.FAIL),
     ],
 )

@@ -11,10 +11,12 @@ from server.model.errors import (
     SERVICE_PREFIX,
     VALIDATION_PREFIX,
     AccessDeniedError,
+    ConditionalCheckFailedError,
     DeadlineExceededError,
     IncompleteSignatureError,
     InternalServerError,
     InvalidSignatureError,
+    ItemCollectionSizeLimitExceededError,
     LimitExceededError,
     MissingAuthenticationTokenError,
     RequestLimitExceededError,
@@ -35,6 +37,22 @@ TREE: list[tuple[type[StatorError], str, str, int, str, bool]] = [
     (DeadlineExceededError, "InternalServerError", SERVICE_PREFIX, 500, "DEADLINE_EXCEEDED", True),
     (ServiceUnavailableError, "ServiceUnavailableException", FRAMEWORK_PREFIX, 503, "UNAVAILABLE", True),
     (ValidationError, "ValidationException", VALIDATION_PREFIX, 400, "INVALID_ARGUMENT", False),
+    (
+        ConditionalCheckFailedError,
+        "ConditionalCheckFailedException",
+        SERVICE_PREFIX,
+        400,
+        "FAILED_PRECONDITION",
+        False,
+    ),
+    (
+        ItemCollectionSizeLimitExceededError,
+        "ItemCollectionSizeLimitExceededException",
+        SERVICE_PREFIX,
+        400,
+        "RESOURCE_EXHAUSTED",
+        False,
+    ),
     (SerializationError, "SerializationException", FRAMEWORK_PREFIX, 400, "INVALID_ARGUMENT", False),
     (UnknownOperationError, "UnknownOperationException", FRAMEWORK_PREFIX, 400, "UNIMPLEMENTED", False),
     (
@@ -85,7 +103,7 @@ def test_a_code_leads_back_to_its_error(error: type[StatorError]) -> None:
     assert error_by_code(error.code) is error
 
 
-@pytest.mark.parametrize("code", ["", "validationexception", "ConditionalCheckFailedException"])
+@pytest.mark.parametrize("code", ["", "validationexception", "TransactionConflictException"])
 def test_a_code_of_another_version(code: str) -> None:
     """Is some failure on the servers' side, which a client may try again."""
     assert error_by_code(code) is InternalServerError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +12,19 @@ from hypothesis import strategies as st
 
 from server.model.errors import ValidationError
 from server.model.item import Item
-from server.model.key_encoding import HASH_BYTES, PREFIX_BYTES, encode_position, encode_sort_key, hash_key, prefix
+from server.model.key_encoding import (
+    COLLECTIONS,
+    HASH_BYTES,
+    PREFIX_BYTES,
+    after_prefix,
+    encode_index_position,
+    encode_position,
+    encode_sort_key,
+    hash_key,
+    index_number,
+    prefix,
+    sort_range,
+)
 from server.model.table import KeyAttribute, KeySchema
 from tests.server.model.strategies import numbers, plain
 
@@ -151,3 +164,60 @@ def test_the_longest_keys() -> None:
     """2048 and 1024 bytes have a position."""
     position = encode_position(schema(), key({"S": "a" * 2048}, {"S": "b" * 1024}))
     assert position == hash_key("S", "a" * 2048) + b"b" * 1024
+
+
+SORT_KEYS = st.binary(max_size=3) | st.lists(st.sampled_from([0, 1, 254, 255]), max_size=5).map(bytes)
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(0, COLLECTIONS), st.binary(max_size=20))
+def test_a_key_tells_its_index(table: int, number: int, position: bytes) -> None:
+    """Behind the table's number."""
+    assert index_number(prefix(table, number) + position) == number
+
+
+@given(st.binary(max_size=4), st.binary(max_size=4))
+def test_what_is_behind_a_prefix(data: bytes, tail: bytes) -> None:
+    """Everything with the prefix is below it, and nothing without it lies between."""
+    behind = after_prefix(data)
+    if not behind:
+        assert data.strip(b"\xff") == b""
+        return
+    assert data + tail < behind
+    assert after_prefix(data + b"\xff" * 3) == behind
+    assert not (data <= tail < behind) or tail.startswith(data)
+
+
+@given(st.tuples(SORT_KEYS, SORT_KEYS), st.tuples(SORT_KEYS, SORT_KEYS))
+def test_entries_of_an_index_order_by_its_key_and_then_the_tables(
+    one: tuple[bytes, bytes], two: tuple[bytes, bytes]
+) -> None:
+    """Whatever bytes the keys have; and different pairs have different positions."""
+    hash_ = bytes(range(HASH_BYTES))
+    first, second = (encode_index_position(hash_ + own, sort) for sort, own in (one, two))
+    assert (first < second, first == second) == (one < two, one == two)
+
+
+OPERATORS: dict[str, Callable[[bytes, list[bytes]], bool]] = {
+    "": lambda key, values: True,
+    "=": lambda key, values: key == values[0],
+    "<": lambda key, values: key < values[0],
+    "<=": lambda key, values: key <= values[0],
+    ">": lambda key, values: key > values[0],
+    ">=": lambda key, values: key >= values[0],
+    "BETWEEN": lambda key, values: values[0] <= key <= values[1],
+    "begins_with": lambda key, values: key.startswith(values[0]),
+}
+
+
+@given(st.sampled_from(sorted(OPERATORS)), SORT_KEYS, SORT_KEYS, SORT_KEYS, st.binary(max_size=2), st.booleans())
+def test_a_range_holds_what_the_operator_asks_for(
+    operator: str, key: bytes, one: bytes, two: bytes, own: bytes, is_index: bool
+) -> None:
+    """Of one hash, and nothing else; in an index whatever the table's own sort key is."""
+    hash_ = b"\xff" * (HASH_BYTES - 1) + b"\x07"
+    values = sorted((one, two)) if operator == "BETWEEN" else [one]
+    low, high = sort_range(hash_, operator, values, is_index=is_index)
+    position = encode_index_position(hash_ + own, key) if is_index else hash_ + key
+    assert (low <= position < high) is OPERATORS[operator](key, values)
+    for other in (hash_[:-1] + b"\x06", hash_[:-1] + b"\x08"):
+        assert not low <= other + position[HASH_BYTES:] < high

@@ -37,6 +37,17 @@ def test_a_position_is_in_one_partition(partitions: PartitionMap, data: st.DataO
     assert partitions.partition_of(position) == partitions.partition_ids[holding[0]]
 
 
+@given(partition_maps(), st.data())
+def test_a_range_is_covered_from_either_end(partitions: PartitionMap, data: st.DataObject) -> None:
+    """What lies just below a position is in the partition that `index_below` names; its range holds that."""
+    end = data.draw(st.binary(max_size=5) | st.sampled_from(partitions.starts))
+    index = partitions.index_below(end)
+    start, behind = partitions.range_of(index)
+    assert partitions.starts[index] == start
+    assert start < end or not end
+    assert not behind or (end and end <= behind)
+
+
 def test_bounds_belong_to_the_later_range() -> None:
     """Ranges are half-open."""
     partitions = PartitionMap((b"", b"m"), (100, 101))

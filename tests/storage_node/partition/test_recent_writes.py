@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,7 +89,7 @@ def test_what_is_forgotten_takes_no_room() -> None:
     for slot in range(1, 20_000):
         assert recent.admit(token(slot), slot, slot, ZERO)
     assert len(recent) == 101
-    assert len(recent.encode()) == 29 + 101 * 32
+    assert len(recent.encode()) == 33 + 101 * 32
     assert len(recent._entries) < 3 * 64 * 1024
 
 
@@ -122,3 +124,49 @@ def test_what_is_not_as_it_was_encoded_is_refused(change: str) -> None:
     else:
         with pytest.raises(CorruptRecentWritesError):
             RecentWrites.decode(changed)
+
+
+def test_results_are_remembered_with_their_tokens() -> None:
+    """A retry gets what the first attempt returned, for as long as it is recognised; also after a restart."""
+    recent = RecentWrites(100, 50)
+    assert recent.admit(token(1), 1, 5, ZERO, b"one")
+    assert recent.admit(token(2), 2, 5, ZERO)
+    assert not recent.admit(token(1), 3, 5, ZERO, b"another")
+    for each in (recent, RecentWrites.decode(recent.encode())):
+        assert (each.result(token(1)), each.result(token(2)), each.result(token(3))) == (b"one", None, None)
+        assert each.encode() == recent.encode()
+    assert recent.admit(token(3), 4, 50, ZERO, b"three")
+    assert recent.admit(token(4), 5, 500, ZERO)
+    assert recent.result(token(1)) is None
+    assert len(recent.encode()) == len(RecentWrites().encode()) + 32
+
+
+def test_results_have_a_bound_of_their_own() -> None:
+    """The oldest results go first; the tokens stay."""
+    recent = RecentWrites(result_bytes_max=250)
+    for number in range(10):
+        assert recent.admit(token(number), number + 1, 5, ZERO, bytes(80))
+    assert [recent.result(token(number)) is not None for number in range(10)] == [False] * 8 + [True] * 2
+    assert all(recent.seen(token(number)) for number in range(10))
+    assert recent.admit(token(10), 11, 5, ZERO, bytes(300))
+    assert recent.result(token(10)) is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-1],
+        lambda data: data + b"x",
+        lambda data: data[:29] + b"\x02" + data[30:] + b"short",
+        lambda data: data[:-3] + b"x",
+        lambda data: data[:-23] + bytes(20) + data[-3:],
+        lambda data: data[:29] + b"\x02" + data[30:],
+        lambda data: data[:29] + b"\x02" + data[30:] + data[-23:],
+    ],
+)
+def test_results_that_are_not_what_was_encoded(damage: Callable[[bytes], bytes]) -> None:
+    """Lengths, and that each result has its token once, are looked at."""
+    recent = RecentWrites()
+    recent.admit(token(1), 1, 5, ZERO, b"one")
+    with pytest.raises(CorruptRecentWritesError):
+        RecentWrites.decode(damage(recent.encode()))

@@ -1,0 +1,135 @@
+"""PutItem, UpdateItem and DeleteItem on a table that is known: what the partition's leader is asked, and its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from statorpb import partition_pb2
+
+from router.partition_map_cache import Table
+from router.requests.delete_item import DeleteItemRequest
+from router.requests.options import PLAIN, WriteOptions
+from router.requests.put_item import PutItemRequest
+from router.requests.update_item import UpdateItemRequest
+from router.results import NOTHING, Capacity, CollectionMetrics, WriteResult
+from router.routing.capacity import size_range_gb, write_units
+from router.storage_client import DELETE, PUT, UPDATE, PartitionCall
+from server.expressions.codec import encode
+from server.model.errors import StatorError, ValidationError
+from server.model.item import Item
+from server.model.key_encoding import encode_position
+from server.model.table import check_index_keys, check_key_only
+from server.wire import item_to_bytes
+
+ItemWrite = PutItemRequest | UpdateItemRequest | DeleteItemRequest
+WriteDone = Callable[[WriteResult | None, StatorError | None], None]
+
+_RETURNED = {
+    "NONE": partition_pb2.NOTHING,
+    "ALL_OLD": partition_pb2.OLD,
+    "ALL_NEW": partition_pb2.NEW,
+    "UPDATED_OLD": partition_pb2.UPDATED_OLD,
+    "UPDATED_NEW": partition_pb2.UPDATED_NEW,
+}
+
+
+def write_call(request: ItemWrite, table: Table, deadline: float, token: bytes, done: WriteDone) -> PartitionCall:
+    """The call that carries a write out. Raises ValidationError for what the table's schema does not allow."""
+    options = request.options
+    if isinstance(request, PutItemRequest):
+        key = request.item
+        position = encode_position(table.schema, key)
+        if table.indexes:
+            check_index_keys(key, table.indexes.values())
+        operation, item = PUT, item_to_bytes(key)
+    else:
+        key = request.key
+        check_key_only(key, table.schema)
+        position = encode_position(table.schema, key)
+        operation, item = DELETE, b""
+        if isinstance(request, UpdateItemRequest):
+            _check_key_stays(request, table)
+            operation, item = UPDATE, item_to_bytes(key)
+    if options is PLAIN and operation != UPDATE:
+        return PartitionCall(table, operation, position, deadline, _plain(done), True, item, token)
+    details = _details(request, options)
+    answered = _measured(options, key, table, done)
+    return PartitionCall(table, operation, position, deadline, answered, True, item, token, details)
+
+
+def _check_key_stays(request: UpdateItemRequest, table: Table) -> None:
+    for path in request.update.paths if request.update is not None else ():
+        if path[0] in table.schema.names:
+            raise ValidationError(
+                f"One or more parameter values were invalid: Cannot update attribute {path[0]}. This attribute is part "
+                "of the key"
+            )
+
+
+def _details(request: ItemWrite, options: WriteOptions) -> partition_pb2.WriteDetails:
+    details = partition_pb2.WriteDetails(
+        returned=_RETURNED[options.return_values],
+        returned_on_failure=options.returns_on_failure,
+        measured=options.capacity != "NONE" or options.metrics,
+    )
+    if options.condition is not None:
+        details.condition = encode(options.condition.tree)
+        if options.condition.values:
+            details.condition_values = item_to_bytes(options.condition.values)
+    if isinstance(request, UpdateItemRequest) and request.update is not None:
+        details.update = encode(request.update.tree)
+        if request.update.values:
+            details.update_values = item_to_bytes(request.update.values)
+    return details
+
+
+def _plain(done: WriteDone) -> Callable[[partition_pb2.PartitionReply | None, StatorError | None], None]:
+    def answered(reply: partition_pb2.PartitionReply | None, error: StatorError | None) -> None:
+        done(NOTHING if error is None else None, error)
+
+    return answered
+
+
+def _measured(
+    options: WriteOptions, key: Item, table: Table, done: WriteDone
+) -> Callable[[partition_pb2.PartitionReply | None, StatorError | None], None]:
+    def answered(reply: partition_pb2.PartitionReply | None, error: StatorError | None) -> None:
+        if reply is None:
+            done(None, error)
+            return
+        written = reply.write
+        attributes = written.item if written.HasField("item") else None
+        capacity = _capacity(written, options.capacity, table) if options.capacity != "NONE" else None
+        metrics = None
+        if options.metrics and table.indexes:
+            name = table.schema.partition_key.name
+            metrics = CollectionMetrics(table.name, {name: key[name]}, *size_range_gb(written.collection_bytes))
+        done(WriteResult(attributes, capacity, metrics), None)
+
+    return answered
+
+
+def _capacity(written: partition_pb2.WriteResult, wanted: str, table: Table) -> Capacity:
+    names = {index.number: index.name for index in table.indexes.values()}
+    indexes = {names[each.number]: float(each.units) for each in written.indexes if each.units}
+    own = write_units(written.old_bytes, written.new_bytes)
+    units = own + sum(indexes.values())
+    return Capacity(table.name, units, own, indexes or None) if wanted == "INDEXES" else Capacity(table.name, units)
+
+
+def sum_capacity(capacities: Sequence[Capacity]) -> list[Capacity]:
+    """The sums by table, in the order in which the tables come first."""
+    sums: dict[str, Capacity] = {}
+    for one in capacities:
+        known = sums.get(one.table_name)
+        if known is None:
+            sums[one.table_name] = one
+            continue
+        table = None if one.table is None else one.table + (known.table or 0.0)
+        indexes = None
+        if one.indexes is not None:
+            indexes = dict(known.indexes or {})
+            for name, units in one.indexes.items():
+                indexes[name] = indexes.get(name, 0.0) + units
+        sums[one.table_name] = Capacity(one.table_name, one.units + known.units, table, indexes)
+    return list(sums.values())

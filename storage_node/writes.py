@@ -1,0 +1,334 @@
+"""A leader's writes: decided on the newest value of the item, proposed, answered once they are committed."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from google.protobuf.message import DecodeError
+from statorpb import partition_pb2
+
+from server.expressions.codec import CorruptTreeError
+from server.expressions.compiled import compiled_condition, compiled_update
+from server.model.errors import ValidationError
+from server.model.item import Item, item_bytes
+from server.model.key_encoding import COLLECTIONS, HASH_BYTES, PREFIX_BYTES, prefix
+from server.model.limits import ITEM_BYTES_MAX
+from server.model.table import KeySchema, LocalIndex, check_index_keys
+from server.runtime.replica_host import UNKNOWN, Outcome, OutcomeKind, ReplicaHost
+from server.wire import item_from_bytes, item_to_bytes
+from storage_node.codec.mutation import Mutation, Write, encode_mutation
+from storage_node.partition.in_flight import InFlight, InFlightWrites
+from storage_node.partition.local_indexes import index_changes
+from storage_node.partition.recent_writes import RecentWrites
+from storage_node.store import CorruptValueError, Store, StoreError
+
+TOKEN_BYTES = 16
+COLLECTION_BYTES_MAX = 10 * 1024**3
+"""Of an item collection in a table with local indexes: its items and their entries (developer guide, "Quotas")."""
+
+_OK = partition_pb2.OK
+_PUT = partition_pb2.PUT
+_UPDATE = partition_pb2.UPDATE
+_NOTHING = partition_pb2.WriteDetails()
+_ITEM_TOO_LARGE = "Item size to update has exceeded the maximum allowed size"
+
+Status: TypeAlias = partition_pb2.PartitionStatusCode.ValueType
+
+
+class Reply(Protocol):
+    """Adds one reply to the stream that the request came on; `extra_bytes`: what the caller will add to it, about."""
+
+    def __call__(
+        self,
+        request_id: int,
+        status: Status,
+        item: bytes = b"",
+        leader_node_id: int = 0,
+        message: str = "",
+        extra_bytes: int = 0,
+    ) -> partition_pb2.PartitionReply: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A write that is not to be carried out; `item`: what its condition did not hold for, if that is wanted."""
+
+    status: Status
+    item: bytes = b""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """A write that is: everything it stores, the item first, and what it answers (None: only that it was done)."""
+
+    writes: tuple[Write, ...]
+    result: partition_pb2.WriteResult | None
+
+
+class _State:
+    """What the leader knows to be stored once everything in flight is. Notes on which writes in flight it was read."""
+
+    __slots__ = ("_in_flight", "_store", "basis")
+
+    def __init__(self, store: Store, in_flight: InFlightWrites) -> None:
+        self._store = store
+        self._in_flight = in_flight
+        self.basis: InFlight | None = None
+
+    def get(self, key: bytes) -> bytes | None:
+        """The key's newest item. Raises CorruptValueError, StoreError."""
+        newest = self._in_flight.newest(key)
+        if newest is None:
+            return self._store.get(key)
+        item, self.basis = newest
+        return item
+
+
+class Writes:
+    """The writes of one partition, while this member leads it.
+
+    `refuse` answers that this member does not serve, `answer_rotten` that what is stored is damaged."""
+
+    def __init__(
+        self,
+        partition_id: int,
+        store: Store,
+        host: ReplicaHost,
+        refuse: Callable[[int, Reply], None],
+        answer_rotten: Callable[[partition_pb2.PartitionRequest, str, Reply], None],
+    ) -> None:
+        self.recent: RecentWrites = store.recent_writes(partition_id)
+        self._partition_id = partition_id
+        self._store = store
+        self._host = host
+        self._refuse = refuse
+        self._answer_rotten = answer_rotten
+        self._schema: KeySchema | None = None
+        self._indexes: tuple[LocalIndex, ...] = ()
+        self._table_number = 0
+        self._in_flight = InFlightWrites()
+        self._waiting: dict[bytes, list[tuple[float, Callable[[Outcome], None]]]] = {}
+        """Token of a write -> (deadline, whom to tell) of the requests that wait for it."""
+
+    def describe(self, table_number: int, schema: KeySchema, indexes: tuple[LocalIndex, ...]) -> None:
+        """Tells what the table's items look like."""
+        self._table_number, self._schema, self._indexes = table_number, schema, indexes
+
+    def serve(self, request: partition_pb2.PartitionRequest, key: bytes, reply: Reply) -> None:
+        """Answers a put, an update or a deletion: now, or once it is committed."""
+        request_id, token = request.id, request.token
+        if len(token) != TOKEN_BYTES:
+            reply(request_id, partition_pb2.INVALID, message=f"a write's token has {TOKEN_BYTES} bytes")
+        elif not self._host.is_serving_leader(self._partition_id):
+            self._refuse(request_id, reply)
+        elif self.recent.seen(token):
+            self._repeat(request, reply)
+        elif (waiting := self._waiting.get(token)) is not None:
+            waiting.append(self._waiter(request, reply, None))
+        elif self._store.is_overloaded:
+            reply(request_id, partition_pb2.THROTTLED)
+        elif request.HasField("write") or self._indexes:
+            self._decide_and_propose(request, key, reply)
+        else:
+            item = request.item if request.operation == _PUT else None
+            self._propose(request, reply, _Decided(((key, item),), None))
+
+    def expire(self, now_s: float) -> None:
+        """Answers the writes whose time is up: they may or may not be carried out."""
+        for token, waiting in self._waiting.items():
+            expired = [done for deadline_s, done in waiting if deadline_s <= now_s]
+            if expired:
+                self._waiting[token] = [each for each in waiting if each[0] > now_s]
+                for done in expired:
+                    done(UNKNOWN)
+
+    # Deciding
+
+    def _decide_and_propose(self, request: partition_pb2.PartitionRequest, key: bytes, reply: Reply) -> None:
+        state = _State(self._store, self._in_flight)
+        try:
+            decided = self._decide(request, key, state)
+        except (CorruptValueError, StoreError, DecodeError) as error:
+            self._answer_rotten(request, str(error), reply)
+            return
+        except CorruptTreeError as error:
+            reply(request.id, partition_pb2.INVALID, message=str(error))
+            return
+        if isinstance(decided, _Decided):
+            self._propose(request, reply, decided)
+        elif state.basis is None:
+            self._answer_refused(request.id, reply, decided)
+        else:
+            # It was decided on what is not committed yet, and may never be.
+            def ended(is_committed: bool) -> None:
+                if is_committed:
+                    _reply_refused(request.id, reply, decided)
+                else:
+                    reply(request.id, partition_pb2.NOT_LEADER)
+
+            state.basis.dependents.append(ended)
+
+    def _answer_refused(self, request_id: int, reply: Reply, refused: _Refused) -> None:
+        # As with a read, the lease is looked at after the value.
+        if self._host.is_serving_leader(self._partition_id):
+            _reply_refused(request_id, reply, refused)
+        else:
+            self._refuse(request_id, reply)
+
+    def _decide(self, request: partition_pb2.PartitionRequest, key: bytes, state: _State) -> _Decided | _Refused:
+        details = request.write if request.HasField("write") else _NOTHING
+        old_bytes = state.get(key)
+        old = item_from_bytes(old_bytes) if old_bytes is not None else None
+        if details.condition and not _holds(details, old):
+            shown = old_bytes if details.returned_on_failure and old_bytes is not None else b""
+            return _Refused(partition_pb2.CONDITION_FAILED, shown)
+        new, new_bytes = None, None
+        try:
+            if request.operation == _UPDATE:
+                new = self._updated(request.item, details, old)
+                new_bytes = item_to_bytes(new)
+            elif request.operation == _PUT:
+                new_bytes = request.item
+                if self._indexes or details.measured:
+                    new = item_from_bytes(new_bytes)
+            result = self._result(details, old, old_bytes, new, new_bytes)
+            more = self._index_writes(key, old, new, state, result) if self._indexes else ()
+        except ValidationError as error:
+            return _Refused(partition_pb2.INVALID_UPDATE, message=error.message)
+        if more is None:
+            return _Refused(partition_pb2.COLLECTION_FULL)
+        wants_more = details.returned or details.measured
+        return _Decided(((key, new_bytes), *more), result if wants_more else None)
+
+    def _updated(self, key_item: bytes, details: partition_pb2.WriteDetails, old: Item | None) -> Item:
+        """The item after an update. Raises ValidationError."""
+        base = old if old is not None else item_from_bytes(key_item)
+        if not details.update:
+            return base
+        values = item_from_bytes(details.update_values) if details.update_values else {}
+        new = compiled_update(details.update).apply(base, values)
+        if item_bytes(new) > ITEM_BYTES_MAX:
+            raise ValidationError(_ITEM_TOO_LARGE)
+        check_index_keys(new, self._indexes)
+        return new
+
+    @staticmethod
+    def _result(
+        details: partition_pb2.WriteDetails,
+        old: Item | None,
+        old_bytes: bytes | None,
+        new: Item | None,
+        new_bytes: bytes | None,
+    ) -> partition_pb2.WriteResult:
+        result = partition_pb2.WriteResult()
+        returned = details.returned
+        if returned == partition_pb2.OLD:
+            shown = old_bytes
+        elif returned == partition_pb2.NEW:
+            shown = new_bytes
+        elif returned in (partition_pb2.UPDATED_OLD, partition_pb2.UPDATED_NEW):
+            item = old if returned == partition_pb2.UPDATED_OLD else new
+            touched = compiled_update(details.update).touched(item) if item and details.update else {}
+            shown = item_to_bytes(touched) if touched else None
+        else:
+            shown = None
+        if shown is not None:
+            result.item = shown
+        if details.measured:
+            result.old_bytes = item_bytes(old) if old is not None else 0
+            result.new_bytes = item_bytes(new) if new is not None else 0
+        return result
+
+    def _index_writes(
+        self, key: bytes, old: Item | None, new: Item | None, state: _State, result: partition_pb2.WriteResult
+    ) -> tuple[Write, ...] | None:
+        """What the table's local indexes and the collection's size become; None: the collection would be too large.
+        Raises ValidationError for an item that is too large together with its entries."""
+        assert self._schema is not None
+        writes: list[Write] = []
+        new_bytes = item_bytes(new) if new is not None else 0
+        growth = new_bytes - (item_bytes(old) if old is not None else 0)
+        for change in index_changes(self._indexes, self._schema, key[PREFIX_BYTES:], old, new):
+            growth += change.growth
+            result.indexes.add(number=change.index.number, units=change.write_units)
+            key_prefix = prefix(self._table_number, change.index.number)
+            if change.old is not None and (change.new is None or change.new.position != change.old.position):
+                writes.append((key_prefix + change.old.position, None))
+            if change.new is not None and change.new != change.old:
+                new_bytes += change.new.size
+                writes.append((key_prefix + change.new.position, item_to_bytes(change.new.item)))
+        if new_bytes > ITEM_BYTES_MAX:
+            raise ValidationError("Item size has exceeded the maximum allowed size")
+        size_key = prefix(self._table_number, COLLECTIONS) + key[PREFIX_BYTES : PREFIX_BYTES + HASH_BYTES]
+        size = int.from_bytes(state.get(size_key) or b"", "big") + growth
+        if growth > 0 and size > COLLECTION_BYTES_MAX:
+            return None
+        result.collection_bytes = size
+        if growth:
+            writes.append((size_key, size.to_bytes(8, "big") if size else None))
+        return tuple(writes)
+
+    # Proposing
+
+    def _propose(self, request: partition_pb2.PartitionRequest, reply: Reply, decided: _Decided) -> None:
+        token = request.token
+        self._waiting[token] = [self._waiter(request, reply, decided.result)]
+        in_flight = self._in_flight.add(decided.writes)
+
+        def finish(outcome: Outcome) -> None:
+            for _, each in self._waiting.pop(token):
+                each(outcome)
+            self._in_flight.end(in_flight, is_committed=outcome.kind == OutcomeKind.COMMITTED)
+
+        (key, item), *more = decided.writes
+        result = None if decided.result is None else decided.result.SerializeToString()
+        origin = self._host.leader_ballot(self._partition_id)
+        mutation = Mutation(token, key, item, time.time_ns() // 1_000_000, origin, tuple(more), result)
+        self._host.propose(self._partition_id, encode_mutation(mutation), finish)
+
+    def _waiter(
+        self, request: partition_pb2.PartitionRequest, reply: Reply, result: partition_pb2.WriteResult | None
+    ) -> tuple[float, Callable[[Outcome], None]]:
+        """(deadline, what to call with the write's outcome). `result` None: where more than the outcome is wanted, it
+        is remembered by then."""
+
+        def done(outcome: Outcome) -> None:
+            if outcome.kind == OutcomeKind.COMMITTED:
+                if result is None:
+                    self._repeat(request, reply)
+                else:
+                    answer = reply(request.id, _OK, extra_bytes=len(result.item))
+                    answer.write.CopyFrom(result)
+            elif outcome.kind == OutcomeKind.NOT_LEADER:
+                reply(request.id, partition_pb2.NOT_LEADER, leader_node_id=outcome.leader_node_id)
+            elif outcome.kind == OutcomeKind.OVERLOADED:
+                reply(request.id, partition_pb2.THROTTLED)
+            else:
+                reply(request.id, partition_pb2.UNKNOWN_OUTCOME)
+
+        return time.monotonic() + request.timeout_ms / 1000 if request.timeout_ms else math.inf, done
+
+    def _repeat(self, request: partition_pb2.PartitionRequest, reply: Reply) -> None:
+        """Answers a write that has been carried out, perhaps for an earlier attempt."""
+        if not request.HasField("write") or not (request.write.returned or request.write.measured):
+            reply(request.id, _OK)
+            return
+        result = self.recent.result(request.token)
+        if result is None:
+            reply(request.id, partition_pb2.RESULT_FORGOTTEN)
+        else:
+            reply(request.id, _OK, extra_bytes=len(result)).write.ParseFromString(result)
+
+
+def _holds(details: partition_pb2.WriteDetails, old: Item | None) -> bool:
+    values = item_from_bytes(details.condition_values) if details.condition_values else {}
+    return compiled_condition(details.condition)(old or {}, values)
+
+
+def _reply_refused(request_id: int, reply: Reply, refused: _Refused) -> None:
+    reply(request_id, refused.status, refused.item, message=refused.message)
