@@ -11,7 +11,7 @@ often as there may be operators.
 - `condition_checks.py`, `update_checks.py`, `path_overlap.py`, `naming.py`: once names and values are known, what a
   tree is checked for, and the tree with the names of attributes.
 - `placeholders.py`, `expression.py`: a request's names and values; the door to all of the above, cached by text.
-- `trees.py`, `codec.py`: the trees, and their bytes.
+- `trees.py`, `codec.py`: the trees, and their bytes. `kept.py`: what is cached, in bounded memory.
 - `compiled.py`: the door for storage nodes, bytes to functions, cached. What the functions do is in `evaluation.py`,
   `update.py`, `update_values.py`, `projection.py`, `document_path.py`, `values.py`.
 - `key_condition.py`: what a Query reads.

@@ -26,11 +26,11 @@ push a tree, or take the trees before them for their operands. Nothing nests, ho
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, Final
 
 import orjson
 
+from server.expressions.kept import kept
 from server.expressions.trees import (
     AddAction,
     And,
@@ -54,14 +54,15 @@ from server.expressions.trees import (
 )
 
 FORMAT_VERSION: Final = 1
-CACHED_TREES_MAX: Final = 1024
+KEPT_TREES_MAX: Final = 1024
+KEPT_TREE_BYTES_MAX: Final = 8 * 1024
 
 
 class CorruptTreeError(Exception):
     """The bytes are not a tree as it was encoded."""
 
 
-@lru_cache(CACHED_TREES_MAX)
+@kept(KEPT_TREES_MAX, KEPT_TREE_BYTES_MAX, lambda _, data: len(data))
 def encode(tree: Tree) -> bytes:
     """The bytes of a tree."""
     instructions: list[Any] = []

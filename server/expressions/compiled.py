@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
 from server.expressions.codec import CorruptTreeError, decode
 from server.expressions.evaluation import Check, compile_condition
+from server.expressions.kept import kept
 from server.expressions.projection import compile_projection
 from server.expressions.trees import ProjectionTree, UpdateTree
 from server.expressions.update import CompiledUpdate
 from server.model.item import Item
 
-CACHED_FUNCTIONS_MAX = 1024
+KEPT_FUNCTIONS_MAX = 1024
 """Of each kind."""
+KEPT_TREE_BYTES_MAX = 8 * 1024
+"""The functions of a longer tree are made each time."""
 
 
-@lru_cache(CACHED_FUNCTIONS_MAX)
+@kept(KEPT_FUNCTIONS_MAX, KEPT_TREE_BYTES_MAX, lambda data, _: len(data))
 def compiled_condition(data: bytes) -> Check:
     """The function of a condition. Raises CorruptTreeError."""
     tree = decode(data)
@@ -25,7 +27,7 @@ def compiled_condition(data: bytes) -> Check:
     return compile_condition(tree)
 
 
-@lru_cache(CACHED_FUNCTIONS_MAX)
+@kept(KEPT_FUNCTIONS_MAX, KEPT_TREE_BYTES_MAX, lambda data, _: len(data))
 def compiled_update(data: bytes) -> CompiledUpdate:
     """What an update does. Raises CorruptTreeError."""
     tree = decode(data)
@@ -34,7 +36,7 @@ def compiled_update(data: bytes) -> CompiledUpdate:
     return CompiledUpdate(tree)
 
 
-@lru_cache(CACHED_FUNCTIONS_MAX)
+@kept(KEPT_FUNCTIONS_MAX, KEPT_TREE_BYTES_MAX, lambda data, _: len(data))
 def compiled_projection(data: bytes) -> Callable[[Item], Item]:
     """The function from an item to a new one, with the parts that are asked for. Raises CorruptTreeError."""
     tree = decode(data)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from server.expressions import condition_checks, update_checks
 from server.expressions.condition_parser import ConditionParser
+from server.expressions.kept import kept
 from server.expressions.naming import named_actions, named_condition, paths_of
 from server.expressions.parser import ExpressionError
 from server.expressions.path_overlap import check_paths
@@ -23,8 +23,10 @@ from server.expressions.update_parser import UpdateParser
 from server.model.errors import ValidationError
 from server.model.item import Item
 
-CACHED_TEXTS_MAX = 1024
-"""Texts are at most 4 KB, their trees perhaps fifty times that."""
+KEPT_TEXTS_MAX = 512
+"""Of each kind, as they are and with their names."""
+KEPT_TEXT_LENGTH_MAX = 2048
+"""Of a text and the names in it, in characters; trees are perhaps fifty times as large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def parse_condition(text: str, placeholders: Placeholders, parameter: str = "Con
             condition_checks.check_leaf(leaf, names, values)
     except ExpressionError as error:
         raise ValidationError(f"Invalid {parameter}: {error}") from None
-    tree, paths = _named_condition(text, tuple([names[name] for name in parsed.names]))
+    tree, paths = _named_condition((text, *[names[name] for name in parsed.names]))
     placeholders.use(parsed.names, parsed.values)
     return Condition(tree, {name: values[name] for name in parsed.values}, paths)
 
@@ -75,7 +77,7 @@ def parse_update(text: str, placeholders: Placeholders) -> Update:
         parsed = _parsed_update(text)
         if not (_are_defined(parsed.names, names) and _are_defined(parsed.values, values)):
             update_checks.check_defined(parsed.actions, names, values)
-        tree, paths = _named_update(text, tuple([names[name] for name in parsed.names]))
+        tree, paths = _named_update((text, *[names[name] for name in parsed.names]))
         if parsed.is_checked:
             update_checks.check_operands(parsed.actions, values)
     except ExpressionError as error:
@@ -91,7 +93,7 @@ def parse_projection(text: str, placeholders: Placeholders) -> Projection:
         parsed = _parsed_projection(text)
         for path in () if _are_defined(parsed.names, names) else parsed.paths:
             condition_checks.check_path_defined(path, names)
-        projection = _named_projection(text, tuple([names[name] for name in parsed.names]))
+        projection = _named_projection((text, *[names[name] for name in parsed.names]))
     except ExpressionError as error:
         raise ValidationError(f"Invalid ProjectionExpression: {error}") from None
     placeholders.use(parsed.names, ())
@@ -122,11 +124,15 @@ class _ParsedProjection(NamedTuple):
     names: tuple[str, ...]
 
 
+_Key: TypeAlias = tuple[str, ...]
+"""A text, and what its placeholders of names stand for, in the order in which they first occur."""
+
+
 def _are_defined(used: tuple[str, ...], given: Mapping[str, Any]) -> bool:
-    return given.keys() >= set(used)
+    return not used or given.keys() >= set(used)
 
 
-@lru_cache(CACHED_TEXTS_MAX)
+@kept(KEPT_TEXTS_MAX, KEPT_TEXT_LENGTH_MAX, lambda text, _: len(text))
 def _parsed_condition(text: str) -> _ParsedCondition:
     parser = ConditionParser(text)
     tree = parser.parse()
@@ -135,24 +141,25 @@ def _parsed_condition(text: str) -> _ParsedCondition:
     return _ParsedCondition(tree, leaves, checked, tuple(parser.names), tuple(parser.values))
 
 
-@lru_cache(CACHED_TEXTS_MAX)
-def _named_condition(text: str, names: tuple[str, ...]) -> tuple[ConditionTree, frozenset[Path]]:
-    """`names`: what the text's placeholders stand for, in the order in which they first occur."""
+@kept(KEPT_TEXTS_MAX, KEPT_TEXT_LENGTH_MAX, lambda key, _: sum(map(len, key)))
+def _named_condition(key: _Key) -> tuple[ConditionTree, frozenset[Path]]:
+    text, *names = key
     parsed = _parsed_condition(text)
     tree = named_condition(parsed.tree, dict(zip(parsed.names, names, strict=True)))
     return tree, paths_of(tree)
 
 
-@lru_cache(CACHED_TEXTS_MAX)
+@kept(KEPT_TEXTS_MAX, KEPT_TEXT_LENGTH_MAX, lambda text, _: len(text))
 def _parsed_update(text: str) -> _ParsedUpdate:
     parser = UpdateParser(text)
     actions = parser.parse()
     return _ParsedUpdate(actions, update_checks.needs_check(actions), tuple(parser.names), tuple(parser.values))
 
 
-@lru_cache(CACHED_TEXTS_MAX)
-def _named_update(text: str, names: tuple[str, ...]) -> tuple[UpdateTree, frozenset[Path]]:
+@kept(KEPT_TEXTS_MAX, KEPT_TEXT_LENGTH_MAX, lambda key, _: sum(map(len, key)))
+def _named_update(key: _Key) -> tuple[UpdateTree, frozenset[Path]]:
     """Raises ExpressionError for paths that cannot go together."""
+    text, *names = key
     parsed = _parsed_update(text)
     actions = named_actions(parsed.actions, dict(zip(parsed.names, names, strict=True)))
     paths = [action.path for action in actions]
@@ -160,15 +167,16 @@ def _named_update(text: str, names: tuple[str, ...]) -> tuple[UpdateTree, frozen
     return UpdateTree(actions), frozenset(paths)
 
 
-@lru_cache(CACHED_TEXTS_MAX)
+@kept(KEPT_TEXTS_MAX, KEPT_TEXT_LENGTH_MAX, lambda text, _: len(text))
 def _parsed_projection(text: str) -> _ParsedProjection:
     parser = ProjectionParser(text)
     return _ParsedProjection(parser.parse(), tuple(parser.names))
 
 
-@lru_cache(CACHED_TEXTS_MAX)
-def _named_projection(text: str, names: tuple[str, ...]) -> Projection:
+@kept(KEPT_TEXTS_MAX, KEPT_TEXT_LENGTH_MAX, lambda key, _: sum(map(len, key)))
+def _named_projection(key: _Key) -> Projection:
     """Raises ExpressionError for paths that cannot go together."""
+    text, *names = key
     parsed = _parsed_projection(text)
     defined = dict(zip(parsed.names, names, strict=True))
     paths = tuple([condition_checks.resolved(path, defined) for path in parsed.paths])

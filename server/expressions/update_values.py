@@ -10,6 +10,7 @@ from server.expressions.trees import AddAction, Arithmetic, Attribute, DeleteAct
 from server.expressions.values import SET_TYPES
 from server.model.errors import ValidationError
 from server.model.item import AttributeValue, Item
+from server.model.limits import ITEM_BYTES_MAX
 from server.model.number import add_numbers, subtract_numbers
 
 Make: TypeAlias = Callable[[Item, Item], AttributeValue]
@@ -21,6 +22,7 @@ ValidationError."""
 
 WRONG_TYPE: Final = "An operand in the update expression has an incorrect data type"
 WRONG_TYPE_LEGACY: Final = "Type mismatch for attribute to update"
+TOO_LARGE: Final = "Item size to update has exceeded the maximum allowed size"
 _NO_ATTRIBUTE: Final = "The provided expression refers to an attribute that does not exist in the item"
 
 
@@ -55,7 +57,7 @@ def compile_add(action: AddAction, *, is_legacy: bool) -> Change:
         if kind == "N":
             return {"N": add_numbers(there, content)}
         if kind == "L":
-            return {"L": [*there, *content]}
+            return _appended(there, content)
         return {kind: list(dict.fromkeys((*there, *content)))}
 
     return add
@@ -77,6 +79,13 @@ def compile_delete(action: DeleteAction, *, is_legacy: bool) -> Change:
         return {kind: members} if members else None
 
     return delete
+
+
+def _appended(one: list[AttributeValue], other: list[AttributeValue]) -> AttributeValue:
+    """Raises ValidationError at once if no item has room for so many elements: they may be appended again and again."""
+    if len(one) + len(other) > ITEM_BYTES_MAX:
+        raise ValidationError(TOO_LARGE)
+    return {"L": [*one, *other]}
 
 
 def _attribute(operand: Attribute) -> Make:
@@ -119,6 +128,6 @@ def _list_append(left: Make, right: Make) -> Make:
         one, other = left(item, values).get("L"), right(item, values).get("L")
         if one is None or other is None:
             raise ValidationError(WRONG_TYPE)
-        return {"L": [*one, *other]}
+        return _appended(one, other)
 
     return make

@@ -9,6 +9,7 @@ from server.model.item import AttributeValue
 
 SET_TYPES = frozenset(("SS", "NS", "BS"))
 ORDERED_TYPES = frozenset(("S", "N", "B"))
+_SCALAR_TYPES = frozenset(("S", "N", "B", "BOOL", "NULL"))
 TYPES = ("S", "N", "B", "SS", "NS", "BS", "L", "M", "BOOL", "NULL")
 
 
@@ -68,9 +69,11 @@ def begins_with(value: AttributeValue, prefix: AttributeValue) -> bool:
 def contains(value: AttributeValue, operand: AttributeValue) -> bool:
     """Whether a string or binary has another inside, a set a member, a list an equal element."""
     ((kind, content),) = value.items()
-    if kind == "L":
-        return any(are_equal(element, operand) for element in content)
     ((operand_kind, wanted),) = operand.items()
+    if kind == "L":
+        if operand_kind in _SCALAR_TYPES:
+            return operand in content
+        return any(are_equal(element, operand) for element in content)
     if kind in SET_TYPES:
         return operand_kind == kind[0] and wanted in content
     return kind == operand_kind and kind in ("S", "B") and wanted in content

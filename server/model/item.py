@@ -12,7 +12,12 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from server.model.errors import SerializationError, ValidationError
-from server.model.limits import ATTRIBUTE_NAME_BYTES_MAX, ITEM_BYTES_MAX, NESTING_MAX
+from server.model.limits import (
+    ATTRIBUTE_NAME_BYTES_MAX,
+    EXPRESSION_SUBSTITUTIONS_BYTES_MAX,
+    ITEM_BYTES_MAX,
+    NESTING_MAX,
+)
 from server.model.number import canonical_number, number_bytes
 
 AttributeValue: TypeAlias = dict[str, Any]
@@ -52,8 +57,9 @@ def check_item(item: Any, *, is_json: bool = False, bytes_max: int = ITEM_BYTES_
     return checked, checker.size
 
 
-def item_bytes(item: Item) -> int:
-    """The size of an item that has been checked, by the same rules."""
+def item_bytes(item: Item, stop_beyond: int = EXPRESSION_SUBSTITUTIONS_BYTES_MAX) -> int:
+    """The size of an item that has been checked, by the same rules. Counting stops once the size is larger than any
+    that is allowed: an update can put a large list into an item a thousand times."""
     size = 0
     for name, value in item.items():
         size += len(name) if name.isascii() else len(name.encode())
@@ -61,11 +67,13 @@ def item_bytes(item: Item) -> int:
             if kind == "S":
                 size += len(content) if content.isascii() else len(content.encode())
             else:
-                size += _content_bytes(kind, content)
+                size += _content_bytes(kind, content, stop_beyond)
+        if size > stop_beyond:
+            break
     return size
 
 
-def _content_bytes(kind: str, content: Any) -> int:
+def _content_bytes(kind: str, content: Any, stop_beyond: int) -> int:
     if kind == "S":
         return len(content) if content.isascii() else len(content.encode())
     if kind == "N":
@@ -73,15 +81,17 @@ def _content_bytes(kind: str, content: Any) -> int:
     if kind == "B":
         return len(content)
     if kind == "M":
-        return _CONTAINER_BYTES + _ELEMENT_BYTES * len(content) + item_bytes(content)
+        return _CONTAINER_BYTES + _ELEMENT_BYTES * len(content) + item_bytes(content, stop_beyond)
     if kind == "L":
         size = _CONTAINER_BYTES + _ELEMENT_BYTES * len(content)
         for element in content:
             ((kind_inside, inside),) = element.items()
-            size += _content_bytes(kind_inside, inside)
+            size += _content_bytes(kind_inside, inside, stop_beyond)
+            if size > stop_beyond:
+                break
         return size
     if kind in ("SS", "NS", "BS"):
-        return sum([_content_bytes(kind[0], member) for member in content])
+        return sum([_content_bytes(kind[0], member, stop_beyond) for member in content])
     return _FLAG_BYTES
 
 

@@ -194,6 +194,16 @@ def test_the_result_nests_at_most_so_deep() -> None:
     assert flat
 
 
+def test_lists_that_no_item_has_room_for() -> None:
+    """Are not even made, whether they are assigned in the end or not."""
+    item: Item = {"a": {"L": [{"S": ""}] * 200_000}}
+    appended = "list_append(a," * 240 + "list_append(a,a)" + ")" * 240
+    for text in (f"SET a = {appended}", f"SET b = if_not_exists(c, {appended.replace(',a)', ',b)')})"):
+        with pytest.raises(ValidationError, match="Item size to update has exceeded the maximum allowed size"):
+            applied(text, {**item, "b": item["a"]})
+    assert len(applied("SET a = list_append(a, a)", item)["a"]["L"]) == 400_000
+
+
 @pytest.mark.parametrize(
     ("text", "creates"),
     [

@@ -68,6 +68,15 @@ def test_an_items_size_by_itself(drawn: tuple[Item, int]) -> None:
     assert item_bytes(item) == size
 
 
+def test_what_is_far_too_large_is_not_counted_to_its_end() -> None:
+    """However often something large is in it, in whatever."""
+    large = {"L": [{"S": "x" * 50}] * 1_000}
+    for many in ({str(index): large for index in range(1_000)}, {"a": {"L": [large] * 1_000}}):
+        for item in (many, {"m": {"M": many}}):
+            assert 1_000_000 < item_bytes(item, 1_000_000) < 1_100_000
+            assert item_bytes(item) > 2 * 1024 * 1024
+
+
 @given(items)
 def test_json_makes_the_same_item(item: Item) -> None:
     """Base64 text becomes bytes, at any depth; nothing else changes, the size neither."""
