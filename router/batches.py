@@ -20,7 +20,7 @@ from router.storage_client import StorageClient
 from server.model.errors import StatorError
 from server.model.key_encoding import encode_position
 from server.model.limits import PAGE_BYTES_MAX
-from server.model.table import check_key_only
+from server.model.table import check_key_in, check_key_only
 
 RESPONSE_BYTES_MAX = 16 * PAGE_BYTES_MAX
 
@@ -56,6 +56,8 @@ def batch_write(
         schema = tables[write.table_name].schema
         if isinstance(write, DeleteItemRequest):
             check_key_only(write.key, schema)
+        else:
+            check_key_in(write.item, schema)
         keys.append((write.table_name, encode_position(schema, _key(write))))
     check_distinct(keys)
     count = len(request.writes)

@@ -25,6 +25,7 @@ from server.wal_recovery import RecoveredGroup
 from storage_node.btree import StoreError, StoreFullError
 from storage_node.config import Config
 from storage_node.disk import DiskSpace
+from storage_node.expiry import Expiry
 from storage_node.host import NodeHost
 from storage_node.partition.recent_writes import CorruptRecentWritesError
 from storage_node.replica import PartitionReplica, key_ranges
@@ -58,7 +59,6 @@ class StorageNode:
         self.missing: set[int] = set()  # partitions that should be here and are not
         self.rotten: set[int] = set()  # partitions in which an item was found that is not what was stored
         self.dropped: set[int] = set()  # dropped, to be reported
-        self.time_to_live: dict[int, str] = {}  # partition -> the attribute by which its items expire, as last assigned
         self.on_change: Callable[[], None] = lambda: None
         self._descriptors: dict[int, cluster_pb2.PartitionDescriptor] = {}  # of everything that is on disk
         self._logged: frozenset[int] = frozenset()  # groups that the log knew at the start
@@ -71,6 +71,7 @@ class StorageNode:
             segment_bytes=config.wal_segment_bytes,
             on_fatal=lambda error: fail(f"the log cannot be written any more: {error}"),
         )
+        self.expiry = Expiry(self._store, self.replicas)
         self._disk = DiskSpace(directory, config.disk_reserve_bytes)
         self._is_full = False
         self._loop = asyncio.get_running_loop()
@@ -116,7 +117,8 @@ class StorageNode:
             self._open(descriptor, recovery.groups.get(group_id), is_damaged=group_id in recovery.damaged_groups)
         self._logged = frozenset(recovery.groups)
         self._note_absent()
-        self._tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._keep_house())]
+        work = (self._tick(), self._keep_house(), self.expiry.run())
+        self._tasks = [asyncio.create_task(each) for each in work]
         for task in self._tasks:
             task.add_done_callback(self.background_ended)
 
@@ -218,7 +220,7 @@ class StorageNode:
             self._open(descriptor, None)
             self.on_change()
         self.peers.set_peers(addresses)
-        self.time_to_live = {
+        self.expiry.attributes = {
             each.partition_id: each.time_to_live_attribute
             for each in assignments.partitions
             if each.time_to_live_attribute

@@ -113,6 +113,11 @@ class PartitionReplica:
             self._writes.describe(descriptor.table_number, schema, indexes)
             self._reads.describe(descriptor.table_number, schema, indexes)
 
+    @property
+    def is_leading(self) -> bool:
+        """Whether this member leads, with a lease."""
+        return self._host.is_serving_leader(self.partition_id)
+
     # State machine
 
     def apply(self, slot: int, payload: bytes) -> object:

@@ -54,8 +54,9 @@ class Reply(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Refused:
-    """A write that is not to be carried out; `item`: what its condition did not hold for, if that is wanted."""
+class _Unwritten:
+    """A write that stores nothing: it is refused, or (OK) there is nothing to change. `item`: what its condition did
+    not hold for, if that is wanted."""
 
     status: Status
     item: bytes = b""
@@ -162,31 +163,34 @@ class Writes:
         if isinstance(decided, _Decided):
             self._propose(request, reply, decided)
         elif state.basis is None:
-            self._answer_refused(request.id, reply, decided)
+            self._answer_unwritten(request.id, reply, decided)
         else:
             # It was decided on what is not committed yet, and may never be.
             def ended(is_committed: bool) -> None:
                 if is_committed:
-                    _reply_refused(request.id, reply, decided)
+                    _reply_unwritten(request.id, reply, decided)
                 else:
                     reply(request.id, partition_pb2.NOT_LEADER)
 
             state.basis.dependents.append(ended)
 
-    def _answer_refused(self, request_id: int, reply: Reply, refused: _Refused) -> None:
+    def _answer_unwritten(self, request_id: int, reply: Reply, unwritten: _Unwritten) -> None:
         # As with a read, the lease is looked at after the value.
         if self._host.is_serving_leader(self._partition_id):
-            _reply_refused(request_id, reply, refused)
+            _reply_unwritten(request_id, reply, unwritten)
         else:
             self._refuse(request_id, reply)
 
-    def _decide(self, request: partition_pb2.PartitionRequest, key: bytes, state: _State) -> _Decided | _Refused:
+    def _decide(self, request: partition_pb2.PartitionRequest, key: bytes, state: _State) -> _Decided | _Unwritten:
         details = request.write if request.HasField("write") else _NOTHING
         old_bytes = state.get(key)
         old = item_from_bytes(old_bytes) if old_bytes is not None else None
         if details.condition and not _holds(details, old):
             shown = old_bytes if details.returned_on_failure and old_bytes is not None else b""
-            return _Refused(partition_pb2.CONDITION_FAILED, shown)
+            return _Unwritten(partition_pb2.CONDITION_FAILED, shown)
+        is_update_of_nothing = request.operation == _UPDATE and old is None and details.update
+        if is_update_of_nothing and not compiled_update(details.update).creates_item:
+            return _Unwritten(_OK)
         new, new_bytes = None, None
         try:
             if request.operation == _UPDATE:
@@ -199,9 +203,9 @@ class Writes:
             result = self._result(details, old, old_bytes, new, new_bytes)
             more = self._index_writes(key, old, new, state, result) if self._indexes else ()
         except ValidationError as error:
-            return _Refused(partition_pb2.INVALID_UPDATE, message=error.message)
+            return _Unwritten(partition_pb2.INVALID_UPDATE, message=error.message)
         if more is None:
-            return _Refused(partition_pb2.COLLECTION_FULL)
+            return _Unwritten(partition_pb2.COLLECTION_FULL)
         wants_more = details.returned or details.measured
         return _Decided(((key, new_bytes), *more), result if wants_more else None)
 
@@ -330,5 +334,5 @@ def _holds(details: partition_pb2.WriteDetails, old: Item | None) -> bool:
     return compiled_condition(details.condition)(old or {}, values)
 
 
-def _reply_refused(request_id: int, reply: Reply, refused: _Refused) -> None:
-    reply(request_id, refused.status, refused.item, message=refused.message)
+def _reply_unwritten(request_id: int, reply: Reply, unwritten: _Unwritten) -> None:
+    reply(request_id, unwritten.status, unwritten.item, message=unwritten.message)

@@ -64,9 +64,14 @@ def canonical_number(text: str) -> str:
 
 
 def number_bytes(canonical: str) -> int:
-    """A number's share of an item's size: about a byte for two significant digits, and one (developer guide)."""
-    digits = canonical.lstrip("-").replace(".", "").strip("0")
-    return (len(digits) + 1) // 2 + 1 + (1 if canonical[0] == "-" else 0)
+    """A number's share of an item's size: a byte, one for every two digits before the point and for every two behind it
+    (zeros at either end of the number do not count), and one for a minus sign. Measured against DynamoDB."""
+    whole, _, fraction = canonical.lstrip("-").partition(".")
+    if not fraction:
+        whole = whole.rstrip("0")
+    if whole == "0":
+        whole, fraction = "", fraction.lstrip("0")
+    return 1 + (len(whole) + 1) // 2 + (len(fraction) + 1) // 2 + (1 if canonical[0] == "-" else 0)
 
 
 def encode_number(canonical: str) -> bytes:

@@ -18,6 +18,7 @@ from server.model.limits import (
 
 KEY_TYPES = ("S", "N", "B")
 PROJECTION_TYPES = ("ALL", "KEYS_ONLY", "INCLUDE")
+_NO_KEY = "The provided key element does not match the schema"
 _TABLE_NAME = re.compile(r"[a-zA-Z0-9_.-]+")
 
 
@@ -116,10 +117,15 @@ def _key_size_error(kind: str, name: str, size: int, limit: int, *, is_partition
 def check_key_only(key: Item, schema: KeySchema) -> None:
     """That a key consists of just the key attributes. Raises ValidationError."""
     if key.keys() != schema.names:
-        raise ValidationError("The provided key element does not match the schema")
+        raise ValidationError(_NO_KEY)
+    check_key_in(key, schema)
+
+
+def check_key_in(item: Item, schema: KeySchema) -> None:
+    """That an item has the key attributes, in the words of operations on several items. Raises ValidationError."""
     for attribute in schema.attributes:
-        if attribute.type not in key[attribute.name]:
-            raise ValidationError("The provided key element does not match the schema")
+        if attribute.type not in item.get(attribute.name, ()):
+            raise ValidationError(_NO_KEY)
 
 
 def check_index_keys(item: Item, indexes: Iterable[LocalIndex]) -> None:

@@ -284,17 +284,17 @@ async def test_what_an_older_version_did_not_keep_comes_with_an_assignment(one: 
 async def test_how_items_expire_is_what_was_assigned_last(one: NodeSet) -> None:
     """It may change at any time, so it is not kept: a node that was not told leaves items alone."""
     leader = await one.found()
-    assert leader.node.time_to_live == {}
+    assert leader.node.expiry.attributes == {}
     descriptor, other = one.descriptor(), one.descriptor(PARTITION + 1, table=2)
     descriptor.time_to_live_attribute = other.time_to_live_attribute = "until"
     await leader.node.assign(cluster_pb2.NodeAssignments(partitions=[descriptor, other]))
-    assert leader.node.time_to_live == {PARTITION: "until", PARTITION + 1: "until"}
+    assert leader.node.expiry.attributes == {PARTITION: "until", PARTITION + 1: "until"}
     descriptor.time_to_live_attribute = ""
     await leader.node.assign(cluster_pb2.NodeAssignments(partitions=[descriptor, other]))
-    assert leader.node.time_to_live == {PARTITION + 1: "until"}
+    assert leader.node.expiry.attributes == {PARTITION + 1: "until"}
     await leader.stop()
     await leader.start()
-    assert leader.node.time_to_live == {}
+    assert leader.node.expiry.attributes == {}
     assert leader.node.replicas[PARTITION + 1].descriptor.time_to_live_attribute == ""
 
 

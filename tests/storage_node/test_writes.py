@@ -105,6 +105,7 @@ async def test_what_a_write_returns(one: NodeSet) -> None:
         (update("a", "REMOVE n", returned=R.UPDATED_NEW), OK, None),
         (update("b", "ADD n :d", {":d": 7}, returned=R.UPDATED_OLD), OK, None),
         (update("c", "", returned=R.NEW), OK, row("c")),
+        (update("d", "REMOVE n", returned=R.NEW), OK, None),
         (delete("a", write=details(returned=R.OLD)), OK, row("a", m=5)),
         (delete("a", write=details(returned=R.OLD)), OK, None),
     ]

@@ -35,9 +35,10 @@ def numbers(draw: st.DrawFn) -> Decimal:
 
 
 def size_of_number(number: Decimal) -> int:
-    """A byte for two significant digits, one more, and one for a minus sign."""
-    significant = "".join(map(str, number.as_tuple().digits)).strip("0")
-    return -(-len(significant) // 2) + 1 + (1 if number < 0 else 0)
+    """A byte for two digits on either side of the point, one more, and one for a minus sign."""
+    significant = len("".join(map(str, number.as_tuple().digits)).strip("0"))
+    before = min(max(0, number.adjusted() + 1), significant) if number else 0
+    return 1 + -(-before // 2) + -(-(significant - before) // 2) + (1 if number < 0 else 0)
 
 
 def _set_of(
