@@ -13,6 +13,7 @@ from statorpb import cluster_pb2_grpc, replication_pb2_grpc
 from metadata.config import Config
 from metadata.node import DamagedDataError, MetadataNode
 from metadata.service import MetadataService
+from metadata.vault import Vault, VaultError
 from server.runtime import config as runtime_config
 from server.runtime import lifecycle, telemetry
 from server.runtime.grpc_server import AddressInUseError, start_server
@@ -29,8 +30,12 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         )
     except IdentityError as error:
         lifecycle.die(lifecycle.EXIT_DAMAGED, str(error))
+    try:
+        vault = Vault.load(Path(config.secrets_key_file)) if config.secrets_key_file else None
+    except VaultError as error:
+        lifecycle.die(lifecycle.EXIT_CONFIGURATION, str(error))
     node = MetadataNode(config, identity, lambda sentence: lifecycle.die(lifecycle.EXIT_DISK, sentence))
-    service = MetadataService(config, node)
+    service = MetadataService(config, node, vault)
     try:
         server = await start_server(
             config.listen or config.own_address,

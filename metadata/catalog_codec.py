@@ -5,12 +5,14 @@ from __future__ import annotations
 from google.protobuf.message import DecodeError
 from statorpb import cluster_pb2, tables_pb2
 
-from metadata.catalog.catalog import Catalog, Node, Partition, Table, TableStatus
+from metadata.catalog.catalog import Catalog, Node, Partition, Table, TableStatus, User
 from metadata.catalog.commands import (
     ActivateTable,
     Command,
     CreateTable,
+    CreateUser,
     DeleteTable,
+    DisableUser,
     FoundCluster,
     PartitionsDropped,
     PlannedPartition,
@@ -59,6 +61,12 @@ def encode_command(command: Command) -> bytes:
         case PartitionsDropped():
             message.partitions_dropped.node_id = command.node_id
             message.partitions_dropped.partition_ids.extend(command.partition_ids)
+        case CreateUser():
+            user = message.create_user
+            user.user_name, user.access_key_id = command.user_name, command.access_key_id
+            user.sealed_secret, user.created_at_ms = command.sealed_secret, command.created_at_ms
+        case DisableUser():
+            message.disable_user = command.user_name
     return message.SerializeToString(deterministic=True)
 
 
@@ -99,6 +107,11 @@ def decode_command(data: bytes) -> Command:
     if kind == "partitions_dropped":
         dropped = message.partitions_dropped
         return PartitionsDropped(dropped.node_id, tuple(dropped.partition_ids))
+    if kind == "create_user":
+        user = message.create_user
+        return CreateUser(user.user_name, user.access_key_id, user.sealed_secret, user.created_at_ms)
+    if kind == "disable_user":
+        return DisableUser(message.disable_user)
     raise CorruptCatalogError("a command of a kind that this version does not know")
 
 
@@ -135,6 +148,14 @@ def encode_snapshot(catalog: Catalog) -> bytes:
             )
     for partition_id, node_ids in sorted(catalog.garbage.items()):
         message.garbage.add(partition_id=partition_id, node_ids=sorted(node_ids))
+    for _, user in sorted(catalog.users.items()):
+        message.users.add(
+            user_name=user.name,
+            access_key_id=user.access_key_id,
+            sealed_secret=user.sealed_secret,
+            created_at_ms=user.created_at_ms,
+            disabled=user.is_disabled,
+        )
     return message.SerializeToString(deterministic=True)
 
 
@@ -168,4 +189,8 @@ def decode_snapshot(data: bytes) -> Catalog:
         )
     for each in message.garbage:
         catalog.garbage[each.partition_id] = set(each.node_ids)
+    for user in message.users:
+        catalog.add_user(
+            User(user.user_name, user.access_key_id, user.sealed_secret, user.created_at_ms, user.disabled)
+        )
     return catalog

@@ -34,6 +34,9 @@ class Config:
     bootstrap: bool = field(
         default=False, metadata={"help": "an empty data folder is right: the cluster is being made for the first time"}
     )
+    secrets_key_file: str = field(
+        default="", metadata={"help": "file with the key that seals the secrets of access keys"}
+    )
     log_format: str = field(default="console", metadata={"help": "console or json"})
     log_level: str = field(default="info", metadata={"help": "debug, info, warning or error"})
     wal_segment_bytes: int = field(default=4 * MIB, metadata={"help": "size of a log segment"})

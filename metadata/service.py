@@ -22,6 +22,8 @@ from metadata.catalog.catalog import Node, Table
 from metadata.config import Config
 from metadata.group import NO_LEADER, CatalogGroup
 from metadata.placement.placement import partition_count, place
+from metadata.users import Users
+from metadata.vault import Vault
 from server.model.errors import (
     DeadlineExceededError,
     InternalServerError,
@@ -60,6 +62,7 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
         self,
         config: Config,
         group: CatalogGroup,
+        vault: Vault | None = None,
         *,
         timeout_s_default: float = TIMEOUT_S_DEFAULT,
         calls_max: int = CALLS_MAX,
@@ -70,6 +73,7 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
         self._calls_max = calls_max
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._calls = 0
+        self._users = Users(group, vault)
         self._creating = asyncio.Lock()  # two tables are never placed on the same counts
 
     async def close(self) -> None:
@@ -315,7 +319,51 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
         description.bytes = sum(size for _, size in sizes)
         return description
 
+    async def CreateUser(  # noqa: N802
+        self, request: admin_pb2.CreateUserRequest, context: Context
+    ) -> admin_pb2.CreateUserResponse:
+        response: admin_pb2.CreateUserResponse = await self._at_leader(
+            "CreateUser", request, context, lambda: self._users.create(request)
+        )
+        return response
+
+    async def ListUsers(  # noqa: N802
+        self, request: admin_pb2.ListUsersRequest, context: Context
+    ) -> admin_pb2.ListUsersResponse:
+        async def carry_out() -> admin_pb2.ListUsersResponse:
+            response = self._users.list()
+            self._check_still_leads()
+            return response
+
+        response: admin_pb2.ListUsersResponse = await self._at_leader("ListUsers", request, context, carry_out)
+        return response
+
+    async def DisableUser(  # noqa: N802
+        self, request: admin_pb2.DisableUserRequest, context: Context
+    ) -> admin_pb2.DisableUserResponse:
+        response: admin_pb2.DisableUserResponse = await self._at_leader(
+            "DisableUser", request, context, lambda: self._users.disable(request)
+        )
+        return response
+
     # From memory
+
+    async def LookUpUsers(  # noqa: N802
+        self, request: cluster_pb2.LookUpUsersRequest, context: Context
+    ) -> cluster_pb2.LookUpUsersResponse:
+        if not request.linearizable:
+            try:
+                return self._users.look_up(request)
+            except StatorError as error:
+                await abort(context, error)
+
+        async def carry_out() -> cluster_pb2.LookUpUsersResponse:
+            response = self._users.look_up(request)
+            self._check_still_leads()
+            return response
+
+        response: cluster_pb2.LookUpUsersResponse = await self._at_leader("LookUpUsers", request, context, carry_out)
+        return response
 
     async def LookUpTables(  # noqa: N802
         self, request: cluster_pb2.LookUpTablesRequest, context: Context

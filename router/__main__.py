@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import sys
 import zlib
+from pathlib import Path
 
 import grpc
 import structlog
 from statorpb import cluster_pb2
 
+from router.authentication import Authentication, GrpcAuthentication
 from router.config import Config
 from router.dispatcher import Dispatcher
 from router.grpc_door import AdminService, ItemsService, SessionService, TablesService
 from router.http_door import HttpDoor
 from router.partition_map_cache import MetadataClient, PartitionMapCache
+from router.signed_http_door import SignedHttpDoor
 from router.storage_client import StorageClient
+from router.users import RootFileError, UserCache, load_root
 from server.model.errors import ServiceUnavailableError
 from server.runtime import config as runtime_config
 from server.runtime import lifecycle, telemetry
@@ -35,15 +39,28 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     tables = TablesService(dispatcher, timeout_s)
     admin = AdminService(dispatcher, timeout_s)
     session = SessionService(dispatcher, timeout_s)
+    authentication: Authentication | None = None
+    users: UserCache | None = None
+    if config.auth:
+        try:
+            users = UserCache(metadata, load_root(Path(config.root_credentials_file)))
+        except RootFileError as error:
+            lifecycle.die(lifecycle.EXIT_CONFIGURATION, str(error))
+        authentication = Authentication(users, config.region)
     try:
         server = await start_server(
             config.grpc_listen,
             [items.add_to, tables.add_to, admin.add_to, session.add_to],
             ["stator.v1.Items", "stator.v1.Tables", "stator.v1.Session", "stator.v1.Admin"],
+            [GrpcAuthentication(authentication)] if authentication is not None else [],
         )
     except AddressInUseError as error:
         lifecycle.die(lifecycle.EXIT_ADDRESS_IN_USE, str(error))
-    door = HttpDoor(dispatcher, timeout_s, region=config.region)
+    door = (
+        SignedHttpDoor(dispatcher, timeout_s, authentication, region=config.region)
+        if authentication is not None
+        else HttpDoor(dispatcher, timeout_s, region=config.region)
+    )
     host, _, port = config.http_listen.rpartition(":")
     try:
         await door.start(host, int(port))
@@ -52,6 +69,8 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             lifecycle.EXIT_ADDRESS_IN_USE, f"cannot listen on {config.http_listen}: {error.strerror or error}"
         )
     cache.start()
+    if users is not None:
+        users.start()
     await _wait_until_metadata_answers(metadata, stop)
     await server.set_serving(True)
     log.info("serving", http=config.http_listen, grpc=config.grpc_listen)
@@ -60,6 +79,8 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     grace_s = config.stop_grace_ms / 1000
     await asyncio.gather(door.stop(grace_s), server.stop(min(grace_s, 0.5)))
     await cache.stop()
+    if users is not None:
+        await users.stop()
     await storage.close()
     await metadata.close()
 

@@ -19,6 +19,10 @@ class Config:
         default="local",
         metadata={"help": "the region that the cluster is said to be in"},
     )
+    auth: bool = field(default=False, metadata={"help": "verify signatures: only known access keys may do anything"})
+    root_credentials_file: str = field(
+        default="", metadata={"help": "file with the access key that may create users; needed with auth"}
+    )
     request_timeout_ms: int = field(
         default=10_000, metadata={"help": "time a request may take where its client names none"}
     )
@@ -41,6 +45,8 @@ class Config:
                 found.append(f"{option} must be host:port, not {address!r}.")
         if not re.fullmatch(r"[a-z0-9-]{1,64}", self.region):
             found.append(f"region must be lower-case letters, digits and hyphens, not {self.region!r}.")
+        if self.auth and not self.root_credentials_file:
+            found.append("auth needs root_credentials_file: without that access key nobody could create a user.")
         if self.request_timeout_ms < 100:
             found.append("request_timeout_ms must be at least 100.")
         if self.stop_grace_ms < 0:

@@ -201,6 +201,10 @@ class Dispatcher:
         """Asks the metadata service what the cluster looks like."""
         self._spawn(self._call_metadata("DescribeCluster", admin_pb2.DescribeClusterRequest(), deadline, done))
 
+    def administer(self, method: str, message: Any, deadline: float, done: Done) -> None:
+        """Passes a call of stator.v1.Admin on to the metadata service."""
+        self._spawn(self._call_metadata(method, message, deadline, done))
+
     async def _call_metadata(
         self,
         method: str,

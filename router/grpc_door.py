@@ -21,15 +21,19 @@ from statorpb import (
     tables_pb2_grpc,
 )
 
+from router.authentication import CALLER
 from router.dispatcher import Dispatcher
 from router.item_messages import fill_reply, read_item_request
 from router.requests import create_table, table_requests
+from router.signature.claim import UNKNOWN_CLIENT
 from server.gathering import gather_arrivals
 from server.model.errors import (
+    AccessDeniedError,
     InternalServerError,
     RequestLimitExceededError,
     SerializationError,
     StatorError,
+    UnrecognizedClientError,
     ValidationError,
 )
 from server.model.table import KeyAttribute, KeySchema
@@ -148,17 +152,22 @@ class SessionService:
         task = asyncio.current_task()
         assert task is not None
         end_with(writer, task.cancel)
+        caller = CALLER.get()
         try:
             frame: Any = None
             while not writer.done():
                 frame = await context.read()
                 if not isinstance(frame, passthrough_pb2.RawSessionRequestFrame):
                     break
+                if caller is not None and caller.is_disabled:
+                    break
                 for request in frame.requests:
                     self._serve(stream, request)
                 await stream.wait_room()
             stream.end()
             await asyncio.wait([writer])
+            if caller is not None and caller.is_disabled:
+                await abort(context, UnrecognizedClientError(UNKNOWN_CLIENT))
             if frame is _MALFORMED:
                 await abort(context, SerializationError(_MALFORMED_MESSAGE.format("stator.v1.SessionRequestFrame")))
         finally:
@@ -367,6 +376,24 @@ class AdminService(_Unary, admin_pb2_grpc.AdminServicer):
         if not isinstance(response, admin_pb2.DescribeClusterResponse):
             raise InternalServerError("the metadata service answered something else")
         return response
+
+    async def _user_call(self, method: str, request: Any, context: Context) -> Any:
+        """Where signatures are verified, only root may: there are no policies yet that would say who else."""
+        caller = CALLER.get()
+        if caller is not None and not caller.is_root:
+            await abort(context, AccessDeniedError(f"User: {caller.name} is not authorized to perform: {method}"))
+        return await self._call(
+            context, lambda deadline, done: self._dispatcher.administer(method, request, deadline, done)
+        )
+
+    async def CreateUser(self, request: Any, context: Context) -> Any:  # noqa: N802
+        return await self._user_call("CreateUser", request, context)
+
+    async def ListUsers(self, request: Any, context: Context) -> Any:  # noqa: N802
+        return await self._user_call("ListUsers", request, context)
+
+    async def DisableUser(self, request: Any, context: Context) -> Any:  # noqa: N802
+        return await self._user_call("DisableUser", request, context)
 
 
 def _key_schema(schema: tables_pb2.KeySchema) -> KeySchema:

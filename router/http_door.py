@@ -89,7 +89,7 @@ _HEADERS = {
 }
 _JSON_OK = JSON_HEADS[200]
 _TOO_LARGE = f"a request has at most {REQUEST_BYTES_MAX} bytes"
-_INTERNAL_ERROR = "The request failed because of an internal error"
+INTERNAL_ERROR = "The request failed because of an internal error"
 
 log = structlog.get_logger()
 
@@ -143,9 +143,13 @@ class HttpDoor:
     async def start(self, host: str, port: int) -> int:
         """Listens; returns the port. Raises OSError if the address cannot be had."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: HttpConnection(self, loop), host, port, backlog=1024)
+        self._server = await loop.create_server(lambda: self.connect(loop), host, port, backlog=1024)
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
+
+    def connect(self, loop: asyncio.AbstractEventLoop) -> HttpConnection:
+        """A connection that has been made, as a protocol."""
+        return HttpConnection(self, loop)
 
     async def stop(self, grace_s: float) -> None:
         """Takes no more connections, answers what is in flight, and closes."""
@@ -160,7 +164,7 @@ class HttpDoor:
             connection.close()
 
 
-class _Exchange:
+class Exchange:
     """One request and its place in the order of responses."""
 
     __slots__ = ("keep_alive", "negotiation", "response")
@@ -181,7 +185,7 @@ class HttpConnection(asyncio.Protocol):
         self._loop = loop
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
-        self._exchanges: deque[_Exchange] = deque()
+        self._exchanges: deque[Exchange] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._now = 0.0  # loop time when the last bytes came
         self._due = 0.0  # loop time: not before then has anything taken too long
@@ -411,7 +415,7 @@ class HttpConnection(asyncio.Protocol):
             self._refuse(400, "SerializationException", "connection upgrades are not supported")
         if self._is_refused or self._is_ending:
             return
-        exchange = _Exchange(self._parser.should_keep_alive() and not self._door.is_stopping, self._negotiation)
+        exchange = Exchange(self._parser.should_keep_alive() and not self._door.is_stopping, self._negotiation)
         self._exchanges.append(exchange)
         if len(self._exchanges) >= PIPELINE_MAX and self._transport is not None:
             self._is_paused = True
@@ -426,7 +430,7 @@ class HttpConnection(asyncio.Protocol):
 
     # Requests
 
-    def _serve(self, exchange: _Exchange, method: bytes, target: bytes, invocation: bytes, body: bytes) -> None:
+    def _serve(self, exchange: Exchange, method: bytes, target: bytes, invocation: bytes, body: bytes) -> None:
         if method != b"POST":
             self._serve_other(exchange, method)
             return
@@ -454,9 +458,9 @@ class HttpConnection(asyncio.Protocol):
         except Exception:
             # A bug costs one request, not the process; it is logged with everything needed to find it.
             log.exception("request failed", target=target)
-            self._respond_error(exchange, InternalServerError(_INTERNAL_ERROR))
+            self._respond_error(exchange, InternalServerError(INTERNAL_ERROR))
 
-    def _serve_other(self, exchange: _Exchange, method: bytes) -> None:
+    def _serve_other(self, exchange: Exchange, method: bytes) -> None:
         """What is no call of the API. (`method` is empty for a POST whose body is of another type.)"""
         if method in (b"GET", b"HEAD"):
             self._respond(exchange, HEALTHY_HEAD, self._door.healthy, has_body=method == b"GET")
@@ -467,7 +471,7 @@ class HttpConnection(asyncio.Protocol):
             exchange.keep_alive = exchange.keep_alive and not method
             self._respond(exchange, NOT_FOUND_HEAD, NOT_FOUND)
 
-    def _answer(self, exchange: _Exchange, operation: Operation, result: Any, error: StatorError | None) -> None:
+    def _answer(self, exchange: Exchange, operation: Operation, result: Any, error: StatorError | None) -> None:
         if error is not None:
             self._respond_error(exchange, error)
             return
@@ -475,14 +479,14 @@ class HttpConnection(asyncio.Protocol):
             content = orjson.dumps(operation.write(result))
         except Exception:
             log.exception("response failed", operation=operation.name)
-            self._respond_error(exchange, InternalServerError(_INTERNAL_ERROR))
+            self._respond_error(exchange, InternalServerError(INTERNAL_ERROR))
         else:
             self._respond(exchange, _JSON_OK, content)
 
-    def _respond_error(self, exchange: _Exchange, error: StatorError, status: int = 0) -> None:
+    def _respond_error(self, exchange: Exchange, error: StatorError, status: int = 0) -> None:
         self._respond(exchange, JSON_HEADS[status or error.http_status], orjson.dumps(error_to_json(error)))
 
-    def _respond(self, exchange: _Exchange, head: bytes, body: bytes, *, has_body: bool = True) -> None:
+    def _respond(self, exchange: Exchange, head: bytes, body: bytes, *, has_body: bool = True) -> None:
         """`has_body` false: the headers only, as HEAD asks."""
         if exchange.negotiation is not None:
             head, body = exchange.negotiation.shape(head, body, is_open=self._door.is_open)
@@ -513,7 +517,7 @@ class HttpConnection(asyncio.Protocol):
         if self._is_refused:
             return
         self._is_refused = True
-        exchange = _Exchange(keep_alive=False)
+        exchange = Exchange(keep_alive=False)
         self._exchanges.append(exchange)
         error = SerializationError(message)
         body = orjson.dumps({"__type": error.type_prefix + code, "message": message})

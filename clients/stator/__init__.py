@@ -7,13 +7,16 @@ with stator.Client() as client:
 """
 
 from stator.client import AsyncClient
+from stator.credentials import Credentials
 from stator.descriptions import (
     ClusterDescription,
     KeyAttribute,
+    NewUser,
     NodeDescription,
     PartitionDescription,
     ReplicaDescription,
     TableDescription,
+    UserDescription,
 )
 from stator.errors import (
     AccessDeniedError,
@@ -42,11 +45,13 @@ __all__ = [
     "ClientClosedError",
     "ClusterDescription",
     "ConditionalCheckFailedError",
+    "Credentials",
     "DeadlineExceededError",
     "InternalServerError",
     "Item",
     "KeyAttribute",
     "LimitExceededError",
+    "NewUser",
     "NodeDescription",
     "PartitionDescription",
     "ReplicaDescription",
@@ -59,5 +64,6 @@ __all__ = [
     "ThrottledError",
     "UnavailableError",
     "UnknownOperationError",
+    "UserDescription",
     "ValidationError",
 ]

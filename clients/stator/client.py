@@ -12,11 +12,15 @@ from typing import Any, Self, TypeVar
 from statorpb import admin_pb2, item_pb2, passthrough_pb2, tables_pb2
 
 from stator.batches import BATCH_GET_KEYS_MAX, BATCH_WRITES_MAX, BATCHES_AT_ONCE, batches, key_identity
+from stator.credentials import Credentials
 from stator.descriptions import (
     ClusterDescription,
+    NewUser,
     TableDescription,
+    UserDescription,
     cluster_description,
     table_description,
+    user_description,
     wire_key_attribute,
 )
 from stator.errors import (
@@ -34,6 +38,7 @@ TIMEOUT_S_DEFAULT = 10.0
 TOKEN_BYTES = 16
 _TABLE_WAIT_S_DEFAULT = 60.0
 _TABLES = "/stator.v1.Tables/"
+_ADMIN = "/stator.v1.Admin/"
 _POLL_S_MIN = 0.05
 _POLL_S_MAX = 0.5
 
@@ -75,6 +80,9 @@ class AsyncClient:
     to each call. Every call raises a `stator.StatorError`; see `stator.errors`. Throttling, failing servers and broken
     connections are retried within that time; a write is never carried out twice.
 
+    Calls are signed with `credentials`, by default the access key in $AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY, if
+    there is one; a cluster that verifies signatures raises AccessDeniedError otherwise.
+
     `floats="decimal"` stores floats by their shortest decimal text; by default a float is a TypeError, because it would
     come back as a Decimal. See `stator.values` for how Python's values map.
     """
@@ -86,12 +94,14 @@ class AsyncClient:
         timeout_s: float = TIMEOUT_S_DEFAULT,
         floats: Floats = "refuse",
         rng: random.Random | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
         if isinstance(endpoints, str):
             raise TypeError(f"endpoints must be a list of addresses: write [{endpoints!r}].")
         self._addresses = tuple(endpoints if endpoints is not None else default_endpoints(os.environ))
         self._timeout_s = _checked_timeout_s(timeout_s)
         self._encoder = ValueEncoder(floats)
+        self._credentials = credentials or Credentials.from_environment(os.environ)
         self._rng = rng or random.Random()
         self._transport_made: Transport | None = None
         self._is_closed = False
@@ -397,12 +407,46 @@ class AsyncClient:
     async def describe_cluster(self, *, timeout_s: float | None = None) -> ClusterDescription:
         """The cluster's nodes, and where the partitions and their leaders are."""
         response = await self._transport().unary(
-            "/stator.v1.Admin/DescribeCluster",
+            _ADMIN + "DescribeCluster",
             admin_pb2.DescribeClusterRequest(),
             admin_pb2.DescribeClusterResponse,
             self._limit_s(timeout_s),
         )
         return cluster_description(response)
+
+    # ---- users
+
+    async def create_user(self, name: str, *, timeout_s: float | None = None) -> NewUser:
+        """Makes a user with an access key. For the root access key only, where signatures are verified.
+
+        Raises ResourceInUseError if there is such a user (also when an earlier attempt of this call made it without
+        this client's learning of that: its secret is lost then), ValidationError, AccessDeniedError.
+        """
+        response = await self._transport().unary(
+            _ADMIN + "CreateUser",
+            admin_pb2.CreateUserRequest(user_name=name),
+            admin_pb2.CreateUserResponse,
+            self._limit_s(timeout_s),
+        )
+        return NewUser(user_description(response.user), response.secret_access_key)
+
+    async def list_users(self, *, timeout_s: float | None = None) -> tuple[UserDescription, ...]:
+        """All users by name, disabled ones among them. For the root access key only, as `create_user`."""
+        response = await self._transport().unary(
+            _ADMIN + "ListUsers", admin_pb2.ListUsersRequest(), admin_pb2.ListUsersResponse, self._limit_s(timeout_s)
+        )
+        return tuple(map(user_description, response.users))
+
+    async def disable_user(self, name: str, *, timeout_s: float | None = None) -> UserDescription:
+        """Has a user's signatures refused, for good; every router does so within a few seconds. For the root access key
+        only, as `create_user`. Raises ResourceNotFoundError."""
+        response = await self._transport().unary(
+            _ADMIN + "DisableUser",
+            admin_pb2.DisableUserRequest(user_name=name),
+            admin_pb2.DisableUserResponse,
+            self._limit_s(timeout_s),
+        )
+        return user_description(response.user)
 
     # ---- inside
 
@@ -412,7 +456,7 @@ class AsyncClient:
             raise ClientClosedError("the client is closed")
         transport = self._transport_made
         if transport is None:
-            transport = self._transport_made = Transport(self._addresses, self._rng)
+            transport = self._transport_made = Transport(self._addresses, self._rng, self._credentials)
         return transport
 
     async def _describe(self, name: str, timeout_s: float) -> tables_pb2.TableDescription:

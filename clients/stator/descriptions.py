@@ -1,6 +1,6 @@
 """What the client tells about tables and the cluster: plain, frozen values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -119,6 +119,30 @@ def table_description(wire: tables_pb2.TableDescription) -> TableDescription:
         items=wire.items,
         bytes=wire.bytes,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class UserDescription:
+    """Whoever signs with an access key. `is_disabled`: signatures are refused, for good."""
+
+    name: str
+    access_key_id: str
+    is_disabled: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewUser:
+    """A user who has just been made, and the secret, which nobody is told again."""
+
+    user: UserDescription
+    secret_access_key: str = field(repr=False)
+
+
+def user_description(wire: admin_pb2.User) -> UserDescription:
+    """From the wire."""
+    created_at = datetime.fromtimestamp(wire.created_at_ms / 1000, UTC)
+    return UserDescription(wire.user_name, wire.access_key_id, wire.disabled, created_at)
 
 
 def cluster_description(wire: admin_pb2.DescribeClusterResponse) -> ClusterDescription:

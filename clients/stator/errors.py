@@ -8,7 +8,7 @@
       ConditionalCheckFailedError  ConditionalCheckFailedException
       UnknownOperationError        UnknownOperationException: this server is older than this client
       SerializationError           SerializationException
-      AccessDeniedError            AccessDeniedException and its kin
+      AccessDeniedError            AccessDeniedException and its kin: no signature, a wrong one, a key that is not known
       ThrottledError               ThrottlingException, ProvisionedThroughputExceededException, RequestLimitExceeded
       InternalServerError          InternalServerError
       UnavailableError             nothing answered, or nobody can serve the request at present
@@ -142,6 +142,7 @@ _BY_CODE: dict[str, type[StatorError]] = {kind.code: kind for kind in _KINDS} | 
     "UnrecognizedClientException": AccessDeniedError,
     "MissingAuthenticationTokenException": AccessDeniedError,
     "InvalidSignatureException": AccessDeniedError,
+    "IncompleteSignatureException": AccessDeniedError,
     "ExpiredTokenException": AccessDeniedError,
 }
 

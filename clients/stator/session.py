@@ -19,7 +19,8 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 from statorpb import passthrough_pb2
 
-from stator.errors import ClientClosedError, StatorError, UnavailableError, ValidationError
+from stator.credentials import Credentials
+from stator.errors import AccessDeniedError, ClientClosedError, StatorError, UnavailableError, ValidationError
 
 CONVERSE = "/stator.v1.Session/Converse"
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
@@ -62,8 +63,9 @@ class Session:
     Every method must be called on the event loop's thread.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, address: str) -> None:
+    def __init__(self, channel: grpc.aio.Channel, address: str, credentials: Credentials | None = None) -> None:
         self.is_broken = False
+        self._credentials = credentials
         self.frames_sent = 0
         self._channel = channel
         self._address = address
@@ -88,7 +90,8 @@ class Session:
         """Sends a request; the future ends with its reply (which may be an error of the server's).
 
         `body` is a serialized SessionRequest without id and timeout. The router is told to answer within `timeout_s`.
-        The future raises NoReplyError when the stream breaks or no reply comes. Raises ValidationError for a body above
+        The future raises NoReplyError when the stream breaks or no reply comes, AccessDeniedError when the router does
+        not let this client in. Raises ValidationError for a body above
         16 MB; then nothing is sent.
         """
         future = self._loop.create_future()
@@ -125,7 +128,8 @@ class Session:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _run(self) -> None:
-        call: grpc.aio.StreamStreamCall[bytes, bytes] = self._channel.stream_stream(CONVERSE)()
+        metadata = self._credentials.sign(CONVERSE) if self._credentials is not None else None
+        call: grpc.aio.StreamStreamCall[bytes, bytes] = self._channel.stream_stream(CONVERSE)(metadata=metadata)
         reader = self._loop.create_task(self._read(call), name=f"stator replies {self._address}")
         self._tasks.append(reader)
         try:
@@ -162,6 +166,9 @@ class Session:
                     return
                 self._take_replies(passthrough_pb2.RawSessionReplyFrame.FromString(data))
         except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+                self._break(AccessDeniedError(error.details() or "the access key was refused"))
+                return
             self._break(NoReplyError(f"{self._address}: {error.details() or error.code().name}"))
         except DecodeError as error:
             self._break(NoReplyError(f"{self._address} sent what is no reply frame ({error})"))
@@ -218,7 +225,7 @@ class Session:
         for future, _, _ in pending.values():
             if not future.done():
                 # One object each: raising an exception writes into it.
-                future.set_exception(type(error)(error.message))
+                future.set_exception(type(error)(error.message, code=error.code))
         self._outbox.clear()
         self._let_in()
         current = asyncio.current_task()

@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar
 
 from stator.client import TIMEOUT_S_DEFAULT, AsyncClient
-from stator.descriptions import ClusterDescription, TableDescription
+from stator.credentials import Credentials
+from stator.descriptions import ClusterDescription, NewUser, TableDescription, UserDescription
 from stator.errors import ClientClosedError
 from stator.transport import Statistics
 from stator.values import Floats, Item
@@ -90,8 +91,9 @@ class Client:
         timeout_s: float = TIMEOUT_S_DEFAULT,
         floats: Floats = "refuse",
         rng: random.Random | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
-        self._client = AsyncClient(endpoints, timeout_s=timeout_s, floats=floats, rng=rng)
+        self._client = AsyncClient(endpoints, timeout_s=timeout_s, floats=floats, rng=rng, credentials=credentials)
         self._thread: _LoopThread | None = None
         self._is_closed = False
         self._lock = threading.Lock()
@@ -250,6 +252,18 @@ class Client:
     def describe_cluster(self, *, timeout_s: float | None = None) -> ClusterDescription:
         """The cluster's nodes and partitions. See AsyncClient.describe_cluster."""
         return self._call(self._client.describe_cluster(timeout_s=timeout_s))
+
+    def create_user(self, name: str, *, timeout_s: float | None = None) -> NewUser:
+        """Makes a user with an access key. See AsyncClient.create_user."""
+        return self._call(self._client.create_user(name, timeout_s=timeout_s))
+
+    def list_users(self, *, timeout_s: float | None = None) -> tuple[UserDescription, ...]:
+        """All users by name. See AsyncClient.list_users."""
+        return self._call(self._client.list_users(timeout_s=timeout_s))
+
+    def disable_user(self, name: str, *, timeout_s: float | None = None) -> UserDescription:
+        """Has a user's signatures refused, for good. See AsyncClient.disable_user."""
+        return self._call(self._client.disable_user(name, timeout_s=timeout_s))
 
     def _call(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
         with self._lock:

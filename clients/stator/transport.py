@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from google.rpc import status_pb2
 from statorpb import items_pb2, passthrough_pb2
 
+from stator.credentials import Credentials
 from stator.errors import (
     ClientClosedError,
     DeadlineExceededError,
@@ -74,8 +75,9 @@ class Statistics:
 class Endpoint:
     """One router: its channel, its session, and whether it is worth trying."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, credentials: Credentials | None = None) -> None:
         self.address = address
+        self.credentials = credentials
         self.down_until = 0.0
         self._failures = 0
         self._channel: grpc.aio.Channel | None = None
@@ -95,7 +97,7 @@ class Endpoint:
         session = self._session
         if session is None or session.is_broken:
             self._frames_before = self.frames
-            session = self._session = Session(self.channel, self.address)
+            session = self._session = Session(self.channel, self.address, self.credentials)
         return session
 
     @property
@@ -129,10 +131,11 @@ class Transport:
     Repeating is safe: whoever makes a write puts a token into it, and the servers carry a token out once.
     """
 
-    def __init__(self, addresses: Sequence[str], rng: random.Random) -> None:
+    def __init__(self, addresses: Sequence[str], rng: random.Random, credentials: Credentials | None = None) -> None:
         if not addresses:
             raise ValueError("a client needs at least one endpoint, for example '127.0.0.1:9000'.")
-        self.endpoints = [Endpoint(address) for address in addresses]
+        self.endpoints = [Endpoint(address, credentials) for address in addresses]
+        self._credentials = credentials
         self.statistics_counted = Statistics()
         self._rng = rng
         self._current = rng.randrange(len(self.endpoints))
@@ -196,7 +199,8 @@ class Transport:
                 method, request_serializer=type(request).SerializeToString, response_deserializer=response.FromString
             )
             try:
-                answer: ResponseT = await call(request, timeout=attempt_s)
+                metadata = self._credentials.sign(method) if self._credentials is not None else None
+                answer: ResponseT = await call(request, timeout=attempt_s, metadata=metadata)
             except grpc.aio.AioRpcError as met:
                 error = _error_of_rpc(met, endpoint.address)
             else:

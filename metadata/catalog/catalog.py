@@ -9,13 +9,22 @@ from metadata.catalog.commands import (
     ActivateTable,
     Command,
     CreateTable,
+    CreateUser,
     DeleteTable,
+    DisableUser,
     FoundCluster,
     PartitionsDropped,
     RegisterNode,
     RemoveTable,
 )
-from server.model.errors import ResourceInUseError, ResourceNotFoundError, StatorError, ValidationError
+from server.model.errors import (
+    LimitExceededError,
+    ResourceInUseError,
+    ResourceNotFoundError,
+    StatorError,
+    ValidationError,
+)
+from server.model.limits import USERS_MAX
 from server.model.table import KeySchema, LocalIndex
 
 FIRST_PARTITION_ID = 100
@@ -68,6 +77,17 @@ class Table:
 
 
 @dataclass(slots=True)
+class User:
+    """Who signs requests with an access key. Never removed: neither the name nor the key shall ever mean another."""
+
+    name: str
+    access_key_id: str
+    sealed_secret: bytes
+    created_at_ms: int
+    is_disabled: bool = False
+
+
+@dataclass(slots=True)
 class Catalog:
     """Everything the cluster has agreed on. Ids only ever grow.
 
@@ -81,6 +101,8 @@ class Catalog:
     nodes: dict[int, Node] = field(default_factory=dict)
     tables: dict[str, Table] = field(default_factory=dict)
     garbage: dict[int, set[int]] = field(default_factory=dict)  # partition id -> nodes that still have it
+    users: dict[str, User] = field(default_factory=dict)
+    users_by_key: dict[str, User] = field(default_factory=dict)  # the same, by access key id
 
     def apply(self, command: Command) -> object:
         """Carries out a command. Returns what its proposer wants to know, or the error that it met (a value: the same
@@ -102,6 +124,10 @@ class Catalog:
                 return self._delete(command)
             case RemoveTable():
                 return self._remove(command)
+            case CreateUser():
+                return self._create_user(command)
+            case DisableUser():
+                return self._disable_user(command)
             case _:
                 self._dropped(command)
                 return None
@@ -121,6 +147,20 @@ class Catalog:
         """Raises ResourceInUseError if there is such a table."""
         if name in self.tables:
             raise ResourceInUseError(f"Table already exists: {name}")
+
+    def check_new_user(self, user_name: str, access_key_id: str) -> None:
+        """Raises ResourceInUseError if there is such a user, or such a key; LimitExceededError if there are too many
+        users."""
+        if user_name in self.users:
+            raise ResourceInUseError(f"User already exists: {user_name}")
+        if access_key_id in self.users_by_key:
+            raise ResourceInUseError(f"Access key id already exists: {access_key_id}")
+        if len(self.users) >= USERS_MAX:
+            raise LimitExceededError(f"A cluster has at most {USERS_MAX} users, disabled ones among them")
+
+    def add_user(self, user: User) -> None:
+        """Takes a user that is new by name and by key."""
+        self.users[user.name] = self.users_by_key[user.access_key_id] = user
 
     def node_named(self, name: str) -> Node | None:
         """The node with a name, or None."""
@@ -198,3 +238,19 @@ class Catalog:
                 left.discard(command.node_id)
                 if not left:
                     del self.garbage[partition_id]
+
+    def _create_user(self, command: CreateUser) -> User | StatorError:
+        try:
+            self.check_new_user(command.user_name, command.access_key_id)
+        except StatorError as error:
+            return error
+        user = User(command.user_name, command.access_key_id, command.sealed_secret, command.created_at_ms)
+        self.add_user(user)
+        return user
+
+    def _disable_user(self, command: DisableUser) -> User | StatorError:
+        user = self.users.get(command.user_name)
+        if user is None:
+            return ResourceNotFoundError(f"Requested resource not found: User: {command.user_name} not found")
+        user.is_disabled = True
+        return user

@@ -77,4 +77,31 @@ class PartitionsDropped:
     partition_ids: tuple[int, ...]
 
 
-Command = FoundCluster | RegisterNode | CreateTable | ActivateTable | DeleteTable | RemoveTable | PartitionsDropped
+@dataclass(frozen=True, slots=True)
+class CreateUser:
+    """Somebody may sign requests. `sealed_secret`: what only those can open who have the cluster's key."""
+
+    user_name: str
+    access_key_id: str
+    sealed_secret: bytes
+    created_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DisableUser:
+    """Signatures of this user are to be refused from now on."""
+
+    user_name: str
+
+
+Command = (
+    FoundCluster
+    | RegisterNode
+    | CreateTable
+    | ActivateTable
+    | DeleteTable
+    | RemoveTable
+    | PartitionsDropped
+    | CreateUser
+    | DisableUser
+)

@@ -144,3 +144,126 @@ class DescribeClusterResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["nodes", b"nodes", "partitions", b"partitions"]) -> None: ...
 
 Global___DescribeClusterResponse: typing_extensions.TypeAlias = DescribeClusterResponse
+
+@typing.final
+class User(google.protobuf.message.Message):
+    """Whoever signs requests with an access key. Users are never removed, so that a name or a key never means another."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    USER_NAME_FIELD_NUMBER: builtins.int
+    ACCESS_KEY_ID_FIELD_NUMBER: builtins.int
+    DISABLED_FIELD_NUMBER: builtins.int
+    CREATED_AT_MS_FIELD_NUMBER: builtins.int
+    user_name: builtins.str
+    """1 to 64 letters, digits, "_+=,.@-" """
+    access_key_id: builtins.str
+    disabled: builtins.bool
+    created_at_ms: builtins.int
+    def __init__(
+        self,
+        *,
+        user_name: builtins.str = ...,
+        access_key_id: builtins.str = ...,
+        disabled: builtins.bool = ...,
+        created_at_ms: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["access_key_id", b"access_key_id", "created_at_ms", b"created_at_ms", "disabled", b"disabled", "user_name", b"user_name"]) -> None: ...
+
+Global___User: typing_extensions.TypeAlias = User
+
+@typing.final
+class CreateUserRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    USER_NAME_FIELD_NUMBER: builtins.int
+    user_name: builtins.str
+    def __init__(
+        self,
+        *,
+        user_name: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["user_name", b"user_name"]) -> None: ...
+
+Global___CreateUserRequest: typing_extensions.TypeAlias = CreateUserRequest
+
+@typing.final
+class CreateUserResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    USER_FIELD_NUMBER: builtins.int
+    SECRET_ACCESS_KEY_FIELD_NUMBER: builtins.int
+    secret_access_key: builtins.str
+    """shown this once"""
+    @property
+    def user(self) -> Global___User: ...
+    def __init__(
+        self,
+        *,
+        user: Global___User | None = ...,
+        secret_access_key: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["user", b"user"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["secret_access_key", b"secret_access_key", "user", b"user"]) -> None: ...
+
+Global___CreateUserResponse: typing_extensions.TypeAlias = CreateUserResponse
+
+@typing.final
+class ListUsersRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___ListUsersRequest: typing_extensions.TypeAlias = ListUsersRequest
+
+@typing.final
+class ListUsersResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    USERS_FIELD_NUMBER: builtins.int
+    @property
+    def users(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___User]:
+        """by name; all of them"""
+
+    def __init__(
+        self,
+        *,
+        users: collections.abc.Iterable[Global___User] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["users", b"users"]) -> None: ...
+
+Global___ListUsersResponse: typing_extensions.TypeAlias = ListUsersResponse
+
+@typing.final
+class DisableUserRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    USER_NAME_FIELD_NUMBER: builtins.int
+    user_name: builtins.str
+    def __init__(
+        self,
+        *,
+        user_name: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["user_name", b"user_name"]) -> None: ...
+
+Global___DisableUserRequest: typing_extensions.TypeAlias = DisableUserRequest
+
+@typing.final
+class DisableUserResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    USER_FIELD_NUMBER: builtins.int
+    @property
+    def user(self) -> Global___User: ...
+    def __init__(
+        self,
+        *,
+        user: Global___User | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["user", b"user"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["user", b"user"]) -> None: ...
+
+Global___DisableUserResponse: typing_extensions.TypeAlias = DisableUserResponse

@@ -39,12 +39,46 @@ class AdminStub(object):
                 request_serializer=statorpb_dot_admin__pb2.DescribeClusterRequest.SerializeToString,
                 response_deserializer=statorpb_dot_admin__pb2.DescribeClusterResponse.FromString,
                 _registered_method=True)
+        self.CreateUser = channel.unary_unary(
+                '/stator.v1.Admin/CreateUser',
+                request_serializer=statorpb_dot_admin__pb2.CreateUserRequest.SerializeToString,
+                response_deserializer=statorpb_dot_admin__pb2.CreateUserResponse.FromString,
+                _registered_method=True)
+        self.ListUsers = channel.unary_unary(
+                '/stator.v1.Admin/ListUsers',
+                request_serializer=statorpb_dot_admin__pb2.ListUsersRequest.SerializeToString,
+                response_deserializer=statorpb_dot_admin__pb2.ListUsersResponse.FromString,
+                _registered_method=True)
+        self.DisableUser = channel.unary_unary(
+                '/stator.v1.Admin/DisableUser',
+                request_serializer=statorpb_dot_admin__pb2.DisableUserRequest.SerializeToString,
+                response_deserializer=statorpb_dot_admin__pb2.DisableUserResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServicer(object):
     """Missing associated documentation comment in .proto file."""
 
     def DescribeCluster(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateUser(self, request, context):
+        """Where routers verify signatures, only the root access key may call these.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListUsers(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DisableUser(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -57,6 +91,21 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.DescribeCluster,
                     request_deserializer=statorpb_dot_admin__pb2.DescribeClusterRequest.FromString,
                     response_serializer=statorpb_dot_admin__pb2.DescribeClusterResponse.SerializeToString,
+            ),
+            'CreateUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateUser,
+                    request_deserializer=statorpb_dot_admin__pb2.CreateUserRequest.FromString,
+                    response_serializer=statorpb_dot_admin__pb2.CreateUserResponse.SerializeToString,
+            ),
+            'ListUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUsers,
+                    request_deserializer=statorpb_dot_admin__pb2.ListUsersRequest.FromString,
+                    response_serializer=statorpb_dot_admin__pb2.ListUsersResponse.SerializeToString,
+            ),
+            'DisableUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.DisableUser,
+                    request_deserializer=statorpb_dot_admin__pb2.DisableUserRequest.FromString,
+                    response_serializer=statorpb_dot_admin__pb2.DisableUserResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -86,6 +135,87 @@ class Admin(object):
             '/stator.v1.Admin/DescribeCluster',
             statorpb_dot_admin__pb2.DescribeClusterRequest.SerializeToString,
             statorpb_dot_admin__pb2.DescribeClusterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stator.v1.Admin/CreateUser',
+            statorpb_dot_admin__pb2.CreateUserRequest.SerializeToString,
+            statorpb_dot_admin__pb2.CreateUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stator.v1.Admin/ListUsers',
+            statorpb_dot_admin__pb2.ListUsersRequest.SerializeToString,
+            statorpb_dot_admin__pb2.ListUsersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DisableUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stator.v1.Admin/DisableUser',
+            statorpb_dot_admin__pb2.DisableUserRequest.SerializeToString,
+            statorpb_dot_admin__pb2.DisableUserResponse.FromString,
             options,
             channel_credentials,
             insecure,

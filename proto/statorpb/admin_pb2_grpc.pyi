@@ -41,12 +41,72 @@ _AdminDescribeClusterType = typing_extensions.TypeVar(
     ],
 )
 
-class AdminStub(typing.Generic[_AdminDescribeClusterType]):
+_AdminCreateUserType = typing_extensions.TypeVar(
+    '_AdminCreateUserType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.CreateUserRequest,
+        statorpb.admin_pb2.CreateUserResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.CreateUserRequest,
+        statorpb.admin_pb2.CreateUserResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.CreateUserRequest,
+        statorpb.admin_pb2.CreateUserResponse,
+    ],
+)
+
+_AdminListUsersType = typing_extensions.TypeVar(
+    '_AdminListUsersType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.ListUsersRequest,
+        statorpb.admin_pb2.ListUsersResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.ListUsersRequest,
+        statorpb.admin_pb2.ListUsersResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.ListUsersRequest,
+        statorpb.admin_pb2.ListUsersResponse,
+    ],
+)
+
+_AdminDisableUserType = typing_extensions.TypeVar(
+    '_AdminDisableUserType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.DisableUserRequest,
+        statorpb.admin_pb2.DisableUserResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.DisableUserRequest,
+        statorpb.admin_pb2.DisableUserResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.DisableUserRequest,
+        statorpb.admin_pb2.DisableUserResponse,
+    ],
+)
+
+class AdminStub(typing.Generic[_AdminDescribeClusterType, _AdminCreateUserType, _AdminListUsersType, _AdminDisableUserType]):
     @typing.overload
     def __init__(self: AdminStub[
         grpc.UnaryUnaryMultiCallable[
             statorpb.admin_pb2.DescribeClusterRequest,
             statorpb.admin_pb2.DescribeClusterResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            statorpb.admin_pb2.CreateUserRequest,
+            statorpb.admin_pb2.CreateUserResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            statorpb.admin_pb2.ListUsersRequest,
+            statorpb.admin_pb2.ListUsersResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            statorpb.admin_pb2.DisableUserRequest,
+            statorpb.admin_pb2.DisableUserResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -56,14 +116,45 @@ class AdminStub(typing.Generic[_AdminDescribeClusterType]):
             statorpb.admin_pb2.DescribeClusterRequest,
             statorpb.admin_pb2.DescribeClusterResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.admin_pb2.CreateUserRequest,
+            statorpb.admin_pb2.CreateUserResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.admin_pb2.ListUsersRequest,
+            statorpb.admin_pb2.ListUsersResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.admin_pb2.DisableUserRequest,
+            statorpb.admin_pb2.DisableUserResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     DescribeCluster: _AdminDescribeClusterType
+
+    CreateUser: _AdminCreateUserType
+    """Where routers verify signatures, only the root access key may call these."""
+
+    ListUsers: _AdminListUsersType
+
+    DisableUser: _AdminDisableUserType
 
 AdminAsyncStub: typing_extensions.TypeAlias = AdminStub[
     grpc.aio.UnaryUnaryMultiCallable[
         statorpb.admin_pb2.DescribeClusterRequest,
         statorpb.admin_pb2.DescribeClusterResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.CreateUserRequest,
+        statorpb.admin_pb2.CreateUserResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.ListUsersRequest,
+        statorpb.admin_pb2.ListUsersResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.DisableUserRequest,
+        statorpb.admin_pb2.DisableUserResponse,
     ],
 ]
 
@@ -74,5 +165,27 @@ class AdminServicer(metaclass=abc.ABCMeta):
         request: statorpb.admin_pb2.DescribeClusterRequest,
         context: _ServicerContext,
     ) -> typing.Union[statorpb.admin_pb2.DescribeClusterResponse, collections.abc.Awaitable[statorpb.admin_pb2.DescribeClusterResponse]]: ...
+
+    @abc.abstractmethod
+    def CreateUser(
+        self,
+        request: statorpb.admin_pb2.CreateUserRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.admin_pb2.CreateUserResponse, collections.abc.Awaitable[statorpb.admin_pb2.CreateUserResponse]]:
+        """Where routers verify signatures, only the root access key may call these."""
+
+    @abc.abstractmethod
+    def ListUsers(
+        self,
+        request: statorpb.admin_pb2.ListUsersRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.admin_pb2.ListUsersResponse, collections.abc.Awaitable[statorpb.admin_pb2.ListUsersResponse]]: ...
+
+    @abc.abstractmethod
+    def DisableUser(
+        self,
+        request: statorpb.admin_pb2.DisableUserRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.admin_pb2.DisableUserResponse, collections.abc.Awaitable[statorpb.admin_pb2.DisableUserResponse]]: ...
 
 def add_AdminServicer_to_server(servicer: AdminServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

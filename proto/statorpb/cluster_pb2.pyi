@@ -460,6 +460,77 @@ class LookUpTablesResponse(google.protobuf.message.Message):
 Global___LookUpTablesResponse: typing_extensions.TypeAlias = LookUpTablesResponse
 
 @typing.final
+class LookUpUsersRequest(google.protobuf.message.Message):
+    """What a router needs to verify signatures. The secrets are why this service is for the cluster's own network only."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ACCESS_KEY_IDS_FIELD_NUMBER: builtins.int
+    LINEARIZABLE_FIELD_NUMBER: builtins.int
+    linearizable: builtins.bool
+    """answered by the leader, after everything acknowledged before"""
+    @property
+    def access_key_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        access_key_ids: collections.abc.Iterable[builtins.str] | None = ...,
+        linearizable: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["access_key_ids", b"access_key_ids", "linearizable", b"linearizable"]) -> None: ...
+
+Global___LookUpUsersRequest: typing_extensions.TypeAlias = LookUpUsersRequest
+
+@typing.final
+class UserKey(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ACCESS_KEY_ID_FIELD_NUMBER: builtins.int
+    USER_NAME_FIELD_NUMBER: builtins.int
+    SECRET_ACCESS_KEY_FIELD_NUMBER: builtins.int
+    DISABLED_FIELD_NUMBER: builtins.int
+    access_key_id: builtins.str
+    user_name: builtins.str
+    secret_access_key: builtins.str
+    disabled: builtins.bool
+    def __init__(
+        self,
+        *,
+        access_key_id: builtins.str = ...,
+        user_name: builtins.str = ...,
+        secret_access_key: builtins.str = ...,
+        disabled: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["access_key_id", b"access_key_id", "disabled", b"disabled", "secret_access_key", b"secret_access_key", "user_name", b"user_name"]) -> None: ...
+
+Global___UserKey: typing_extensions.TypeAlias = UserKey
+
+@typing.final
+class LookUpUsersResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    USERS_FIELD_NUMBER: builtins.int
+    UNKNOWN_FIELD_NUMBER: builtins.int
+    CATALOG_SLOT_FIELD_NUMBER: builtins.int
+    catalog_slot: builtins.int
+    @property
+    def users(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___UserKey]: ...
+    @property
+    def unknown(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """access key ids"""
+
+    def __init__(
+        self,
+        *,
+        users: collections.abc.Iterable[Global___UserKey] | None = ...,
+        unknown: collections.abc.Iterable[builtins.str] | None = ...,
+        catalog_slot: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["catalog_slot", b"catalog_slot", "unknown", b"unknown", "users", b"users"]) -> None: ...
+
+Global___LookUpUsersResponse: typing_extensions.TypeAlias = LookUpUsersResponse
+
+@typing.final
 class CatalogCommand(google.protobuf.message.Message):
     """The catalog's replicated commands and its snapshot: what is in the metadata group's log."""
 
@@ -472,12 +543,16 @@ class CatalogCommand(google.protobuf.message.Message):
     DELETE_TABLE_FIELD_NUMBER: builtins.int
     REMOVE_TABLE_FIELD_NUMBER: builtins.int
     PARTITIONS_DROPPED_FIELD_NUMBER: builtins.int
+    CREATE_USER_FIELD_NUMBER: builtins.int
+    DISABLE_USER_FIELD_NUMBER: builtins.int
     found_cluster: builtins.str
     """the cluster's id"""
     activate_table: builtins.int
     """table number"""
     delete_table: builtins.str
     """table name"""
+    disable_user: builtins.str
+    """user name"""
     @property
     def register_node(self) -> Global___RegisterNodeRequest: ...
     @property
@@ -486,6 +561,8 @@ class CatalogCommand(google.protobuf.message.Message):
     def remove_table(self) -> Global___RemoveTable: ...
     @property
     def partitions_dropped(self) -> Global___PartitionsDropped: ...
+    @property
+    def create_user(self) -> Global___CatalogUser: ...
     def __init__(
         self,
         *,
@@ -496,10 +573,12 @@ class CatalogCommand(google.protobuf.message.Message):
         delete_table: builtins.str = ...,
         remove_table: Global___RemoveTable | None = ...,
         partitions_dropped: Global___PartitionsDropped | None = ...,
+        create_user: Global___CatalogUser | None = ...,
+        disable_user: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["activate_table", b"activate_table", "command", b"command", "create_table", b"create_table", "delete_table", b"delete_table", "found_cluster", b"found_cluster", "partitions_dropped", b"partitions_dropped", "register_node", b"register_node", "remove_table", b"remove_table"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["activate_table", b"activate_table", "command", b"command", "create_table", b"create_table", "delete_table", b"delete_table", "found_cluster", b"found_cluster", "partitions_dropped", b"partitions_dropped", "register_node", b"register_node", "remove_table", b"remove_table"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["command", b"command"]) -> typing.Literal["found_cluster", "register_node", "create_table", "activate_table", "delete_table", "remove_table", "partitions_dropped"] | None: ...
+    def HasField(self, field_name: typing.Literal["activate_table", b"activate_table", "command", b"command", "create_table", b"create_table", "create_user", b"create_user", "delete_table", b"delete_table", "disable_user", b"disable_user", "found_cluster", b"found_cluster", "partitions_dropped", b"partitions_dropped", "register_node", b"register_node", "remove_table", b"remove_table"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["activate_table", b"activate_table", "command", b"command", "create_table", b"create_table", "create_user", b"create_user", "delete_table", b"delete_table", "disable_user", b"disable_user", "found_cluster", b"found_cluster", "partitions_dropped", b"partitions_dropped", "register_node", b"register_node", "remove_table", b"remove_table"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["command", b"command"]) -> typing.Literal["found_cluster", "register_node", "create_table", "activate_table", "delete_table", "remove_table", "partitions_dropped", "create_user", "disable_user"] | None: ...
 
 Global___CatalogCommand: typing_extensions.TypeAlias = CatalogCommand
 
@@ -733,6 +812,34 @@ class CatalogTable(google.protobuf.message.Message):
 Global___CatalogTable: typing_extensions.TypeAlias = CatalogTable
 
 @typing.final
+class CatalogUser(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    USER_NAME_FIELD_NUMBER: builtins.int
+    ACCESS_KEY_ID_FIELD_NUMBER: builtins.int
+    SEALED_SECRET_FIELD_NUMBER: builtins.int
+    CREATED_AT_MS_FIELD_NUMBER: builtins.int
+    DISABLED_FIELD_NUMBER: builtins.int
+    user_name: builtins.str
+    access_key_id: builtins.str
+    sealed_secret: builtins.bytes
+    """metadata/vault.py"""
+    created_at_ms: builtins.int
+    disabled: builtins.bool
+    def __init__(
+        self,
+        *,
+        user_name: builtins.str = ...,
+        access_key_id: builtins.str = ...,
+        sealed_secret: builtins.bytes = ...,
+        created_at_ms: builtins.int = ...,
+        disabled: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["access_key_id", b"access_key_id", "created_at_ms", b"created_at_ms", "disabled", b"disabled", "sealed_secret", b"sealed_secret", "user_name", b"user_name"]) -> None: ...
+
+Global___CatalogUser: typing_extensions.TypeAlias = CatalogUser
+
+@typing.final
 class CatalogSnapshot(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -744,6 +851,7 @@ class CatalogSnapshot(google.protobuf.message.Message):
     NODES_FIELD_NUMBER: builtins.int
     TABLES_FIELD_NUMBER: builtins.int
     GARBAGE_FIELD_NUMBER: builtins.int
+    USERS_FIELD_NUMBER: builtins.int
     format_version: builtins.int
     next_node_id: builtins.int
     next_partition_id: builtins.int
@@ -755,6 +863,8 @@ class CatalogSnapshot(google.protobuf.message.Message):
     def tables(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___CatalogTable]: ...
     @property
     def garbage(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Garbage]: ...
+    @property
+    def users(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___CatalogUser]: ...
     def __init__(
         self,
         *,
@@ -766,7 +876,8 @@ class CatalogSnapshot(google.protobuf.message.Message):
         nodes: collections.abc.Iterable[Global___CatalogNode] | None = ...,
         tables: collections.abc.Iterable[Global___CatalogTable] | None = ...,
         garbage: collections.abc.Iterable[Global___Garbage] | None = ...,
+        users: collections.abc.Iterable[Global___CatalogUser] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["cluster_id", b"cluster_id", "format_version", b"format_version", "garbage", b"garbage", "next_node_id", b"next_node_id", "next_partition_id", b"next_partition_id", "next_table_number", b"next_table_number", "nodes", b"nodes", "tables", b"tables"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["cluster_id", b"cluster_id", "format_version", b"format_version", "garbage", b"garbage", "next_node_id", b"next_node_id", "next_partition_id", b"next_partition_id", "next_table_number", b"next_table_number", "nodes", b"nodes", "tables", b"tables", "users", b"users"]) -> None: ...
 
 Global___CatalogSnapshot: typing_extensions.TypeAlias = CatalogSnapshot

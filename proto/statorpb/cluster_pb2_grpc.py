@@ -66,10 +66,30 @@ class MetadataStub(object):
                 request_serializer=statorpb_dot_admin__pb2.DescribeClusterRequest.SerializeToString,
                 response_deserializer=statorpb_dot_admin__pb2.DescribeClusterResponse.FromString,
                 _registered_method=True)
+        self.CreateUser = channel.unary_unary(
+                '/stator.internal.v1.Metadata/CreateUser',
+                request_serializer=statorpb_dot_admin__pb2.CreateUserRequest.SerializeToString,
+                response_deserializer=statorpb_dot_admin__pb2.CreateUserResponse.FromString,
+                _registered_method=True)
+        self.ListUsers = channel.unary_unary(
+                '/stator.internal.v1.Metadata/ListUsers',
+                request_serializer=statorpb_dot_admin__pb2.ListUsersRequest.SerializeToString,
+                response_deserializer=statorpb_dot_admin__pb2.ListUsersResponse.FromString,
+                _registered_method=True)
+        self.DisableUser = channel.unary_unary(
+                '/stator.internal.v1.Metadata/DisableUser',
+                request_serializer=statorpb_dot_admin__pb2.DisableUserRequest.SerializeToString,
+                response_deserializer=statorpb_dot_admin__pb2.DisableUserResponse.FromString,
+                _registered_method=True)
         self.LookUpTables = channel.unary_unary(
                 '/stator.internal.v1.Metadata/LookUpTables',
                 request_serializer=statorpb_dot_cluster__pb2.LookUpTablesRequest.SerializeToString,
                 response_deserializer=statorpb_dot_cluster__pb2.LookUpTablesResponse.FromString,
+                _registered_method=True)
+        self.LookUpUsers = channel.unary_unary(
+                '/stator.internal.v1.Metadata/LookUpUsers',
+                request_serializer=statorpb_dot_cluster__pb2.LookUpUsersRequest.SerializeToString,
+                response_deserializer=statorpb_dot_cluster__pb2.LookUpUsersResponse.FromString,
                 _registered_method=True)
         self.Attend = channel.stream_stream(
                 '/stator.internal.v1.Metadata/Attend',
@@ -118,9 +138,33 @@ class MetadataServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateUser(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListUsers(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DisableUser(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def LookUpTables(self, request, context):
         """From this process's own memory.
         """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LookUpUsers(self, request, context):
+        """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -165,10 +209,30 @@ def add_MetadataServicer_to_server(servicer, server):
                     request_deserializer=statorpb_dot_admin__pb2.DescribeClusterRequest.FromString,
                     response_serializer=statorpb_dot_admin__pb2.DescribeClusterResponse.SerializeToString,
             ),
+            'CreateUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateUser,
+                    request_deserializer=statorpb_dot_admin__pb2.CreateUserRequest.FromString,
+                    response_serializer=statorpb_dot_admin__pb2.CreateUserResponse.SerializeToString,
+            ),
+            'ListUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUsers,
+                    request_deserializer=statorpb_dot_admin__pb2.ListUsersRequest.FromString,
+                    response_serializer=statorpb_dot_admin__pb2.ListUsersResponse.SerializeToString,
+            ),
+            'DisableUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.DisableUser,
+                    request_deserializer=statorpb_dot_admin__pb2.DisableUserRequest.FromString,
+                    response_serializer=statorpb_dot_admin__pb2.DisableUserResponse.SerializeToString,
+            ),
             'LookUpTables': grpc.unary_unary_rpc_method_handler(
                     servicer.LookUpTables,
                     request_deserializer=statorpb_dot_cluster__pb2.LookUpTablesRequest.FromString,
                     response_serializer=statorpb_dot_cluster__pb2.LookUpTablesResponse.SerializeToString,
+            ),
+            'LookUpUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.LookUpUsers,
+                    request_deserializer=statorpb_dot_cluster__pb2.LookUpUsersRequest.FromString,
+                    response_serializer=statorpb_dot_cluster__pb2.LookUpUsersResponse.SerializeToString,
             ),
             'Attend': grpc.stream_stream_rpc_method_handler(
                     servicer.Attend,
@@ -349,6 +413,87 @@ class Metadata(object):
             _registered_method=True)
 
     @staticmethod
+    def CreateUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stator.internal.v1.Metadata/CreateUser',
+            statorpb_dot_admin__pb2.CreateUserRequest.SerializeToString,
+            statorpb_dot_admin__pb2.CreateUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stator.internal.v1.Metadata/ListUsers',
+            statorpb_dot_admin__pb2.ListUsersRequest.SerializeToString,
+            statorpb_dot_admin__pb2.ListUsersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DisableUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stator.internal.v1.Metadata/DisableUser',
+            statorpb_dot_admin__pb2.DisableUserRequest.SerializeToString,
+            statorpb_dot_admin__pb2.DisableUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def LookUpTables(request,
             target,
             options=(),
@@ -365,6 +510,33 @@ class Metadata(object):
             '/stator.internal.v1.Metadata/LookUpTables',
             statorpb_dot_cluster__pb2.LookUpTablesRequest.SerializeToString,
             statorpb_dot_cluster__pb2.LookUpTablesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LookUpUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stator.internal.v1.Metadata/LookUpUsers',
+            statorpb_dot_cluster__pb2.LookUpUsersRequest.SerializeToString,
+            statorpb_dot_cluster__pb2.LookUpUsersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -123,6 +123,54 @@ _MetadataDescribeClusterType = typing_extensions.TypeVar(
     ],
 )
 
+_MetadataCreateUserType = typing_extensions.TypeVar(
+    '_MetadataCreateUserType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.CreateUserRequest,
+        statorpb.admin_pb2.CreateUserResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.CreateUserRequest,
+        statorpb.admin_pb2.CreateUserResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.CreateUserRequest,
+        statorpb.admin_pb2.CreateUserResponse,
+    ],
+)
+
+_MetadataListUsersType = typing_extensions.TypeVar(
+    '_MetadataListUsersType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.ListUsersRequest,
+        statorpb.admin_pb2.ListUsersResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.ListUsersRequest,
+        statorpb.admin_pb2.ListUsersResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.ListUsersRequest,
+        statorpb.admin_pb2.ListUsersResponse,
+    ],
+)
+
+_MetadataDisableUserType = typing_extensions.TypeVar(
+    '_MetadataDisableUserType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.DisableUserRequest,
+        statorpb.admin_pb2.DisableUserResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.DisableUserRequest,
+        statorpb.admin_pb2.DisableUserResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.DisableUserRequest,
+        statorpb.admin_pb2.DisableUserResponse,
+    ],
+)
+
 _MetadataLookUpTablesType = typing_extensions.TypeVar(
     '_MetadataLookUpTablesType',
     grpc.UnaryUnaryMultiCallable[
@@ -136,6 +184,22 @@ _MetadataLookUpTablesType = typing_extensions.TypeVar(
     default=grpc.UnaryUnaryMultiCallable[
         statorpb.cluster_pb2.LookUpTablesRequest,
         statorpb.cluster_pb2.LookUpTablesResponse,
+    ],
+)
+
+_MetadataLookUpUsersType = typing_extensions.TypeVar(
+    '_MetadataLookUpUsersType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.cluster_pb2.LookUpUsersRequest,
+        statorpb.cluster_pb2.LookUpUsersResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.cluster_pb2.LookUpUsersRequest,
+        statorpb.cluster_pb2.LookUpUsersResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.cluster_pb2.LookUpUsersRequest,
+        statorpb.cluster_pb2.LookUpUsersResponse,
     ],
 )
 
@@ -155,7 +219,7 @@ _MetadataAttendType = typing_extensions.TypeVar(
     ],
 )
 
-class MetadataStub(typing.Generic[_MetadataRegisterNodeType, _MetadataCreateTableType, _MetadataDescribeTableType, _MetadataListTablesType, _MetadataDeleteTableType, _MetadataDescribeClusterType, _MetadataLookUpTablesType, _MetadataAttendType]):
+class MetadataStub(typing.Generic[_MetadataRegisterNodeType, _MetadataCreateTableType, _MetadataDescribeTableType, _MetadataListTablesType, _MetadataDeleteTableType, _MetadataDescribeClusterType, _MetadataCreateUserType, _MetadataListUsersType, _MetadataDisableUserType, _MetadataLookUpTablesType, _MetadataLookUpUsersType, _MetadataAttendType]):
     @typing.overload
     def __init__(self: MetadataStub[
         grpc.UnaryUnaryMultiCallable[
@@ -183,8 +247,24 @@ class MetadataStub(typing.Generic[_MetadataRegisterNodeType, _MetadataCreateTabl
             statorpb.admin_pb2.DescribeClusterResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
+            statorpb.admin_pb2.CreateUserRequest,
+            statorpb.admin_pb2.CreateUserResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            statorpb.admin_pb2.ListUsersRequest,
+            statorpb.admin_pb2.ListUsersResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            statorpb.admin_pb2.DisableUserRequest,
+            statorpb.admin_pb2.DisableUserResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
             statorpb.cluster_pb2.LookUpTablesRequest,
             statorpb.cluster_pb2.LookUpTablesResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            statorpb.cluster_pb2.LookUpUsersRequest,
+            statorpb.cluster_pb2.LookUpUsersResponse,
         ],
         grpc.StreamStreamMultiCallable[
             statorpb.cluster_pb2.NodeReport,
@@ -219,8 +299,24 @@ class MetadataStub(typing.Generic[_MetadataRegisterNodeType, _MetadataCreateTabl
             statorpb.admin_pb2.DescribeClusterResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.admin_pb2.CreateUserRequest,
+            statorpb.admin_pb2.CreateUserResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.admin_pb2.ListUsersRequest,
+            statorpb.admin_pb2.ListUsersResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.admin_pb2.DisableUserRequest,
+            statorpb.admin_pb2.DisableUserResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             statorpb.cluster_pb2.LookUpTablesRequest,
             statorpb.cluster_pb2.LookUpTablesResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.cluster_pb2.LookUpUsersRequest,
+            statorpb.cluster_pb2.LookUpUsersResponse,
         ],
         grpc.aio.StreamStreamMultiCallable[
             statorpb.cluster_pb2.NodeReport,
@@ -241,8 +337,16 @@ class MetadataStub(typing.Generic[_MetadataRegisterNodeType, _MetadataCreateTabl
 
     DescribeCluster: _MetadataDescribeClusterType
 
+    CreateUser: _MetadataCreateUserType
+
+    ListUsers: _MetadataListUsersType
+
+    DisableUser: _MetadataDisableUserType
+
     LookUpTables: _MetadataLookUpTablesType
     """From this process's own memory."""
+
+    LookUpUsers: _MetadataLookUpUsersType
 
     Attend: _MetadataAttendType
     """A storage node's stream: reports up, assignments down."""
@@ -273,8 +377,24 @@ MetadataAsyncStub: typing_extensions.TypeAlias = MetadataStub[
         statorpb.admin_pb2.DescribeClusterResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.CreateUserRequest,
+        statorpb.admin_pb2.CreateUserResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.ListUsersRequest,
+        statorpb.admin_pb2.ListUsersResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.DisableUserRequest,
+        statorpb.admin_pb2.DisableUserResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
         statorpb.cluster_pb2.LookUpTablesRequest,
         statorpb.cluster_pb2.LookUpTablesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.cluster_pb2.LookUpUsersRequest,
+        statorpb.cluster_pb2.LookUpUsersResponse,
     ],
     grpc.aio.StreamStreamMultiCallable[
         statorpb.cluster_pb2.NodeReport,
@@ -327,12 +447,40 @@ class MetadataServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[statorpb.admin_pb2.DescribeClusterResponse, collections.abc.Awaitable[statorpb.admin_pb2.DescribeClusterResponse]]: ...
 
     @abc.abstractmethod
+    def CreateUser(
+        self,
+        request: statorpb.admin_pb2.CreateUserRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.admin_pb2.CreateUserResponse, collections.abc.Awaitable[statorpb.admin_pb2.CreateUserResponse]]: ...
+
+    @abc.abstractmethod
+    def ListUsers(
+        self,
+        request: statorpb.admin_pb2.ListUsersRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.admin_pb2.ListUsersResponse, collections.abc.Awaitable[statorpb.admin_pb2.ListUsersResponse]]: ...
+
+    @abc.abstractmethod
+    def DisableUser(
+        self,
+        request: statorpb.admin_pb2.DisableUserRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.admin_pb2.DisableUserResponse, collections.abc.Awaitable[statorpb.admin_pb2.DisableUserResponse]]: ...
+
+    @abc.abstractmethod
     def LookUpTables(
         self,
         request: statorpb.cluster_pb2.LookUpTablesRequest,
         context: _ServicerContext,
     ) -> typing.Union[statorpb.cluster_pb2.LookUpTablesResponse, collections.abc.Awaitable[statorpb.cluster_pb2.LookUpTablesResponse]]:
         """From this process's own memory."""
+
+    @abc.abstractmethod
+    def LookUpUsers(
+        self,
+        request: statorpb.cluster_pb2.LookUpUsersRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.cluster_pb2.LookUpUsersResponse, collections.abc.Awaitable[statorpb.cluster_pb2.LookUpUsersResponse]]: ...
 
     @abc.abstractmethod
     def Attend(

@@ -59,10 +59,14 @@ class GrpcServer:
 
 
 async def start_server(
-    listen: str, add: Sequence[Callable[[grpc.aio.Server], None]], service_names: Sequence[str]
+    listen: str,
+    add: Sequence[Callable[[grpc.aio.Server], None]],
+    service_names: Sequence[str],
+    interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
 ) -> GrpcServer:
     """Serves on `listen` (host:port; port 0: any). Raises AddressInUseError."""
     server = grpc.aio.server(
+        interceptors=interceptors,
         options=[
             ("grpc.max_send_message_length", MESSAGE_BYTES_MAX + _SLACK_BYTES),
             ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX + _SLACK_BYTES),
@@ -70,7 +74,7 @@ async def start_server(
             ("grpc.server_handshake_timeout_ms", 3000),
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.min_ping_interval_without_data_ms", 5000),
-        ]
+        ],
     )
     servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)

@@ -56,6 +56,7 @@ class FakeState:
     refusals: deque[Refusal] = field(default_factory=deque)
     # The same for the next DescribeTable calls.
     describe_refusals: deque[Refusal] = field(default_factory=deque)
+    users: dict[str, admin_pb2.User] = field(default_factory=dict)
     # How many parts of each batch are left unprocessed; counted down to 0.
     unprocessed: int = 0
 
@@ -294,6 +295,18 @@ class _Services(items_pb2_grpc.SessionServicer, tables_pb2_grpc.TablesServicer, 
             raise
         del self._state.tables[request.table_name]
         return await self._answer(context, tables_pb2.DeleteTableResponse(table=table.description))
+
+    async def CreateUser(self, request: admin_pb2.CreateUserRequest, context: Any) -> Any:
+        user = admin_pb2.User(user_name=request.user_name, access_key_id="AKIA1", created_at_ms=1_000)
+        self._state.users[request.user_name] = user
+        return admin_pb2.CreateUserResponse(user=user, secret_access_key="secret/of+it")
+
+    async def ListUsers(self, request: admin_pb2.ListUsersRequest, context: Any) -> Any:
+        return admin_pb2.ListUsersResponse(users=[user for _, user in sorted(self._state.users.items())])
+
+    async def DisableUser(self, request: admin_pb2.DisableUserRequest, context: Any) -> Any:
+        self._state.users[request.user_name].disabled = True
+        return admin_pb2.DisableUserResponse(user=self._state.users[request.user_name])
 
     async def DescribeCluster(self, request: admin_pb2.DescribeClusterRequest, context: Any) -> Any:
         response = admin_pb2.DescribeClusterResponse()

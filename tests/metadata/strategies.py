@@ -10,7 +10,9 @@ from metadata.catalog.commands import (
     ActivateTable,
     Command,
     CreateTable,
+    CreateUser,
     DeleteTable,
+    DisableUser,
     FoundCluster,
     PartitionsDropped,
     PlannedPartition,
@@ -21,6 +23,7 @@ from server.model.partition_map import even_starts
 from server.model.table import PROJECTION_TYPES, KeyAttribute, KeySchema, LocalIndex
 
 _NAMES = st.sampled_from(["music", "films", "books"])
+_USERS = st.sampled_from(["ann", "bob"])
 _NODE_IDS = st.integers(1, 4)
 _PARTITION_IDS = st.integers(100, 106)
 _UNITS = st.integers(0, 2**40)
@@ -77,5 +80,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
             unique_by=lambda pair: pair[0],
         ).map(tuple),
     ),
+    st.builds(CreateUser, _USERS, st.sampled_from(["AKIA1", "AKIA2"]), st.binary(max_size=3), st.integers(0, 2**50)),
+    st.builds(DisableUser, _USERS),
     st.builds(PartitionsDropped, _NODE_IDS, st.lists(_PARTITION_IDS, max_size=3).map(tuple)),
 )

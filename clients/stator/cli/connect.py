@@ -13,6 +13,7 @@ from stator.cli.exits import UNREACHABLE, UsageError, expected_errors, fail
 
 if TYPE_CHECKING:
     from stator.client import AsyncClient
+    from stator.credentials import Credentials
     from stator.sync_client import Client
 
 _PROBE_TIMEOUT_S = 1.0
@@ -84,9 +85,29 @@ def _check_reachable(addresses: Sequence[str]) -> None:
     )
 
 
+def _credentials(addresses: Sequence[str], environ: Mapping[str, str], *, is_root: bool) -> "Credentials | None":
+    """The access key to sign with: that of the environment, which the client finds by itself (None), or, where there is
+    none or `is_root`, the root access key of the local cluster that has these routers. Raises DamagedFolderError."""
+    from stator.credentials import Credentials
+    from stator.local.errors import LocalClusterError
+    from stator.local.folder import DataFolder, default_data_folder
+    from stator.local.keys import root_credentials
+    from stator.local.status import local_endpoints
+
+    if Credentials.from_environment(environ) is not None and not is_root:
+        return None
+    folder = DataFolder(default_data_folder(environ))
+    try:
+        is_local = set(addresses) <= set(local_endpoints(folder) or ()) and folder.read().auth
+    except LocalClusterError:
+        return None  # another cluster is meant
+    return root_credentials(folder.path) if is_local else None
+
+
 @contextlib.contextmanager
-def connected(given: Sequence[str] | None, timeout_s: float) -> "Iterator[Client]":
-    """A synchronous client; errors of the block become sentences and exit codes."""
+def connected(given: Sequence[str] | None, timeout_s: float, *, is_root: bool = False) -> "Iterator[Client]":
+    """A synchronous client; errors of the block become sentences and exit codes. `is_root`: with the root access key of
+    the local cluster, if that is the one that is meant and it verifies signatures."""
     from stator.sync_client import Client
 
     with expected_errors():
@@ -94,7 +115,8 @@ def connected(given: Sequence[str] | None, timeout_s: float) -> "Iterator[Client
             raise UsageError(f"{timeout_s} is no number of seconds.")
         addresses = resolve_endpoints(given, os.environ)
         _check_reachable(addresses)
-        with Client(addresses, timeout_s=timeout_s) as client:
+        credentials = _credentials(addresses, os.environ, is_root=is_root)
+        with Client(addresses, timeout_s=timeout_s, credentials=credentials) as client:
             yield client
 
 
@@ -104,4 +126,5 @@ def async_client(given: Sequence[str] | None, timeout_s: float) -> "AsyncClient"
 
     addresses = resolve_endpoints(given, os.environ)
     _check_reachable(addresses)
-    return AsyncClient(addresses, timeout_s=timeout_s)
+    credentials = _credentials(addresses, os.environ, is_root=False)
+    return AsyncClient(addresses, timeout_s=timeout_s, credentials=credentials)

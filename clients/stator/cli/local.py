@@ -57,6 +57,16 @@ def up(
     detach: Annotated[
         bool, typer.Option("--detach", help="Return when the cluster is ready, and leave it running.")
     ] = False,
+    auth: Annotated[
+        bool | None,
+        typer.Option(
+            "--auth/--no-auth",
+            help="Verify signatures at both doors: only access keys of `stator user create`, and the root access key "
+            "in the data folder, may do anything. Without it any credentials are taken. The ports between the "
+            "cluster's own processes stay open to this machine, gRPC signatures cover the call and not its content, "
+            "and there is no TLS. Default: as the last time, off for a new cluster.",
+        ),
+    ] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
     ready_timeout: Annotated[
         float, typer.Option(help="Give up when the cluster is not ready after so many seconds.")
@@ -72,7 +82,7 @@ def up(
         folder = _folder(data)
         last_http, last_grpc = folder.last_ports()
         http, grpc = last_http if http_port is None else http_port, last_grpc if grpc_port is None else grpc_port
-        options = ClusterOptions(folder.path, http, grpc, nodes_per_zone, log_level, ready_timeout)
+        options = ClusterOptions(folder.path, http, grpc, nodes_per_zone, log_level, ready_timeout, auth)
         problems = options.problems()
         if problems:
             fail(" ".join(problems), 2)
@@ -168,14 +178,18 @@ class _Progress:
         print(f"  HTTP (DynamoDB)  {http}")
         print(f"  gRPC (Stator)    {grpc}")
         print(f"  data             {self._options.data}")
+        if event.auth:
+            print("  signatures       are verified; the root access key is in the data folder")
         print("Try:")
         if not is_found:
             print(f"  export STATOR_DATA={shlex.quote(str(self._options.data))}")
         stator = "stator" if shutil.which("stator") else os.path.relpath(Path(sys.executable).parent / "stator")
         print(f"  {stator} table create music --partition-key artist:S")
         print(f"  {stator} local status | logs | down")
-        credentials = "AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any"
-        print(f"  {credentials} aws dynamodb list-tables --endpoint-url {first} --region local")
+        if event.auth:
+            print(f"  {stator} user create {os.environ.get('USER') or 'ann'}   # shows an access key to export, then:")
+        credentials = "" if event.auth else "AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any "
+        print(f"  {credentials}aws dynamodb list-tables --endpoint-url {first} --region local")
         if not self._is_detached:
             print("Ctrl-C stops it; the data stays.")
         sys.stdout.flush()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stator.cli import cluster, exits, items, local, table, transfer
+from stator.cli import cluster, exits, items, local, table, transfer, user
 
 app = typer.Typer(
     name="stator",
@@ -50,6 +50,7 @@ app.command()(items.delete)
 app.command("import", help=_help(transfer.import_command))(transfer.import_command)
 app.command("export", help=_help(transfer.export_command))(transfer.export_command)
 app.add_typer(cluster.app, name="cluster")
+app.add_typer(user.app, name="user")
 
 
 @app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

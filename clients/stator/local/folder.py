@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stator.local.errors import DamagedFolderError, FolderInUseError, NotRunningError
+from stator.local.keys import KEY_FILES
 from stator.local.layout import GRPC_PORT_DEFAULT, HTTP_PORT_DEFAULT
 
 FORMAT = 1
@@ -46,12 +47,14 @@ class ClusterFile:
     """The contents of cluster.json.
 
     `bootstrapped` is set once every metadata process had served: from then on an empty metadata folder is damage, not a
-    beginning. `supervisor` is None, and `pids` is empty, while the cluster is stopped.
+    beginning. `auth`: the doors verify signatures, as the last `up` was asked to. `supervisor` is None, and `pids` is
+    empty, while the cluster is stopped.
     """
 
     nodes_per_zone: int
     format: int = FORMAT
     bootstrapped: bool = False
+    auth: bool = False
     http_ports: list[int] = field(default_factory=list)
     grpc_ports: list[int] = field(default_factory=list)
     internal_ports: dict[str, int] = field(default_factory=dict)
@@ -117,7 +120,8 @@ class DataFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             entries = {entry.name for entry in self.path.iterdir()}
-            if entries - {"lock", "processes.lock", "logs", "cluster.json.new"} and "cluster.json" not in entries:
+            early = {"lock", "processes.lock", "logs", "cluster.json.new", *KEY_FILES}
+            if entries - early and "cluster.json" not in entries:
                 raise DamagedFolderError(
                     f"{self.path} has files in it but no cluster.json: it is not a cluster's data folder, or it is "
                     "damaged. Name an empty or a new folder with --data."
@@ -246,6 +250,6 @@ def _parse(document: Any) -> ClusterFile:
     ports = [*cluster.http_ports, *cluster.grpc_ports, *cluster.internal_ports.values(), *cluster.pids.values()]
     if not all(type(number) is int for number in [cluster.nodes_per_zone, *ports]) or cluster.nodes_per_zone < 1:
         raise ValueError("a port, a pid or nodes_per_zone is not a number")
-    if type(cluster.bootstrapped) is not bool:
-        raise ValueError("bootstrapped is neither true nor false")
+    if type(cluster.bootstrapped) is not bool or type(cluster.auth) is not bool:
+        raise ValueError("bootstrapped or auth is neither true nor false")
     return cluster

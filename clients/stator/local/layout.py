@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from stator.local.errors import UnknownProcessError
+from stator.local.keys import ROOT_FILE, SECRETS_KEY_FILE
 
 LOOPBACK = "127.0.0.1"
 ZONES = ("zone-1", "zone-2", "zone-3")
@@ -31,7 +32,8 @@ class ClusterOptions:
     """What `stator local up` was asked for.
 
     `http_port` and `grpc_port` are the first of three consecutive ports; 0 means any free ones.
-    `nodes_per_zone` None means: as the data folder has it, one for a new folder.
+    `nodes_per_zone` None means: as the data folder has it, one for a new folder. `auth`: whether the doors verify
+    signatures; None: as the last time, not at first.
     """
 
     data: Path
@@ -40,6 +42,7 @@ class ClusterOptions:
     nodes_per_zone: int | None = None
     log_level: str = "info"
     ready_timeout_s: float = 60.0
+    auth: bool | None = None
 
     def problems(self) -> list[str]:
         """One sentence for each option that cannot be."""
@@ -116,6 +119,7 @@ def plan_cluster(
     grpc_ports: Sequence[int],
     internal_ports: Mapping[str, int],
     is_first_start: bool,
+    auth: bool = False,
 ) -> tuple[ProcessPlan, ...]:
     """The processes of the cluster in `data`, in the order of starting.
 
@@ -137,6 +141,7 @@ def plan_cluster(
                     f"{LOOPBACK}:{grpc_ports[index]}",
                 ),
                 *("--metadata", ",".join(addresses)),
+                *(("--auth", "true", "--root-credentials-file", str(data / ROOT_FILE)) if auth else ()),
             )
         else:
             ports = (Port("grpc", internal_ports[name]),)
@@ -144,6 +149,7 @@ def plan_cluster(
             if role is Role.METADATA:
                 own += ("--node-id", name.removeprefix("metadata-"), "--members", members)
                 own += ("--bootstrap", "true") if is_first_start else ()
+                own += ("--secrets-key-file", str(data / SECRETS_KEY_FILE)) if auth else ()
             else:
                 own += ("--metadata", ",".join(addresses))
         plans.append(ProcessPlan(name, role, zone, ports, common + own))

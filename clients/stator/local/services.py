@@ -49,6 +49,14 @@ def check_server_packages() -> None:
         )
 
 
+def check_auth_packages() -> None:
+    """Raises LocalClusterError when what --auth needs besides is not installed."""
+    if importlib.util.find_spec("cryptography") is None:
+        raise LocalClusterError(
+            "--auth needs the package cryptography, which cannot be imported: pip install 'stator[server]'."
+        )
+
+
 def child_environment(environ: Mapping[str, str], services: Path, log_level: str) -> dict[str, str]:
     """The environment of a service: this one, with the services and the wire messages importable."""
     clean = {name: value for name, value in environ.items() if name not in _OWN_VARIABLES}

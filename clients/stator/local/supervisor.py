@@ -14,9 +14,10 @@ from stator.local.child import ALIVE, Child, State, rotate, shorten
 from stator.local.control import ControlServer
 from stator.local.errors import LocalClusterError, StartFailedError
 from stator.local.folder import ClusterFile, DataFolder, SupervisorAddress
+from stator.local.keys import make_keys
 from stator.local.layout import ClusterOptions, Role, internal_names, plan_cluster, select
 from stator.local.ports import door_ports, internal_ports
-from stator.local.services import check_server_packages, child_environment, command, service_folder
+from stator.local.services import check_auth_packages, check_server_packages, child_environment, command, service_folder
 
 # Together less than the five seconds in which Ctrl-C must be done.
 _GRACE_S = {Role.ROUTER: 0.8, Role.STORAGE: 2.0, Role.METADATA: 1.0}
@@ -60,6 +61,7 @@ class ClusterReady:
     http_ports: tuple[int, ...]
     grpc_ports: tuple[int, ...]
     start_s: float
+    auth: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,11 @@ class Supervisor:
             )
         cluster = self._cluster
         cluster.nodes_per_zone = wanted
+        had_auth = cluster.auth
+        cluster.auth = had_auth if self._options.auth is None else self._options.auth
+        if cluster.auth:
+            check_auth_packages()
+            make_keys(self._folder.path, may_be_new=not had_auth)
         cluster.http_ports = door_ports(self._options.http_port, "--http-port", (), rng)
         cluster.grpc_ports = door_ports(self._options.grpc_port, "--grpc-port", cluster.http_ports, rng)
         doors = {*cluster.http_ports, *cluster.grpc_ports}
@@ -133,6 +140,7 @@ class Supervisor:
             grpc_ports=cluster.grpc_ports,
             internal_ports=cluster.internal_ports,
             is_first_start=not cluster.bootstrapped,
+            auth=cluster.auth,
         )
         for plan in plans:
             rotate(self._folder.log_path(plan.name))
@@ -176,7 +184,12 @@ class Supervisor:
                 wait.cancel()
         self._is_starting = False
         self._on_event(
-            ClusterReady(tuple(self._cluster.http_ports), tuple(self._cluster.grpc_ports), time.monotonic() - began)
+            ClusterReady(
+                tuple(self._cluster.http_ports),
+                tuple(self._cluster.grpc_ports),
+                time.monotonic() - began,
+                self._cluster.auth,
+            )
         )
 
     async def _wait_ready(self) -> None:

@@ -8,19 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadata.catalog.catalog import FIRST_PARTITION_ID, Catalog, Node, Partition, Table, TableStatus
+from metadata.catalog.catalog import FIRST_PARTITION_ID, Catalog, Node, Partition, Table, TableStatus, User
 from metadata.catalog.commands import (
     ActivateTable,
     Command,
     CreateTable,
+    CreateUser,
     DeleteTable,
+    DisableUser,
     FoundCluster,
     PartitionsDropped,
     PlannedPartition,
     RegisterNode,
     RemoveTable,
 )
-from server.model.errors import ResourceInUseError, ResourceNotFoundError, ValidationError
+from server.model.errors import LimitExceededError, ResourceInUseError, ResourceNotFoundError, ValidationError
+from server.model.limits import USERS_MAX
 from server.model.table import KeyAttribute, KeySchema, LocalIndex
 from tests.metadata import strategies
 
@@ -213,3 +216,52 @@ def test_members_that_apply_the_same_commands_are_equal(commands: list[Command])
     assert all(FIRST_PARTITION_ID <= partition_id < one.next_partition_id for partition_id in ids)
     assert all(name == table.name for name, table in one.tables.items())
     assert all(node_ids for node_ids in one.garbage.values())
+
+
+class TestUsers:
+    def test_a_user_is_found_by_name_and_by_key(self) -> None:
+        """And may sign."""
+        catalog = Catalog()
+        user = catalog.apply(CreateUser("ann", "AKIA1", b"sealed", 5))
+        assert user == User("ann", "AKIA1", b"sealed", 5)
+        assert catalog.users["ann"] is catalog.users_by_key["AKIA1"] is user
+
+    @pytest.mark.parametrize(
+        ("second", "sentence"),
+        [
+            (CreateUser("ann", "AKIA2", b"", 6), "User already exists: ann"),
+            (CreateUser("bob", "AKIA1", b"", 6), "Access key id already exists: AKIA1"),
+        ],
+    )
+    def test_neither_name_nor_key_means_another(self, second: CreateUser, sentence: str) -> None:
+        """Also once the first is disabled."""
+        catalog = Catalog()
+        catalog.apply(CreateUser("ann", "AKIA1", b"sealed", 5))
+        for _ in range(2):
+            error = catalog.apply(second)
+            assert isinstance(error, ResourceInUseError)
+            assert error.message == sentence
+            assert catalog.users.keys() == {"ann"} and catalog.users_by_key.keys() == {"AKIA1"}
+            catalog.apply(DisableUser("ann"))
+
+    def test_users_are_limited(self) -> None:
+        """Every member holds them all in memory."""
+        catalog = Catalog()
+        for number in range(USERS_MAX):
+            assert isinstance(catalog.apply(CreateUser(f"u{number}", f"K{number}", b"", 0)), User)
+        assert isinstance(catalog.apply(CreateUser("one-more", "K", b"", 0)), LimitExceededError)
+        assert len(catalog.users) == USERS_MAX
+
+    def test_a_disabled_user_stays_disabled(self) -> None:
+        """Once more does no harm."""
+        catalog = Catalog()
+        catalog.apply(CreateUser("ann", "AKIA1", b"sealed", 5))
+        for _ in range(2):
+            assert catalog.apply(DisableUser("ann")) == User("ann", "AKIA1", b"sealed", 5, True)
+        assert catalog.users_by_key["AKIA1"].is_disabled
+
+    def test_only_who_is_there_can_be_disabled(self) -> None:
+        """A misspelt name must not look like a success."""
+        error = Catalog().apply(DisableUser("ann"))
+        assert isinstance(error, ResourceNotFoundError)
+        assert error.message == "Requested resource not found: User: ann not found"
