@@ -32,6 +32,7 @@ class Attendance:
         self.nodes: dict[int, Attendee] = {}
         self.leaders: dict[int, tuple[int, int]] = {}  # partition -> (ballot round, node)
         self.sizes: dict[int, tuple[int, int]] = {}  # partition -> (items, bytes), of its leader
+        self.index_sizes: dict[int, dict[int, tuple[int, int]]] = {}  # partition -> index number -> likewise
         self.changed = asyncio.Event()
         self._silence_s = silence_s
         self._clock = clock
@@ -53,6 +54,7 @@ class Attendance:
         for size in report.sizes:
             if self.leaders.get(size.partition_id, (0, 0))[1] == report.node_id:
                 self.sizes[size.partition_id] = (size.items, size.bytes)
+                self.index_sizes[size.partition_id] = {each.number: (each.items, each.bytes) for each in size.indexes}
         if before != (attendee.leads, attendee.opened, attendee.dropped):
             self.changed.set()
 
@@ -72,6 +74,7 @@ class Attendance:
         for partition_id in [each for each in self.leaders if each not in known]:
             del self.leaders[partition_id]
             self.sizes.pop(partition_id, None)
+            self.index_sizes.pop(partition_id, None)
 
 
 def assignments(catalog: Catalog, slot: int, node_id: int) -> cluster_pb2.NodeAssignments:
@@ -91,6 +94,7 @@ def assignments(catalog: Catalog, slot: int, node_id: int) -> cluster_pb2.NodeAs
                 range_start=partition.range_start,
                 range_end=partition.range_end,
                 fresh=table.status == TableStatus.CREATING,
+                time_to_live_attribute=table.settings.time_to_live,
             )
             for member_id in partition.node_ids:
                 node = catalog.nodes[member_id]

@@ -18,7 +18,12 @@ from metadata.catalog.commands import (
     PlannedPartition,
     RegisterNode,
     RemoveTable,
+    TagTable,
+    UntagTable,
+    UpdateTable,
+    UpdateTimeToLive,
 )
+from metadata.settings_codec import change_in, put_change, put_settings, settings_of
 from server.table_codec import key_schema, local_indexes, put_schema
 
 SNAPSHOT_VERSION = 1
@@ -44,7 +49,8 @@ def encode_command(command: Command) -> bytes:
             create = message.create_table
             create.table_name = command.table_name
             put_schema(create, command.key_schema, command.local_indexes)
-            create.read_units, create.write_units = command.read_units, command.write_units
+            create.read_units, create.write_units = command.settings.read_units, command.settings.write_units
+            put_settings(create.settings, command.settings)
             create.table_id, create.created_at_ms = command.table_id, command.created_at_ms
             for planned in command.partitions:
                 create.partitions.add(
@@ -54,6 +60,8 @@ def encode_command(command: Command) -> bytes:
             message.activate_table = command.table_number
         case DeleteTable():
             message.delete_table = command.table_name
+        case UpdateTable() | TagTable() | UntagTable() | UpdateTimeToLive():
+            put_change(message, command)
         case RemoveTable():
             message.remove_table.table_number = command.table_number
             for partition_id, node_ids in command.garbage:
@@ -90,8 +98,7 @@ def decode_command(data: bytes) -> Command:
         return CreateTable(
             create.table_name,
             key_schema(create),
-            create.read_units,
-            create.write_units,
+            settings_of(create),
             create.table_id,
             create.created_at_ms,
             planned,
@@ -112,6 +119,9 @@ def decode_command(data: bytes) -> Command:
         return CreateUser(user.user_name, user.access_key_id, user.sealed_secret, user.created_at_ms)
     if kind == "disable_user":
         return DisableUser(message.disable_user)
+    change = change_in(message)
+    if change is not None:
+        return change
     raise CorruptCatalogError("a command of a kind that this version does not know")
 
 
@@ -134,11 +144,12 @@ def encode_snapshot(catalog: Catalog) -> bytes:
             table_number=table.number,
             table_id=table.table_id,
             status=tables_pb2.TableStatus.Value(table.status.name),
-            read_units=table.read_units,
-            write_units=table.write_units,
+            read_units=table.settings.read_units,
+            write_units=table.settings.write_units,
             created_at_ms=table.created_at_ms,
         )
         put_schema(encoded, table.key_schema, table.local_indexes)
+        put_settings(encoded.settings, table.settings)
         for partition in table.partitions:
             encoded.partitions.add(
                 partition_id=partition.partition_id,
@@ -181,8 +192,7 @@ def decode_snapshot(data: bytes) -> Catalog:
             table.table_id,
             TableStatus(table.status),
             key_schema(table),
-            table.read_units,
-            table.write_units,
+            settings_of(table),
             table.created_at_ms,
             partitions,
             local_indexes(table),

@@ -20,21 +20,25 @@ from metadata.attendance import assignments
 from metadata.catalog import commands
 from metadata.catalog.catalog import Node, Table
 from metadata.config import Config
+from metadata.descriptions import describe
 from metadata.group import NO_LEADER, CatalogGroup
 from metadata.placement.placement import partition_count, place
+from metadata.settings_codec import update_command
+from metadata.table_requests import create_command
 from metadata.users import Users
 from metadata.vault import Vault
 from server.model.errors import (
     DeadlineExceededError,
     InternalServerError,
     RequestLimitExceededError,
+    ResourceNotFoundError,
     ServiceUnavailableError,
     StatorError,
     ValidationError,
     error_by_code,
 )
 from server.model.limits import LIST_TABLES_MAX, PARTITIONS_MAX
-from server.model.table import KEY_TYPES, KeyAttribute, KeySchema, LocalIndex, check_table_name
+from server.model.table import check_table_name
 from server.runtime.grpc_server import abort, channel_options, error_of
 from server.table_codec import put_schema
 
@@ -186,21 +190,9 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
                 first_choices[first] = first_choices.get(first, 0) + 1
                 for node_id in partition.node_ids:
                     replicas[node_id] = replicas.get(node_id, 0) + 1
-        throughput = request.provisioned
-        read_units, write_units = throughput.read_capacity_units, throughput.write_capacity_units
-        count = partition_count(request.partitions, read_units, write_units)
-        schema = request.key_schema
-        sort_key = _key_attribute(schema.sort_key) if schema.HasField("sort_key") else None
-        return commands.CreateTable(
-            request.table_name,
-            KeySchema(_key_attribute(schema.partition_key), sort_key),
-            read_units,
-            write_units,
-            str(uuid.uuid4()),
-            time.time_ns() // 1_000_000,
-            place(count, zones, replicas, first_choices),
-            tuple(_local_index(number, index) for number, index in enumerate(request.local_indexes, 1)),
-        )
+        units = request.provisioned
+        count = partition_count(request.partitions, units.read_capacity_units, units.write_capacity_units)
+        return create_command(request, str(uuid.uuid4()), _now_ms(), place(count, zones, replicas, first_choices))
 
     async def DescribeTable(  # noqa: N802
         self, request: tables_pb2.DescribeTableRequest, context: Context
@@ -222,6 +214,97 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
             return tables_pb2.DeleteTableResponse(table=self._describe(result))
 
         response: tables_pb2.DeleteTableResponse = await self._at_leader("DeleteTable", request, context, carry_out)
+        return response
+
+    async def UpdateTable(  # noqa: N802
+        self, request: tables_pb2.UpdateTableRequest, context: Context
+    ) -> tables_pb2.UpdateTableResponse:
+        async def carry_out() -> tables_pb2.UpdateTableResponse:
+            command = update_command(request, _now_ms())
+            result = await self._group.propose(command)
+            assert isinstance(result, Table)
+            only_protects = command == commands.UpdateTable(
+                command.table_name, command.time_ms, is_protected=command.is_protected
+            )
+            return tables_pb2.UpdateTableResponse(table=self._describe(result, is_updating=not only_protects))
+
+        response: tables_pb2.UpdateTableResponse = await self._at_leader("UpdateTable", request, context, carry_out)
+        return response
+
+    async def TagResource(  # noqa: N802
+        self, request: tables_pb2.TagResourceRequest, context: Context
+    ) -> tables_pb2.TagResourceResponse:
+        async def carry_out() -> tables_pb2.TagResourceResponse:
+            name = self._tagged_table(request.resource_arn).name
+            await self._group.propose(commands.TagTable(name, tuple((tag.key, tag.value) for tag in request.tags)))
+            return tables_pb2.TagResourceResponse()
+
+        response: tables_pb2.TagResourceResponse = await self._at_leader("TagResource", request, context, carry_out)
+        return response
+
+    async def UntagResource(  # noqa: N802
+        self, request: tables_pb2.UntagResourceRequest, context: Context
+    ) -> tables_pb2.UntagResourceResponse:
+        async def carry_out() -> tables_pb2.UntagResourceResponse:
+            name = self._tagged_table(request.resource_arn).name
+            await self._group.propose(commands.UntagTable(name, tuple(request.tag_keys)))
+            return tables_pb2.UntagResourceResponse()
+
+        response: tables_pb2.UntagResourceResponse = await self._at_leader("UntagResource", request, context, carry_out)
+        return response
+
+    async def ListTagsOfResource(  # noqa: N802
+        self, request: tables_pb2.ListTagsOfResourceRequest, context: Context
+    ) -> tables_pb2.ListTagsOfResourceResponse:
+        """All at once: a table has few."""
+
+        async def carry_out() -> tables_pb2.ListTagsOfResourceResponse:
+            response = tables_pb2.ListTagsOfResourceResponse()
+            for key, value in self._tagged_table(request.resource_arn).settings.tags:
+                response.tags.add(key=key, value=value)
+            self._check_still_leads()
+            return response
+
+        response: tables_pb2.ListTagsOfResourceResponse = await self._at_leader(
+            "ListTagsOfResource", request, context, carry_out
+        )
+        return response
+
+    def _tagged_table(self, arn: str) -> Table:
+        """The table that an ARN names. Raises ResourceNotFoundError."""
+        table = self._group.machine.catalog.tables.get(arn.rpartition("/")[2])
+        if table is None:
+            raise ResourceNotFoundError(f"Requested resource not found: ResourcArn: {arn} not found")
+        return table
+
+    async def UpdateTimeToLive(  # noqa: N802
+        self, request: tables_pb2.UpdateTimeToLiveRequest, context: Context
+    ) -> tables_pb2.UpdateTimeToLiveResponse:
+        asked = request.time_to_live
+
+        async def carry_out() -> tables_pb2.UpdateTimeToLiveResponse:
+            await self._group.propose(
+                commands.UpdateTimeToLive(request.table_name, _now_ms(), asked.attribute_name, asked.enabled)
+            )
+            return tables_pb2.UpdateTimeToLiveResponse(time_to_live=asked)
+
+        response: tables_pb2.UpdateTimeToLiveResponse = await self._at_leader(
+            "UpdateTimeToLive", request, context, carry_out
+        )
+        return response
+
+    async def DescribeTimeToLive(  # noqa: N802
+        self, request: tables_pb2.DescribeTimeToLiveRequest, context: Context
+    ) -> tables_pb2.DescribeTimeToLiveResponse:
+        async def carry_out() -> tables_pb2.DescribeTimeToLiveResponse:
+            attribute = self._group.machine.catalog.table_named(request.table_name).settings.time_to_live
+            self._check_still_leads()
+            described = tables_pb2.TimeToLive(attribute_name=attribute, enabled=bool(attribute))
+            return tables_pb2.DescribeTimeToLiveResponse(time_to_live=described)
+
+        response: tables_pb2.DescribeTimeToLiveResponse = await self._at_leader(
+            "DescribeTimeToLive", request, context, carry_out
+        )
         return response
 
     async def ListTables(  # noqa: N802
@@ -290,34 +373,8 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
             )
         return response
 
-    def _describe(self, table: Table) -> tables_pb2.TableDescription:
-        description = tables_pb2.TableDescription(
-            table_name=table.name,
-            table_id=table.table_id,
-            status=tables_pb2.TableStatus.Value(table.status.name),
-            created_at_ms=table.created_at_ms,
-            partitions=len(table.partitions),
-        )
-        for target, attribute in (
-            (description.key_schema.partition_key, table.key_schema.partition_key),
-            *(((description.key_schema.sort_key, table.key_schema.sort_key),) if table.key_schema.sort_key else ()),
-        ):
-            target.name = attribute.name
-            target.type = tables_pb2.AttributeType.Value(attribute.type)
-        if table.read_units:
-            description.provisioned.read_capacity_units = table.read_units
-            description.provisioned.write_capacity_units = table.write_units
-        for index in table.local_indexes:
-            described = description.local_indexes.add().index
-            described.name = index.name
-            described.sort_key.name = index.sort_key.name
-            described.sort_key.type = tables_pb2.AttributeType.Value(index.sort_key.type)
-            described.projection.type = tables_pb2.Projection.Type.Value(index.projection)
-            described.projection.non_key_attributes.extend(index.non_key_attributes)
-        sizes = [self._group.attendance.sizes.get(each.partition_id, (0, 0)) for each in table.partitions]
-        description.items = sum(items for items, _ in sizes)
-        description.bytes = sum(size for _, size in sizes)
-        return description
+    def _describe(self, table: Table, *, is_updating: bool = False) -> tables_pb2.TableDescription:
+        return describe(table, self._group.attendance, _now_ms(), is_updating=is_updating)
 
     async def CreateUser(  # noqa: N802
         self, request: admin_pb2.CreateUserRequest, context: Context
@@ -391,6 +448,7 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
                 table_name=name,
                 table_number=table.number,
                 status=tables_pb2.TableStatus.Value(table.status.name),
+                time_to_live_attribute=table.settings.time_to_live,
             )
             put_schema(route, table.key_schema, table.local_indexes)
             for partition in table.partitions:
@@ -454,18 +512,5 @@ def _check_registration(request: cluster_pb2.RegisterNodeRequest, known: Node | 
         )
 
 
-def _key_attribute(message: tables_pb2.KeyAttribute) -> KeyAttribute:
-    """Raises ValidationError for a type that is none of a key's."""
-    names = {value: name for name, value in tables_pb2.AttributeType.items() if name in KEY_TYPES}
-    if message.type not in names or not message.name:
-        raise ValidationError("a key attribute has a name and the type S, N or B")
-    return KeyAttribute(message.name, names[message.type])
-
-
-def _local_index(number: int, message: tables_pb2.LocalIndex) -> LocalIndex:
-    projection = message.projection
-    if projection.type == tables_pb2.Projection.TYPE_UNSPECIFIED or not message.name:
-        raise ValidationError("a local index has a name and a projection")
-    kind = tables_pb2.Projection.Type.Name(projection.type)
-    sort_key = _key_attribute(message.sort_key)
-    return LocalIndex(number, message.name, sort_key, kind, tuple(projection.non_key_attributes))
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

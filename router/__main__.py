@@ -14,7 +14,8 @@ from statorpb import cluster_pb2
 from router.authentication import Authentication, GrpcAuthentication
 from router.config import Config
 from router.dispatcher import Dispatcher
-from router.grpc_door import AdminService, ItemsService, SessionService, TablesService
+from router.grpc_door import AdminService, ItemsService, SessionService
+from router.grpc_tables import TablesService
 from router.http_door import HttpDoor
 from router.partition_map_cache import MetadataClient, PartitionMapCache
 from router.signed_http_door import SignedHttpDoor
@@ -34,6 +35,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     cache = PartitionMapCache(metadata)
     storage = StorageClient(cache, config.zone)
     dispatcher = Dispatcher(cache, storage, metadata)
+    dispatcher.http_address = config.http_listen
     timeout_s = config.request_timeout_ms / 1000
     items = ItemsService(dispatcher, timeout_s)
     tables = TablesService(dispatcher, timeout_s)

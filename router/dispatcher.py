@@ -24,20 +24,21 @@ from router.partition_map_cache import MetadataClient, PartitionMapCache, Table,
 from router.ranges import query, scan
 from router.requests.batch_get_item import BatchGetItemRequest
 from router.requests.batch_write_item import BatchWriteItemRequest
-from router.requests.create_table import CreateTableRequest
 from router.requests.delete_item import DeleteItemRequest
 from router.requests.get_item import GetItemRequest
 from router.requests.put_item import PutItemRequest
 from router.requests.query import QueryRequest
 from router.requests.scan import ScanRequest
-from router.requests.table_requests import DeleteTableRequest, DescribeTableRequest, ListTablesRequest
+from router.requests.table_requests import DescribeEndpointsRequest, DescribeLimitsRequest
 from router.requests.update_item import UpdateItemRequest
 from router.storage_client import StorageClient
+from router.table_messages import TableRequest, message_of
 from server.model.errors import (
     InternalServerError,
     ResourceNotFoundError,
     StatorError,
 )
+from server.model.limits import ACCOUNT_CAPACITY_UNITS, TABLE_CAPACITY_UNITS
 
 TOKEN_BYTES = 16
 
@@ -66,6 +67,14 @@ ItemRequest = (
 )
 
 
+_LIMITS = tables_pb2.DescribeLimitsResponse(
+    account_max_read_capacity_units=ACCOUNT_CAPACITY_UNITS,
+    account_max_write_capacity_units=ACCOUNT_CAPACITY_UNITS,
+    table_max_read_capacity_units=TABLE_CAPACITY_UNITS,
+    table_max_write_capacity_units=TABLE_CAPACITY_UNITS,
+)
+
+
 def _at_once(_: Any) -> bool:
     return True
 
@@ -90,6 +99,7 @@ class Dispatcher:
         self._cache = cache
         self._storage = storage
         self._metadata = metadata
+        self.http_address = ""  # of the HTTP door, as DescribeEndpoints tells it
         self._loop = asyncio.get_running_loop()
         self._token_prefix = os.urandom(8)
         self._token_counter = itertools.count(1)
@@ -177,23 +187,15 @@ class Dispatcher:
 
     # Tables and cluster
 
-    def submit_tables(
-        self,
-        request: CreateTableRequest | DescribeTableRequest | DeleteTableRequest | ListTablesRequest,
-        deadline: float,
-        done: Done,
-    ) -> None:
-        """Carries out an operation on tables; the result is the metadata service's message."""
-        if isinstance(request, CreateTableRequest):
-            message: Any = create_table_message(request)
-            method = "CreateTable"
-        elif isinstance(request, DescribeTableRequest):
-            message, method = tables_pb2.DescribeTableRequest(table_name=request.table_name), "DescribeTable"
-        elif isinstance(request, DeleteTableRequest):
-            message, method = tables_pb2.DeleteTableRequest(table_name=request.table_name), "DeleteTable"
-        else:
-            message = tables_pb2.ListTablesRequest(limit=request.limit, exclusive_start_table_name=request.start_name)
-            method = "ListTables"
+    def submit_tables(self, request: TableRequest, deadline: float, done: Done) -> None:
+        """Carries out an operation on tables; the result is the public message that answers it, or an address."""
+        if isinstance(request, DescribeLimitsRequest):
+            done(_LIMITS, None)
+            return
+        if isinstance(request, DescribeEndpointsRequest):
+            done(self.http_address, None)
+            return
+        method, message = message_of(request)
         is_settled = _is_settled if method == "DescribeTable" else _at_once
         self._spawn(self._call_metadata(method, message, deadline, done, is_settled))
 
@@ -240,18 +242,3 @@ class Dispatcher:
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def create_table_message(request: CreateTableRequest) -> tables_pb2.CreateTableRequest:
-    """The metadata service's message for a CreateTable request."""
-    message = tables_pb2.CreateTableRequest(table_name=request.table_name, partitions=request.partitions)
-    schema = request.key_schema
-    message.key_schema.partition_key.name = schema.partition_key.name
-    message.key_schema.partition_key.type = tables_pb2.AttributeType.Value(schema.partition_key.type)
-    if schema.sort_key is not None:
-        message.key_schema.sort_key.name = schema.sort_key.name
-        message.key_schema.sort_key.type = tables_pb2.AttributeType.Value(schema.sort_key.type)
-    if request.read_units:
-        message.provisioned.read_capacity_units = request.read_units
-        message.provisioned.write_capacity_units = request.write_units
-    return message

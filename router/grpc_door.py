@@ -17,14 +17,11 @@ from statorpb import (
     items_pb2,
     items_pb2_grpc,
     passthrough_pb2,
-    tables_pb2,
-    tables_pb2_grpc,
 )
 
 from router.authentication import CALLER
 from router.dispatcher import Dispatcher
 from router.item_messages import fill_reply, read_item_request
-from router.requests import create_table, table_requests
 from router.signature.claim import UNKNOWN_CLIENT
 from server.gathering import gather_arrivals
 from server.model.errors import (
@@ -36,7 +33,6 @@ from server.model.errors import (
     UnrecognizedClientError,
     ValidationError,
 )
-from server.model.table import KeyAttribute, KeySchema
 from server.runtime.grpc_server import abort
 from server.runtime.writers import end_with
 from server.wire import error_to_message
@@ -203,13 +199,13 @@ class SessionService:
         self._dispatcher.submit(read, self._loop.time() + timeout_s, request.token, done)
 
 
-class _Unary:
+class UnaryService:
     """One call at a time onto the dispatcher's callbacks."""
 
     service: ClassVar[ServiceDescriptor]
 
     def __init__(self, dispatcher: Dispatcher, request_timeout_s: float) -> None:
-        self._dispatcher = dispatcher
+        self.dispatcher = dispatcher
         self._request_timeout_s = request_timeout_s
 
     def add_to(self, server: grpc.aio.Server) -> None:
@@ -225,7 +221,7 @@ class _Unary:
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(self.service.full_name, handlers),))
 
-    async def _call(
+    async def call(
         self, context: Context, submit: Callable[[float, Callable[[Any, StatorError | None], None]], None]
     ) -> Any:
         """Runs `submit(deadline, done)` and returns the result, or ends the call with the error."""
@@ -272,7 +268,7 @@ def _with_details(
     return checked
 
 
-class ItemsService(_Unary, items_pb2_grpc.ItemsServicer):
+class ItemsService(UnaryService, items_pb2_grpc.ItemsServicer):
     """stator.v1.Items."""
 
     service = items_pb2.DESCRIPTOR.services_by_name["Items"]
@@ -281,9 +277,9 @@ class ItemsService(_Unary, items_pb2_grpc.ItemsServicer):
         def submit(deadline: float, done: Callable[[Any, StatorError | None], None]) -> None:
             token = dict(context.invocation_metadata() or ()).get("stator-token", "")
             seed = token.encode() if isinstance(token, str) else token
-            self._dispatcher.submit(read_item_request(kind, request), deadline, seed, done)
+            self.dispatcher.submit(read_item_request(kind, request), deadline, seed, done)
 
-        result = await self._call(context, submit)
+        result = await self.call(context, submit)
         reply = passthrough_pb2.RawSessionReply()
         fill_reply(reply, kind, result)
         return reply
@@ -315,56 +311,7 @@ class ItemsService(_Unary, items_pb2_grpc.ItemsServicer):
         return (await self._item_call("scan", request, context)).scan
 
 
-class TablesService(_Unary, tables_pb2_grpc.TablesServicer):
-    """stator.v1.Tables."""
-
-    service = tables_pb2.DESCRIPTOR.services_by_name["Tables"]
-
-    async def _table_call(self, context: Context, read: Callable[[], Any]) -> Any:
-        return await self._call(context, lambda deadline, done: self._dispatcher.submit_tables(read(), deadline, done))
-
-    async def CreateTable(  # noqa: N802
-        self, request: tables_pb2.CreateTableRequest, context: Context
-    ) -> tables_pb2.CreateTableResponse:
-        def read() -> create_table.CreateTableRequest:
-            return create_table.from_model(
-                request.table_name,
-                _key_schema(request.key_schema),
-                request.provisioned.read_capacity_units,
-                request.provisioned.write_capacity_units,
-                request.partitions,
-            )
-
-        response: tables_pb2.CreateTableResponse = await self._table_call(context, read)
-        return response
-
-    async def DescribeTable(  # noqa: N802
-        self, request: tables_pb2.DescribeTableRequest, context: Context
-    ) -> tables_pb2.DescribeTableResponse:
-        response: tables_pb2.DescribeTableResponse = await self._table_call(
-            context, lambda: table_requests.describe_from_json({"TableName": request.table_name})
-        )
-        return response
-
-    async def ListTables(  # noqa: N802
-        self, request: tables_pb2.ListTablesRequest, context: Context
-    ) -> tables_pb2.ListTablesResponse:
-        response: tables_pb2.ListTablesResponse = await self._table_call(
-            context,
-            lambda: table_requests.list_from_model(request.exclusive_start_table_name, request.limit or 100),
-        )
-        return response
-
-    async def DeleteTable(  # noqa: N802
-        self, request: tables_pb2.DeleteTableRequest, context: Context
-    ) -> tables_pb2.DeleteTableResponse:
-        response: tables_pb2.DeleteTableResponse = await self._table_call(
-            context, lambda: table_requests.delete_from_json({"TableName": request.table_name})
-        )
-        return response
-
-
-class AdminService(_Unary, admin_pb2_grpc.AdminServicer):
+class AdminService(UnaryService, admin_pb2_grpc.AdminServicer):
     """stator.v1.Admin."""
 
     service = admin_pb2.DESCRIPTOR.services_by_name["Admin"]
@@ -372,7 +319,7 @@ class AdminService(_Unary, admin_pb2_grpc.AdminServicer):
     async def DescribeCluster(  # noqa: N802
         self, request: admin_pb2.DescribeClusterRequest, context: Context
     ) -> admin_pb2.DescribeClusterResponse:
-        response = await self._call(context, self._dispatcher.describe_cluster)
+        response = await self.call(context, self.dispatcher.describe_cluster)
         if not isinstance(response, admin_pb2.DescribeClusterResponse):
             raise InternalServerError("the metadata service answered something else")
         return response
@@ -382,8 +329,8 @@ class AdminService(_Unary, admin_pb2_grpc.AdminServicer):
         caller = CALLER.get()
         if caller is not None and not caller.is_root:
             await abort(context, AccessDeniedError(f"User: {caller.name} is not authorized to perform: {method}"))
-        return await self._call(
-            context, lambda deadline, done: self._dispatcher.administer(method, request, deadline, done)
+        return await self.call(
+            context, lambda deadline, done: self.dispatcher.administer(method, request, deadline, done)
         )
 
     async def CreateUser(self, request: Any, context: Context) -> Any:  # noqa: N802
@@ -394,12 +341,3 @@ class AdminService(_Unary, admin_pb2_grpc.AdminServicer):
 
     async def DisableUser(self, request: Any, context: Context) -> Any:  # noqa: N802
         return await self._user_call("DisableUser", request, context)
-
-
-def _key_schema(schema: tables_pb2.KeySchema) -> KeySchema:
-    def attribute(message: tables_pb2.KeyAttribute) -> KeyAttribute:
-        kind = tables_pb2.AttributeType.Name(message.type) if message.type in (1, 2, 3) else ""
-        return KeyAttribute(message.name, kind)
-
-    sort_key = attribute(schema.sort_key) if schema.HasField("sort_key") else None
-    return KeySchema(attribute(schema.partition_key), sort_key)

@@ -4,76 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
-from statorpb import tables_pb2
-
-from router import item_json
+from router import item_json, table_json
 from router.requests import (
     batch_get_item,
     batch_write_item,
-    create_table,
     delete_item,
     get_item,
     put_item,
     query,
     scan,
-    table_requests,
     update_item,
 )
+from router.table_json import Operation
+
+__all__ = ["ITEM_OPERATIONS", "TABLE_OPERATIONS", "TARGET_PREFIX", "Operation"]
 
 TARGET_PREFIX = b"DynamoDB_20120810."
-ARN_PREFIX = "arn:aws:dynamodb:local:000000000000:table/"
-
-
-class Operation(NamedTuple):
-    """`read`: the request of a JSON body (raises StatorError); `write`: a result as the body of a response."""
-
-    name: str
-    read: Callable[[Mapping[str, Any]], Any]
-    write: Callable[[Any], dict[str, Any]]
-
-
-def _table_names(result: tables_pb2.ListTablesResponse) -> dict[str, Any]:
-    names = {"TableNames": list(result.table_names)}
-    last = result.last_evaluated_table_name
-    return {**names, "LastEvaluatedTableName": last} if last else names
-
-
-def table_to_json(table: tables_pb2.TableDescription) -> dict[str, Any]:
-    """A table's description as DynamoDB's SDKs expect it."""
-    schema = table.key_schema
-    attributes = [schema.partition_key] + ([schema.sort_key] if schema.HasField("sort_key") else [])
-    provisioned = table.provisioned
-    body: dict[str, Any] = {
-        "TableName": table.table_name,
-        "TableStatus": tables_pb2.TableStatus.Name(table.status),
-        "TableArn": ARN_PREFIX + table.table_name,
-        "TableId": table.table_id,
-        "CreationDateTime": table.created_at_ms / 1000,
-        "KeySchema": [
-            {"AttributeName": attribute.name, "KeyType": kind}
-            for attribute, kind in zip(attributes, ("HASH", "RANGE"), strict=False)
-        ],
-        "AttributeDefinitions": [
-            {"AttributeName": attribute.name, "AttributeType": tables_pb2.AttributeType.Name(attribute.type)}
-            for attribute in attributes
-        ],
-        "ProvisionedThroughput": {
-            "NumberOfDecreasesToday": 0,
-            "ReadCapacityUnits": provisioned.read_capacity_units,
-            "WriteCapacityUnits": provisioned.write_capacity_units,
-        },
-        "ItemCount": table.items,
-        "TableSizeBytes": table.bytes,
-        "DeletionProtectionEnabled": False,
-    }
-    if not table.HasField("provisioned"):
-        body["BillingModeSummary"] = {
-            "BillingMode": "PAY_PER_REQUEST",
-            "LastUpdateToPayPerRequestDateTime": table.created_at_ms / 1000,
-        }
-    return body
 
 
 def _by_target(*operations: Operation) -> Mapping[bytes, Operation]:
@@ -102,13 +50,4 @@ ITEM_OPERATIONS = _by_target(
 )
 """By X-Amz-Target, as those that follow."""
 
-TABLE_OPERATIONS = _by_target(
-    Operation("CreateTable", create_table.from_json, lambda result: {"TableDescription": table_to_json(result.table)}),
-    Operation(
-        "DescribeTable", table_requests.describe_from_json, lambda result: {"Table": table_to_json(result.table)}
-    ),
-    Operation(
-        "DeleteTable", table_requests.delete_from_json, lambda result: {"TableDescription": table_to_json(result.table)}
-    ),
-    Operation("ListTables", table_requests.list_from_json, _table_names),
-)
+TABLE_OPERATIONS = _by_target(*table_json.OPERATIONS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from metadata.catalog import changes
 from metadata.catalog.commands import (
     ActivateTable,
     Command,
@@ -16,7 +17,12 @@ from metadata.catalog.commands import (
     PartitionsDropped,
     RegisterNode,
     RemoveTable,
+    TableCommand,
+    TagTable,
+    UntagTable,
+    UpdateTable,
 )
+from metadata.catalog.settings import TableSettings
 from server.model.errors import (
     LimitExceededError,
     ResourceInUseError,
@@ -69,8 +75,7 @@ class Table:
     table_id: str
     status: TableStatus
     key_schema: KeySchema
-    read_units: int
-    write_units: int
+    settings: TableSettings
     created_at_ms: int
     partitions: tuple[Partition, ...]
     local_indexes: tuple[LocalIndex, ...] = ()
@@ -120,17 +125,20 @@ class Catalog:
                 if table is not None and table.status == TableStatus.CREATING:
                     table.status = TableStatus.ACTIVE
                 return table
-            case DeleteTable():
-                return self._delete(command)
             case RemoveTable():
                 return self._remove(command)
             case CreateUser():
                 return self._create_user(command)
             case DisableUser():
                 return self._disable_user(command)
-            case _:
+            case PartitionsDropped():
                 self._dropped(command)
                 return None
+            case _:
+                try:
+                    return self._change(command)
+                except StatorError as error:
+                    return error
 
     def table_of(self, number: int) -> Table | None:
         """The table with a number, or None."""
@@ -202,8 +210,7 @@ class Catalog:
             command.table_id,
             TableStatus.CREATING,
             command.key_schema,
-            command.read_units,
-            command.write_units,
+            command.settings,
             command.created_at_ms,
             partitions,
             command.local_indexes,
@@ -213,13 +220,31 @@ class Catalog:
         self.tables[table.name] = table
         return table
 
-    def _delete(self, command: DeleteTable) -> Table | StatorError:
-        table = self.tables.get(command.table_name)
-        if table is None:
-            return ResourceNotFoundError(f"Requested resource not found: Table: {command.table_name} not found")
-        if table.status == TableStatus.CREATING:
-            return ResourceInUseError(f"Attempt to change a resource which is still in use: Table: {table.name}")
-        table.status = TableStatus.DELETING
+    def _change(self, command: TableCommand) -> Table:
+        table = self.table_named(command.table_name)
+        is_deletion = isinstance(command, DeleteTable)
+        if table.status == TableStatus.CREATING or (table.status == TableStatus.DELETING and not is_deletion):
+            raise ResourceInUseError(
+                "Attempt to change a resource which is still in use: Table is being "
+                f"{'created' if table.status == TableStatus.CREATING else 'deleted'}: {table.name}"
+            )
+        settings = table.settings
+        match command:
+            case DeleteTable():
+                if settings.is_protected:
+                    raise ValidationError(
+                        "Resource cannot be deleted as it is currently protected against deletion. Disable deletion "
+                        "protection first."
+                    )
+                table.status = TableStatus.DELETING
+            case UpdateTable():
+                table.settings = changes.updated(settings, command, table.created_at_ms)
+            case TagTable():
+                table.settings = changes.tagged(settings, command.tags)
+            case UntagTable():
+                table.settings = changes.untagged(settings, command.tag_keys)
+            case _:
+                table.settings = changes.with_time_to_live(settings, command)
         return table
 
     def _remove(self, command: RemoveTable) -> Table | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from metadata.catalog.settings import TableSettings
 from server.model.table import KeySchema, LocalIndex
 
 
@@ -35,12 +36,11 @@ class PlannedPartition:
 
 @dataclass(frozen=True, slots=True)
 class CreateTable:
-    """A new table. `read_units`, `write_units` 0: on-demand."""
+    """A new table."""
 
     table_name: str
     key_schema: KeySchema
-    read_units: int
-    write_units: int
+    settings: TableSettings
     table_id: str
     created_at_ms: int
     partitions: tuple[PlannedPartition, ...]
@@ -59,6 +59,49 @@ class DeleteTable:
     """The table is to go."""
 
     table_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateTable:
+    """Changes a table's settings. What is empty, 0 or None stays as it is; `max_` units of -1 lift the limit."""
+
+    table_name: str
+    time_ms: int
+    billing_mode: str = ""
+    read_units: int = 0
+    write_units: int = 0
+    max_read_units: int = 0
+    max_write_units: int = 0
+    warm_read_units: int = 0
+    warm_write_units: int = 0
+    table_class: str = ""
+    is_protected: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TagTable:
+    """Sets tags, (key, value), in place of those of the same keys."""
+
+    table_name: str
+    tags: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UntagTable:
+    """Removes tags by their keys."""
+
+    table_name: str
+    tag_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateTimeToLive:
+    """Makes a table's items expire by an attribute, or not any more."""
+
+    table_name: str
+    time_ms: int
+    attribute: str
+    is_enabled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +137,15 @@ class DisableUser:
     user_name: str
 
 
+TableCommand = DeleteTable | UpdateTable | TagTable | UntagTable | UpdateTimeToLive
+"""What is asked for by a table's name, and may be refused."""
+
 Command = (
     FoundCluster
     | RegisterNode
     | CreateTable
     | ActivateTable
-    | DeleteTable
+    | TableCommand
     | RemoveTable
     | PartitionsDropped
     | CreateUser

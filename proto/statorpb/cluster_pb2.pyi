@@ -543,6 +543,10 @@ class CatalogCommand(google.protobuf.message.Message):
     DELETE_TABLE_FIELD_NUMBER: builtins.int
     REMOVE_TABLE_FIELD_NUMBER: builtins.int
     PARTITIONS_DROPPED_FIELD_NUMBER: builtins.int
+    UPDATE_TABLE_FIELD_NUMBER: builtins.int
+    TAG_TABLE_FIELD_NUMBER: builtins.int
+    UNTAG_TABLE_FIELD_NUMBER: builtins.int
+    UPDATE_TIME_TO_LIVE_FIELD_NUMBER: builtins.int
     CREATE_USER_FIELD_NUMBER: builtins.int
     DISABLE_USER_FIELD_NUMBER: builtins.int
     found_cluster: builtins.str
@@ -562,6 +566,14 @@ class CatalogCommand(google.protobuf.message.Message):
     @property
     def partitions_dropped(self) -> Global___PartitionsDropped: ...
     @property
+    def update_table(self) -> Global___UpdateTableCommand: ...
+    @property
+    def tag_table(self) -> Global___TagTable: ...
+    @property
+    def untag_table(self) -> Global___UntagTable: ...
+    @property
+    def update_time_to_live(self) -> Global___UpdateTimeToLiveCommand: ...
+    @property
     def create_user(self) -> Global___CatalogUser: ...
     def __init__(
         self,
@@ -573,12 +585,16 @@ class CatalogCommand(google.protobuf.message.Message):
         delete_table: builtins.str = ...,
         remove_table: Global___RemoveTable | None = ...,
         partitions_dropped: Global___PartitionsDropped | None = ...,
+        update_table: Global___UpdateTableCommand | None = ...,
+        tag_table: Global___TagTable | None = ...,
+        untag_table: Global___UntagTable | None = ...,
+        update_time_to_live: Global___UpdateTimeToLiveCommand | None = ...,
         create_user: Global___CatalogUser | None = ...,
         disable_user: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["activate_table", b"activate_table", "command", b"command", "create_table", b"create_table", "create_user", b"create_user", "delete_table", b"delete_table", "disable_user", b"disable_user", "found_cluster", b"found_cluster", "partitions_dropped", b"partitions_dropped", "register_node", b"register_node", "remove_table", b"remove_table"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["activate_table", b"activate_table", "command", b"command", "create_table", b"create_table", "create_user", b"create_user", "delete_table", b"delete_table", "disable_user", b"disable_user", "found_cluster", b"found_cluster", "partitions_dropped", b"partitions_dropped", "register_node", b"register_node", "remove_table", b"remove_table"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["command", b"command"]) -> typing.Literal["found_cluster", "register_node", "create_table", "activate_table", "delete_table", "remove_table", "partitions_dropped", "create_user", "disable_user"] | None: ...
+    def HasField(self, field_name: typing.Literal["activate_table", b"activate_table", "command", b"command", "create_table", b"create_table", "create_user", b"create_user", "delete_table", b"delete_table", "disable_user", b"disable_user", "found_cluster", b"found_cluster", "partitions_dropped", b"partitions_dropped", "register_node", b"register_node", "remove_table", b"remove_table", "tag_table", b"tag_table", "untag_table", b"untag_table", "update_table", b"update_table", "update_time_to_live", b"update_time_to_live"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["activate_table", b"activate_table", "command", b"command", "create_table", b"create_table", "create_user", b"create_user", "delete_table", b"delete_table", "disable_user", b"disable_user", "found_cluster", b"found_cluster", "partitions_dropped", b"partitions_dropped", "register_node", b"register_node", "remove_table", b"remove_table", "tag_table", b"tag_table", "untag_table", b"untag_table", "update_table", b"update_table", "update_time_to_live", b"update_time_to_live"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["command", b"command"]) -> typing.Literal["found_cluster", "register_node", "create_table", "activate_table", "delete_table", "remove_table", "partitions_dropped", "update_table", "tag_table", "untag_table", "update_time_to_live", "create_user", "disable_user"] | None: ...
 
 Global___CatalogCommand: typing_extensions.TypeAlias = CatalogCommand
 
@@ -595,6 +611,7 @@ class CreateTableCommand(google.protobuf.message.Message):
     CREATED_AT_MS_FIELD_NUMBER: builtins.int
     PARTITIONS_FIELD_NUMBER: builtins.int
     LOCAL_INDEXES_FIELD_NUMBER: builtins.int
+    SETTINGS_FIELD_NUMBER: builtins.int
     table_name: builtins.str
     read_units: builtins.int
     write_units: builtins.int
@@ -610,6 +627,8 @@ class CreateTableCommand(google.protobuf.message.Message):
     def partitions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PlannedPartition]: ...
     @property
     def local_indexes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LocalIndex]: ...
+    @property
+    def settings(self) -> Global___TableSettings: ...
     def __init__(
         self,
         *,
@@ -622,11 +641,160 @@ class CreateTableCommand(google.protobuf.message.Message):
         created_at_ms: builtins.int = ...,
         partitions: collections.abc.Iterable[Global___PlannedPartition] | None = ...,
         local_indexes: collections.abc.Iterable[Global___LocalIndex] | None = ...,
+        settings: Global___TableSettings | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["partition_key", b"partition_key", "sort_key", b"sort_key"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["created_at_ms", b"created_at_ms", "local_indexes", b"local_indexes", "partition_key", b"partition_key", "partitions", b"partitions", "read_units", b"read_units", "sort_key", b"sort_key", "table_id", b"table_id", "table_name", b"table_name", "write_units", b"write_units"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["partition_key", b"partition_key", "settings", b"settings", "sort_key", b"sort_key"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["created_at_ms", b"created_at_ms", "local_indexes", b"local_indexes", "partition_key", b"partition_key", "partitions", b"partitions", "read_units", b"read_units", "settings", b"settings", "sort_key", b"sort_key", "table_id", b"table_id", "table_name", b"table_name", "write_units", b"write_units"]) -> None: ...
 
 Global___CreateTableCommand: typing_extensions.TypeAlias = CreateTableCommand
+
+@typing.final
+class UpdateTableCommand(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: builtins.int
+    TIME_MS_FIELD_NUMBER: builtins.int
+    time_ms: builtins.int
+    @property
+    def request(self) -> statorpb.tables_pb2.UpdateTableRequest: ...
+    def __init__(
+        self,
+        *,
+        request: statorpb.tables_pb2.UpdateTableRequest | None = ...,
+        time_ms: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["request", b"request"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["request", b"request", "time_ms", b"time_ms"]) -> None: ...
+
+Global___UpdateTableCommand: typing_extensions.TypeAlias = UpdateTableCommand
+
+@typing.final
+class TagTable(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TABLE_NAME_FIELD_NUMBER: builtins.int
+    TAGS_FIELD_NUMBER: builtins.int
+    table_name: builtins.str
+    @property
+    def tags(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[statorpb.tables_pb2.Tag]: ...
+    def __init__(
+        self,
+        *,
+        table_name: builtins.str = ...,
+        tags: collections.abc.Iterable[statorpb.tables_pb2.Tag] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["table_name", b"table_name", "tags", b"tags"]) -> None: ...
+
+Global___TagTable: typing_extensions.TypeAlias = TagTable
+
+@typing.final
+class UntagTable(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TABLE_NAME_FIELD_NUMBER: builtins.int
+    TAG_KEYS_FIELD_NUMBER: builtins.int
+    table_name: builtins.str
+    @property
+    def tag_keys(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        table_name: builtins.str = ...,
+        tag_keys: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["table_name", b"table_name", "tag_keys", b"tag_keys"]) -> None: ...
+
+Global___UntagTable: typing_extensions.TypeAlias = UntagTable
+
+@typing.final
+class UpdateTimeToLiveCommand(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TABLE_NAME_FIELD_NUMBER: builtins.int
+    TIME_TO_LIVE_FIELD_NUMBER: builtins.int
+    TIME_MS_FIELD_NUMBER: builtins.int
+    table_name: builtins.str
+    time_ms: builtins.int
+    @property
+    def time_to_live(self) -> statorpb.tables_pb2.TimeToLive: ...
+    def __init__(
+        self,
+        *,
+        table_name: builtins.str = ...,
+        time_to_live: statorpb.tables_pb2.TimeToLive | None = ...,
+        time_ms: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["time_to_live", b"time_to_live"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["table_name", b"table_name", "time_ms", b"time_ms", "time_to_live", b"time_to_live"]) -> None: ...
+
+Global___UpdateTimeToLiveCommand: typing_extensions.TypeAlias = UpdateTimeToLiveCommand
+
+@typing.final
+class TableSettings(google.protobuf.message.Message):
+    """What may change about a table, but for its read and write units. 0 and empty: never, none."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LAST_INCREASE_AT_MS_FIELD_NUMBER: builtins.int
+    LAST_DECREASE_AT_MS_FIELD_NUMBER: builtins.int
+    DECREASES_FIELD_NUMBER: builtins.int
+    ON_DEMAND_AT_MS_FIELD_NUMBER: builtins.int
+    MAX_READ_UNITS_FIELD_NUMBER: builtins.int
+    MAX_WRITE_UNITS_FIELD_NUMBER: builtins.int
+    WARM_READ_UNITS_FIELD_NUMBER: builtins.int
+    WARM_WRITE_UNITS_FIELD_NUMBER: builtins.int
+    TABLE_CLASS_FIELD_NUMBER: builtins.int
+    TABLE_CLASS_AT_MS_FIELD_NUMBER: builtins.int
+    DELETION_PROTECTION_FIELD_NUMBER: builtins.int
+    TAGS_FIELD_NUMBER: builtins.int
+    TIME_TO_LIVE_ATTRIBUTE_FIELD_NUMBER: builtins.int
+    TIME_TO_LIVE_AT_MS_FIELD_NUMBER: builtins.int
+    last_increase_at_ms: builtins.int
+    last_decrease_at_ms: builtins.int
+    decreases: builtins.int
+    """on the day of the last one, UTC"""
+    max_read_units: builtins.int
+    max_write_units: builtins.int
+    warm_read_units: builtins.int
+    warm_write_units: builtins.int
+    table_class: statorpb.tables_pb2.TableClass.ValueType
+    deletion_protection: builtins.bool
+    time_to_live_attribute: builtins.str
+    time_to_live_at_ms: builtins.int
+    """when that changed"""
+    @property
+    def on_demand_at_ms(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """when it became on-demand: the last few times"""
+
+    @property
+    def table_class_at_ms(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """when that changed: the last few times"""
+
+    @property
+    def tags(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[statorpb.tables_pb2.Tag]:
+        """in the order of their keys"""
+
+    def __init__(
+        self,
+        *,
+        last_increase_at_ms: builtins.int = ...,
+        last_decrease_at_ms: builtins.int = ...,
+        decreases: builtins.int = ...,
+        on_demand_at_ms: collections.abc.Iterable[builtins.int] | None = ...,
+        max_read_units: builtins.int = ...,
+        max_write_units: builtins.int = ...,
+        warm_read_units: builtins.int = ...,
+        warm_write_units: builtins.int = ...,
+        table_class: statorpb.tables_pb2.TableClass.ValueType = ...,
+        table_class_at_ms: collections.abc.Iterable[builtins.int] | None = ...,
+        deletion_protection: builtins.bool = ...,
+        tags: collections.abc.Iterable[statorpb.tables_pb2.Tag] | None = ...,
+        time_to_live_attribute: builtins.str = ...,
+        time_to_live_at_ms: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["decreases", b"decreases", "deletion_protection", b"deletion_protection", "last_decrease_at_ms", b"last_decrease_at_ms", "last_increase_at_ms", b"last_increase_at_ms", "max_read_units", b"max_read_units", "max_write_units", b"max_write_units", "on_demand_at_ms", b"on_demand_at_ms", "table_class", b"table_class", "table_class_at_ms", b"table_class_at_ms", "tags", b"tags", "time_to_live_at_ms", b"time_to_live_at_ms", "time_to_live_attribute", b"time_to_live_attribute", "warm_read_units", b"warm_read_units", "warm_write_units", b"warm_write_units"]) -> None: ...
+
+Global___TableSettings: typing_extensions.TypeAlias = TableSettings
 
 @typing.final
 class PlannedPartition(google.protobuf.message.Message):
@@ -776,6 +944,7 @@ class CatalogTable(google.protobuf.message.Message):
     CREATED_AT_MS_FIELD_NUMBER: builtins.int
     PARTITIONS_FIELD_NUMBER: builtins.int
     LOCAL_INDEXES_FIELD_NUMBER: builtins.int
+    SETTINGS_FIELD_NUMBER: builtins.int
     table_name: builtins.str
     table_number: builtins.int
     table_id: builtins.str
@@ -791,6 +960,8 @@ class CatalogTable(google.protobuf.message.Message):
     def partitions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___CatalogPartition]: ...
     @property
     def local_indexes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LocalIndex]: ...
+    @property
+    def settings(self) -> Global___TableSettings: ...
     def __init__(
         self,
         *,
@@ -805,9 +976,10 @@ class CatalogTable(google.protobuf.message.Message):
         created_at_ms: builtins.int = ...,
         partitions: collections.abc.Iterable[Global___CatalogPartition] | None = ...,
         local_indexes: collections.abc.Iterable[Global___LocalIndex] | None = ...,
+        settings: Global___TableSettings | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["partition_key", b"partition_key", "sort_key", b"sort_key"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["created_at_ms", b"created_at_ms", "local_indexes", b"local_indexes", "partition_key", b"partition_key", "partitions", b"partitions", "read_units", b"read_units", "sort_key", b"sort_key", "status", b"status", "table_id", b"table_id", "table_name", b"table_name", "table_number", b"table_number", "write_units", b"write_units"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["partition_key", b"partition_key", "settings", b"settings", "sort_key", b"sort_key"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["created_at_ms", b"created_at_ms", "local_indexes", b"local_indexes", "partition_key", b"partition_key", "partitions", b"partitions", "read_units", b"read_units", "settings", b"settings", "sort_key", b"sort_key", "status", b"status", "table_id", b"table_id", "table_name", b"table_name", "table_number", b"table_number", "write_units", b"write_units"]) -> None: ...
 
 Global___CatalogTable: typing_extensions.TypeAlias = CatalogTable
 

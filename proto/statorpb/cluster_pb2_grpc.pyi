@@ -107,6 +107,102 @@ _MetadataDeleteTableType = typing_extensions.TypeVar(
     ],
 )
 
+_MetadataUpdateTableType = typing_extensions.TypeVar(
+    '_MetadataUpdateTableType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.UpdateTableRequest,
+        statorpb.tables_pb2.UpdateTableResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.UpdateTableRequest,
+        statorpb.tables_pb2.UpdateTableResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.UpdateTableRequest,
+        statorpb.tables_pb2.UpdateTableResponse,
+    ],
+)
+
+_MetadataTagResourceType = typing_extensions.TypeVar(
+    '_MetadataTagResourceType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.TagResourceRequest,
+        statorpb.tables_pb2.TagResourceResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.TagResourceRequest,
+        statorpb.tables_pb2.TagResourceResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.TagResourceRequest,
+        statorpb.tables_pb2.TagResourceResponse,
+    ],
+)
+
+_MetadataUntagResourceType = typing_extensions.TypeVar(
+    '_MetadataUntagResourceType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.UntagResourceRequest,
+        statorpb.tables_pb2.UntagResourceResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.UntagResourceRequest,
+        statorpb.tables_pb2.UntagResourceResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.UntagResourceRequest,
+        statorpb.tables_pb2.UntagResourceResponse,
+    ],
+)
+
+_MetadataListTagsOfResourceType = typing_extensions.TypeVar(
+    '_MetadataListTagsOfResourceType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.ListTagsOfResourceRequest,
+        statorpb.tables_pb2.ListTagsOfResourceResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.ListTagsOfResourceRequest,
+        statorpb.tables_pb2.ListTagsOfResourceResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.ListTagsOfResourceRequest,
+        statorpb.tables_pb2.ListTagsOfResourceResponse,
+    ],
+)
+
+_MetadataUpdateTimeToLiveType = typing_extensions.TypeVar(
+    '_MetadataUpdateTimeToLiveType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.UpdateTimeToLiveRequest,
+        statorpb.tables_pb2.UpdateTimeToLiveResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.UpdateTimeToLiveRequest,
+        statorpb.tables_pb2.UpdateTimeToLiveResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.UpdateTimeToLiveRequest,
+        statorpb.tables_pb2.UpdateTimeToLiveResponse,
+    ],
+)
+
+_MetadataDescribeTimeToLiveType = typing_extensions.TypeVar(
+    '_MetadataDescribeTimeToLiveType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.DescribeTimeToLiveRequest,
+        statorpb.tables_pb2.DescribeTimeToLiveResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.DescribeTimeToLiveRequest,
+        statorpb.tables_pb2.DescribeTimeToLiveResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.DescribeTimeToLiveRequest,
+        statorpb.tables_pb2.DescribeTimeToLiveResponse,
+    ],
+)
+
 _MetadataDescribeClusterType = typing_extensions.TypeVar(
     '_MetadataDescribeClusterType',
     grpc.UnaryUnaryMultiCallable[
@@ -219,7 +315,7 @@ _MetadataAttendType = typing_extensions.TypeVar(
     ],
 )
 
-class MetadataStub(typing.Generic[_MetadataRegisterNodeType, _MetadataCreateTableType, _MetadataDescribeTableType, _MetadataListTablesType, _MetadataDeleteTableType, _MetadataDescribeClusterType, _MetadataCreateUserType, _MetadataListUsersType, _MetadataDisableUserType, _MetadataLookUpTablesType, _MetadataLookUpUsersType, _MetadataAttendType]):
+class MetadataStub(typing.Generic[_MetadataRegisterNodeType, _MetadataCreateTableType, _MetadataDescribeTableType, _MetadataListTablesType, _MetadataDeleteTableType, _MetadataUpdateTableType, _MetadataTagResourceType, _MetadataUntagResourceType, _MetadataListTagsOfResourceType, _MetadataUpdateTimeToLiveType, _MetadataDescribeTimeToLiveType, _MetadataDescribeClusterType, _MetadataCreateUserType, _MetadataListUsersType, _MetadataDisableUserType, _MetadataLookUpTablesType, _MetadataLookUpUsersType, _MetadataAttendType]):
     @typing.overload
     def __init__(self: MetadataStub[
         grpc.UnaryUnaryMultiCallable[
@@ -241,6 +337,30 @@ class MetadataStub(typing.Generic[_MetadataRegisterNodeType, _MetadataCreateTabl
         grpc.UnaryUnaryMultiCallable[
             statorpb.tables_pb2.DeleteTableRequest,
             statorpb.tables_pb2.DeleteTableResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            statorpb.tables_pb2.UpdateTableRequest,
+            statorpb.tables_pb2.UpdateTableResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            statorpb.tables_pb2.TagResourceRequest,
+            statorpb.tables_pb2.TagResourceResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            statorpb.tables_pb2.UntagResourceRequest,
+            statorpb.tables_pb2.UntagResourceResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            statorpb.tables_pb2.ListTagsOfResourceRequest,
+            statorpb.tables_pb2.ListTagsOfResourceResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            statorpb.tables_pb2.UpdateTimeToLiveRequest,
+            statorpb.tables_pb2.UpdateTimeToLiveResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            statorpb.tables_pb2.DescribeTimeToLiveRequest,
+            statorpb.tables_pb2.DescribeTimeToLiveResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             statorpb.admin_pb2.DescribeClusterRequest,
@@ -295,6 +415,30 @@ class MetadataStub(typing.Generic[_MetadataRegisterNodeType, _MetadataCreateTabl
             statorpb.tables_pb2.DeleteTableResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.tables_pb2.UpdateTableRequest,
+            statorpb.tables_pb2.UpdateTableResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.tables_pb2.TagResourceRequest,
+            statorpb.tables_pb2.TagResourceResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.tables_pb2.UntagResourceRequest,
+            statorpb.tables_pb2.UntagResourceResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.tables_pb2.ListTagsOfResourceRequest,
+            statorpb.tables_pb2.ListTagsOfResourceResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.tables_pb2.UpdateTimeToLiveRequest,
+            statorpb.tables_pb2.UpdateTimeToLiveResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.tables_pb2.DescribeTimeToLiveRequest,
+            statorpb.tables_pb2.DescribeTimeToLiveResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             statorpb.admin_pb2.DescribeClusterRequest,
             statorpb.admin_pb2.DescribeClusterResponse,
         ],
@@ -335,6 +479,18 @@ class MetadataStub(typing.Generic[_MetadataRegisterNodeType, _MetadataCreateTabl
 
     DeleteTable: _MetadataDeleteTableType
 
+    UpdateTable: _MetadataUpdateTableType
+
+    TagResource: _MetadataTagResourceType
+
+    UntagResource: _MetadataUntagResourceType
+
+    ListTagsOfResource: _MetadataListTagsOfResourceType
+
+    UpdateTimeToLive: _MetadataUpdateTimeToLiveType
+
+    DescribeTimeToLive: _MetadataDescribeTimeToLiveType
+
     DescribeCluster: _MetadataDescribeClusterType
 
     CreateUser: _MetadataCreateUserType
@@ -371,6 +527,30 @@ MetadataAsyncStub: typing_extensions.TypeAlias = MetadataStub[
     grpc.aio.UnaryUnaryMultiCallable[
         statorpb.tables_pb2.DeleteTableRequest,
         statorpb.tables_pb2.DeleteTableResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.UpdateTableRequest,
+        statorpb.tables_pb2.UpdateTableResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.TagResourceRequest,
+        statorpb.tables_pb2.TagResourceResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.UntagResourceRequest,
+        statorpb.tables_pb2.UntagResourceResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.ListTagsOfResourceRequest,
+        statorpb.tables_pb2.ListTagsOfResourceResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.UpdateTimeToLiveRequest,
+        statorpb.tables_pb2.UpdateTimeToLiveResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.DescribeTimeToLiveRequest,
+        statorpb.tables_pb2.DescribeTimeToLiveResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         statorpb.admin_pb2.DescribeClusterRequest,
@@ -438,6 +618,48 @@ class MetadataServicer(metaclass=abc.ABCMeta):
         request: statorpb.tables_pb2.DeleteTableRequest,
         context: _ServicerContext,
     ) -> typing.Union[statorpb.tables_pb2.DeleteTableResponse, collections.abc.Awaitable[statorpb.tables_pb2.DeleteTableResponse]]: ...
+
+    @abc.abstractmethod
+    def UpdateTable(
+        self,
+        request: statorpb.tables_pb2.UpdateTableRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.tables_pb2.UpdateTableResponse, collections.abc.Awaitable[statorpb.tables_pb2.UpdateTableResponse]]: ...
+
+    @abc.abstractmethod
+    def TagResource(
+        self,
+        request: statorpb.tables_pb2.TagResourceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.tables_pb2.TagResourceResponse, collections.abc.Awaitable[statorpb.tables_pb2.TagResourceResponse]]: ...
+
+    @abc.abstractmethod
+    def UntagResource(
+        self,
+        request: statorpb.tables_pb2.UntagResourceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.tables_pb2.UntagResourceResponse, collections.abc.Awaitable[statorpb.tables_pb2.UntagResourceResponse]]: ...
+
+    @abc.abstractmethod
+    def ListTagsOfResource(
+        self,
+        request: statorpb.tables_pb2.ListTagsOfResourceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.tables_pb2.ListTagsOfResourceResponse, collections.abc.Awaitable[statorpb.tables_pb2.ListTagsOfResourceResponse]]: ...
+
+    @abc.abstractmethod
+    def UpdateTimeToLive(
+        self,
+        request: statorpb.tables_pb2.UpdateTimeToLiveRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.tables_pb2.UpdateTimeToLiveResponse, collections.abc.Awaitable[statorpb.tables_pb2.UpdateTimeToLiveResponse]]: ...
+
+    @abc.abstractmethod
+    def DescribeTimeToLive(
+        self,
+        request: statorpb.tables_pb2.DescribeTimeToLiveRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.tables_pb2.DescribeTimeToLiveResponse, collections.abc.Awaitable[statorpb.tables_pb2.DescribeTimeToLiveResponse]]: ...
 
     @abc.abstractmethod
     def DescribeCluster(

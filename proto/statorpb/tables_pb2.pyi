@@ -38,6 +38,40 @@ N: AttributeType.ValueType  # 2
 B: AttributeType.ValueType  # 3
 Global___AttributeType: typing_extensions.TypeAlias = AttributeType
 
+class _BillingMode:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _BillingModeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_BillingMode.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    BILLING_MODE_UNSPECIFIED: _BillingMode.ValueType  # 0
+    PROVISIONED: _BillingMode.ValueType  # 1
+    PAY_PER_REQUEST: _BillingMode.ValueType  # 2
+
+class BillingMode(_BillingMode, metaclass=_BillingModeEnumTypeWrapper): ...
+
+BILLING_MODE_UNSPECIFIED: BillingMode.ValueType  # 0
+PROVISIONED: BillingMode.ValueType  # 1
+PAY_PER_REQUEST: BillingMode.ValueType  # 2
+Global___BillingMode: typing_extensions.TypeAlias = BillingMode
+
+class _TableClass:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _TableClassEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_TableClass.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    TABLE_CLASS_UNSPECIFIED: _TableClass.ValueType  # 0
+    STANDARD: _TableClass.ValueType  # 1
+    STANDARD_INFREQUENT_ACCESS: _TableClass.ValueType  # 2
+
+class TableClass(_TableClass, metaclass=_TableClassEnumTypeWrapper): ...
+
+TABLE_CLASS_UNSPECIFIED: TableClass.ValueType  # 0
+STANDARD: TableClass.ValueType  # 1
+STANDARD_INFREQUENT_ACCESS: TableClass.ValueType  # 2
+Global___TableClass: typing_extensions.TypeAlias = TableClass
+
 class _TableStatus:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -48,6 +82,8 @@ class _TableStatusEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     CREATING: _TableStatus.ValueType  # 1
     ACTIVE: _TableStatus.ValueType  # 2
     DELETING: _TableStatus.ValueType  # 3
+    UPDATING: _TableStatus.ValueType  # 4
+    """readable and writable as if it were active"""
 
 class TableStatus(_TableStatus, metaclass=_TableStatusEnumTypeWrapper): ...
 
@@ -55,6 +91,8 @@ TABLE_STATUS_UNSPECIFIED: TableStatus.ValueType  # 0
 CREATING: TableStatus.ValueType  # 1
 ACTIVE: TableStatus.ValueType  # 2
 DELETING: TableStatus.ValueType  # 3
+UPDATING: TableStatus.ValueType  # 4
+"""readable and writable as if it were active"""
 Global___TableStatus: typing_extensions.TypeAlias = TableStatus
 
 @typing.final
@@ -115,6 +153,68 @@ class Throughput(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["read_capacity_units", b"read_capacity_units", "write_capacity_units", b"write_capacity_units"]) -> None: ...
 
 Global___Throughput: typing_extensions.TypeAlias = Throughput
+
+@typing.final
+class OnDemandThroughput(google.protobuf.message.Message):
+    """What an on-demand table serves at most, in request units a second. Of a request: 0 leaves it as it is, -1 lifts the
+    limit. Of a description: 0 means no limit.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MAX_READ_REQUEST_UNITS_FIELD_NUMBER: builtins.int
+    MAX_WRITE_REQUEST_UNITS_FIELD_NUMBER: builtins.int
+    max_read_request_units: builtins.int
+    max_write_request_units: builtins.int
+    def __init__(
+        self,
+        *,
+        max_read_request_units: builtins.int = ...,
+        max_write_request_units: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["max_read_request_units", b"max_read_request_units", "max_write_request_units", b"max_write_request_units"]) -> None: ...
+
+Global___OnDemandThroughput: typing_extensions.TypeAlias = OnDemandThroughput
+
+@typing.final
+class WarmThroughput(google.protobuf.message.Message):
+    """What a table can serve at once, without growing first. Of a request: 0 leaves it as it is."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    READ_UNITS_PER_SECOND_FIELD_NUMBER: builtins.int
+    WRITE_UNITS_PER_SECOND_FIELD_NUMBER: builtins.int
+    read_units_per_second: builtins.int
+    write_units_per_second: builtins.int
+    def __init__(
+        self,
+        *,
+        read_units_per_second: builtins.int = ...,
+        write_units_per_second: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["read_units_per_second", b"read_units_per_second", "write_units_per_second", b"write_units_per_second"]) -> None: ...
+
+Global___WarmThroughput: typing_extensions.TypeAlias = WarmThroughput
+
+@typing.final
+class Tag(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: builtins.int
+    VALUE_FIELD_NUMBER: builtins.int
+    key: builtins.str
+    """1 to 128 characters"""
+    value: builtins.str
+    """0 to 256 characters"""
+    def __init__(
+        self,
+        *,
+        key: builtins.str = ...,
+        value: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+Global___Tag: typing_extensions.TypeAlias = Tag
 
 @typing.final
 class Projection(google.protobuf.message.Message):
@@ -220,6 +320,15 @@ class TableDescription(google.protobuf.message.Message):
     ITEMS_FIELD_NUMBER: builtins.int
     BYTES_FIELD_NUMBER: builtins.int
     LOCAL_INDEXES_FIELD_NUMBER: builtins.int
+    LAST_INCREASE_AT_MS_FIELD_NUMBER: builtins.int
+    LAST_DECREASE_AT_MS_FIELD_NUMBER: builtins.int
+    DECREASES_TODAY_FIELD_NUMBER: builtins.int
+    ON_DEMAND_SINCE_MS_FIELD_NUMBER: builtins.int
+    ON_DEMAND_FIELD_NUMBER: builtins.int
+    WARM_FIELD_NUMBER: builtins.int
+    TABLE_CLASS_FIELD_NUMBER: builtins.int
+    TABLE_CLASS_CHANGED_AT_MS_FIELD_NUMBER: builtins.int
+    DELETION_PROTECTION_FIELD_NUMBER: builtins.int
     table_name: builtins.str
     table_id: builtins.str
     """UUID text"""
@@ -230,6 +339,18 @@ class TableDescription(google.protobuf.message.Message):
     items: builtins.int
     """as last counted by the storage nodes"""
     bytes: builtins.int
+    last_increase_at_ms: builtins.int
+    """of its throughput; 0: never"""
+    last_decrease_at_ms: builtins.int
+    """likewise"""
+    decreases_today: builtins.int
+    """on this day, UTC"""
+    on_demand_since_ms: builtins.int
+    """when it became on-demand last, also if it is not any more; 0: never"""
+    table_class: Global___TableClass.ValueType
+    table_class_changed_at_ms: builtins.int
+    """0: never"""
+    deletion_protection: builtins.bool
     @property
     def key_schema(self) -> Global___KeySchema: ...
     @property
@@ -238,6 +359,12 @@ class TableDescription(google.protobuf.message.Message):
 
     @property
     def local_indexes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LocalIndexDescription]: ...
+    @property
+    def on_demand(self) -> Global___OnDemandThroughput:
+        """absent: no limit"""
+
+    @property
+    def warm(self) -> Global___WarmThroughput: ...
     def __init__(
         self,
         *,
@@ -251,9 +378,18 @@ class TableDescription(google.protobuf.message.Message):
         items: builtins.int = ...,
         bytes: builtins.int = ...,
         local_indexes: collections.abc.Iterable[Global___LocalIndexDescription] | None = ...,
+        last_increase_at_ms: builtins.int = ...,
+        last_decrease_at_ms: builtins.int = ...,
+        decreases_today: builtins.int = ...,
+        on_demand_since_ms: builtins.int = ...,
+        on_demand: Global___OnDemandThroughput | None = ...,
+        warm: Global___WarmThroughput | None = ...,
+        table_class: Global___TableClass.ValueType = ...,
+        table_class_changed_at_ms: builtins.int = ...,
+        deletion_protection: builtins.bool = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["key_schema", b"key_schema", "provisioned", b"provisioned"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["bytes", b"bytes", "created_at_ms", b"created_at_ms", "items", b"items", "key_schema", b"key_schema", "local_indexes", b"local_indexes", "partitions", b"partitions", "provisioned", b"provisioned", "status", b"status", "table_id", b"table_id", "table_name", b"table_name"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["key_schema", b"key_schema", "on_demand", b"on_demand", "provisioned", b"provisioned", "warm", b"warm"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["bytes", b"bytes", "created_at_ms", b"created_at_ms", "decreases_today", b"decreases_today", "deletion_protection", b"deletion_protection", "items", b"items", "key_schema", b"key_schema", "last_decrease_at_ms", b"last_decrease_at_ms", "last_increase_at_ms", b"last_increase_at_ms", "local_indexes", b"local_indexes", "on_demand", b"on_demand", "on_demand_since_ms", b"on_demand_since_ms", "partitions", b"partitions", "provisioned", b"provisioned", "status", b"status", "table_class", b"table_class", "table_class_changed_at_ms", b"table_class_changed_at_ms", "table_id", b"table_id", "table_name", b"table_name", "warm", b"warm"]) -> None: ...
 
 Global___TableDescription: typing_extensions.TypeAlias = TableDescription
 
@@ -266,9 +402,16 @@ class CreateTableRequest(google.protobuf.message.Message):
     PROVISIONED_FIELD_NUMBER: builtins.int
     PARTITIONS_FIELD_NUMBER: builtins.int
     LOCAL_INDEXES_FIELD_NUMBER: builtins.int
+    ON_DEMAND_FIELD_NUMBER: builtins.int
+    WARM_FIELD_NUMBER: builtins.int
+    TABLE_CLASS_FIELD_NUMBER: builtins.int
+    DELETION_PROTECTION_FIELD_NUMBER: builtins.int
+    TAGS_FIELD_NUMBER: builtins.int
     table_name: builtins.str
     partitions: builtins.int
     """0: derived from the throughput"""
+    table_class: Global___TableClass.ValueType
+    deletion_protection: builtins.bool
     @property
     def key_schema(self) -> Global___KeySchema: ...
     @property
@@ -277,6 +420,14 @@ class CreateTableRequest(google.protobuf.message.Message):
 
     @property
     def local_indexes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LocalIndex]: ...
+    @property
+    def on_demand(self) -> Global___OnDemandThroughput:
+        """of an on-demand table only"""
+
+    @property
+    def warm(self) -> Global___WarmThroughput: ...
+    @property
+    def tags(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Tag]: ...
     def __init__(
         self,
         *,
@@ -285,9 +436,14 @@ class CreateTableRequest(google.protobuf.message.Message):
         provisioned: Global___Throughput | None = ...,
         partitions: builtins.int = ...,
         local_indexes: collections.abc.Iterable[Global___LocalIndex] | None = ...,
+        on_demand: Global___OnDemandThroughput | None = ...,
+        warm: Global___WarmThroughput | None = ...,
+        table_class: Global___TableClass.ValueType = ...,
+        deletion_protection: builtins.bool = ...,
+        tags: collections.abc.Iterable[Global___Tag] | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["key_schema", b"key_schema", "provisioned", b"provisioned"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["key_schema", b"key_schema", "local_indexes", b"local_indexes", "partitions", b"partitions", "provisioned", b"provisioned", "table_name", b"table_name"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["key_schema", b"key_schema", "on_demand", b"on_demand", "provisioned", b"provisioned", "warm", b"warm"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["deletion_protection", b"deletion_protection", "key_schema", b"key_schema", "local_indexes", b"local_indexes", "on_demand", b"on_demand", "partitions", b"partitions", "provisioned", b"provisioned", "table_class", b"table_class", "table_name", b"table_name", "tags", b"tags", "warm", b"warm"]) -> None: ...
 
 Global___CreateTableRequest: typing_extensions.TypeAlias = CreateTableRequest
 
@@ -410,3 +566,283 @@ class DeleteTableResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["table", b"table"]) -> None: ...
 
 Global___DeleteTableResponse: typing_extensions.TypeAlias = DeleteTableResponse
+
+@typing.final
+class UpdateTableRequest(google.protobuf.message.Message):
+    """What is absent or unspecified stays as it is."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TABLE_NAME_FIELD_NUMBER: builtins.int
+    BILLING_MODE_FIELD_NUMBER: builtins.int
+    PROVISIONED_FIELD_NUMBER: builtins.int
+    ON_DEMAND_FIELD_NUMBER: builtins.int
+    WARM_FIELD_NUMBER: builtins.int
+    TABLE_CLASS_FIELD_NUMBER: builtins.int
+    DELETION_PROTECTION_FIELD_NUMBER: builtins.int
+    table_name: builtins.str
+    billing_mode: Global___BillingMode.ValueType
+    table_class: Global___TableClass.ValueType
+    deletion_protection: builtins.bool
+    @property
+    def provisioned(self) -> Global___Throughput: ...
+    @property
+    def on_demand(self) -> Global___OnDemandThroughput: ...
+    @property
+    def warm(self) -> Global___WarmThroughput: ...
+    def __init__(
+        self,
+        *,
+        table_name: builtins.str = ...,
+        billing_mode: Global___BillingMode.ValueType = ...,
+        provisioned: Global___Throughput | None = ...,
+        on_demand: Global___OnDemandThroughput | None = ...,
+        warm: Global___WarmThroughput | None = ...,
+        table_class: Global___TableClass.ValueType = ...,
+        deletion_protection: builtins.bool | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_deletion_protection", b"_deletion_protection", "deletion_protection", b"deletion_protection", "on_demand", b"on_demand", "provisioned", b"provisioned", "warm", b"warm"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_deletion_protection", b"_deletion_protection", "billing_mode", b"billing_mode", "deletion_protection", b"deletion_protection", "on_demand", b"on_demand", "provisioned", b"provisioned", "table_class", b"table_class", "table_name", b"table_name", "warm", b"warm"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_deletion_protection", b"_deletion_protection"]) -> typing.Literal["deletion_protection"] | None: ...
+
+Global___UpdateTableRequest: typing_extensions.TypeAlias = UpdateTableRequest
+
+@typing.final
+class UpdateTableResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TABLE_FIELD_NUMBER: builtins.int
+    @property
+    def table(self) -> Global___TableDescription: ...
+    def __init__(
+        self,
+        *,
+        table: Global___TableDescription | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["table", b"table"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["table", b"table"]) -> None: ...
+
+Global___UpdateTableResponse: typing_extensions.TypeAlias = UpdateTableResponse
+
+@typing.final
+class DescribeLimitsRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___DescribeLimitsRequest: typing_extensions.TypeAlias = DescribeLimitsRequest
+
+@typing.final
+class DescribeLimitsResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ACCOUNT_MAX_READ_CAPACITY_UNITS_FIELD_NUMBER: builtins.int
+    ACCOUNT_MAX_WRITE_CAPACITY_UNITS_FIELD_NUMBER: builtins.int
+    TABLE_MAX_READ_CAPACITY_UNITS_FIELD_NUMBER: builtins.int
+    TABLE_MAX_WRITE_CAPACITY_UNITS_FIELD_NUMBER: builtins.int
+    account_max_read_capacity_units: builtins.int
+    account_max_write_capacity_units: builtins.int
+    table_max_read_capacity_units: builtins.int
+    table_max_write_capacity_units: builtins.int
+    def __init__(
+        self,
+        *,
+        account_max_read_capacity_units: builtins.int = ...,
+        account_max_write_capacity_units: builtins.int = ...,
+        table_max_read_capacity_units: builtins.int = ...,
+        table_max_write_capacity_units: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["account_max_read_capacity_units", b"account_max_read_capacity_units", "account_max_write_capacity_units", b"account_max_write_capacity_units", "table_max_read_capacity_units", b"table_max_read_capacity_units", "table_max_write_capacity_units", b"table_max_write_capacity_units"]) -> None: ...
+
+Global___DescribeLimitsResponse: typing_extensions.TypeAlias = DescribeLimitsResponse
+
+@typing.final
+class TagResourceRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RESOURCE_ARN_FIELD_NUMBER: builtins.int
+    TAGS_FIELD_NUMBER: builtins.int
+    resource_arn: builtins.str
+    @property
+    def tags(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Tag]:
+        """in place of those that have the same keys"""
+
+    def __init__(
+        self,
+        *,
+        resource_arn: builtins.str = ...,
+        tags: collections.abc.Iterable[Global___Tag] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["resource_arn", b"resource_arn", "tags", b"tags"]) -> None: ...
+
+Global___TagResourceRequest: typing_extensions.TypeAlias = TagResourceRequest
+
+@typing.final
+class TagResourceResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___TagResourceResponse: typing_extensions.TypeAlias = TagResourceResponse
+
+@typing.final
+class UntagResourceRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RESOURCE_ARN_FIELD_NUMBER: builtins.int
+    TAG_KEYS_FIELD_NUMBER: builtins.int
+    resource_arn: builtins.str
+    @property
+    def tag_keys(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        resource_arn: builtins.str = ...,
+        tag_keys: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["resource_arn", b"resource_arn", "tag_keys", b"tag_keys"]) -> None: ...
+
+Global___UntagResourceRequest: typing_extensions.TypeAlias = UntagResourceRequest
+
+@typing.final
+class UntagResourceResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___UntagResourceResponse: typing_extensions.TypeAlias = UntagResourceResponse
+
+@typing.final
+class ListTagsOfResourceRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RESOURCE_ARN_FIELD_NUMBER: builtins.int
+    NEXT_TOKEN_FIELD_NUMBER: builtins.int
+    resource_arn: builtins.str
+    next_token: builtins.str
+    def __init__(
+        self,
+        *,
+        resource_arn: builtins.str = ...,
+        next_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["next_token", b"next_token", "resource_arn", b"resource_arn"]) -> None: ...
+
+Global___ListTagsOfResourceRequest: typing_extensions.TypeAlias = ListTagsOfResourceRequest
+
+@typing.final
+class ListTagsOfResourceResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TAGS_FIELD_NUMBER: builtins.int
+    NEXT_TOKEN_FIELD_NUMBER: builtins.int
+    next_token: builtins.str
+    """empty: that was all"""
+    @property
+    def tags(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Tag]:
+        """in the order of their keys"""
+
+    def __init__(
+        self,
+        *,
+        tags: collections.abc.Iterable[Global___Tag] | None = ...,
+        next_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["next_token", b"next_token", "tags", b"tags"]) -> None: ...
+
+Global___ListTagsOfResourceResponse: typing_extensions.TypeAlias = ListTagsOfResourceResponse
+
+@typing.final
+class TimeToLive(google.protobuf.message.Message):
+    """The attribute that holds when an item expires, in seconds since 1970."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ATTRIBUTE_NAME_FIELD_NUMBER: builtins.int
+    ENABLED_FIELD_NUMBER: builtins.int
+    attribute_name: builtins.str
+    enabled: builtins.bool
+    def __init__(
+        self,
+        *,
+        attribute_name: builtins.str = ...,
+        enabled: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attribute_name", b"attribute_name", "enabled", b"enabled"]) -> None: ...
+
+Global___TimeToLive: typing_extensions.TypeAlias = TimeToLive
+
+@typing.final
+class UpdateTimeToLiveRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TABLE_NAME_FIELD_NUMBER: builtins.int
+    TIME_TO_LIVE_FIELD_NUMBER: builtins.int
+    table_name: builtins.str
+    @property
+    def time_to_live(self) -> Global___TimeToLive: ...
+    def __init__(
+        self,
+        *,
+        table_name: builtins.str = ...,
+        time_to_live: Global___TimeToLive | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["time_to_live", b"time_to_live"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["table_name", b"table_name", "time_to_live", b"time_to_live"]) -> None: ...
+
+Global___UpdateTimeToLiveRequest: typing_extensions.TypeAlias = UpdateTimeToLiveRequest
+
+@typing.final
+class UpdateTimeToLiveResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TIME_TO_LIVE_FIELD_NUMBER: builtins.int
+    @property
+    def time_to_live(self) -> Global___TimeToLive: ...
+    def __init__(
+        self,
+        *,
+        time_to_live: Global___TimeToLive | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["time_to_live", b"time_to_live"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["time_to_live", b"time_to_live"]) -> None: ...
+
+Global___UpdateTimeToLiveResponse: typing_extensions.TypeAlias = UpdateTimeToLiveResponse
+
+@typing.final
+class DescribeTimeToLiveRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TABLE_NAME_FIELD_NUMBER: builtins.int
+    table_name: builtins.str
+    def __init__(
+        self,
+        *,
+        table_name: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["table_name", b"table_name"]) -> None: ...
+
+Global___DescribeTimeToLiveRequest: typing_extensions.TypeAlias = DescribeTimeToLiveRequest
+
+@typing.final
+class DescribeTimeToLiveResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TIME_TO_LIVE_FIELD_NUMBER: builtins.int
+    @property
+    def time_to_live(self) -> Global___TimeToLive: ...
+    def __init__(
+        self,
+        *,
+        time_to_live: Global___TimeToLive | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["time_to_live", b"time_to_live"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["time_to_live", b"time_to_live"]) -> None: ...
+
+Global___DescribeTimeToLiveResponse: typing_extensions.TypeAlias = DescribeTimeToLiveResponse

@@ -54,6 +54,41 @@ class TablesStub(object):
                 request_serializer=statorpb_dot_tables__pb2.DeleteTableRequest.SerializeToString,
                 response_deserializer=statorpb_dot_tables__pb2.DeleteTableResponse.FromString,
                 _registered_method=True)
+        self.UpdateTable = channel.unary_unary(
+                '/stator.v1.Tables/UpdateTable',
+                request_serializer=statorpb_dot_tables__pb2.UpdateTableRequest.SerializeToString,
+                response_deserializer=statorpb_dot_tables__pb2.UpdateTableResponse.FromString,
+                _registered_method=True)
+        self.DescribeLimits = channel.unary_unary(
+                '/stator.v1.Tables/DescribeLimits',
+                request_serializer=statorpb_dot_tables__pb2.DescribeLimitsRequest.SerializeToString,
+                response_deserializer=statorpb_dot_tables__pb2.DescribeLimitsResponse.FromString,
+                _registered_method=True)
+        self.TagResource = channel.unary_unary(
+                '/stator.v1.Tables/TagResource',
+                request_serializer=statorpb_dot_tables__pb2.TagResourceRequest.SerializeToString,
+                response_deserializer=statorpb_dot_tables__pb2.TagResourceResponse.FromString,
+                _registered_method=True)
+        self.UntagResource = channel.unary_unary(
+                '/stator.v1.Tables/UntagResource',
+                request_serializer=statorpb_dot_tables__pb2.UntagResourceRequest.SerializeToString,
+                response_deserializer=statorpb_dot_tables__pb2.UntagResourceResponse.FromString,
+                _registered_method=True)
+        self.ListTagsOfResource = channel.unary_unary(
+                '/stator.v1.Tables/ListTagsOfResource',
+                request_serializer=statorpb_dot_tables__pb2.ListTagsOfResourceRequest.SerializeToString,
+                response_deserializer=statorpb_dot_tables__pb2.ListTagsOfResourceResponse.FromString,
+                _registered_method=True)
+        self.UpdateTimeToLive = channel.unary_unary(
+                '/stator.v1.Tables/UpdateTimeToLive',
+                request_serializer=statorpb_dot_tables__pb2.UpdateTimeToLiveRequest.SerializeToString,
+                response_deserializer=statorpb_dot_tables__pb2.UpdateTimeToLiveResponse.FromString,
+                _registered_method=True)
+        self.DescribeTimeToLive = channel.unary_unary(
+                '/stator.v1.Tables/DescribeTimeToLive',
+                request_serializer=statorpb_dot_tables__pb2.DescribeTimeToLiveRequest.SerializeToString,
+                response_deserializer=statorpb_dot_tables__pb2.DescribeTimeToLiveResponse.FromString,
+                _registered_method=True)
 
 
 class TablesServicer(object):
@@ -83,6 +118,48 @@ class TablesServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateTable(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DescribeLimits(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TagResource(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UntagResource(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTagsOfResource(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateTimeToLive(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DescribeTimeToLive(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TablesServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -105,6 +182,41 @@ def add_TablesServicer_to_server(servicer, server):
                     servicer.DeleteTable,
                     request_deserializer=statorpb_dot_tables__pb2.DeleteTableRequest.FromString,
                     response_serializer=statorpb_dot_tables__pb2.DeleteTableResponse.SerializeToString,
+            ),
+            'UpdateTable': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateTable,
+                    request_deserializer=statorpb_dot_tables__pb2.UpdateTableRequest.FromString,
+                    response_serializer=statorpb_dot_tables__pb2.UpdateTableResponse.SerializeToString,
+            ),
+            'DescribeLimits': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeLimits,
+                    request_deserializer=statorpb_dot_tables__pb2.DescribeLimitsRequest.FromString,
+                    response_serializer=statorpb_dot_tables__pb2.DescribeLimitsResponse.SerializeToString,
+            ),
+            'TagResource': grpc.unary_unary_rpc_method_handler(
+                    servicer.TagResource,
+                    request_deserializer=statorpb_dot_tables__pb2.TagResourceRequest.FromString,
+                    response_serializer=statorpb_dot_tables__pb2.TagResourceResponse.SerializeToString,
+            ),
+            'UntagResource': grpc.unary_unary_rpc_method_handler(
+                    servicer.UntagResource,
+                    request_deserializer=statorpb_dot_tables__pb2.UntagResourceRequest.FromString,
+                    response_serializer=statorpb_dot_tables__pb2.UntagResourceResponse.SerializeToString,
+            ),
+            'ListTagsOfResource': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTagsOfResource,
+                    request_deserializer=statorpb_dot_tables__pb2.ListTagsOfResourceRequest.FromString,
+                    response_serializer=statorpb_dot_tables__pb2.ListTagsOfResourceResponse.SerializeToString,
+            ),
+            'UpdateTimeToLive': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateTimeToLive,
+                    request_deserializer=statorpb_dot_tables__pb2.UpdateTimeToLiveRequest.FromString,
+                    response_serializer=statorpb_dot_tables__pb2.UpdateTimeToLiveResponse.SerializeToString,
+            ),
+            'DescribeTimeToLive': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeTimeToLive,
+                    request_deserializer=statorpb_dot_tables__pb2.DescribeTimeToLiveRequest.FromString,
+                    response_serializer=statorpb_dot_tables__pb2.DescribeTimeToLiveResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -215,6 +327,195 @@ class Tables(object):
             '/stator.v1.Tables/DeleteTable',
             statorpb_dot_tables__pb2.DeleteTableRequest.SerializeToString,
             statorpb_dot_tables__pb2.DeleteTableResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateTable(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stator.v1.Tables/UpdateTable',
+            statorpb_dot_tables__pb2.UpdateTableRequest.SerializeToString,
+            statorpb_dot_tables__pb2.UpdateTableResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DescribeLimits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stator.v1.Tables/DescribeLimits',
+            statorpb_dot_tables__pb2.DescribeLimitsRequest.SerializeToString,
+            statorpb_dot_tables__pb2.DescribeLimitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TagResource(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stator.v1.Tables/TagResource',
+            statorpb_dot_tables__pb2.TagResourceRequest.SerializeToString,
+            statorpb_dot_tables__pb2.TagResourceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UntagResource(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stator.v1.Tables/UntagResource',
+            statorpb_dot_tables__pb2.UntagResourceRequest.SerializeToString,
+            statorpb_dot_tables__pb2.UntagResourceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTagsOfResource(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stator.v1.Tables/ListTagsOfResource',
+            statorpb_dot_tables__pb2.ListTagsOfResourceRequest.SerializeToString,
+            statorpb_dot_tables__pb2.ListTagsOfResourceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateTimeToLive(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stator.v1.Tables/UpdateTimeToLive',
+            statorpb_dot_tables__pb2.UpdateTimeToLiveRequest.SerializeToString,
+            statorpb_dot_tables__pb2.UpdateTimeToLiveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DescribeTimeToLive(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stator.v1.Tables/DescribeTimeToLive',
+            statorpb_dot_tables__pb2.DescribeTimeToLiveRequest.SerializeToString,
+            statorpb_dot_tables__pb2.DescribeTimeToLiveResponse.FromString,
             options,
             channel_credentials,
             insecure,

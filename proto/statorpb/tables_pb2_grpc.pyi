@@ -89,7 +89,119 @@ _TablesDeleteTableType = typing_extensions.TypeVar(
     ],
 )
 
-class TablesStub(typing.Generic[_TablesCreateTableType, _TablesDescribeTableType, _TablesListTablesType, _TablesDeleteTableType]):
+_TablesUpdateTableType = typing_extensions.TypeVar(
+    '_TablesUpdateTableType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.UpdateTableRequest,
+        statorpb.tables_pb2.UpdateTableResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.UpdateTableRequest,
+        statorpb.tables_pb2.UpdateTableResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.UpdateTableRequest,
+        statorpb.tables_pb2.UpdateTableResponse,
+    ],
+)
+
+_TablesDescribeLimitsType = typing_extensions.TypeVar(
+    '_TablesDescribeLimitsType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.DescribeLimitsRequest,
+        statorpb.tables_pb2.DescribeLimitsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.DescribeLimitsRequest,
+        statorpb.tables_pb2.DescribeLimitsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.DescribeLimitsRequest,
+        statorpb.tables_pb2.DescribeLimitsResponse,
+    ],
+)
+
+_TablesTagResourceType = typing_extensions.TypeVar(
+    '_TablesTagResourceType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.TagResourceRequest,
+        statorpb.tables_pb2.TagResourceResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.TagResourceRequest,
+        statorpb.tables_pb2.TagResourceResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.TagResourceRequest,
+        statorpb.tables_pb2.TagResourceResponse,
+    ],
+)
+
+_TablesUntagResourceType = typing_extensions.TypeVar(
+    '_TablesUntagResourceType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.UntagResourceRequest,
+        statorpb.tables_pb2.UntagResourceResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.UntagResourceRequest,
+        statorpb.tables_pb2.UntagResourceResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.UntagResourceRequest,
+        statorpb.tables_pb2.UntagResourceResponse,
+    ],
+)
+
+_TablesListTagsOfResourceType = typing_extensions.TypeVar(
+    '_TablesListTagsOfResourceType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.ListTagsOfResourceRequest,
+        statorpb.tables_pb2.ListTagsOfResourceResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.ListTagsOfResourceRequest,
+        statorpb.tables_pb2.ListTagsOfResourceResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.ListTagsOfResourceRequest,
+        statorpb.tables_pb2.ListTagsOfResourceResponse,
+    ],
+)
+
+_TablesUpdateTimeToLiveType = typing_extensions.TypeVar(
+    '_TablesUpdateTimeToLiveType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.UpdateTimeToLiveRequest,
+        statorpb.tables_pb2.UpdateTimeToLiveResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.UpdateTimeToLiveRequest,
+        statorpb.tables_pb2.UpdateTimeToLiveResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.UpdateTimeToLiveRequest,
+        statorpb.tables_pb2.UpdateTimeToLiveResponse,
+    ],
+)
+
+_TablesDescribeTimeToLiveType = typing_extensions.TypeVar(
+    '_TablesDescribeTimeToLiveType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.DescribeTimeToLiveRequest,
+        statorpb.tables_pb2.DescribeTimeToLiveResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.DescribeTimeToLiveRequest,
+        statorpb.tables_pb2.DescribeTimeToLiveResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.DescribeTimeToLiveRequest,
+        statorpb.tables_pb2.DescribeTimeToLiveResponse,
+    ],
+)
+
+class TablesStub(typing.Generic[_TablesCreateTableType, _TablesDescribeTableType, _TablesListTablesType, _TablesDeleteTableType, _TablesUpdateTableType, _TablesDescribeLimitsType, _TablesTagResourceType, _TablesUntagResourceType, _TablesListTagsOfResourceType, _TablesUpdateTimeToLiveType, _TablesDescribeTimeToLiveType]):
     @typing.overload
     def __init__(self: TablesStub[
         grpc.UnaryUnaryMultiCallable[
@@ -107,6 +219,34 @@ class TablesStub(typing.Generic[_TablesCreateTableType, _TablesDescribeTableType
         grpc.UnaryUnaryMultiCallable[
             statorpb.tables_pb2.DeleteTableRequest,
             statorpb.tables_pb2.DeleteTableResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            statorpb.tables_pb2.UpdateTableRequest,
+            statorpb.tables_pb2.UpdateTableResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            statorpb.tables_pb2.DescribeLimitsRequest,
+            statorpb.tables_pb2.DescribeLimitsResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            statorpb.tables_pb2.TagResourceRequest,
+            statorpb.tables_pb2.TagResourceResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            statorpb.tables_pb2.UntagResourceRequest,
+            statorpb.tables_pb2.UntagResourceResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            statorpb.tables_pb2.ListTagsOfResourceRequest,
+            statorpb.tables_pb2.ListTagsOfResourceResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            statorpb.tables_pb2.UpdateTimeToLiveRequest,
+            statorpb.tables_pb2.UpdateTimeToLiveResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            statorpb.tables_pb2.DescribeTimeToLiveRequest,
+            statorpb.tables_pb2.DescribeTimeToLiveResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -128,6 +268,34 @@ class TablesStub(typing.Generic[_TablesCreateTableType, _TablesDescribeTableType
             statorpb.tables_pb2.DeleteTableRequest,
             statorpb.tables_pb2.DeleteTableResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.tables_pb2.UpdateTableRequest,
+            statorpb.tables_pb2.UpdateTableResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.tables_pb2.DescribeLimitsRequest,
+            statorpb.tables_pb2.DescribeLimitsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.tables_pb2.TagResourceRequest,
+            statorpb.tables_pb2.TagResourceResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.tables_pb2.UntagResourceRequest,
+            statorpb.tables_pb2.UntagResourceResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.tables_pb2.ListTagsOfResourceRequest,
+            statorpb.tables_pb2.ListTagsOfResourceResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.tables_pb2.UpdateTimeToLiveRequest,
+            statorpb.tables_pb2.UpdateTimeToLiveResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.tables_pb2.DescribeTimeToLiveRequest,
+            statorpb.tables_pb2.DescribeTimeToLiveResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     CreateTable: _TablesCreateTableType
@@ -137,6 +305,20 @@ class TablesStub(typing.Generic[_TablesCreateTableType, _TablesDescribeTableType
     ListTables: _TablesListTablesType
 
     DeleteTable: _TablesDeleteTableType
+
+    UpdateTable: _TablesUpdateTableType
+
+    DescribeLimits: _TablesDescribeLimitsType
+
+    TagResource: _TablesTagResourceType
+
+    UntagResource: _TablesUntagResourceType
+
+    ListTagsOfResource: _TablesListTagsOfResourceType
+
+    UpdateTimeToLive: _TablesUpdateTimeToLiveType
+
+    DescribeTimeToLive: _TablesDescribeTimeToLiveType
 
 TablesAsyncStub: typing_extensions.TypeAlias = TablesStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -154,6 +336,34 @@ TablesAsyncStub: typing_extensions.TypeAlias = TablesStub[
     grpc.aio.UnaryUnaryMultiCallable[
         statorpb.tables_pb2.DeleteTableRequest,
         statorpb.tables_pb2.DeleteTableResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.UpdateTableRequest,
+        statorpb.tables_pb2.UpdateTableResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.DescribeLimitsRequest,
+        statorpb.tables_pb2.DescribeLimitsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.TagResourceRequest,
+        statorpb.tables_pb2.TagResourceResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.UntagResourceRequest,
+        statorpb.tables_pb2.UntagResourceResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.ListTagsOfResourceRequest,
+        statorpb.tables_pb2.ListTagsOfResourceResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.UpdateTimeToLiveRequest,
+        statorpb.tables_pb2.UpdateTimeToLiveResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.tables_pb2.DescribeTimeToLiveRequest,
+        statorpb.tables_pb2.DescribeTimeToLiveResponse,
     ],
 ]
 
@@ -185,5 +395,54 @@ class TablesServicer(metaclass=abc.ABCMeta):
         request: statorpb.tables_pb2.DeleteTableRequest,
         context: _ServicerContext,
     ) -> typing.Union[statorpb.tables_pb2.DeleteTableResponse, collections.abc.Awaitable[statorpb.tables_pb2.DeleteTableResponse]]: ...
+
+    @abc.abstractmethod
+    def UpdateTable(
+        self,
+        request: statorpb.tables_pb2.UpdateTableRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.tables_pb2.UpdateTableResponse, collections.abc.Awaitable[statorpb.tables_pb2.UpdateTableResponse]]: ...
+
+    @abc.abstractmethod
+    def DescribeLimits(
+        self,
+        request: statorpb.tables_pb2.DescribeLimitsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.tables_pb2.DescribeLimitsResponse, collections.abc.Awaitable[statorpb.tables_pb2.DescribeLimitsResponse]]: ...
+
+    @abc.abstractmethod
+    def TagResource(
+        self,
+        request: statorpb.tables_pb2.TagResourceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.tables_pb2.TagResourceResponse, collections.abc.Awaitable[statorpb.tables_pb2.TagResourceResponse]]: ...
+
+    @abc.abstractmethod
+    def UntagResource(
+        self,
+        request: statorpb.tables_pb2.UntagResourceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.tables_pb2.UntagResourceResponse, collections.abc.Awaitable[statorpb.tables_pb2.UntagResourceResponse]]: ...
+
+    @abc.abstractmethod
+    def ListTagsOfResource(
+        self,
+        request: statorpb.tables_pb2.ListTagsOfResourceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.tables_pb2.ListTagsOfResourceResponse, collections.abc.Awaitable[statorpb.tables_pb2.ListTagsOfResourceResponse]]: ...
+
+    @abc.abstractmethod
+    def UpdateTimeToLive(
+        self,
+        request: statorpb.tables_pb2.UpdateTimeToLiveRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.tables_pb2.UpdateTimeToLiveResponse, collections.abc.Awaitable[statorpb.tables_pb2.UpdateTimeToLiveResponse]]: ...
+
+    @abc.abstractmethod
+    def DescribeTimeToLive(
+        self,
+        request: statorpb.tables_pb2.DescribeTimeToLiveRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.tables_pb2.DescribeTimeToLiveResponse, collections.abc.Awaitable[statorpb.tables_pb2.DescribeTimeToLiveResponse]]: ...
 
 def add_TablesServicer_to_server(servicer: TablesServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -1,158 +1,204 @@
-"""CreateTable: its name, its primary key and its throughput."""
+"""CreateTable: a table's name, its keys, its local indexes and its settings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from router.requests.members import check_members, member, required
-from server.model.errors import SerializationError, ValidationError
-from server.model.limits import KEY_NAME_BYTES_MAX, PARTITIONS_MAX
-from server.model.table import KEY_TYPES, KeyAttribute, KeySchema, check_table_name
+from router.requests.table_shapes import CREATE_TABLE, INVALID, read_body, refuse
+from router.requests.tags import read_tags
+from router.requests.throughput import on_demand_limits, provisioned_units, refuse_streams_and_keys, warm_units
+from server.model.errors import ValidationError
+from server.model.limits import (
+    LOCAL_INDEXES_MAX,
+    PARTITIONS_MAX,
+    PROJECTED_ATTRIBUTES_MAX,
+    WARM_READ_UNITS_MIN,
+    WARM_WRITE_UNITS_MIN,
+)
+from server.model.table import NO_UNITS_ON_DEMAND, KeyAttribute, KeySchema, LocalIndex
 
-_SUPPORTED = frozenset({"TableName", "AttributeDefinitions", "KeySchema", "BillingMode", "ProvisionedThroughput"})
-_EMPTY_IS_NOTHING = ("LocalSecondaryIndexes", "GlobalSecondaryIndexes", "Tags")
+_UNSUPPORTED = (
+    "ResourcePolicy",
+    "GlobalTableSourceArn",
+    "GlobalTableSettingsReplicationMode",
+    "VectorIndexes",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class CreateTableRequest:
-    """`read_units`, `write_units` 0: on-demand. `partitions` 0: derived from the throughput."""
+    """`read_units`, `write_units` 0: on-demand; only then may there be `max_` units (0 and -1: no limit). `warm_` units
+    0: what the table has anyway. `partitions` 0: derived from the throughput. `tags`: (key, value)."""
 
     table_name: str
     key_schema: KeySchema
-    read_units: int
-    write_units: int
-    partitions: int
+    read_units: int = 0
+    write_units: int = 0
+    partitions: int = 0
+    local_indexes: tuple[LocalIndex, ...] = ()
+    max_read_units: int = 0
+    max_write_units: int = 0
+    warm_read_units: int = 0
+    warm_write_units: int = 0
+    table_class: str = "STANDARD"
+    is_protected: bool = False
+    tags: tuple[tuple[str, str], ...] = ()
 
 
-def from_json(body: Mapping[str, Any]) -> CreateTableRequest:
-    """The request of a JSON body. Raises ValidationError or SerializationError."""
-    content = {name: value for name, value in body.items() if not _asks_nothing(name, value)}
-    check_members(content, "CreateTable", _SUPPORTED)
-    table_name = check_table_name(required(content, "TableName", str))
-    types = _definitions(required(content, "AttributeDefinitions", list))
-    schema = _key_schema(required(content, "KeySchema", list), types)
+def from_body(body: Mapping[str, Any], *, is_json: bool, partitions: int = 0) -> CreateTableRequest:
+    """The request of a body. Raises ValidationError or SerializationError."""
+    refuse(body, "CreateTable", _UNSUPPORTED)
+    content = read_body(CREATE_TABLE, body, is_json=is_json)
     read_units, write_units = _throughput(content)
-    return from_model(table_name, schema, read_units, write_units, 0)
+    max_read_units, max_write_units = on_demand_limits(content)
+    if read_units and "OnDemandThroughput" in content:
+        raise ValidationError(INVALID + "OnDemandThroughput can only be specified when BillingMode is PAY_PER_REQUEST")
+    warm_read_units, warm_write_units = _warm_throughput(content, read_units, write_units)
+    types = _definitions(content["AttributeDefinitions"])
+    if len(content["KeySchema"]) > len(types):
+        raise ValidationError("Invalid KeySchema: Some index key attribute have no definition")
+    schema = _key_schema(content["KeySchema"], types)
+    has_indexes = content.get("LocalSecondaryIndexes") is not None
+    if not has_indexes and {key.name for key in schema.attributes} != types.keys():
+        raise ValidationError(
+            INVALID + "Number of attributes in KeySchema does not exactly match number of attributes defined in "
+            "AttributeDefinitions"
+        )
+    indexes = _local_indexes(content["LocalSecondaryIndexes"], schema, types) if has_indexes else ()
+    if isinstance(global_indexes := body.get("GlobalSecondaryIndexes"), list) and not global_indexes:
+        raise ValidationError(INVALID + "List of GlobalSecondaryIndexes is empty")
+    refuse(body, "CreateTable", ["GlobalSecondaryIndexes"])
+    refuse_streams_and_keys(content, "CreateTable")
+    if partitions > PARTITIONS_MAX:
+        raise ValidationError(f"a table has at most {PARTITIONS_MAX} partitions when it is created, not {partitions}")
+    return CreateTableRequest(
+        content["TableName"],
+        schema,
+        read_units,
+        write_units,
+        partitions,
+        indexes,
+        max_read_units,
+        max_write_units,
+        warm_read_units,
+        warm_write_units,
+        content.get("TableClass", "STANDARD"),
+        content.get("DeletionProtectionEnabled", False),
+        read_tags(content.get("Tags", [])),
+    )
 
 
-def _asks_nothing(name: str, value: Any) -> bool:
-    """Whether a member that is not supported says only what is the case anyway."""
-    if name == "StreamSpecification":
-        return isinstance(value, dict) and value.get("StreamEnabled") is False
-    if name == "DeletionProtectionEnabled":
-        return value is False
-    if name == "TableClass":
-        return bool(value == "STANDARD")
-    return name in _EMPTY_IS_NOTHING and value == []
+def _throughput(content: Mapping[str, Any]) -> tuple[int, int]:
+    is_on_demand = content.get("BillingMode") == "PAY_PER_REQUEST"
+    has_units = "ProvisionedThroughput" in content
+    if is_on_demand and has_units:
+        raise ValidationError(NO_UNITS_ON_DEMAND)
+    if not is_on_demand and not has_units:
+        raise ValidationError(
+            INVALID + "ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED"
+        )
+    return provisioned_units(content)
 
 
-def _definitions(definitions: list[Any]) -> dict[str, str]:
+def _warm_throughput(content: Mapping[str, Any], read_units: int, write_units: int) -> tuple[int, int]:
+    asked = warm_units(content)
+    least = (read_units, write_units) if read_units else (WARM_READ_UNITS_MIN, WARM_WRITE_UNITS_MIN)
+    for name, units, units_min in zip(("ReadUnitsPerSecond", "WriteUnitsPerSecond"), asked, least, strict=True):
+        if 0 < units < units_min:
+            raise ValidationError(
+                f"{INVALID}Requested {name} for WarmThroughput for table is lower than the {units_min} that it has "
+                "anyway"
+            )
+    return asked
+
+
+def _definitions(definitions: list[Mapping[str, str]]) -> dict[str, str]:
     types: dict[str, str] = {}
     for definition in definitions:
-        if not isinstance(definition, dict):
-            raise SerializationError("an attribute definition must be a map")
-        check_members(definition, "an attribute definition", frozenset({"AttributeName", "AttributeType"}))
-        name = required(definition, "AttributeName", str)
-        kind = required(definition, "AttributeType", str)
-        if kind not in KEY_TYPES:
-            raise ValidationError(
-                f"1 validation error detected: Value '{kind}' at 'attributeDefinitions.1.member.attributeType' failed "
-                "to satisfy constraint: Member must satisfy enum value set: [B, N, S]"
-            )
+        name = definition["AttributeName"]
         if name in types:
-            raise ValidationError(f"One or more parameter values were invalid: Duplicate attribute definition: {name}")
-        types[name] = kind
+            raise ValidationError(f"{INVALID}Duplicate attribute definition: {name}")
+        types[name] = definition["AttributeType"]
     return types
 
 
-def _key_schema(elements: list[Any], types: dict[str, str]) -> KeySchema:
-    keys: list[KeyAttribute] = []
-    for element in elements:
-        if not isinstance(element, dict):
-            raise SerializationError("an element of KeySchema must be a map")
-        check_members(element, "an element of KeySchema", frozenset({"AttributeName", "KeyType"}))
-        expected = ("HASH", "RANGE")[min(len(keys), 1)]
-        kind = required(element, "KeyType", str)
-        if kind != expected or len(keys) == 2:
-            raise ValidationError(
-                "Invalid KeySchema: The first KeySchemaElement is not a HASH key type"
-                if not keys
-                else "Invalid KeySchema: The second KeySchemaElement is not a RANGE key type"
-                if len(keys) == 1
-                else "1 validation error detected: KeySchema must have at most 2 elements"
-            )
-        name = required(element, "AttributeName", str)
-        if name not in types:
-            raise ValidationError(
-                "One or more parameter values were invalid: Some index key attributes are not defined in "
-                f"AttributeDefinitions. Keys: [{name}], AttributeDefinitions: [{', '.join(types)}]"
-            )
-        keys.append(KeyAttribute(name, types[name]))
-    if not keys:
-        raise ValidationError("1 validation error detected: KeySchema must have at least 1 element")
-    if {key.name for key in keys} != set(types):
+def _key_schema(elements: list[Mapping[str, str]], types: Mapping[str, str]) -> KeySchema:
+    """The key of a table or of an index."""
+    names = [element["AttributeName"] for element in elements]
+    if any(name not in types for name in names):
         raise ValidationError(
-            "One or more parameter values were invalid: Number of attributes in KeySchema does not exactly match "
-            "number of attributes defined in AttributeDefinitions"
+            f"{INVALID}Some index key attributes are not defined in AttributeDefinitions. Keys: [{', '.join(names)}], "
+            f"AttributeDefinitions: [{', '.join(types)}]"
         )
+    if len(set(names)) != len(names):
+        raise ValidationError("Both the Hash Key and the Range Key element in the KeySchema have the same name")
+    if elements[0]["KeyType"] != "HASH":
+        raise ValidationError("Invalid KeySchema: The first KeySchemaElement is not a HASH key type")
+    if len(elements) == 2 and elements[1]["KeyType"] != "RANGE":
+        raise ValidationError("Invalid KeySchema: The second KeySchemaElement is not a RANGE key type")
+    keys = [KeyAttribute(name, types[name]) for name in names]
     return KeySchema(keys[0], keys[1] if len(keys) == 2 else None)
 
 
-def _throughput(body: Mapping[str, Any]) -> tuple[int, int]:
-    mode = member(body, "BillingMode", str) or "PROVISIONED"
-    throughput = member(body, "ProvisionedThroughput", dict)
-    if mode == "PAY_PER_REQUEST":
-        if throughput is not None:
-            raise ValidationError(
-                "One or more parameter values were invalid: Neither ReadCapacityUnits nor WriteCapacityUnits can be "
-                "specified when BillingMode is PAY_PER_REQUEST"
-            )
-        return 0, 0
-    if mode != "PROVISIONED":
+def _local_indexes(
+    definitions: list[Mapping[str, Any]], table: KeySchema, types: Mapping[str, str]
+) -> tuple[LocalIndex, ...]:
+    if not definitions:
+        raise ValidationError(INVALID + "List of LocalSecondaryIndexes is empty")
+    if table.sort_key is None:
         raise ValidationError(
-            f"1 validation error detected: Value '{mode}' at 'billingMode' failed to satisfy constraint: "
-            "Member must satisfy enum value set: [PROVISIONED, PAY_PER_REQUEST]"
+            INVALID + "Table KeySchema does not have a range key, which is required when specifying a "
+            "LocalSecondaryIndex"
         )
-    if throughput is None:
+    indexes: dict[str, LocalIndex] = {}
+    for number, definition in enumerate(definitions, 1):
+        index = _local_index(number, definition, table, types)
+        if index.name in indexes:
+            raise ValidationError(f"{INVALID}Duplicate index name: {index.name}")
+        indexes[index.name] = index
+    if len(indexes) > LOCAL_INDEXES_MAX:
         raise ValidationError(
-            "One or more parameter values were invalid: ReadCapacityUnits and WriteCapacityUnits must both be "
-            "specified when BillingMode is PROVISIONED"
+            f"{INVALID}Number of LocalSecondaryIndexes exceeds per-table limit of {LOCAL_INDEXES_MAX}"
         )
-    check_members(throughput, "ProvisionedThroughput", frozenset({"ReadCapacityUnits", "WriteCapacityUnits"}))
-    units = []
-    for name in ("ReadCapacityUnits", "WriteCapacityUnits"):
-        value = required(throughput, name, int)
-        if value < 1:
-            shown = name[0].lower() + name[1:]
-            raise ValidationError(
-                f"1 validation error detected: Value '{value}' at 'provisionedThroughput.{shown}' failed to satisfy "
-                "constraint: Member must have value greater than or equal to 1"
-            )
-        units.append(value)
-    return units[0], units[1]
+    if sum(len(index.non_key_attributes) for index in indexes.values()) > PROJECTED_ATTRIBUTES_MAX:
+        raise ValidationError(
+            f"{INVALID}Total number of projected NonKeyAttributes exceeds per-table limit of {PROJECTED_ATTRIBUTES_MAX}"
+        )
+    _check_all_used(types, [*table.attributes, *(index.sort_key for index in indexes.values())])
+    return tuple(indexes.values())
 
 
-def from_model(
-    table_name: str, key_schema: KeySchema, read_units: int, write_units: int, partitions: int
-) -> CreateTableRequest:
-    """The request, checked. Raises ValidationError."""
-    check_table_name(table_name)
-    names = [attribute.name for attribute in key_schema.attributes]
-    for attribute in key_schema.attributes:
-        if not 1 <= len(attribute.name.encode()) <= KEY_NAME_BYTES_MAX:
-            raise ValidationError(
-                f"One or more parameter values were invalid: a key attribute's name has 1 to {KEY_NAME_BYTES_MAX} bytes"
-            )
-        if attribute.type not in KEY_TYPES:
-            raise ValidationError(
-                f"One or more parameter values were invalid: a key's type is S, N or B: {attribute.name}"
-            )
-    if len(set(names)) != len(names):
-        raise ValidationError("Both the Hash Key and the Range Key element in the KeySchema have the same name")
-    if partitions > PARTITIONS_MAX:
-        raise ValidationError(f"a table has at most {PARTITIONS_MAX} partitions when it is created, not {partitions}")
-    if (read_units == 0) != (write_units == 0):
-        raise ValidationError("ReadCapacityUnits and WriteCapacityUnits are given together, or neither is")
-    return CreateTableRequest(table_name, key_schema, read_units, write_units, partitions)
+def _local_index(number: int, definition: Mapping[str, Any], table: KeySchema, types: Mapping[str, str]) -> LocalIndex:
+    name = definition["IndexName"]
+    schema = _key_schema(definition["KeySchema"], types)
+    if schema.sort_key is None:
+        raise ValidationError(f"{INVALID}Index KeySchema does not have a range key for index: {name}")
+    if schema.partition_key != table.partition_key:
+        raise ValidationError(
+            f"{INVALID}Index KeySchema does not have the same leading hash key as table KeySchema for index: {name}. "
+            f"index hash key: {schema.partition_key.name}, table hash key: {table.partition_key.name}"
+        )
+    projection = definition["Projection"]
+    kind, attributes = projection.get("ProjectionType"), projection.get("NonKeyAttributes")
+    if kind is None:
+        raise ValidationError(INVALID + "Unknown ProjectionType: null")
+    if kind == "INCLUDE":
+        if attributes is None:
+            raise ValidationError(INVALID + "ProjectionType is INCLUDE, but NonKeyAttributes is not specified")
+        duplicate = next((each for each in attributes if attributes.count(each) > 1), None)
+        if duplicate is not None:
+            raise ValidationError(f"{INVALID}Duplicate value in NonKeyAttributes: {duplicate} for index: {name}")
+    elif attributes is not None:
+        raise ValidationError(f"{INVALID}ProjectionType is {kind}, but NonKeyAttributes is specified")
+    return LocalIndex(number, name, schema.sort_key, kind, tuple(attributes or ()))
+
+
+def _check_all_used(types: Mapping[str, str], keys: Iterable[KeyAttribute]) -> None:
+    used = list(dict.fromkeys(key.name for key in keys))
+    if types.keys() != set(used):
+        raise ValidationError(
+            f"{INVALID}Some AttributeDefinitions are not used. AttributeDefinitions: [{', '.join(types)}], keys used: "
+            f"[{', '.join(used)}]"
+        )

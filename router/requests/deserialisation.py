@@ -16,6 +16,7 @@ from typing import Any
 from router.requests.shapes import (
     ATTRIBUTE_VALUE,
     INTEGER_MAX,
+    LONG_MAX,
     Blob,
     Flag,
     Integer,
@@ -69,7 +70,7 @@ class _Reader:
         if isinstance(shape, Text):
             return _read_text(value)
         if isinstance(shape, Integer):
-            return _read_integer(value)
+            return _read_integer(value, is_long=shape.is_long)
         if isinstance(shape, Flag):
             return _read_flag(value)
         if isinstance(shape, Blob):
@@ -128,11 +129,12 @@ def _read_text(value: Any) -> str:
     raise SerializationError(f"{_scalar_name(value)} cannot be converted to String")
 
 
-def _read_integer(value: Any) -> int:
-    _refuse_collection(value, "java.lang.Integer")
+def _read_integer(value: Any, *, is_long: bool) -> int:
+    name, most = ("Long", LONG_MAX) if is_long else ("Integer", INTEGER_MAX)
+    _refuse_collection(value, f"java.lang.{name}")
     if isinstance(value, (bool, str)) or not isinstance(value, (int, float)):
-        raise SerializationError(f"{_scalar_name(value)} cannot be converted to Integer")
-    return int(max(-INTEGER_MAX, min(value, INTEGER_MAX)))
+        raise SerializationError(f"{_scalar_name(value)} cannot be converted to {name}")
+    return int(max(-most, min(value, most)))
 
 
 def _read_flag(value: Any) -> bool:

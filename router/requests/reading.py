@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar
@@ -13,13 +12,13 @@ from router.requests.deserialisation import normalise
 from router.requests.operation_shapes import NAME
 from router.requests.shapes import Structure
 from server.model.errors import StatorError
+from server.model.table import name_in_arn
 
 T = TypeVar("T")
 Build: TypeAlias = Callable[[Mapping[str, Any], bool], T]
 """Makes a request of a body that the model allows (second argument: binary values are base64). Raises StatorError."""
 
 _TABLE_NAME = Structure("", {"TableName": NAME})
-_TABLE_ARN = re.compile(r"arn:aws[a-z-]*:dynamodb:[a-z0-9-]+:[0-9]{12}:table/([^/:]+)")
 
 
 def reader(shape: Structure, build: Build[T]) -> Callable[[Mapping[str, Any], bool], T]:
@@ -45,7 +44,6 @@ def reader(shape: Structure, build: Build[T]) -> Callable[[Mapping[str, Any], bo
 @lru_cache(maxsize=4096)  # of good names: one that raises is not kept
 def table_name_of(text: str) -> str:
     """The name of a table that is given by its name or its ARN. Raises ValidationError."""
-    match = _TABLE_ARN.fullmatch(text)
-    name = text if match is None else match[1]
+    name = name_in_arn(text) or text
     check_constraints(_TABLE_NAME, {"TableName": name})
     return name

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 INTEGER_MAX = 2**31 - 1
+LONG_MAX = 2**63 - 1
 """What is beyond, either way, is taken for the greatest or the least integer."""
 
 
@@ -24,10 +25,15 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Integer:
-    """A 32-bit integer."""
+    """An integer of 32 bits; of 64 where `most` is more than these can hold."""
 
     least: int
     most: int = INTEGER_MAX
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it has 64 bits."""
+        return self.most > INTEGER_MAX
 
 
 @dataclass(frozen=True, slots=True)

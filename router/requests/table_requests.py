@@ -1,4 +1,5 @@
-"""DescribeTable, DeleteTable and ListTables: requests that are little more than a name."""
+"""DescribeTable, DeleteTable, ListTables, DescribeLimits and DescribeEndpoints: requests that are little more than a
+name."""
 
 from __future__ import annotations
 
@@ -6,10 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from router.requests.members import check_members, member, required
-from server.model.errors import ValidationError
+from router.requests.table_shapes import DELETE_TABLE, DESCRIBE_TABLE, LIST_TABLES, read_body
 from server.model.limits import LIST_TABLES_MAX
-from server.model.table import check_table_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,35 +33,37 @@ class ListTablesRequest:
     limit: int
 
 
-def describe_from_json(body: Mapping[str, Any]) -> DescribeTableRequest:
+@dataclass(frozen=True, slots=True)
+class DescribeLimitsRequest:
+    """Asks for the quotas on capacity units."""
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeEndpointsRequest:
+    """Asks where the HTTP door is."""
+
+
+def describe_from_body(body: Mapping[str, Any], *, is_json: bool) -> DescribeTableRequest:
     """Raises ValidationError or SerializationError."""
-    check_members(body, "DescribeTable", frozenset({"TableName"}))
-    return DescribeTableRequest(check_table_name(required(body, "TableName", str)))
+    return DescribeTableRequest(read_body(DESCRIBE_TABLE, body, is_json=is_json)["TableName"])
 
 
-def delete_from_json(body: Mapping[str, Any]) -> DeleteTableRequest:
+def delete_from_body(body: Mapping[str, Any], *, is_json: bool) -> DeleteTableRequest:
     """Raises ValidationError or SerializationError."""
-    check_members(body, "DeleteTable", frozenset({"TableName"}))
-    return DeleteTableRequest(check_table_name(required(body, "TableName", str)))
+    return DeleteTableRequest(read_body(DELETE_TABLE, body, is_json=is_json)["TableName"])
 
 
-def list_from_json(body: Mapping[str, Any]) -> ListTablesRequest:
+def list_from_body(body: Mapping[str, Any], *, is_json: bool) -> ListTablesRequest:
     """Raises ValidationError or SerializationError."""
-    check_members(body, "ListTables", frozenset({"ExclusiveStartTableName", "Limit"}))
-    limit = member(body, "Limit", int)
-    return list_from_model(
-        member(body, "ExclusiveStartTableName", str) or "", LIST_TABLES_MAX if limit is None else limit
-    )
+    content = read_body(LIST_TABLES, body, is_json=is_json)
+    return ListTablesRequest(content.get("ExclusiveStartTableName", ""), content.get("Limit", LIST_TABLES_MAX))
 
 
-def list_from_model(start_name: str, limit: int) -> ListTablesRequest:
-    """Raises ValidationError."""
-    if not 1 <= limit <= LIST_TABLES_MAX:
-        relation = "greater than or equal to 1" if limit < 1 else f"less than or equal to {LIST_TABLES_MAX}"
-        raise ValidationError(
-            f"1 validation error detected: Value '{limit}' at 'limit' failed to satisfy constraint: "
-            f"Member must have value {relation}"
-        )
-    if start_name:
-        check_table_name(start_name)
-    return ListTablesRequest(start_name, limit)
+def limits_from_body(body: Mapping[str, Any], *, is_json: bool) -> DescribeLimitsRequest:
+    """Whatever is in the body."""
+    return DescribeLimitsRequest()
+
+
+def endpoints_from_body(body: Mapping[str, Any], *, is_json: bool) -> DescribeEndpointsRequest:
+    """Whatever is in the body."""
+    return DescribeEndpointsRequest()

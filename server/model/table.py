@@ -19,6 +19,15 @@ from server.model.limits import (
 KEY_TYPES = ("S", "N", "B")
 PROJECTION_TYPES = ("ALL", "KEYS_ONLY", "INCLUDE")
 _NO_KEY = "The provided key element does not match the schema"
+TABLE_CLASSES = ("STANDARD", "STANDARD_INFREQUENT_ACCESS")
+NO_UNITS_ON_DEMAND = (
+    "One or more parameter values were invalid: Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when "
+    "BillingMode is PAY_PER_REQUEST"
+)
+"""Of a request for both; of a request for units where the table is on-demand already."""
+
+ARN_PREFIX = "arn:aws:dynamodb:local:000000000000:table/"
+_TABLE_ARN = re.compile(r"arn:aws[a-z-]*:dynamodb:[a-z0-9-]+:[0-9]{12}:table/([^/:]+)")
 _TABLE_NAME = re.compile(r"[a-zA-Z0-9_.-]+")
 
 
@@ -77,6 +86,23 @@ def check_table_name(name: str) -> str:
             "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"
         )
     return name
+
+
+def table_arn(name: str) -> str:
+    """The Amazon Resource Name of a table."""
+    return ARN_PREFIX + name
+
+
+def name_in_arn(text: str) -> str | None:
+    """The name of the table that an Amazon Resource Name stands for, unchecked, whatever its region and account; None:
+    the text is no such name."""
+    match = _TABLE_ARN.fullmatch(text)
+    return None if match is None else match[1]
+
+
+def named_table(text: str) -> str:
+    """The name of a table that is given by its name or its Amazon Resource Name. Raises ValidationError."""
+    return check_table_name(name_in_arn(text) or text)
 
 
 def check_key_value(item: Item, attribute: KeyAttribute, *, is_partition_key: bool) -> str | bytes:

@@ -34,6 +34,8 @@ class FakeTable:
     description: tables_pb2.TableDescription
     items: dict[Key, item_pb2.Item] = field(default_factory=dict)
     describes_until_active: int = 1
+    tags: dict[str, str] = field(default_factory=dict)
+    time_to_live: str = ""
 
     def key_of(self, attributes: item_pb2.Item) -> Key:
         schema = self.description.key_schema
@@ -261,7 +263,15 @@ class _Services(items_pb2_grpc.SessionServicer, tables_pb2_grpc.TablesServicer, 
         )
         if request.HasField("provisioned"):
             description.provisioned.CopyFrom(request.provisioned)
+        if request.HasField("on_demand"):
+            description.on_demand.CopyFrom(request.on_demand)
+        description.warm.CopyFrom(request.warm)
+        description.table_class = request.table_class
+        description.deletion_protection = request.deletion_protection
+        for index in request.local_indexes:
+            description.local_indexes.add(index=index, items=1, bytes=10)
         self._state.tables[request.table_name] = FakeTable(description)
+        self._state.tables[request.table_name].tags.update((tag.key, tag.value) for tag in request.tags)
         return await self._answer(context, tables_pb2.CreateTableResponse(table=description))
 
     async def DescribeTable(self, request: tables_pb2.DescribeTableRequest, context: Any) -> Any:
@@ -307,6 +317,73 @@ class _Services(items_pb2_grpc.SessionServicer, tables_pb2_grpc.TablesServicer, 
     async def DisableUser(self, request: admin_pb2.DisableUserRequest, context: Any) -> Any:
         self._state.users[request.user_name].disabled = True
         return admin_pb2.DisableUserResponse(user=self._state.users[request.user_name])
+
+    async def _table(self, name: str, context: Any) -> FakeTable:
+        try:
+            return self._state.table(name)
+        except Refusal as refusal:
+            await self._refuse(context, refusal)
+            raise
+
+    async def UpdateTable(self, request: tables_pb2.UpdateTableRequest, context: Any) -> Any:
+        description = (await self._table(request.table_name, context)).description
+        same = request.HasField("provisioned") and description.provisioned == request.provisioned
+        if same:
+            await self._refuse(context, Refusal("ValidationException", "The provisioned throughput will not change."))
+        if request.billing_mode == tables_pb2.PAY_PER_REQUEST:
+            description.ClearField("provisioned")
+        elif request.HasField("provisioned"):
+            description.provisioned.CopyFrom(request.provisioned)
+        description.on_demand.MergeFrom(request.on_demand)
+        description.warm.MergeFrom(request.warm)
+        description.table_class = request.table_class or description.table_class
+        if request.HasField("deletion_protection"):
+            description.deletion_protection = request.deletion_protection
+        updating = tables_pb2.TableDescription()
+        updating.CopyFrom(description)
+        updating.status = tables_pb2.UPDATING
+        return await self._answer(context, tables_pb2.UpdateTableResponse(table=updating))
+
+    async def DescribeLimits(self, request: tables_pb2.DescribeLimitsRequest, context: Any) -> Any:
+        limits = tables_pb2.DescribeLimitsResponse(
+            account_max_read_capacity_units=4,
+            account_max_write_capacity_units=3,
+            table_max_read_capacity_units=2,
+            table_max_write_capacity_units=1,
+        )
+        return await self._answer(context, limits)
+
+    async def TagResource(self, request: tables_pb2.TagResourceRequest, context: Any) -> Any:
+        table = await self._table(request.resource_arn.rpartition("/")[2], context)
+        table.tags.update((tag.key, tag.value) for tag in request.tags)
+        return await self._answer(context, tables_pb2.TagResourceResponse())
+
+    async def UntagResource(self, request: tables_pb2.UntagResourceRequest, context: Any) -> Any:
+        table = await self._table(request.resource_arn.rpartition("/")[2], context)
+        for key in request.tag_keys:
+            table.tags.pop(key, None)
+        return await self._answer(context, tables_pb2.UntagResourceResponse())
+
+    async def ListTagsOfResource(self, request: tables_pb2.ListTagsOfResourceRequest, context: Any) -> Any:
+        """Two a page."""
+        table = await self._table(request.resource_arn.rpartition("/")[2], context)
+        keys = sorted(key for key in table.tags if key > request.next_token)
+        response = tables_pb2.ListTagsOfResourceResponse(next_token=keys[1] if len(keys) > 2 else "")
+        for key in keys[:2]:
+            response.tags.add(key=key, value=table.tags[key])
+        return await self._answer(context, response)
+
+    async def UpdateTimeToLive(self, request: tables_pb2.UpdateTimeToLiveRequest, context: Any) -> Any:
+        table = await self._table(request.table_name, context)
+        if request.time_to_live.enabled == bool(table.time_to_live):
+            await self._refuse(context, Refusal("ValidationException", "TimeToLive is already so"))
+        table.time_to_live = request.time_to_live.attribute_name if request.time_to_live.enabled else ""
+        return await self._answer(context, tables_pb2.UpdateTimeToLiveResponse(time_to_live=request.time_to_live))
+
+    async def DescribeTimeToLive(self, request: tables_pb2.DescribeTimeToLiveRequest, context: Any) -> Any:
+        attribute = (await self._table(request.table_name, context)).time_to_live
+        described = tables_pb2.TimeToLive(attribute_name=attribute, enabled=bool(attribute))
+        return await self._answer(context, tables_pb2.DescribeTimeToLiveResponse(time_to_live=described))
 
     async def DescribeCluster(self, request: admin_pb2.DescribeClusterRequest, context: Any) -> Any:
         response = admin_pb2.DescribeClusterResponse()

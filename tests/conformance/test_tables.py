@@ -97,7 +97,7 @@ def test_a_table_that_does_not_exist(doors: Doors) -> None:
         doors.boto.describe_table(TableName="nowhere")
 
 
-PK = {"AttributeName": "pk", "AttributeType": "S"}
+PK, SK = ({"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk"))
 HASH, RANGE = {"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}
 
 
@@ -106,14 +106,25 @@ HASH, RANGE = {"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk"
     [
         ({"TableName": "ab"}, "TableName must be at least 3 characters long and at most 255 characters long"),
         ({"TableName": "a/b"}, "at 'tableName' failed to satisfy constraint"),
-        ({"AttributeDefinitions": []}, "Some index key attributes are not defined in AttributeDefinitions"),
+        ({"AttributeDefinitions": []}, "Invalid KeySchema: Some index key attribute have no definition"),
+        (
+            {"AttributeDefinitions": [{**PK, "AttributeName": "other"}]},
+            "Some index key attributes are not defined in AttributeDefinitions. Keys: [pk], AttributeDefinitions: "
+            "[other]",
+        ),
         ({"AttributeDefinitions": [PK, PK]}, "Duplicate attribute definition: pk"),
         ({"AttributeDefinitions": [{**PK, "AttributeType": "M"}]}, "Member must satisfy enum value set: [B, N, S]"),
         ({"AttributeDefinitions": [PK, {**PK, "AttributeName": "more"}]}, "does not exactly match"),
-        ({"KeySchema": []}, "KeySchema must have at least 1 element"),
-        ({"KeySchema": [RANGE]}, "The first KeySchemaElement is not a HASH key type"),
-        ({"KeySchema": [HASH, HASH]}, "The second KeySchemaElement is not a RANGE key type"),
-        ({"KeySchema": [HASH, {**RANGE, "AttributeName": "pk"}]}, "have the same name"),
+        (
+            {"KeySchema": []},
+            "at 'keySchema' failed to satisfy constraint: Member must have length greater than or equal",
+        ),
+        ({"KeySchema": [{**RANGE, "AttributeName": "pk"}]}, "The first KeySchemaElement is not a HASH key type"),
+        (
+            {"AttributeDefinitions": [PK, SK], "KeySchema": [HASH, {**RANGE, "KeyType": "HASH"}]},
+            "The second KeySchemaElement is not a RANGE key type",
+        ),
+        ({"AttributeDefinitions": [PK, SK], "KeySchema": [HASH, {**HASH, "KeyType": "RANGE"}]}, "have the same name"),
         ({"BillingMode": "FREE"}, "Member must satisfy enum value set: [PROVISIONED, PAY_PER_REQUEST]"),
         ({"BillingMode": None}, "must both be specified when BillingMode is PROVISIONED"),
         (
@@ -129,7 +140,7 @@ HASH, RANGE = {"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk"
                 "AttributeDefinitions": [{**PK, "AttributeName": "x" * 256}],
                 "KeySchema": [{**HASH, "AttributeName": "x" * 256}],
             },
-            "a key attribute's name has 1 to 255 bytes",
+            "Member must have length less than or equal to 255",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -18,9 +18,14 @@ from metadata.catalog.commands import (
     PlannedPartition,
     RegisterNode,
     RemoveTable,
+    TagTable,
+    UntagTable,
+    UpdateTable,
+    UpdateTimeToLive,
 )
+from metadata.catalog.settings import TableSettings
 from server.model.partition_map import even_starts
-from server.model.table import PROJECTION_TYPES, KeyAttribute, KeySchema, LocalIndex
+from server.model.table import PROJECTION_TYPES, TABLE_CLASSES, KeyAttribute, KeySchema, LocalIndex
 
 _NAMES = st.sampled_from(["music", "films", "books"])
 _USERS = st.sampled_from(["ann", "bob"])
@@ -28,6 +33,27 @@ _NODE_IDS = st.integers(1, 4)
 _PARTITION_IDS = st.integers(100, 106)
 _UNITS = st.integers(0, 2**40)
 _ATTRIBUTES = st.builds(KeyAttribute, st.sampled_from(["a", "b"]), st.sampled_from(["S", "N", "B"]))
+_TIMES = st.integers(0, 2**47)
+_TAGS = st.lists(st.tuples(_NAMES, st.text(max_size=3)), max_size=3, unique_by=lambda tag: tag[0]).map(tuple)
+_SETTINGS = st.builds(
+    TableSettings,
+    _UNITS,
+    _UNITS,
+    _TIMES,
+    _TIMES,
+    st.integers(0, 9),
+    st.lists(_TIMES, max_size=4).map(tuple),
+    _UNITS,
+    _UNITS,
+    _UNITS,
+    _UNITS,
+    st.sampled_from(TABLE_CLASSES),
+    st.lists(_TIMES, max_size=2).map(tuple),
+    st.booleans(),
+    _TAGS.map(lambda tags: tuple(sorted(tags))),
+    st.sampled_from(["", "until"]),
+    _TIMES,
+)
 _INDEXES = st.lists(
     st.builds(
         LocalIndex,
@@ -62,8 +88,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
         CreateTable,
         _NAMES,
         st.builds(KeySchema, _ATTRIBUTES, st.none() | _ATTRIBUTES),
-        _UNITS,
-        _UNITS,
+        _SETTINGS,
         st.uuids().map(str),
         st.integers(0, 2**50),
         plans(),
@@ -71,6 +96,23 @@ commands: st.SearchStrategy[Command] = st.one_of(
     ),
     st.builds(ActivateTable, st.integers(1, 4)),
     st.builds(DeleteTable, _NAMES),
+    st.builds(
+        UpdateTable,
+        _NAMES,
+        _TIMES,
+        st.sampled_from(["", "PROVISIONED", "PAY_PER_REQUEST"]),
+        _UNITS,
+        _UNITS,
+        st.integers(-1, 2**40),
+        st.integers(-1, 2**40),
+        _UNITS,
+        _UNITS,
+        st.sampled_from(["", *TABLE_CLASSES]),
+        st.sampled_from([None, False, True]),
+    ),
+    st.builds(TagTable, _NAMES, _TAGS),
+    st.builds(UntagTable, _NAMES, st.lists(_NAMES, max_size=3).map(tuple)),
+    st.builds(UpdateTimeToLive, _NAMES, _TIMES, _NAMES, st.booleans()),
     st.builds(
         RemoveTable,
         st.integers(1, 4),

@@ -100,6 +100,7 @@ class TestAttendance:
         attendance.forget_partitions(catalog_of_music())
         assert attendance.leaders == {100: (5, 1)}
         assert attendance.sizes == {100: (3, 300)}
+        assert attendance.index_sizes == {100: {}}
 
 
 class TestAssignments:

@@ -9,6 +9,7 @@ from statorpb import cluster_pb2
 
 from metadata.catalog.catalog import Catalog
 from metadata.catalog.commands import Command, CreateTable, FoundCluster
+from metadata.catalog.settings import TableSettings
 from metadata.catalog_codec import (
     CorruptCatalogError,
     decode_command,
@@ -81,7 +82,7 @@ def test_what_older_versions_wrote_is_read() -> None:
     """A table that knows no indexes has none."""
     create = b"\x0a\x05music\x12\x06\x0a\x01a\x12\x01S"
     assert decode_command(b"\x1a" + bytes([len(create)]) + create) == CreateTable(
-        "music", KeySchema(KeyAttribute("a", "S")), 0, 0, "", 0, ()
+        "music", KeySchema(KeyAttribute("a", "S")), TableSettings(), "", 0, ()
     )
 
 

@@ -200,6 +200,73 @@ class TestTables:
         told = assignments(process.group.machine.catalog, 1, 1).partitions[0]
         assert local_indexes(told) == expected
 
+    async def test_changes(self, process: Process) -> None:
+        """A change is described as one that is under way, but for deletion protection; then it is there."""
+        stub = process.stub
+        await process.group.propose(create())
+        request = tables_pb2.UpdateTableRequest(table_name="music", deletion_protection=True)
+        in_use = "Attempt to change a resource which is still in use: Table is being created: music"
+        assert await failure(stub.UpdateTable(request, timeout=5)) == ("ResourceInUseException", in_use)
+        await process.group.propose(ActivateTable(1))
+        protected = (await stub.UpdateTable(request, timeout=5)).table
+        assert (protected.status, protected.deletion_protection) == (tables_pb2.ACTIVE, True)
+        request = tables_pb2.UpdateTableRequest(table_name="music", table_class=tables_pb2.STANDARD_INFREQUENT_ACCESS)
+        request.provisioned.read_capacity_units, request.provisioned.write_capacity_units = 7, 8
+        request.warm.read_units_per_second = 70
+        updated = (await stub.UpdateTable(request, timeout=5)).table
+        assert (updated.status, updated.deletion_protection) == (tables_pb2.UPDATING, True)
+        described = await stub.DescribeTable(tables_pb2.DescribeTableRequest(table_name="music"), timeout=5)
+        assert described.table.status == tables_pb2.ACTIVE
+        assert described.table.provisioned == request.provisioned
+        assert described.table.warm.read_units_per_second == 70
+        assert described.table.table_class == tables_pb2.STANDARD_INFREQUENT_ACCESS
+        request = tables_pb2.UpdateTableRequest(table_name="music", billing_mode=tables_pb2.PAY_PER_REQUEST)
+        request.on_demand.max_read_request_units = 9
+        on_demand = (await stub.UpdateTable(request, timeout=5)).table
+        assert not on_demand.HasField("provisioned")
+        assert on_demand.on_demand.max_read_request_units == 9
+
+    async def test_tags(self, process: Process) -> None:
+        """They are set, listed and removed by the table's ARN; one that names no table is not found."""
+        stub, arn = process.stub, "arn:aws:dynamodb:local:000000000000:table/music"
+        tag = tables_pb2.TagResourceRequest(resource_arn=arn)
+        tag.tags.add(key="stage", value="test")
+        tag.tags.add(key="owner", value="me")
+        untag = tables_pb2.UntagResourceRequest(resource_arn=arn, tag_keys=["stage"])
+        listed = tables_pb2.ListTagsOfResourceRequest(resource_arn=arn)
+        not_found = ("ResourceNotFoundException", f"Requested resource not found: ResourcArn: {arn} not found")
+        assert await failure(stub.TagResource(tag, timeout=5)) == not_found
+        assert await failure(stub.UntagResource(untag, timeout=5)) == not_found
+        assert await failure(stub.ListTagsOfResource(listed, timeout=5)) == not_found
+        await process.group.propose(create())
+        await process.group.propose(ActivateTable(1))
+        await stub.TagResource(tag, timeout=5)
+        response = await stub.ListTagsOfResource(listed, timeout=5)
+        assert [(each.key, each.value) for each in response.tags] == [("owner", "me"), ("stage", "test")]
+        assert response.next_token == ""
+        await stub.UntagResource(untag, timeout=5)
+        assert [each.key for each in (await stub.ListTagsOfResource(listed, timeout=5)).tags] == ["owner"]
+
+    async def test_how_items_expire(self, process: Process) -> None:
+        """Routers and storage nodes are told; it is described, and refused, in DynamoDB's words."""
+        stub = process.stub
+        describe = tables_pb2.DescribeTimeToLiveRequest(table_name="music")
+        not_found = ("ResourceNotFoundException", "Requested resource not found: Table: music not found")
+        assert await failure(stub.DescribeTimeToLive(describe, timeout=5)) == not_found
+        await process.group.propose(create())
+        await process.group.propose(ActivateTable(1))
+        assert (await stub.DescribeTimeToLive(describe, timeout=5)).time_to_live == tables_pb2.TimeToLive()
+        update = tables_pb2.UpdateTimeToLiveRequest(table_name="music")
+        update.time_to_live.attribute_name, update.time_to_live.enabled = "until", True
+        assert (await stub.UpdateTimeToLive(update, timeout=5)).time_to_live == update.time_to_live
+        assert (await stub.DescribeTimeToLive(describe, timeout=5)).time_to_live == update.time_to_live
+        again = await failure(stub.UpdateTimeToLive(update, timeout=5))
+        assert again == ("ValidationException", "TimeToLive is already enabled")
+        looked_up = cluster_pb2.LookUpTablesRequest(table_names=["music"])
+        assert (await stub.LookUpTables(looked_up, timeout=5)).tables[0].time_to_live_attribute == "until"
+        told = assignments(process.group.machine.catalog, 1, 1).partitions
+        assert [each.time_to_live_attribute for each in told] == ["until", "until"]
+
     async def test_many_at_once_are_balanced(self, process: Process) -> None:
         """Tables created together are placed one after the other, each on what the last one left."""
         group = process.group

@@ -18,7 +18,7 @@ from router.requests.delete_item import DeleteItemRequest
 from router.requests.get_item import GetItemRequest
 from router.requests.put_item import PutItemRequest
 from router.requests.scan import ScanRequest
-from router.requests.table_requests import DescribeTableRequest
+from router.requests.table_requests import DescribeEndpointsRequest, DescribeLimitsRequest, DescribeTableRequest
 from router.results import BatchRead, Page
 from router.storage_client import DELETE, GET, PUT, PartitionCall
 from server.model.errors import (
@@ -391,6 +391,18 @@ async def test_what_the_metadata_service_answers_is_the_result(rig: Rig, metadat
     outcome = Outcome()
     rig.dispatcher.submit_tables(DescribeTableRequest(TABLE), asyncio.get_running_loop().time() + 5, outcome.done)
     assert await outcome.wait() is answer
+
+
+async def test_what_a_router_answers_by_itself(rig: Rig) -> None:
+    """Quotas and its own address need nobody else."""
+    outcome = Outcome()
+    rig.dispatcher.submit_tables(DescribeLimitsRequest(), asyncio.get_running_loop().time() + 5, outcome.done)
+    limits = await outcome.wait()
+    assert (limits.account_max_read_capacity_units, limits.table_max_write_capacity_units) == (80_000, 40_000)
+    rig.dispatcher.http_address = "host:8000"
+    outcome = Outcome()
+    rig.dispatcher.submit_tables(DescribeEndpointsRequest(), asyncio.get_running_loop().time() + 5, outcome.done)
+    assert await outcome.wait() == "host:8000"
 
 
 async def test_a_table_is_described_once_it_is_active(rig: Rig, metadata: FakeMetadata) -> None:

@@ -21,7 +21,12 @@ from metadata.catalog.commands import (
     PlannedPartition,
     RegisterNode,
     RemoveTable,
+    TagTable,
+    UntagTable,
+    UpdateTable,
+    UpdateTimeToLive,
 )
+from metadata.catalog.settings import TableSettings
 from server.model.errors import LimitExceededError, ResourceInUseError, ResourceNotFoundError, ValidationError
 from server.model.limits import USERS_MAX
 from server.model.table import KeyAttribute, KeySchema, LocalIndex
@@ -29,13 +34,21 @@ from tests.metadata import strategies
 
 SCHEMA = KeySchema(KeyAttribute("artist", "S"), KeyAttribute("song", "S"))
 BY_YEAR = LocalIndex(1, "by-year", KeyAttribute("year", "N"), "INCLUDE", ("label",))
+SETTINGS = TableSettings(read_units=5, write_units=6)
+NOW_MS = 1_700_000_000_000
+CHANGES = (
+    UpdateTable("music", NOW_MS, "PAY_PER_REQUEST", is_protected=True),
+    TagTable("music", (("stage", "test"), ("owner", "nobody"))),
+    UntagTable("music", ("owner", "other")),
+    UpdateTimeToLive("music", NOW_MS, "until", True),
+)
 HALF = b"\x80" + bytes(15)
 
 
 def create(name: str = "music") -> CreateTable:
     """A table of two partitions on nodes 1, 2 and 3, with a local index."""
     partitions = (PlannedPartition(b"", HALF, (1, 2, 3)), PlannedPartition(HALF, b"", (2, 1, 3)))
-    return CreateTable(name, SCHEMA, 5, 6, f"id-of-{name}", 1_700_000_000_000, partitions, (BY_YEAR,))
+    return CreateTable(name, SCHEMA, SETTINGS, f"id-of-{name}", 1_700_000_000_000, partitions, (BY_YEAR,))
 
 
 def register(name: str = "storage-1", zone: str = "zone-1", address: str = "a:1", data_id: str = "d1") -> RegisterNode:
@@ -102,8 +115,7 @@ class TestTables:
             "id-of-music",
             TableStatus.CREATING,
             SCHEMA,
-            5,
-            6,
+            SETTINGS,
             1_700_000_000_000,
             (Partition(100, b"", HALF, (1, 2, 3)), Partition(101, HALF, b"", (2, 1, 3))),
             (BY_YEAR,),
@@ -151,7 +163,7 @@ class TestTables:
         catalog.apply(create())
         error = catalog.apply(DeleteTable("music"))
         assert isinstance(error, ResourceInUseError)
-        assert error.message == "Attempt to change a resource which is still in use: Table: music"
+        assert error.message == "Attempt to change a resource which is still in use: Table is being created: music"
 
     def test_an_unknown_table(self) -> None:
         """Is not found, in DynamoDB's words."""
@@ -160,8 +172,60 @@ class TestTables:
         sentence = "Requested resource not found: Table: music not found"
         assert isinstance(error, ResourceNotFoundError)
         assert error.message == sentence
+        for change in CHANGES:
+            error = catalog.apply(change)
+            assert isinstance(error, ResourceNotFoundError)
+            assert error.message == sentence
         with pytest.raises(ResourceNotFoundError, match=sentence):
             catalog.table_named("music")
+
+    def test_changes(self) -> None:
+        """What an active table is told to be, it is; the table is the result."""
+        catalog = Catalog()
+        table = catalog.apply(create())
+        assert isinstance(table, Table)
+        catalog.apply(ActivateTable(1))
+        for change in CHANGES:
+            assert catalog.apply(change) is table
+        assert table.settings == TableSettings(
+            is_protected=True,
+            on_demand_at_ms=(NOW_MS,),
+            tags=(("stage", "test"),),
+            time_to_live="until",
+            time_to_live_changed_ms=NOW_MS,
+        )
+
+    def test_what_is_being_made_or_deleted_cannot_be_changed(self) -> None:
+        """It is in use, in DynamoDB's words."""
+        catalog = Catalog()
+        table = catalog.apply(create())
+        sentence = "Attempt to change a resource which is still in use: Table is being {}: music"
+        for doing in ("created", "deleted"):
+            for change in CHANGES:
+                error = catalog.apply(change)
+                assert isinstance(error, ResourceInUseError)
+                assert error.message == sentence.format(doing)
+            catalog.apply(ActivateTable(1))
+            catalog.apply(DeleteTable("music"))
+        assert isinstance(table, Table)
+        assert table.settings == SETTINGS
+
+    def test_a_protected_table_is_not_deleted(self) -> None:
+        """Until the protection is lifted."""
+        catalog = Catalog()
+        catalog.apply(create())
+        catalog.apply(ActivateTable(1))
+        catalog.apply(UpdateTable("music", NOW_MS, is_protected=True))
+        error = catalog.apply(DeleteTable("music"))
+        assert isinstance(error, ValidationError)
+        assert error.message == (
+            "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection "
+            "first."
+        )
+        assert status(catalog) == TableStatus.ACTIVE
+        catalog.apply(UpdateTable("music", NOW_MS, is_protected=False))
+        catalog.apply(DeleteTable("music"))
+        assert status(catalog) == TableStatus.DELETING
 
     def test_remove_leaves_what_is_owed(self) -> None:
         """Nodes that were away owe the removal of their replicas, until they report it."""

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.requests.deserialisation import normalise
-from router.requests.shapes import ATTRIBUTE_VALUE, Blob, Flag, Integer, ListOf, MapOf, Shape, Structure, Text
+from router.requests.shapes import ATTRIBUTE_VALUE, LONG_MAX, Blob, Flag, Integer, ListOf, MapOf, Shape, Structure, Text
 from tests.router.requests.failing import NESTED_TOO_DEEPLY, nested, refusal
 
 INNER = Structure("Inner", {"Text": Text()})
@@ -34,6 +34,8 @@ def read(shape: Shape, value: Any, *, is_json: bool = True) -> Any:
         (Text(), "", ""),
         (Integer(1), 0, 0),
         (Integer(1), 2**31, 2**31 - 1),
+        (Integer(1, LONG_MAX), 2**31, 2**31),
+        (Integer(1, LONG_MAX), -(2**64), -LONG_MAX),
         (Integer(1), -(2**40), -(2**31) + 1),
         (Integer(1), 1e300, 2**31 - 1),
         (Integer(1), 3.99, 3),

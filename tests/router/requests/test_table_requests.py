@@ -1,4 +1,4 @@
-"""DescribeTable, DeleteTable, ListTables."""
+"""DescribeTable, DeleteTable, ListTables, DescribeLimits, DescribeEndpoints."""
 
 from __future__ import annotations
 
@@ -9,34 +9,37 @@ import pytest
 
 from router.requests.table_requests import (
     DeleteTableRequest,
+    DescribeEndpointsRequest,
+    DescribeLimitsRequest,
     DescribeTableRequest,
     ListTablesRequest,
-    delete_from_json,
-    describe_from_json,
-    list_from_json,
-    list_from_model,
+    delete_from_body,
+    describe_from_body,
+    endpoints_from_body,
+    limits_from_body,
+    list_from_body,
 )
 from tests.router.requests.failing import NAME_LENGTH, NAME_PATTERN, NULL_MEMBER, refusal
 
-LIMIT = "1 validation error detected: Value '{}' at 'limit' failed to satisfy constraint: Member must have value {}"
-NAMED = [
-    pytest.param(describe_from_json, DescribeTableRequest, "DescribeTable", id="DescribeTable"),
-    pytest.param(delete_from_json, DeleteTableRequest, "DeleteTable", id="DeleteTable"),
-]
+ERROR = "1 validation error detected: Value '{}' at '{}' failed to satisfy constraint: Member must {}"
 
 
-@pytest.mark.parametrize(("read", "request_class", "operation"), NAMED)
-def test_a_name(read: Callable[[dict[str, Any]], Any], request_class: type, operation: str) -> None:
-    """Is all there is to them, and it is checked."""
+@pytest.mark.parametrize(
+    ("from_body", "request_class"), [(describe_from_body, DescribeTableRequest), (delete_from_body, DeleteTableRequest)]
+)
+def test_a_name(from_body: Callable[..., Any], request_class: type) -> None:
+    """Is all there is to them, and it is checked; an ARN stands for it."""
+
+    def read(body: dict[str, Any]) -> Any:
+        return from_body(body, is_json=True)
+
     assert read({"TableName": "music"}) == request_class("music")
+    assert read({"TableName": "arn:aws:dynamodb:eu-west-1:123456789012:table/music"}) == request_class("music")
     assert refusal(read, {}) == ("ValidationException", NULL_MEMBER.format("tableName"))
     assert refusal(read, {"TableName": "ab"}) == ("ValidationException", NAME_LENGTH)
     assert refusal(read, {"TableName": "a b"}) == ("ValidationException", NAME_PATTERN.format("a b"))
-    assert refusal(read, {"TableName": ["music"]}) == ("SerializationException", "TableName must be a string")
-    assert refusal(read, {"TableName": "music", "Force": True}) == (
-        "ValidationException",
-        f"The parameter Force of {operation} is not supported yet",
-    )
+    code, _ = refusal(read, {"TableName": ["music"]})
+    assert code == "SerializationException"
 
 
 @pytest.mark.parametrize(
@@ -48,22 +51,31 @@ def test_a_name(read: Callable[[dict[str, Any]], Any], request_class: type, oper
     ],
 )
 def test_a_list(body: dict[str, Any], expected: ListTablesRequest) -> None:
-    """A hundred names from the first on, unless less or later is asked for."""
-    assert list_from_json(body) == expected
-    assert list_from_model(expected.start_name, expected.limit) == expected
+    """A hundred names from the first, if nothing else is said."""
+    assert list_from_body(body, is_json=True) == expected
 
 
 @pytest.mark.parametrize(
-    ("body", "expected"),
+    ("body", "message"),
     [
-        ({"Limit": 0}, ("ValidationException", LIMIT.format(0, "greater than or equal to 1"))),
-        ({"Limit": 101}, ("ValidationException", LIMIT.format(101, "less than or equal to 100"))),
-        ({"Limit": 1.0}, ("SerializationException", "Limit must be an integer")),
-        ({"ExclusiveStartTableName": "ab"}, ("ValidationException", NAME_LENGTH)),
-        ({"ExclusiveStartTableName": 7}, ("SerializationException", "ExclusiveStartTableName must be a string")),
-        ({"Filter": "x"}, ("ValidationException", "The parameter Filter of ListTables is not supported yet")),
+        ({"Limit": 0}, ERROR.format(0, "limit", "have value greater than or equal to 1")),
+        ({"Limit": 101}, ERROR.format(101, "limit", "have value less than or equal to 100")),
+        (
+            {"ExclusiveStartTableName": "ab"},
+            ERROR.format("ab", "exclusiveStartTableName", "have length greater than or equal to 3"),
+        ),
+        (
+            {"ExclusiveStartTableName": "a;b"},
+            ERROR.format("a;b", "exclusiveStartTableName", "satisfy regular expression pattern: [a-zA-Z0-9_.-]+"),
+        ),
     ],
 )
-def test_what_is_refused(body: dict[str, Any], expected: tuple[str, str]) -> None:
-    """A page of none or of more than a hundred, and a start that no table can be called."""
-    assert refusal(list_from_json, body) == expected
+def test_a_list_that_cannot_be(body: dict[str, Any], message: str) -> None:
+    """Bounds of the page, and where it begins."""
+    assert refusal(lambda: list_from_body(body, is_json=True)) == ("ValidationException", message)
+
+
+def test_what_has_no_parameters() -> None:
+    """Is read whatever it holds."""
+    assert limits_from_body({"a": 1}, is_json=True) == DescribeLimitsRequest()
+    assert endpoints_from_body({}, is_json=True) == DescribeEndpointsRequest()

@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from server.model.errors import SerializationError, ValidationError
 from server.model.item import Item
-from server.model.table import KeyAttribute, KeySchema, LocalIndex, check_key_only, check_key_value, check_table_name
+from server.model.table import (
+    KeyAttribute,
+    KeySchema,
+    LocalIndex,
+    check_key_only,
+    check_key_value,
+    check_table_name,
+    name_in_arn,
+    named_table,
+    table_arn,
+)
 
 INVALID = "One or more parameter values were invalid: "
 NAME_LENGTH = "TableName must be at least 3 characters long and at most 255 characters long"
@@ -177,3 +187,17 @@ def test_a_local_index_has_the_partition_key_of_its_table() -> None:
     """And a sort key of its own."""
     index = LocalIndex(1, "by-year", KeyAttribute("year", "N"), "ALL")
     assert index.key_schema(KeySchema(PK, SK)) == KeySchema(PK, KeyAttribute("year", "N"))
+
+
+def test_a_table_is_named_by_its_arn_too() -> None:
+    """Whatever the region and the account; what only looks like one is a bad name."""
+    assert table_arn("music") == "arn:aws:dynamodb:local:000000000000:table/music"
+    for arn in (table_arn("music"), "arn:aws-cn:dynamodb:cn-north-1:123456789012:table/music"):
+        assert (name_in_arn(arn), named_table(arn)) == ("music", "music")
+    assert named_table("music") == "music"
+    for text in ("arn:aws:dynamodb:local:1:table/music", table_arn("music") + "/index/by-year", table_arn("a:b")):
+        assert name_in_arn(text) is None
+        with pytest.raises(ValidationError):
+            named_table(text)
+    with pytest.raises(ValidationError):
+        named_table(table_arn("ab"))

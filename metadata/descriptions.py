@@ -1,0 +1,74 @@
+"""A table of the catalog, as clients are told of it."""
+
+from __future__ import annotations
+
+from statorpb import tables_pb2
+
+from metadata.attendance import Attendance
+from metadata.catalog.catalog import Table, TableStatus
+from metadata.catalog.changes import decreases_today, warm_throughput
+from server.model.table import KeyAttribute
+
+
+def describe(
+    table: Table, attendance: Attendance, now_ms: int, *, is_updating: bool = False
+) -> tables_pb2.TableDescription:
+    """`is_updating`: it has just been changed, which is told once."""
+    status = table.status.name if not is_updating or table.status != TableStatus.ACTIVE else "UPDATING"
+    description = tables_pb2.TableDescription(
+        table_name=table.name,
+        table_id=table.table_id,
+        status=tables_pb2.TableStatus.Value(status),
+        created_at_ms=table.created_at_ms,
+        partitions=len(table.partitions),
+    )
+    _put_attribute(description.key_schema.partition_key, table.key_schema.partition_key)
+    if table.key_schema.sort_key is not None:
+        _put_attribute(description.key_schema.sort_key, table.key_schema.sort_key)
+    for partition in table.partitions:
+        items, size = attendance.sizes.get(partition.partition_id, (0, 0))
+        description.items += items
+        description.bytes += size
+    _put_indexes(description, table, attendance)
+    _put_settings(description, table, now_ms)
+    return description
+
+
+def _put_indexes(description: tables_pb2.TableDescription, table: Table, attendance: Attendance) -> None:
+    for index in table.local_indexes:
+        described = description.local_indexes.add()
+        described.index.name = index.name
+        _put_attribute(described.index.sort_key, index.sort_key)
+        described.index.projection.type = tables_pb2.Projection.Type.Value(index.projection)
+        described.index.projection.non_key_attributes.extend(index.non_key_attributes)
+        for partition in table.partitions:
+            sizes = attendance.index_sizes.get(partition.partition_id, {})
+            items, size = sizes.get(index.number, (0, 0))
+            described.items += items
+            described.bytes += size
+
+
+def _put_settings(description: tables_pb2.TableDescription, table: Table, now_ms: int) -> None:
+    settings = table.settings
+    if not settings.is_on_demand:
+        description.provisioned.read_capacity_units = settings.read_units
+        description.provisioned.write_capacity_units = settings.write_units
+    description.last_increase_at_ms = settings.last_increase_ms
+    description.last_decrease_at_ms = settings.last_decrease_ms
+    description.decreases_today = decreases_today(settings, now_ms)
+    if settings.on_demand_at_ms or settings.is_on_demand:
+        description.on_demand_since_ms = max(settings.on_demand_at_ms, default=table.created_at_ms)
+    if settings.max_read_units or settings.max_write_units:
+        description.on_demand.max_read_request_units = settings.max_read_units
+        description.on_demand.max_write_request_units = settings.max_write_units
+    warm_read_units, warm_write_units = warm_throughput(settings)
+    description.warm.read_units_per_second = warm_read_units
+    description.warm.write_units_per_second = warm_write_units
+    description.table_class = tables_pb2.TableClass.Value(settings.table_class)
+    description.table_class_changed_at_ms = max(settings.class_changed_ms, default=0)
+    description.deletion_protection = settings.is_protected
+
+
+def _put_attribute(target: tables_pb2.KeyAttribute, attribute: KeyAttribute) -> None:
+    target.name = attribute.name
+    target.type = tables_pb2.AttributeType.Value(attribute.type)
