@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -174,8 +174,9 @@ class FakeState:
 class FakeRouter:
     """One router over a FakeState. Use as an asynchronous context manager."""
 
-    def __init__(self, state: FakeState) -> None:
+    def __init__(self, state: FakeState, interceptors: Sequence[grpc.aio.ServerInterceptor] = ()) -> None:
         self.state = state
+        self.interceptors = interceptors
         self.port = 0
         self.is_hung = False  # takes requests, carries nothing out, answers nothing
         self.loses_replies = 0  # so many requests are carried out and not answered
@@ -198,7 +199,9 @@ class FakeRouter:
 
     async def start(self) -> None:
         """Serves, on the same port as before if there was one."""
-        self._server = grpc.aio.server(options=[("grpc.max_receive_message_length", 17 * 1024 * 1024)])
+        self._server = grpc.aio.server(
+            interceptors=self.interceptors, options=[("grpc.max_receive_message_length", 17 * 1024 * 1024)]
+        )
         services = _Services(self)
         items_pb2_grpc.add_SessionServicer_to_server(services, self._server)
         tables_pb2_grpc.add_TablesServicer_to_server(services, self._server)

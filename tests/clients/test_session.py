@@ -3,12 +3,14 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc.aio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stator.errors import ClientClosedError, ValidationError
+from stator.credentials import Credentials
+from stator.errors import AccessDeniedError, ClientClosedError, ValidationError
 from stator.session import MESSAGE_BYTES_MAX, AttemptTimedOutError, NoReplyError, Session, varint
 from statorpb import items_pb2
 
@@ -135,3 +137,35 @@ async def test_a_busy_loop_is_not_a_silent_router(session: Session) -> None:
         pass
     assert (await waiting).HasField("put_item")
     assert not session.is_broken
+
+
+class Doorkeeper(grpc.aio.ServerInterceptor):
+    """Lets nobody in whose stream is not signed for `access_key_id`."""
+
+    def __init__(self, access_key_id: str) -> None:
+        self._access_key_id = access_key_id
+
+    async def intercept_service(self, continuation: Any, details: Any) -> Any:
+        async def refuse(_: Any, context: Any) -> None:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "not you")
+
+        authorization = str(dict(details.invocation_metadata).get("authorization", ""))
+        if f"Credential={self._access_key_id}/" in authorization:
+            return await continuation(details)
+        return grpc.stream_stream_rpc_method_handler(refuse)
+
+
+@pytest.mark.parametrize(("access_key_id", "is_let_in"), [("AKIA1", True), ("AKIA2", False), (None, False)])
+async def test_a_stream_is_signed(state: FakeState, access_key_id: str | None, is_let_in: bool) -> None:
+    """With the client's access key, if it has one. Being refused is no reason to try again."""
+    router = FakeRouter(state, [Doorkeeper("AKIA1")])
+    async with router, grpc.aio.insecure_channel(router.address) as channel:
+        credentials = Credentials(access_key_id, "secret") if access_key_id is not None else None
+        session = Session(channel, router.address, credentials)
+        if is_let_in:
+            assert (await session.send(put_body("a"), 5.0)).WhichOneof("result") == "put_item"
+        else:
+            with pytest.raises(AccessDeniedError, match="not you") as raised:
+                await session.send(put_body("a"), 5.0)
+            assert not raised.value.is_retriable and session.is_broken
+        await session.close()

@@ -186,6 +186,9 @@ class FakeDispatcher(Dispatcher):
     def submit_tables(self, request: Any, deadline: float, done: Done) -> None:
         self._take(request, deadline, done)
 
+    def administer(self, method: str, message: Any, deadline: float, done: Done) -> None:
+        self._take((method, message), deadline, done)
+
     def _take(self, request: Any, deadline: float, done: Done) -> None:
         self.requests.append(request)
         self.deadlines.append(deadline)

@@ -9,10 +9,12 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
-from statorpb import item_pb2, items_pb2, passthrough_pb2
+from statorpb import admin_pb2, item_pb2, items_pb2, passthrough_pb2
 
-from router.grpc_door import FRAMES_WAITING_MAX, ItemsService, SessionService
+from router.authentication import CALLER
+from router.grpc_door import FRAMES_WAITING_MAX, AdminService, ItemsService, SessionService
 from router.results import ReadResult
+from router.users import User
 from server.model.errors import ThrottledError
 from server.runtime.grpc_server import channel_options, error_of
 from server.wire import item_to_bytes
@@ -25,11 +27,23 @@ EMPTY_ITEM = items_pb2.GetItemResponse(item=item_pb2.Item()).SerializeToString()
 GET.key.attributes["pk"].s = "a"
 
 
+class CallerIs(grpc.aio.ServerInterceptor):
+    """Every call is `user`'s."""
+
+    def __init__(self, user: User) -> None:
+        self.user = user
+
+    async def intercept_service(self, continuation: Any, details: Any) -> Any:
+        CALLER.set(self.user)
+        return await continuation(details)
+
+
 class Rig:
-    def __init__(self) -> None:
+    def __init__(self, caller: User | None = None) -> None:
         self.answer: Any = lambda _: None
         self.dispatcher = FakeDispatcher(self._answer)
-        self.server = grpc.aio.server()
+        self.server = grpc.aio.server(interceptors=[] if caller is None else [CallerIs(caller)])
+        AdminService(self.dispatcher, 7.0).add_to(self.server)
         ItemsService(self.dispatcher, 7.0).add_to(self.server)
         SessionService(self.dispatcher, 7.0).add_to(self.server)
         port = self.server.add_insecure_port("127.0.0.1:0")
@@ -180,3 +194,55 @@ async def test_an_item_that_cannot_be_read_belongs_to_its_request(rig: Rig) -> N
     await call.write(message.SerializeToString())
     await call.done_writing()
     assert await replies(call) == {1: "error", 2: "get_item", 3: "error"}
+
+
+@pytest.mark.parametrize("method", ["CreateUser", "ListUsers", "DisableUser"])
+@pytest.mark.parametrize(
+    ("caller", "may"),
+    [
+        (None, True),
+        (User("AKIAROOT", "root", "secret", is_disabled=False, is_root=True), True),
+        (User("AKIA1", "ann", "secret", is_disabled=False), False),
+    ],
+    ids=["nobody is asked", "root", "a user"],
+)
+async def test_who_may_make_users(caller: User | None, may: bool, method: str) -> None:
+    """Root only, where everybody is known; the metadata service is not even asked otherwise."""
+    rig = Rig(caller)
+    rig.answer = lambda request: getattr(admin_pb2, f"{method}Response")()
+    await rig.server.start()
+    call: Any = rig.channel.unary_unary(f"/stator.v1.Admin/{method}")
+    if may:
+        assert await call(b"", timeout=20) == b""
+        assert [name for name, _ in rig.dispatcher.requests] == [method]
+    else:
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await call(b"", timeout=20)
+        assert raised.value.code() == grpc.StatusCode.PERMISSION_DENIED
+        told = ("AccessDeniedException", f"User: ann is not authorized to perform: {method}")
+        assert error_of(raised.value) == told and not rig.dispatcher.requests
+    await rig.channel.close()
+    await rig.server.stop(0)
+
+
+async def test_a_session_of_a_user_who_was_disabled_ends() -> None:
+    """With the next frame, of which nothing is carried out; what was asked before is answered first."""
+    user = User("AKIA1", "ann", "secret", is_disabled=False)
+    rig = Rig(user)
+    await rig.server.start()
+    call = rig.converse()
+    await call.write(frame(1))
+    await until(lambda: len(rig.dispatcher.waiting) == 1)
+    user.is_disabled = True
+    await call.write(frame(2))
+    rig.dispatcher.waiting[0](ReadResult(None), None)
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await replies(call)
+    assert raised.value.code() == grpc.StatusCode.UNAUTHENTICATED
+    assert error_of(raised.value) == (
+        "UnrecognizedClientException",
+        "The security token included in the request is invalid.",
+    )
+    assert len(rig.dispatcher.requests) == 1
+    await rig.channel.close()
+    await rig.server.stop(0)

@@ -36,6 +36,7 @@ def test_cluster_json_is_kept_and_private(tmp_path: Path) -> None:
         '{"format": 1, "nodes_per_zone": "x"}',
         '{"format": 1, "nodes_per_zone": 0}',
         '{"format": 1, "nodes_per_zone": 1, "bootstrapped": 1}',
+        '{"format": 1, "nodes_per_zone": 1, "auth": "yes"}',
         '{"format": 1, "nodes_per_zone": 1, "colour": "red"}',
         '{"format": 1, "nodes_per_zone": 1, "http_ports": ["x"]}',
         '{"format": 1, "nodes_per_zone": 1, "http_ports": 5}',

@@ -9,7 +9,7 @@ from stator.local.layout import ClusterOptions, Port, Role, internal_names, node
 DATA = Path("/data")
 
 
-def plan(nodes_per_zone: int = 1, *, is_first_start: bool = False) -> dict[str, tuple[str, ...]]:
+def plan(nodes_per_zone: int = 1, *, is_first_start: bool = False, auth: bool = False) -> dict[str, tuple[str, ...]]:
     names = internal_names(nodes_per_zone)
     plans = plan_cluster(
         DATA,
@@ -18,6 +18,7 @@ def plan(nodes_per_zone: int = 1, *, is_first_start: bool = False) -> dict[str, 
         grpc_ports=[9000, 9001, 9002],
         internal_ports={name: 20_000 + index for index, name in enumerate(names)},
         is_first_start=is_first_start,
+        auth=auth,
     )
     return {process.name: process.arguments for process in plans}
 
@@ -57,6 +58,21 @@ def test_more_nodes_keep_the_names_of_those_before() -> None:
     assert one.items() <= two.items()
     assert two["storage-4"] == (Role.STORAGE, "zone-1")
     assert len(two) == 12
+
+
+def test_signatures_are_verified_only_when_asked_for() -> None:
+    """Routers get the root access key, metadata processes the key that seals secrets; storage nodes need neither."""
+    lines = {name: " ".join(arguments) for name, arguments in plan(auth=True).items()}
+    for name, line in plan().items():
+        added = lines[name].removeprefix(" ".join(line)).strip()
+        assert (
+            added
+            == {
+                "router": f"--auth true --root-credentials-file {DATA}/root_credentials.toml",
+                "metadata": f"--secrets-key-file {DATA}/secrets.key",
+                "storage": "",
+            }[name.partition("-")[0]]
+        )
 
 
 def test_selection_by_name_zone_role_and_all() -> None:
