@@ -16,7 +16,7 @@ from router.requests.shapes import ATTRIBUTE_VALUE, Integer, ListOf, MapOf, Shap
 from server.model.errors import ValidationError
 
 VIOLATIONS_MAX = 10
-SHOWN_LENGTH_MAX = 4096
+SHOWN_LENGTH_MAX = 1024
 """Characters of a value that a message repeats."""
 
 

@@ -18,6 +18,10 @@ MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 """The largest request (DynamoDB's limit for one); messages get a little more for what surrounds it."""
 
 _SLACK_BYTES = 1024 * 1024
+STATUS_MESSAGE_BYTES_MAX = 1400
+"""Of an error's message, which travels three times, twice in base64 and once percent-encoded: headers of more than 8 KB
+are lost now and then, and the error with them."""
+
 DETAILS_KEY = "grpc-status-details-bin"
 
 
@@ -91,12 +95,16 @@ async def start_server(
 
 
 def status_of(error: StatorError) -> tuple[grpc.StatusCode, str, tuple[tuple[str, bytes], ...]]:
-    """(code, message, trailing metadata with google.rpc.Status) for an error of the model."""
+    """(code, message, trailing metadata with google.rpc.Status) for an error of the model. A message that is too long
+    is cut."""
     code = grpc.StatusCode[error.grpc_status]
+    message = error.message.encode()
+    text = message[:STATUS_MESSAGE_BYTES_MAX].decode(errors="ignore")
+    text += "..." if len(message) > STATUS_MESSAGE_BYTES_MAX else ""
     detail = any_pb2.Any()
-    detail.Pack(items_pb2.Error(code=error.code, message=error.message, retriable=error.is_retriable))
-    status = status_pb2.Status(code=code.value[0], message=error.message, details=[detail])
-    return code, error.message, ((DETAILS_KEY, status.SerializeToString()),)
+    detail.Pack(items_pb2.Error(code=error.code, message=text, retriable=error.is_retriable))
+    status = status_pb2.Status(code=code.value[0], message=text, details=[detail])
+    return code, text, ((DETAILS_KEY, status.SerializeToString()),)
 
 
 async def abort(context: grpc.aio.ServicerContext, error: StatorError) -> NoReturn:  # type: ignore[type-arg]

@@ -148,3 +148,13 @@ def test_details_of_another_kind() -> None:
     error = grpc.aio.AioRpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.aio.Metadata(), metadata)
     assert error_of(error) is None
     assert status_of(ThrottledError("slow down"))[0] == grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+@pytest.mark.parametrize("unit", ["x", "€", "\U0001f600"])
+def test_an_error_with_a_long_message(unit: str) -> None:
+    """Is cut, so that it arrives; what fits is whole."""
+    whole = unit * (1400 // len(unit.encode()))
+    assert status_of(ThrottledError(whole))[1] == whole
+    _, message, ((_, data),) = status_of(ThrottledError(unit * 5000))
+    assert message == whole + "..." and len(data) < 3000
+    assert status_pb2.Status.FromString(data).message == message
