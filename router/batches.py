@@ -140,7 +140,8 @@ def batch_get(
         unprocessed = sorted([failed for failed, _ in batch.errors] + beyond)
         names = list(dict.fromkeys(read.table_name for read in request.reads))
         capacity = sum_capacity(batch.capacities) if request.capacity != "NONE" else None
-        done(BatchRead(names, found, [request.reads[each] for each in unprocessed], capacity), None)
+        left = [request.reads[each] for each in unprocessed]
+        done(BatchRead(names, found, left, capacity, request.asked), None)
 
     calls = []
     for index, read in enumerate(request.reads):

@@ -108,7 +108,7 @@ def batch_read(result: BatchRead) -> dict[str, Any]:
         responses[table_name].append(item_bytes_to_json(item))
     unprocessed: dict[str, Any] = {}
     for read_ in result.unprocessed:
-        entry = unprocessed.setdefault(read_.table_name, {"Keys": [], "ConsistentRead": read_.is_consistent})
+        entry = unprocessed.setdefault(read_.table_name, {"Keys": [], **result.asked.get(read_.table_name, {})})
         entry["Keys"].append(item_to_json(read_.key))
     body: dict[str, Any] = {"Responses": responses, "UnprocessedKeys": unprocessed}
     if result.capacity is not None:

@@ -231,8 +231,13 @@ def _fill_batch_read(target: passthrough_pb2.RawBatchGetItemResponse, result: Ba
             table = tables[name] = target.tables.add(table_name=name)
         table.items.append(item)
     for read in result.unprocessed:
+        asked = result.asked.get(read.table_name, {})
         target.unprocessed.add(
-            table_name=read.table_name, keys=[item_to_bytes(read.key)], consistent_read=read.is_consistent
+            table_name=read.table_name,
+            keys=[item_to_bytes(read.key)],
+            consistent_read=read.is_consistent,
+            projection_expression=asked.get("ProjectionExpression", ""),
+            expression_attribute_names=asked.get("ExpressionAttributeNames", {}),
         )
     for capacity in result.capacity or ():
         _put_capacity(target.consumed_capacity.add(), capacity)

@@ -61,12 +61,14 @@ class Page:
 
 
 class BatchRead(NamedTuple):
-    """Of BatchGetItem: the tables asked, (table name, item) of those found, and the reads not done."""
+    """Of BatchGetItem: the tables asked, (table name, item) of those found, and the reads not done; `asked`: by table,
+    how its items were asked for."""
 
     table_names: Sequence[str]
     found: Sequence[tuple[str, bytes]]
     unprocessed: Sequence[Any]
     capacity: Sequence[Capacity] | None = None
+    asked: Mapping[str, Mapping[str, Any]] = {}
 
 
 class BatchWritten(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from router.requests.expression_parameters import (
@@ -19,15 +19,18 @@ from server.model.errors import ValidationError
 from server.model.item import check_item
 from server.model.limits import BATCH_GET_KEYS_MAX
 
+_ASKED = frozenset({"ConsistentRead", "ProjectionExpression", "ExpressionAttributeNames", "AttributesToGet"})
 _PARAMETERS = Parameters(("ProjectionExpression",), ("AttributesToGet",))
 
 
 @dataclass(frozen=True, slots=True)
 class BatchGetItemRequest:
-    """The reads, in the order given. `capacity`: NONE, TOTAL or INDEXES."""
+    """The reads, in the order given. `capacity`: NONE, TOTAL or INDEXES. `asked`: by table, how its items were asked
+    for: the members of the request beside its keys, for what is to be asked again."""
 
     reads: tuple[GetItemRequest, ...]
     capacity: str = "NONE"
+    asked: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def from_body(body: Mapping[str, Any], *, is_json: bool) -> BatchGetItemRequest:
@@ -52,7 +55,11 @@ def _build(body: Mapping[str, Any], is_json: bool) -> BatchGetItemRequest:
             reads.append(GetItemRequest(name, check_item(key, is_json=is_json)[0], is_consistent, projection))
             if len(reads) > BATCH_GET_KEYS_MAX:
                 raise ValidationError("Too many items requested for the BatchGetItem call")
-    return BatchGetItemRequest(tuple(reads), body.get("ReturnConsumedCapacity", "NONE"))
+    asked = {
+        name: {member: value for member, value in request.items() if member in _ASKED and value is not None}
+        for name, request in zip(names, tables.values(), strict=True)
+    }
+    return BatchGetItemRequest(tuple(reads), body.get("ReturnConsumedCapacity", "NONE"), asked)
 
 
 _read = reader(BATCH_GET_ITEM, _build)

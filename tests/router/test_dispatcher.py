@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from statorpb import partition_pb2, tables_pb2
+from statorpb import partition_pb2, passthrough_pb2, tables_pb2
 
 from router.dispatcher import TABLE_POLL_S, Dispatcher, write_token
+from router.item_json import batch_read
+from router.item_messages import fill_reply
 from router.partition_map_cache import PartitionMapCache
+from router.requests import batch_get_item
 from router.requests.batch_get_item import BatchGetItemRequest
 from router.requests.batch_write_item import BatchWriteItemRequest
 from router.requests.delete_item import DeleteItemRequest
@@ -191,6 +194,21 @@ async def test_reads_refused_for_now_come_back(metadata: FakeMetadata) -> None:
     rig = Rig(metadata, refuse(ThrottledError("later"), "a"))
     result = await rig.run(BatchGetItemRequest((get("a"), get("b"))))
     assert result == BatchRead([TABLE], [(TABLE, b"item")], [get("a")])
+
+
+async def test_what_is_to_be_asked_again_is_asked_in_the_same_way(metadata: FakeMetadata) -> None:
+    """With the projection and the names that the batch had for its table."""
+    rig = Rig(metadata, refuse(ThrottledError("later"), "a"))
+    body = {"Keys": [item("a"), item("b")], "ConsistentRead": True}
+    how = {"ProjectionExpression": "#v", "ExpressionAttributeNames": {"#v": "v"}}
+    result = await rig.run(batch_get_item.from_body({"RequestItems": {TABLE: {**body, **how}}}, is_json=True))
+    shown = batch_read(result)
+    assert shown["UnprocessedKeys"] == {TABLE: {"Keys": [item("a")], "ConsistentRead": True, **how}}
+    reply = passthrough_pb2.RawSessionReply()
+    fill_reply(reply, "batch_get_item", result)
+    (again,) = reply.batch_get_item.unprocessed
+    assert (again.projection_expression, dict(again.expression_attribute_names)) == ("#v", {"#v": "v"})
+    assert (again.consistent_read, list(again.keys)) == (True, [item_to_bytes(item("a"))])
 
 
 async def test_a_read_of_nothing_is_no_answer_and_not_unprocessed(rig: Rig) -> None:
