@@ -202,7 +202,7 @@ async def test_what_is_to_be_asked_again_is_asked_in_the_same_way(metadata: Fake
     body = {"Keys": [item("a"), item("b")], "ConsistentRead": True}
     how = {"ProjectionExpression": "#v", "ExpressionAttributeNames": {"#v": "v"}}
     result = await rig.run(batch_get_item.from_body({"RequestItems": {TABLE: {**body, **how}}}, is_json=True))
-    shown = batch_read(result)
+    shown = batch_read(result._replace(found=[]))
     assert shown["UnprocessedKeys"] == {TABLE: {"Keys": [item("a")], "ConsistentRead": True, **how}}
     reply = passthrough_pb2.RawSessionReply()
     fill_reply(reply, "batch_get_item", result)
