@@ -16,7 +16,7 @@ from server.expressions.codec import encode
 from server.model.errors import StatorError
 from server.model.key_encoding import PREFIX_BYTES, encode_position
 from server.model.limits import PAGE_BYTES_MAX
-from server.model.table import LocalIndex, check_key_only
+from server.model.table import LocalIndex, check_key_only, check_paths
 
 ReadDone = Callable[[ReadResult | None, StatorError | None], None]
 PageDone = Callable[[Page | None, StatorError | None], None]
@@ -34,6 +34,7 @@ def get_call(request: GetItemRequest, table: Table, deadline: float, done: ReadD
         return PartitionCall(table, GET, position, deadline, answered, request.is_consistent)
     details = partition_pb2.ReadDetails(measured=request.capacity != "NONE")
     if request.projection is not None:
+        check_paths(request.projection.paths, table.schema, table.indexes.values())
         details.projection = encode(request.projection.tree)
 
     def measured(reply: partition_pb2.PartitionReply | None, error: StatorError | None) -> None:

@@ -18,7 +18,7 @@ from server.expressions.codec import encode
 from server.model.errors import StatorError, ValidationError
 from server.model.item import Item
 from server.model.key_encoding import encode_position
-from server.model.table import check_index_keys, check_key_only
+from server.model.table import check_index_keys, check_key_only, check_paths
 from server.wire import item_to_bytes
 
 ItemWrite = PutItemRequest | UpdateItemRequest | DeleteItemRequest
@@ -52,14 +52,23 @@ def write_call(request: ItemWrite, table: Table, deadline: float, token: bytes, 
             operation, item = UPDATE, item_to_bytes(key)
     if options is PLAIN and operation != UPDATE:
         return PartitionCall(table, operation, position, deadline, _plain(done), True, item, token)
+    _check_paths(request, options, table)
     details = _details(request, options)
     answered = _measured(options, key, table, done)
     return PartitionCall(table, operation, position, deadline, answered, True, item, token, details)
 
 
+def _check_paths(request: ItemWrite, options: WriteOptions, table: Table) -> None:
+    indexes = table.indexes.values()
+    if options.condition is not None:
+        check_paths(options.condition.paths, table.schema, indexes)
+    if isinstance(request, UpdateItemRequest) and request.update is not None:
+        check_paths(request.update.paths, table.schema, indexes)
+
+
 def _check_key_stays(request: UpdateItemRequest, table: Table) -> None:
     for path in request.update.paths if request.update is not None else ():
-        if path[0] in table.schema.names:
+        if path[0] in table.schema.names and len(path) == 1:
             raise ValidationError(
                 f"One or more parameter values were invalid: Cannot update attribute {path[0]}. This attribute is part "
                 "of the key"

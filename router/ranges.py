@@ -17,7 +17,7 @@ from server.expressions.legacy import legacy_key_condition
 from server.model.errors import ValidationError
 from server.model.item import AttributeValue, Item
 from server.model.key_encoding import HASH_BYTES, encode_index_position, encode_position, encode_sort_key, sort_range
-from server.model.table import KeyAttribute, KeySchema, LocalIndex, check_key_value
+from server.model.table import KeyAttribute, KeySchema, LocalIndex, check_key_value, check_paths
 from server.wire import item_to_bytes
 
 _BAD_START = "The provided starting key is invalid"
@@ -129,6 +129,9 @@ def _run(
     done: PageDone,
 ) -> None:
     details = partition_pb2.ScanDetails(count_only=request.select == "COUNT")
+    for expression in (request.filter, request.projection):
+        if expression is not None:
+            check_paths(expression.paths, table.schema, table.indexes.values())
     if request.filter is not None:
         details.filter = encode(request.filter.tree)
         if request.filter.values:

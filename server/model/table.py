@@ -154,6 +154,19 @@ def check_key_in(item: Item, schema: KeySchema) -> None:
             raise ValidationError(_NO_KEY)
 
 
+def check_paths(paths: Iterable[tuple[str | int, ...]], schema: KeySchema, indexes: Iterable[LocalIndex]) -> None:
+    """That no document path of an expression goes into a key attribute. Raises ValidationError."""
+    for path in paths:
+        if len(path) == 1:
+            continue
+        is_key = path[0] in schema.names
+        if is_key or any(index.sort_key.name == path[0] for index in indexes):
+            raise ValidationError(
+                "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: "
+                f"{'Key' if is_key else 'IndexKey'}: {path[0]}"
+            )
+
+
 def check_index_keys(item: Item, indexes: Iterable[LocalIndex]) -> None:
     """That an item's values can be keys in the indexes whose sort keys it has. Raises ValidationError."""
     for index in indexes:

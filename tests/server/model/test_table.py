@@ -15,8 +15,11 @@ from server.model.table import (
     KeyAttribute,
     KeySchema,
     LocalIndex,
+    check_index_keys,
+    check_key_in,
     check_key_only,
     check_key_value,
+    check_paths,
     check_table_name,
     name_in_arn,
     named_table,
@@ -201,3 +204,47 @@ def test_a_table_is_named_by_its_arn_too() -> None:
             named_table(text)
     with pytest.raises(ValidationError):
         named_table(table_arn("ab"))
+
+
+INDEX = LocalIndex(1, "by-x", KeyAttribute("x", "N"), "ALL")
+
+
+@pytest.mark.parametrize(
+    ("path", "named"), [(("pk", "a"), "Key: pk"), (("sk", 0), "Key: sk"), (("x", "a", 1), "IndexKey: x")]
+)
+def test_a_key_has_no_parts(path: tuple[str | int, ...], named: str) -> None:
+    """Of the table or of an index; and is no obstacle to other paths."""
+    schema = KeySchema(KeyAttribute("pk", "S"), KeyAttribute("sk", "S"))
+    check_paths([("pk",), ("sk",), ("x",), ("v", "pk"), ("v", 0)], schema, [INDEX])
+    with pytest.raises(ValidationError) as raised:
+        check_paths([("v", "a"), path], schema, [INDEX])
+    assert raised.value.message == (
+        f"Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: {named}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"S": "1"}, "Type mismatch for Index Key x Expected: B Actual: S IndexName: by-x"),
+        ({"B": b""}, "cannot contain an empty binary value. IndexName: by-x, IndexKey: x"),
+        ({"B": bytes(1025)}, "Size of rangekey has exceeded the maximum size limit of 1024 bytes"),
+    ],
+)
+def test_what_cannot_be_a_key_in_an_index(value: dict[str, Any], message: str) -> None:
+    """Is refused; an item without the attribute is not in the index, and right."""
+    index = LocalIndex(1, "by-x", KeyAttribute("x", "B"), "ALL")
+    check_index_keys({}, [index])
+    check_index_keys({"x": {"B": bytes(1024)}, "y": {"B": b""}}, [index])
+    check_index_keys({"x": {"N": "1"}}, [INDEX])
+    with pytest.raises(ValidationError, match=message):
+        check_index_keys({"x": value}, [index])
+
+
+def test_keys_in_the_words_of_batches() -> None:
+    """An item without its key, or with one of another type."""
+    schema = KeySchema(KeyAttribute("pk", "S"))
+    check_key_in({"pk": {"S": "a"}, "v": {"N": "1"}}, schema)
+    for item in ({}, {"pk": {"N": "1"}}):
+        with pytest.raises(ValidationError, match="The provided key element does not match the schema"):
+            check_key_in(item, schema)
