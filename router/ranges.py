@@ -36,8 +36,10 @@ def query(storage: StorageClient, request: QueryRequest, table: Table, deadline:
     _check_filter(request, schema)
     if request.start_key is not None:
         position = _start_position(request.start_key, table, index)
-        if position[:HASH_BYTES] != low[:HASH_BYTES] or not low <= position < high:
+        if position[:HASH_BYTES] != low[:HASH_BYTES]:
             raise ValidationError("The provided starting key is outside query boundaries based on provided conditions")
+        if not low <= position < high:
+            raise ValidationError("The provided starting key does not match the range key predicate")
         low, high = (position + b"\0", high) if request.is_forward else (low, position)
     _run(storage, request, table, index, low, high, not request.is_forward, deadline, done)
 

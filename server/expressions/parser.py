@@ -126,8 +126,8 @@ class Parser:
         return self._measured(token).text
 
     def _measured(self, token: Token) -> Token:
-        if len(token.text) > EXPRESSION_TOKEN_BYTES_MAX:
-            what = {NAME: "name", VALUE: "value"}.get(token.kind, "identifier")
+        if len(token.text) > EXPRESSION_TOKEN_BYTES_MAX and token.kind != IDENTIFIER:
+            what = "name" if token.kind == NAME else "value"
             self.note(
                 "token",
                 f"A token is too long; {what}: {token.text}, maximum size: {EXPRESSION_TOKEN_BYTES_MAX}",

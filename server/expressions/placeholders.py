@@ -61,13 +61,13 @@ def _check_keys(given: Iterable[str], parameter: str, pattern: re.Pattern[str]) 
     if not given:
         raise ValidationError(f"{parameter} must not be empty")
     for key in given:
+        if (key_bytes := text_bytes(key)) > EXPRESSION_TOKEN_BYTES_MAX:
+            raise ValidationError(
+                f"{parameter} contains invalid key: The expression attribute map contains a key that is too long; "
+                f"size of key: {key_bytes}"
+            )
         if pattern.fullmatch(key) is None:
             raise ValidationError(f'{parameter} contains invalid key: Syntax error; key: "{key}"')
-        if len(key) > EXPRESSION_TOKEN_BYTES_MAX:
-            raise ValidationError(
-                f"{parameter} contains invalid key: The key is too long; maximum size: {EXPRESSION_TOKEN_BYTES_MAX}, "
-                f'key: "{key}"'
-            )
 
 
 def _check_names(names: Mapping[str, str]) -> None:

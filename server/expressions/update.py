@@ -9,11 +9,10 @@ from server.expressions.projection import compile_projection
 from server.expressions.trees import AddAction, DeleteAction, SetAction, UpdateAction, UpdateTree
 from server.expressions.update_values import Change, compile_add, compile_delete, compile_operand
 from server.model.errors import ValidationError
-from server.model.item import AttributeValue, Item
+from server.model.item import NESTED_TOO_DEEPLY, AttributeValue, Item
 from server.model.limits import NESTING_MAX
 
 _INVALID_PATH: Final = "The document path provided in the update expression is invalid for update"
-_TOO_DEEP: Final = "Nesting Levels have exceeded supported limits"
 
 
 class CompiledUpdate:
@@ -60,7 +59,7 @@ def _compile(action: UpdateAction, *, is_legacy: bool) -> Change:
         def assign(_: AttributeValue | None, item: Item, values: Item) -> AttributeValue:
             value = make(item, values)
             if _is_deeper(value, depth_max):
-                raise ValidationError(_TOO_DEEP)
+                raise ValidationError(NESTED_TOO_DEEPLY)
             return value
 
         return assign

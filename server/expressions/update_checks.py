@@ -101,7 +101,8 @@ def _check_members(action: AddAction | DeleteAction, values: Item) -> None:
         return
     operator = "ADD" if isinstance(action, AddAction) else "DELETE"
     raise ExpressionError(
-        f"Incorrect operand type for operator or function; operator: {operator}, operand type: {_SHOWN_TYPES[kind]}"
+        f"Incorrect operand type for operator or function; operator: {operator}, operand type: {_SHOWN_TYPES[kind]}, "
+        f"typeSet: ALLOWED_FOR_{operator}_OPERAND"
     )
 
 

@@ -190,12 +190,9 @@ class _Checker:
     def _flag(self, kind: str, content: Any) -> AttributeValue:
         if not isinstance(content, bool):
             raise SerializationError(f"a {kind} value must be true or false")
-        if kind == "NULL" and not content:
-            raise ValidationError(
-                "One or more parameter values were invalid: Null attribute value types must have the value of true"
-            )
         self.size += _FLAG_BYTES
-        return {kind: content}
+        # There is one null only, which {"NULL": false} means as well.
+        return {kind: content or kind == "NULL"}
 
     def _container(self, kind: str, content: Any, depth: int) -> AttributeValue:
         if depth >= NESTING_MAX and content:

@@ -133,11 +133,11 @@ def _key_size_error(kind: str, name: str, size: int, limit: int, *, is_partition
             "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an "
             f"empty {'binary' if kind == 'B' else 'string'} value. Key: {name}"
         )
-    what = "hashkey" if is_partition_key else "rangekey"
-    return ValidationError(
-        "One or more parameter values were invalid: "
-        f"Size of {what} has exceeded the maximum size limit of{' ' if not is_partition_key else ''}{limit} bytes"
-    )
+    if is_partition_key:
+        told = f"Size of hashkey has exceeded the maximum size limit of{limit} bytes"  # DynamoDB has no blank there
+    else:
+        told = f"Aggregated size of all range keys has exceeded the size limit of {limit} bytes"
+    return ValidationError(f"One or more parameter values were invalid: {told}")
 
 
 def check_key_only(key: Item, schema: KeySchema) -> None:

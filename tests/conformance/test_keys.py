@@ -16,7 +16,8 @@ PARTITION_KEY_TOO_LONG = invalid(
     "One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of2048 bytes"
 )
 SORT_KEY_TOO_LONG = invalid(
-    "One or more parameter values were invalid: Size of rangekey has exceeded the maximum size limit of 1024 bytes"
+    "One or more parameter values were invalid: "
+    "Aggregated size of all range keys has exceeded the size limit of 1024 bytes"
 )
 NO_MATCH = invalid("The provided key element does not match the schema")
 

@@ -238,11 +238,6 @@ def test_a_value_without_a_type(doors: Doors, tables: Tables) -> None:
             "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported "
             "datatypes",
         ),
-        (
-            {"NULL": False},
-            VALIDATION,
-            "One or more parameter values were invalid: Null attribute value types must have the value of true",
-        ),
         ("a", SERIALIZATION, "Unexpected value type in payload"),
         ({"S": 1}, SERIALIZATION, "NUMBER_VALUE cannot be converted to String"),
         ({"N": 1.5}, SERIALIZATION, "DECIMAL_VALUE cannot be converted to String"),

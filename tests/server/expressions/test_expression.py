@@ -125,7 +125,8 @@ def test_what_a_condition_uses_is_defined(text: str, message: str) -> None:
         ("SET a = :v, a = :v ADD b :w", OVERLAP + "path one: [a], path two: [a]"),
         (
             "SET a = :w + :v ADD b :w",
-            "Incorrect operand type for operator or function; operator: ADD, operand type: STRING",
+            "Incorrect operand type for operator or function; operator: ADD, operand type: STRING, "
+            "typeSet: ALLOWED_FOR_ADD_OPERAND",
         ),
     ],
 )

@@ -36,7 +36,10 @@ def error_of(text: str) -> str:
 
 
 def wrong_member(operator: str, kind: str) -> str:
-    return f"Incorrect operand type for operator or function; operator: {operator}, operand type: {kind}"
+    return (
+        f"Incorrect operand type for operator or function; operator: {operator}, operand type: {kind}, "
+        f"typeSet: ALLOWED_FOR_{operator}_OPERAND"
+    )
 
 
 def test_what_is_defined_is_not_complained_of() -> None:

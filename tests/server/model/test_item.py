@@ -147,7 +147,6 @@ def test_numbers_become_canonical(value: AttributeValue, canonical: AttributeVal
         ({"N": ""}, NOT_A_NUMBER),
         ({"N": "x"}, f"{NOT_A_NUMBER}: x"),
         ({"NS": ["1", "x"]}, f"{NOT_A_NUMBER}: x"),
-        ({"NULL": False}, INVALID + "Null attribute value types must have the value of true"),
         ({"SS": ["a", None]}, INVALID + "An string set may not have a null string as a member"),
         ({"NS": [None, "1"]}, EMPTY_VALUE),
         ({"BS": [None]}, EMPTY_VALUE),
