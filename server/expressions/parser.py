@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from server.expressions.reserved_words import RESERVED_WORDS
-from server.expressions.tokens import IDENTIFIER, NAME, NUMBER, VALUE, Token, near, tokens_of
+from server.expressions.tokens import IDENTIFIER, NAME, NUMBER, Token, near, tokens_of
 from server.expressions.trees import Path
 from server.model.limits import EXPRESSION_BYTES_MAX, EXPRESSION_OPERATORS_MAX, EXPRESSION_TOKEN_BYTES_MAX
 

@@ -1,4 +1,7 @@
-"""One cluster for the whole suite. Tests share it: names and keys of their own, and nothing is cleaned up."""
+"""One cluster for the whole suite. Tests share it: names and keys of their own, and nothing is cleaned up.
+
+`pytest tests/conformance --endpoint http://127.0.0.1:8000` runs what needs no more than boto3 against another server.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import pytest
 from statorpb import tables_pb2
 
 from tests.cluster.harness import running_cluster
+from tests.conformance.database import Database
 from tests.conformance.doors import Doors
 
 
@@ -42,8 +46,35 @@ def create_table(
     doors.boto.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 0.05, "MaxAttempts": 200})
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--endpoint", metavar="URL", help="run the conformance suite against this server")
+
+
 @pytest.fixture(scope="session")
-def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
+def endpoint(request: pytest.FixtureRequest) -> str | None:
+    """Of the server that was asked for; None: a cluster of this checkout."""
+    url: str | None = request.config.getoption("--endpoint", default=None)
+    return url
+
+
+@pytest.fixture(scope="session")
+def database(request: pytest.FixtureRequest, endpoint: str | None) -> Iterator[Database]:
+    if endpoint:
+        opened = Database(endpoint)
+    else:
+        doors: Doors = request.getfixturevalue("doors")
+        opened = Database(f"http://127.0.0.1:{doors.http_port}")
+        # As `Database.scanned`, but that its items are in several partitions.
+        create_table(doors, "scanned", sort_type=tables_pb2.N, partitions=3)
+        opened.adopt("scanned", "scanned")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def doors(tmp_path_factory: pytest.TempPathFactory, endpoint: str | None) -> Iterator[Doors]:
+    if endpoint:
+        pytest.skip("only a cluster of this checkout has all doors")
     with running_cluster(tmp_path_factory.mktemp("conformance")) as cluster:
         opened = Doors(cluster)
         yield opened
