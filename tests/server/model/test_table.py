@@ -228,7 +228,7 @@ def test_a_key_has_no_parts(path: tuple[str | int, ...], named: str) -> None:
     [
         ({"S": "1"}, "Type mismatch for Index Key x Expected: B Actual: S IndexName: by-x"),
         ({"B": b""}, "cannot contain an empty binary value. IndexName: by-x, IndexKey: x"),
-        ({"B": bytes(1025)}, "Size of rangekey has exceeded the maximum size limit of 1024 bytes"),
+        ({"B": bytes(1025)}, "Aggregated size of all range keys has exceeded the size limit of 1024 bytes"),
     ],
 )
 def test_what_cannot_be_a_key_in_an_index(value: dict[str, Any], message: str) -> None:
