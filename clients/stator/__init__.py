@@ -9,8 +9,11 @@ with stator.Client() as client:
 from stator.client import AsyncClient
 from stator.credentials import Credentials
 from stator.descriptions import (
+    CapacityLimits,
     ClusterDescription,
     KeyAttribute,
+    LocalIndex,
+    LocalIndexDescription,
     NewUser,
     NodeDescription,
     PartitionDescription,
@@ -41,6 +44,7 @@ from stator.values import Item
 __all__ = [
     "AccessDeniedError",
     "AsyncClient",
+    "CapacityLimits",
     "Client",
     "ClientClosedError",
     "ClusterDescription",
@@ -51,6 +55,8 @@ __all__ = [
     "Item",
     "KeyAttribute",
     "LimitExceededError",
+    "LocalIndex",
+    "LocalIndexDescription",
     "NewUser",
     "NodeDescription",
     "PartitionDescription",

@@ -9,38 +9,29 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from statorpb import admin_pb2, item_pb2, passthrough_pb2, tables_pb2
+from statorpb import admin_pb2, item_pb2, passthrough_pb2
 
 from stator.batches import BATCH_GET_KEYS_MAX, BATCH_WRITES_MAX, BATCHES_AT_ONCE, batches, key_identity
 from stator.credentials import Credentials
 from stator.descriptions import (
     ClusterDescription,
     NewUser,
-    TableDescription,
     UserDescription,
     cluster_description,
-    table_description,
     user_description,
-    wire_key_attribute,
 )
 from stator.errors import (
     ClientClosedError,
-    DeadlineExceededError,
-    ResourceInUseError,
-    ResourceNotFoundError,
     UnavailableError,
 )
+from stator.tables import TableOperations
 from stator.transport import RETRY_DELAY_S_MAX, RETRY_DELAY_S_MIN, Statistics, Transport
 from stator.values import Floats, Item, ValueEncoder, decode_item, item_value, parse_item
 
 DEFAULT_ENDPOINTS = ("127.0.0.1:9000", "127.0.0.1:9001", "127.0.0.1:9002")
 TIMEOUT_S_DEFAULT = 10.0
 TOKEN_BYTES = 16
-_TABLE_WAIT_S_DEFAULT = 60.0
-_TABLES = "/stator.v1.Tables/"
 _ADMIN = "/stator.v1.Admin/"
-_POLL_S_MIN = 0.05
-_POLL_S_MAX = 0.5
 
 
 def default_endpoints(environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -60,10 +51,9 @@ def _checked_timeout_s(timeout_s: float) -> float:
 
 
 BatchT = TypeVar("BatchT")
-AnswerT = TypeVar("AnswerT")
 
 
-class AsyncClient:
+class AsyncClient(TableOperations):
     """A connection to a Stator cluster, for asyncio. Cheap to share: make one and use it from all tasks of a loop.
 
     Requests that run concurrently travel together, so many at once cost far less than many in a row:
@@ -298,111 +288,7 @@ class AsyncClient:
         last = decode_item(page.last_evaluated_key) if page.HasField("last_evaluated_key") else None
         return [decode_item(item) for item in page.items], last
 
-    # ---- tables
-
-    async def create_table(
-        self,
-        name: str,
-        partition_key: tuple[str, str] = ("pk", "S"),
-        sort_key: tuple[str, str] | None = None,
-        *,
-        read_capacity_units: int | None = None,
-        write_capacity_units: int | None = None,
-        partitions: int | None = None,
-        timeout_s: float | None = None,
-    ) -> TableDescription:
-        """Begins to make a table; `wait_until_table_active` tells when it can be used.
-
-        Keys are (name, type), type "S" (str), "N" (number) or "B" (bytes). Without capacity units the table is on
-        demand; with them, give both, each a second. `partitions` None: derived from them. Raises ResourceInUseError if
-        the table exists.
-
-            await client.create_table("music", ("artist", "S"), ("year", "N"), partitions=4)
-        """
-        schema = tables_pb2.KeySchema(partition_key=wire_key_attribute(partition_key))
-        if sort_key is not None:
-            schema.sort_key.CopyFrom(wire_key_attribute(sort_key))
-        request = tables_pb2.CreateTableRequest(table_name=name, key_schema=schema, partitions=partitions or 0)
-        if read_capacity_units is not None or write_capacity_units is not None:
-            if read_capacity_units is None or write_capacity_units is None:
-                raise ValueError("give both read_capacity_units and write_capacity_units, or neither.")
-            request.provisioned.read_capacity_units = read_capacity_units
-            request.provisioned.write_capacity_units = write_capacity_units
-        limit_s = self._limit_s(timeout_s)
-        try:
-            response = await self._transport().unary(
-                _TABLES + "CreateTable", request, tables_pb2.CreateTableResponse, limit_s
-            )
-        except ResourceInUseError as error:
-            # The attempt before, whose reply was lost, may have made it.
-            if error.follows_unknown_attempt:
-                made = await self._describe(name, limit_s)
-                if made.key_schema == schema:
-                    return table_description(made)
-            raise
-        return table_description(response.table)
-
-    async def describe_table(self, name: str, *, timeout_s: float | None = None) -> TableDescription:
-        """The table's key, state and size. Raises ResourceNotFoundError."""
-        return table_description(await self._describe(name, self._limit_s(timeout_s)))
-
-    async def delete_table(self, name: str, *, timeout_s: float | None = None) -> None:
-        """Begins to delete a table with all its items; `wait_until_table_gone` tells when it is done.
-
-        Raises ResourceNotFoundError, and ResourceInUseError while the table is being created.
-        """
-        request = tables_pb2.DeleteTableRequest(table_name=name)
-        try:
-            await self._transport().unary(
-                _TABLES + "DeleteTable", request, tables_pb2.DeleteTableResponse, self._limit_s(timeout_s)
-            )
-        except ResourceNotFoundError as error:
-            # The attempt before, whose reply was lost, may have deleted it.
-            if not error.follows_unknown_attempt:
-                raise
-
-    async def list_tables(self, *, timeout_s: float | None = None) -> AsyncIterator[str]:
-        """The names of all tables, in order. `timeout_s` bounds each page of 100.
-
-        names = [name async for name in client.list_tables()]
-        """
-        async for page in self.list_table_pages(timeout_s=timeout_s):
-            for name in page:
-                yield name
-
-    async def list_table_pages(self, *, timeout_s: float | None = None) -> AsyncGenerator[list[str], None]:
-        """As `list_tables`, a list for each page."""
-        last = ""
-        while True:
-            request = tables_pb2.ListTablesRequest(exclusive_start_table_name=last)
-            response = await self._transport().unary(
-                _TABLES + "ListTables", request, tables_pb2.ListTablesResponse, self._limit_s(timeout_s)
-            )
-            yield list(response.table_names)
-            last = response.last_evaluated_table_name
-            if not last:
-                return
-
-    async def wait_until_table_active(self, name: str, *, timeout_s: float = _TABLE_WAIT_S_DEFAULT) -> TableDescription:
-        """Returns once the table can be used. Raises DeadlineExceededError, ResourceNotFoundError."""
-
-        async def is_active() -> TableDescription | None:
-            table = await self.describe_table(name)
-            return table if table.status == "ACTIVE" else None
-
-        return await _poll(is_active, f"table {name} is not active", timeout_s)
-
-    async def wait_until_table_gone(self, name: str, *, timeout_s: float = _TABLE_WAIT_S_DEFAULT) -> None:
-        """Returns once there is no such table. Raises DeadlineExceededError."""
-
-        async def is_gone() -> bool | None:
-            try:
-                await self.describe_table(name)
-            except ResourceNotFoundError:
-                return True
-            return None
-
-        await _poll(is_gone, f"table {name} is not gone", timeout_s)
+    # ---- cluster
 
     async def describe_cluster(self, *, timeout_s: float | None = None) -> ClusterDescription:
         """The cluster's nodes, and where the partitions and their leaders are."""
@@ -458,13 +344,6 @@ class AsyncClient:
         if transport is None:
             transport = self._transport_made = Transport(self._addresses, self._rng, self._credentials)
         return transport
-
-    async def _describe(self, name: str, timeout_s: float) -> tables_pb2.TableDescription:
-        request = tables_pb2.DescribeTableRequest(table_name=name)
-        response = await self._transport().unary(
-            _TABLES + "DescribeTable", request, tables_pb2.DescribeTableResponse, timeout_s
-        )
-        return response.table
 
     async def _write_batch(self, table: str, writes: list[passthrough_pb2.RawWriteRequest], timeout_s: float) -> None:
         loop = asyncio.get_running_loop()
@@ -525,18 +404,3 @@ async def _run_batches(made: Iterable[list[BatchT]], send: Callable[[list[BatchT
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
-
-
-async def _poll(question: Callable[[], Awaitable[AnswerT | None]], what: str, timeout_s: float) -> AnswerT:
-    """Asks until the answer is not None. Raises DeadlineExceededError."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + timeout_s
-    delay_s = _POLL_S_MIN
-    while True:
-        answer = await question()
-        if answer is not None:
-            return answer
-        if loop.time() + delay_s > deadline:
-            raise DeadlineExceededError(f"{what} after {timeout_s:g} s")
-        await asyncio.sleep(delay_s)
-        delay_s = min(_POLL_S_MAX, delay_s * 1.5)

@@ -9,7 +9,14 @@ from statorpb import admin_pb2, tables_pb2
 from stator.errors import ValidationError
 
 KeyType = Literal["S", "N", "B"]
-TableStatus = Literal["CREATING", "ACTIVE", "DELETING", "UNKNOWN"]
+TableStatus = Literal["CREATING", "ACTIVE", "DELETING", "UPDATING", "UNKNOWN"]
+TableClass = Literal["STANDARD", "STANDARD_INFREQUENT_ACCESS"]
+Projection = Literal["ALL", "KEYS_ONLY", "INCLUDE"]
+
+LIFTED = -1
+"""A limit of request units that is none any more."""
+
+_ARN_PREFIX = "arn:aws:dynamodb:local:000000000000:table/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +28,50 @@ class KeyAttribute:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalIndex:
+    """A local secondary index to be made: another sort key, (name, type), for the partition key of its table.
+
+    `projection` is what it has of an item besides the keys: "ALL", "KEYS_ONLY" (nothing), or "INCLUDE", which adds
+    `non_key_attributes`, 20 at most.
+
+        stator.LocalIndex("by-label", ("label", "S"), "INCLUDE", ("title",))
+    """
+
+    name: str
+    sort_key: tuple[str, str]
+    projection: Projection = "ALL"
+    non_key_attributes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LocalIndexDescription:
+    """A local secondary index. `items` and `bytes` as of a table."""
+
+    name: str
+    sort_key: KeyAttribute
+    projection: str
+    non_key_attributes: tuple[str, ...]
+    items: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityLimits:
+    """Quotas on capacity units, a second."""
+
+    account_max_read_capacity_units: int
+    account_max_write_capacity_units: int
+    table_max_read_capacity_units: int
+    table_max_write_capacity_units: int
+
+
+@dataclass(frozen=True, slots=True)
 class TableDescription:
     """A table. `items` and `bytes` are as last counted by the storage nodes, so a little behind.
 
-    `read_capacity_units` and `write_capacity_units` are None for a table on demand.
+    `read_capacity_units` and `write_capacity_units` are None for a table on demand, `max_read_request_units` and
+    `max_write_request_units` where there is no limit. Times are None for what has never happened; `on_demand_since` is
+    when the table became on-demand last, also if it is not any more.
     """
 
     name: str
@@ -38,6 +85,17 @@ class TableDescription:
     partitions: int
     items: int
     bytes: int
+    local_indexes: tuple[LocalIndexDescription, ...] = ()
+    max_read_request_units: int | None = None
+    max_write_request_units: int | None = None
+    warm_read_units_per_second: int = 0
+    warm_write_units_per_second: int = 0
+    table_class: TableClass = "STANDARD"
+    deletion_protection: bool = False
+    on_demand_since: datetime | None = None
+    last_increase_at: datetime | None = None
+    last_decrease_at: datetime | None = None
+    decreases_today: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +155,21 @@ def wire_key_attribute(key: tuple[str, str]) -> tables_pb2.KeyAttribute:
     return tables_pb2.KeyAttribute(name=name, type=tables_pb2.AttributeType.Value(key_type))
 
 
+def wire_local_index(index: LocalIndex) -> tables_pb2.LocalIndex:
+    """Raises ValidationError for a projection that there is not."""
+    if index.projection not in ("ALL", "KEYS_ONLY", "INCLUDE"):
+        raise ValidationError(f"a projection is 'ALL', 'KEYS_ONLY' or 'INCLUDE', not {index.projection!r}")
+    projection = tables_pb2.Projection(
+        type=tables_pb2.Projection.Type.Value(index.projection), non_key_attributes=index.non_key_attributes
+    )
+    return tables_pb2.LocalIndex(name=index.name, sort_key=wire_key_attribute(index.sort_key), projection=projection)
+
+
+def table_arn(table: str) -> str:
+    """The Amazon Resource Name of a table; that of a name that is one already is that name."""
+    return table if table.startswith("arn:") else _ARN_PREFIX + table
+
+
 def table_description(wire: tables_pb2.TableDescription) -> TableDescription:
     """From the wire."""
     schema = wire.key_schema
@@ -105,6 +178,7 @@ def table_description(wire: tables_pb2.TableDescription) -> TableDescription:
         tables_pb2.CREATING: "CREATING",
         tables_pb2.ACTIVE: "ACTIVE",
         tables_pb2.DELETING: "DELETING",
+        tables_pb2.UPDATING: "UPDATING",
     }
     return TableDescription(
         name=wire.table_name,
@@ -118,6 +192,29 @@ def table_description(wire: tables_pb2.TableDescription) -> TableDescription:
         partitions=wire.partitions,
         items=wire.items,
         bytes=wire.bytes,
+        local_indexes=tuple(map(_local_index, wire.local_indexes)),
+        max_read_request_units=wire.on_demand.max_read_request_units or None,
+        max_write_request_units=wire.on_demand.max_write_request_units or None,
+        warm_read_units_per_second=wire.warm.read_units_per_second,
+        warm_write_units_per_second=wire.warm.write_units_per_second,
+        table_class=(
+            "STANDARD_INFREQUENT_ACCESS" if wire.table_class == tables_pb2.STANDARD_INFREQUENT_ACCESS else "STANDARD"
+        ),
+        deletion_protection=wire.deletion_protection,
+        on_demand_since=_time(wire.on_demand_since_ms),
+        last_increase_at=_time(wire.last_increase_at_ms),
+        last_decrease_at=_time(wire.last_decrease_at_ms),
+        decreases_today=wire.decreases_today,
+    )
+
+
+def capacity_limits(wire: tables_pb2.DescribeLimitsResponse) -> CapacityLimits:
+    """From the wire."""
+    return CapacityLimits(
+        wire.account_max_read_capacity_units,
+        wire.account_max_write_capacity_units,
+        wire.table_max_read_capacity_units,
+        wire.table_max_write_capacity_units,
     )
 
 
@@ -169,3 +266,19 @@ def cluster_description(wire: admin_pb2.DescribeClusterResponse) -> ClusterDescr
 
 def _key_attribute(wire: tables_pb2.KeyAttribute) -> KeyAttribute:
     return KeyAttribute(wire.name, tables_pb2.AttributeType.Name(wire.type))
+
+
+def _local_index(wire: tables_pb2.LocalIndexDescription) -> LocalIndexDescription:
+    index = wire.index
+    return LocalIndexDescription(
+        index.name,
+        _key_attribute(index.sort_key),
+        tables_pb2.Projection.Type.Name(index.projection.type),
+        tuple(index.projection.non_key_attributes),
+        wire.items,
+        wire.bytes,
+    )
+
+
+def _time(time_ms: int) -> datetime | None:
+    return datetime.fromtimestamp(time_ms / 1000, UTC) if time_ms else None

@@ -9,14 +9,13 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from stator.client import TIMEOUT_S_DEFAULT, AsyncClient
 from stator.credentials import Credentials
-from stator.descriptions import ClusterDescription, NewUser, TableDescription, UserDescription
+from stator.descriptions import ClusterDescription, NewUser, UserDescription
 from stator.errors import ClientClosedError
+from stator.sync_tables import SyncTableOperations
 from stator.transport import Statistics
 from stator.values import Floats, Item
 
 ResultT = TypeVar("ResultT")
-
-_TABLE_WAIT_S_DEFAULT = 60.0
 
 
 class _LoopThread:
@@ -74,7 +73,7 @@ class _LoopThread:
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
 
 
-class Client:
+class Client(SyncTableOperations):
     """A connection to a Stator cluster that blocks: the surface of `stator.AsyncClient`, without `await`.
 
     Safe to share between threads, and better shared: requests of several threads travel together.
@@ -200,54 +199,6 @@ class Client:
                 timeout_s=timeout_s,
             )
         )
-
-    def create_table(
-        self,
-        name: str,
-        partition_key: tuple[str, str] = ("pk", "S"),
-        sort_key: tuple[str, str] | None = None,
-        *,
-        read_capacity_units: int | None = None,
-        write_capacity_units: int | None = None,
-        partitions: int | None = None,
-        timeout_s: float | None = None,
-    ) -> TableDescription:
-        """Begins to make a table. See AsyncClient.create_table."""
-        return self._call(
-            self._client.create_table(
-                name,
-                partition_key,
-                sort_key,
-                read_capacity_units=read_capacity_units,
-                write_capacity_units=write_capacity_units,
-                partitions=partitions,
-                timeout_s=timeout_s,
-            )
-        )
-
-    def describe_table(self, name: str, *, timeout_s: float | None = None) -> TableDescription:
-        """The table's key, state and size. See AsyncClient.describe_table."""
-        return self._call(self._client.describe_table(name, timeout_s=timeout_s))
-
-    def delete_table(self, name: str, *, timeout_s: float | None = None) -> None:
-        """Begins to delete a table. See AsyncClient.delete_table."""
-        self._call(self._client.delete_table(name, timeout_s=timeout_s))
-
-    def list_tables(self, *, timeout_s: float | None = None) -> Iterator[str]:
-        """The names of all tables, in order. See AsyncClient.list_tables."""
-        return self._iterate(self._client.list_table_pages(timeout_s=timeout_s))
-
-    def list_table_pages(self, *, timeout_s: float | None = None) -> Iterator[list[str]]:
-        """As `list_tables`, a list for each page. See AsyncClient.list_table_pages."""
-        return self._iterate_pages(self._client.list_table_pages(timeout_s=timeout_s))
-
-    def wait_until_table_active(self, name: str, *, timeout_s: float = _TABLE_WAIT_S_DEFAULT) -> TableDescription:
-        """Returns once the table can be used. See AsyncClient.wait_until_table_active."""
-        return self._call(self._client.wait_until_table_active(name, timeout_s=timeout_s))
-
-    def wait_until_table_gone(self, name: str, *, timeout_s: float = _TABLE_WAIT_S_DEFAULT) -> None:
-        """Returns once there is no such table. See AsyncClient.wait_until_table_gone."""
-        self._call(self._client.wait_until_table_gone(name, timeout_s=timeout_s))
 
     def describe_cluster(self, *, timeout_s: float | None = None) -> ClusterDescription:
         """The cluster's nodes and partitions. See AsyncClient.describe_cluster."""

@@ -20,7 +20,7 @@ def client(cluster: BackgroundCluster) -> Iterator[Client]:
 
 
 def public_names(kind: type) -> set[str]:
-    return {name for name in vars(kind) if not name.startswith("_")}
+    return {name for name in dir(kind) if not name.startswith("_")}
 
 
 def test_the_surfaces_are_the_same() -> None:
@@ -49,6 +49,13 @@ def test_every_operation(client: Client) -> None:
     assert len(client.scan_page("films", limit=5)[0]) == 5
     assert client.describe_cluster().nodes[0].name == "storage-1"
     assert client.describe_table("films").items == 30
+    assert client.update_table("films", deletion_protection=True).deletion_protection
+    client.tag_resource("films", {"a": "1"})
+    client.untag_resource("films", ["b"])
+    assert client.list_tags_of_resource("films") == {"a": "1"}
+    client.update_time_to_live("films", "until")
+    assert client.describe_time_to_live("films") == "until"
+    assert client.describe_limits().table_max_write_capacity_units == 1
     client.delete_table("films")
     client.wait_until_table_gone("films")
     with pytest.raises(stator.ResourceNotFoundError):

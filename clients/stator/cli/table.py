@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,15 +12,34 @@ from stator.cli.exits import UsageError
 from stator.cli.output import OutputFormat, format_bytes, print_json, print_table
 
 if TYPE_CHECKING:
-    from stator.descriptions import KeyAttribute, TableDescription
+    from stator import Client
+    from stator.descriptions import (
+        KeyAttribute,
+        LocalIndex,
+        LocalIndexDescription,
+        Projection,
+        TableClass,
+        TableDescription,
+    )
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Create, describe, list and delete tables.\n\nExample: stator table create music --partition-key artist:S",
+    help="Create, describe, change and delete tables.\n\nExample: stator table create music --partition-key artist:S",
 )
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the table.")]
 OutputOption = Annotated[OutputFormat, typer.Option("--output", help="How to print.")]
+TagOption = Annotated[list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="May be repeated.")]
+RcuOption = Annotated[
+    int | None, typer.Option(min=1, help="Read capacity units a second, not enforced yet; give --wcu too.")
+]
+WcuOption = Annotated[
+    int | None, typer.Option(min=1, help="Write capacity units a second, not enforced yet; give --rcu too.")
+]
+MAX_HELP = "Limit of {} request units a second of a table on demand, not enforced yet{}."
+INDEX_HELP = (
+    "Another sort key. PROJECTION is ALL (the default), KEYS_ONLY, or INCLUDE=ATTRIBUTE,... May be repeated, 5 times."
+)
 WAIT_HELP = "Return at once, not when it is done."
 
 
@@ -31,12 +51,16 @@ def create(
         str | None, typer.Option(metavar="NAME:TYPE", help="Orders items of one partition key.")
     ] = None,
     partitions: Annotated[int | None, typer.Option(min=1, help="Default: derived from the capacity, else 1.")] = None,
-    rcu: Annotated[
-        int | None, typer.Option(min=1, help="Read capacity units a second, not enforced yet; give --wcu too.")
+    local_index: Annotated[
+        list[str] | None, typer.Option(metavar="NAME:ATTRIBUTE:TYPE[:PROJECTION]", help=INDEX_HELP)
     ] = None,
-    wcu: Annotated[
-        int | None, typer.Option(min=1, help="Write capacity units a second, not enforced yet; give --rcu too.")
-    ] = None,
+    rcu: RcuOption = None,
+    wcu: WcuOption = None,
+    max_rcu: Annotated[int | None, typer.Option(min=1, help=MAX_HELP.format("read", ""))] = None,
+    max_wcu: Annotated[int | None, typer.Option(min=1, help=MAX_HELP.format("write", ""))] = None,
+    infrequent_access: Annotated[bool, typer.Option(help="Table class STANDARD_INFREQUENT_ACCESS.")] = False,
+    deletion_protection: Annotated[bool, typer.Option(help="Refuse to delete the table.")] = False,
+    tag: TagOption = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help=WAIT_HELP)] = False,
     output: OutputOption = OutputFormat.TABLE,
     endpoint: EndpointOption = None,
@@ -44,17 +68,22 @@ def create(
 ) -> None:
     """Create a table and wait until it can be used.
 
-    Example: stator table create music --partition-key artist:S --sort-key year:N --partitions 4
+    Example: stator table create music --partition-key artist:S --sort-key year:N --local-index by-label:label:S
     """
     with connected(endpoint, timeout) as client:
-        if (rcu is None) != (wcu is None):
-            raise UsageError("give both --rcu and --wcu, or neither for a table on demand.")
+        check_capacity(rcu, wcu)
         table = client.create_table(
             name,
             parse_key(partition_key),
             parse_key(sort_key) if sort_key else None,
+            local_indexes=[parse_local_index(text) for text in local_index or ()],
             read_capacity_units=rcu,
             write_capacity_units=wcu,
+            max_read_request_units=max_rcu,
+            max_write_request_units=max_wcu,
+            table_class="STANDARD_INFREQUENT_ACCESS" if infrequent_access else "STANDARD",
+            deletion_protection=deletion_protection,
+            tags=parse_tags(tag or ()),
             partitions=partitions,
         )
         if not no_wait:
@@ -69,12 +98,126 @@ def describe(
     endpoint: EndpointOption = None,
     timeout: TimeoutOption = 10.0,
 ) -> None:
-    """Show a table's key, state and size.
+    """Show a table's keys, indexes, state, size and settings.
 
     Example: stator table describe music --output json
     """
     with connected(endpoint, timeout) as client:
-        _print_table_description(client.describe_table(name), output)
+        _print_table_description(client.describe_table(name), output, client)
+
+
+@app.command()
+def update(
+    name: NameArgument,
+    rcu: RcuOption = None,
+    wcu: WcuOption = None,
+    on_demand: Annotated[bool, typer.Option("--on-demand", help="Without capacity units from now on.")] = False,
+    max_rcu: Annotated[int | None, typer.Option(min=-1, help=MAX_HELP.format("read", "; -1 lifts it"))] = None,
+    max_wcu: Annotated[int | None, typer.Option(min=-1, help=MAX_HELP.format("write", "; -1 lifts it"))] = None,
+    infrequent_access: Annotated[
+        bool | None, typer.Option(help="Table class STANDARD_INFREQUENT_ACCESS, or STANDARD.")
+    ] = None,
+    deletion_protection: Annotated[bool | None, typer.Option(help="Refuse to delete the table, or not.")] = None,
+    output: OutputOption = OutputFormat.TABLE,
+    endpoint: EndpointOption = None,
+    timeout: TimeoutOption = 30.0,
+) -> None:
+    """Change a table's settings; what is not named stays as it is.
+
+    Example: stator table update music --deletion-protection
+    """
+    with connected(endpoint, timeout) as client:
+        check_capacity(rcu, wcu)
+        if on_demand and rcu is not None:
+            raise UsageError("a table on demand has no --rcu and --wcu.")
+        classes: dict[bool | None, TableClass | None] = {
+            None: None,
+            True: "STANDARD_INFREQUENT_ACCESS",
+            False: "STANDARD",
+        }
+        client.update_table(
+            name,
+            read_capacity_units=rcu,
+            write_capacity_units=wcu,
+            on_demand=on_demand,
+            max_read_request_units=max_rcu,
+            max_write_request_units=max_wcu,
+            table_class=classes[infrequent_access],
+            deletion_protection=deletion_protection,
+        )
+        _print_table_description(client.describe_table(name), output, client)
+
+
+@app.command()
+def tags(
+    name: NameArgument,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="May be repeated.")] = None,
+    remove: Annotated[list[str] | None, typer.Option(metavar="KEY", help="May be repeated.")] = None,
+    output: OutputOption = OutputFormat.TABLE,
+    endpoint: EndpointOption = None,
+    timeout: TimeoutOption = 10.0,
+) -> None:
+    """Show a table's tags, after changing them.
+
+    Example: stator table tags music --set stage=test --remove owner
+    """
+    with connected(endpoint, timeout) as client:
+        if set_:
+            client.tag_resource(name, parse_tags(set_))
+        if remove:
+            client.untag_resource(name, remove)
+        found = client.list_tags_of_resource(name)
+        if output is OutputFormat.JSON:
+            print_json(found)
+        else:
+            print_table(["key", "value"], list(found.items()))
+
+
+@app.command()
+def ttl(
+    name: NameArgument,
+    enable: Annotated[
+        str | None, typer.Option(metavar="ATTRIBUTE", help="Items expire when the time in it is over.")
+    ] = None,
+    disable: Annotated[bool, typer.Option("--disable", help="Items do not expire any more.")] = False,
+    output: OutputOption = OutputFormat.TABLE,
+    endpoint: EndpointOption = None,
+    timeout: TimeoutOption = 10.0,
+) -> None:
+    """Show by which attribute a table's items expire, after changing it. A time is in seconds since 1970.
+
+    Example: stator table ttl sessions --enable expires_at
+    """
+    with connected(endpoint, timeout) as client:
+        if enable and disable:
+            raise UsageError("give --enable or --disable, not both.")
+        if enable:
+            client.update_time_to_live(name, enable)
+        elif disable:
+            client.update_time_to_live(name, client.describe_time_to_live(name) or "none", enabled=False)
+        attribute = client.describe_time_to_live(name)
+        if output is OutputFormat.JSON:
+            print_json({"attribute": attribute})
+        else:
+            print(f"Items expire by {attribute}." if attribute else "Items do not expire.")
+
+
+@app.command()
+def limits(
+    output: OutputOption = OutputFormat.TABLE,
+    endpoint: EndpointOption = None,
+    timeout: TimeoutOption = 10.0,
+) -> None:
+    """Show the quotas on capacity units. Nothing enforces them yet.
+
+    Example: stator table limits --output json
+    """
+    with connected(endpoint, timeout) as client:
+        document = asdict(client.describe_limits())
+        if output is OutputFormat.JSON:
+            print_json(document)
+        else:
+            print_table(["quota", "units a second"], list(document.items()))
 
 
 @app.command("list")
@@ -120,31 +263,85 @@ def parse_key(text: str) -> tuple[str, str]:
     return name, key_type
 
 
+def parse_local_index(text: str) -> "LocalIndex":
+    """From "by-label:label:S:INCLUDE=title,year". Raises UsageError."""
+    from stator import LocalIndex
+
+    name, _, rest = text.partition(":")
+    key, _, projection = rest.partition(":")
+    key_type, _, projection = projection.partition(":")
+    kind, _, names = projection.partition("=")
+    attributes = tuple(part for part in names.split(",") if part)
+    if not name or kind not in ("", "ALL", "KEYS_ONLY", "INCLUDE") or (kind == "INCLUDE") != bool(attributes):
+        raise UsageError(
+            f"{text!r} is not a local index: write NAME:ATTRIBUTE:TYPE[:PROJECTION], for example by-label:label:S, "
+            "by-label:label:S:KEYS_ONLY or by-label:label:S:INCLUDE=title,year."
+        )
+    projected: Projection = "INCLUDE" if attributes else "KEYS_ONLY" if kind == "KEYS_ONLY" else "ALL"
+    return LocalIndex(name, parse_key(f"{key}:{key_type}"), projected, attributes)
+
+
+def parse_tags(texts: Sequence[str]) -> dict[str, str]:
+    """From "stage=test". Raises UsageError."""
+    found = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise UsageError(f"{text!r} is not a tag: write KEY=VALUE, for example stage=test.")
+        found[key] = value
+    return found
+
+
+def check_capacity(rcu: int | None, wcu: int | None) -> None:
+    """Raises UsageError for one without the other."""
+    if (rcu is None) != (wcu is None):
+        raise UsageError("give both --rcu and --wcu, or neither for a table on demand.")
+
+
 def as_document(table: "TableDescription") -> dict[str, Any]:
     """A table as JSON."""
-    return {**asdict(table), "created_at": table.created_at.isoformat()}
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(table).items()}
 
 
-def _print_table_description(table: "TableDescription", output: OutputFormat) -> None:
+def _print_table_description(table: "TableDescription", output: OutputFormat, client: "Client | None" = None) -> None:
+    """With a client, also what is not in the description: tags, and how items expire."""
+    tags = client.list_tags_of_resource(table.name) if client is not None else {}
+    expires_by = client.describe_time_to_live(table.name) if client is not None else None
     if output is OutputFormat.JSON:
-        print_json(as_document(table))
+        more = {"tags": tags, "time_to_live": expires_by} if client is not None else {}
+        print_json({**as_document(table), **more})
         return
     on_demand = table.read_capacity_units is None
     capacity = "on demand" if on_demand else f"{table.read_capacity_units} rcu, {table.write_capacity_units} wcu"
+    for units, name in ((table.max_read_request_units, "reads"), (table.max_write_request_units, "writes")):
+        if units is not None:
+            capacity += f", at most {units} {name} a second"
     rows: Sequence[tuple[str, object]] = [
         ("table", table.name),
         ("status", table.status),
         ("partition key", _key_text(table.partition_key)),
         ("sort key", _key_text(table.sort_key) if table.sort_key else "none"),
+        *((f"index {index.name}", _index_text(index)) for index in table.local_indexes),
         ("capacity", capacity),
+        ("class", table.table_class),
+        ("deletion protection", "on" if table.deletion_protection else "off"),
         ("partitions", table.partitions),
         ("items", f"about {table.items}"),
         ("size", f"about {format_bytes(table.bytes)}"),
         ("created", f"{table.created_at:%Y-%m-%d %H:%M:%S} UTC"),
         ("id", table.id),
+        *(((f"tag {key}", value)) for key, value in tags.items()),
+        *((("items expire by", expires_by),) if expires_by else ()),
     ]
     print_table(["name", "value"], rows)
 
 
 def _key_text(key: "KeyAttribute") -> str:
     return f"{key.name} ({key.type})"
+
+
+def _index_text(index: "LocalIndexDescription") -> str:
+    projection = index.projection
+    if index.non_key_attributes:
+        projection += f" {', '.join(index.non_key_attributes)}"
+    return f"{_key_text(index.sort_key)}, {projection}, about {index.items} items, {format_bytes(index.bytes)}"

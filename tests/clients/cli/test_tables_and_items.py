@@ -22,6 +22,72 @@ def test_a_table_from_creation_to_deletion(stator: CommandLine) -> None:
     assert "films not found" in stator("table", "describe", "films", code=1).err
 
 
+def test_indexes_and_settings(stator: CommandLine) -> None:
+    """A table is made with them; they are shown, and changed."""
+    made = stator(
+        *("table", "create", "films", "--partition-key", "title:S", "--sort-key", "year:N"),
+        *("--local-index", "by-studio:studio:S", "--local-index", "by-rank:rank:N:INCLUDE=title,cast"),
+        *("--local-index", "keys:rank:N:KEYS_ONLY", "--local-index", "whole:rank:N:ALL"),
+        *("--max-rcu", "7", "--infrequent-access", "--deletion-protection", "--tag", "stage=test", "--tag", "note="),
+        *("--output", "json"),
+    ).json
+    assert [(each["name"], each["projection"], each["non_key_attributes"]) for each in made["local_indexes"]] == [
+        ("by-studio", "ALL", []),
+        ("by-rank", "INCLUDE", ["title", "cast"]),
+        ("keys", "KEYS_ONLY", []),
+        ("whole", "ALL", []),
+    ]
+    assert (made["table_class"], made["deletion_protection"]) == ("STANDARD_INFREQUENT_ACCESS", True)
+    assert made["max_read_request_units"] == 7
+    text = stator("table", "describe", "films").out
+    for words in ("by-rank", "INCLUDE title, cast", "at most 7 reads a second", "tag stage", "STANDARD_INFREQUENT"):
+        assert words in text
+    updated = stator(
+        *("table", "update", "films", "--rcu", "3", "--wcu", "4", "--no-deletion-protection"),
+        *("--no-infrequent-access", "--output", "json"),
+    ).json
+    assert (updated["read_capacity_units"], updated["deletion_protection"]) == (3, False)
+    assert (updated["table_class"], updated["tags"]) == ("STANDARD", {"note": "", "stage": "test"})
+    assert stator("table", "update", "films", "--on-demand", "--output", "json").json["read_capacity_units"] is None
+    document = stator("table", "limits", "--output", "json").json
+    assert document["account_max_read_capacity_units"] == 4
+    assert "account_max" in stator("table", "limits").out
+
+
+def test_tags_and_expiry(stator: CommandLine) -> None:
+    """Both are shown after what was asked for has been done."""
+    tags = stator("table", "tags", "music", "--set", "a=1", "--set", "b=x=y", "--output", "json").json
+    assert tags == {"a": "1", "b": "x=y"}
+    text = stator("table", "tags", "music", "--remove", "a").out
+    assert "x=y" in text and "1" not in text
+    assert "Items do not expire." in stator("table", "ttl", "music").out
+    assert "Items expire by until." in stator("table", "ttl", "music", "--enable", "until").out
+    assert stator("table", "describe", "music", "--output", "json").json["time_to_live"] == "until"
+    assert "items expire by" in stator("table", "describe", "music").out
+    assert stator("table", "ttl", "music", "--disable", "--output", "json").json == {"attribute": None}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["create", "films", "--partition-key", "t:S", "--local-index", "by-x"],
+        ["create", "films", "--partition-key", "t:S", "--local-index", "by-x:x:Q"],
+        ["create", "films", "--partition-key", "t:S", "--local-index", "by-x:x:S:SOME"],
+        ["create", "films", "--partition-key", "t:S", "--local-index", "by-x:x:S:INCLUDE"],
+        ["create", "films", "--partition-key", "t:S", "--local-index", "by-x:x:S:ALL=a"],
+        ["create", "films", "--partition-key", "t:S", "--tag", "stage"],
+        ["update", "music", "--rcu", "3"],
+        ["update", "music", "--rcu", "3", "--wcu", "3", "--on-demand"],
+        ["tags", "music", "--set", "=x"],
+        ["ttl", "music", "--enable", "a", "--disable"],
+    ],
+    ids=" ".join,
+)
+def test_settings_that_cannot_be(stator: CommandLine, arguments: list[str]) -> None:
+    """Likewise."""
+    stator("table", *arguments, code=2)
+
+
 def test_no_tables(stator: CommandLine, cluster: BackgroundCluster) -> None:
     """An empty list says what to do."""
     cluster.state.tables.clear()

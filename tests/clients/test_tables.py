@@ -1,0 +1,120 @@
+"""Operations on tables: what is sent, what comes back, and what a lost reply does."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+import stator
+from stator import AsyncClient, LocalIndex
+from stator.descriptions import KeyAttribute, LocalIndexDescription, table_arn, table_description
+from statorpb import tables_pb2
+
+from tests.clients.fake_cluster import FakeRouter, FakeState
+
+BY_LABEL = LocalIndex("by-label", ("label", "S"), "INCLUDE", ("title",))
+
+
+async def test_a_table_is_made_as_it_was_asked_for() -> None:
+    """With its indexes and its settings."""
+    state = FakeState()
+    async with FakeRouter(state) as router, AsyncClient([router.address]) as client:
+        table = await client.create_table(
+            "music",
+            ("artist", "S"),
+            ("year", "N"),
+            local_indexes=[BY_LABEL, LocalIndex("by-sales", ("sales", "N"))],
+            max_read_request_units=7,
+            max_write_request_units=-1,
+            table_class="STANDARD_INFREQUENT_ACCESS",
+            deletion_protection=True,
+            tags={"stage": "test"},
+        )
+        assert table.local_indexes == (
+            LocalIndexDescription("by-label", KeyAttribute("label", "S"), "INCLUDE", ("title",), 1, 10),
+            LocalIndexDescription("by-sales", KeyAttribute("sales", "N"), "ALL", (), 1, 10),
+        )
+        assert table.max_read_request_units == 7
+        assert (table.table_class, table.deletion_protection) == ("STANDARD_INFREQUENT_ACCESS", True)
+        assert state.tables["music"].tags == {"stage": "test"}
+
+
+async def test_a_table_is_changed() -> None:
+    """What is not given stays as it is."""
+    state = FakeState()
+    state.add_table("music")
+    async with FakeRouter(state) as router, AsyncClient([router.address]) as client:
+        table = await client.update_table("music", read_capacity_units=5, write_capacity_units=6)
+        assert (table.status, table.read_capacity_units, table.write_capacity_units) == ("UPDATING", 5, 6)
+        table = await client.update_table(
+            "music",
+            on_demand=True,
+            max_write_request_units=8,
+            warm_read_units_per_second=9,
+            warm_write_units_per_second=10,
+            table_class="STANDARD",
+            deletion_protection=True,
+        )
+        assert (table.read_capacity_units, table.max_write_request_units) == (None, 8)
+        assert (table.warm_read_units_per_second, table.warm_write_units_per_second) == (9, 10)
+        assert (await client.update_table("music", table_class="STANDARD_INFREQUENT_ACCESS")).deletion_protection
+
+
+async def test_a_change_whose_reply_was_lost() -> None:
+    """Is not taken for one that was refused; a refusal of the first attempt is one."""
+    state = FakeState()
+    state.add_table("music")
+    async with FakeRouter(state) as router, AsyncClient([router.address]) as client:
+        router.unavailable_after_next = 1
+        table = await client.update_table("music", read_capacity_units=5, write_capacity_units=6)
+        assert (table.status, table.read_capacity_units) == ("ACTIVE", 5)
+        with pytest.raises(stator.ValidationError, match="will not change"):
+            await client.update_table("music", read_capacity_units=5, write_capacity_units=6)
+        router.unavailable_after_next = 1
+        await client.update_time_to_live("music", "until")
+        assert state.tables["music"].time_to_live == "until"
+        with pytest.raises(stator.ValidationError, match="already"):
+            await client.update_time_to_live("music", "until")
+
+
+async def test_what_no_request_can_say() -> None:
+    """Is refused before it is sent."""
+    async with AsyncClient(["127.0.0.1:1"]) as client:
+        for units in (0, -2):
+            with pytest.raises(ValueError, match="at least 1, or -1 for none"):
+                await client.update_table("music", max_read_request_units=units)
+        with pytest.raises(ValueError, match="give both"):
+            await client.update_table("music", read_capacity_units=1)
+        with pytest.raises(stator.ValidationError, match="a projection is"):
+            await client.create_table("music", local_indexes=[LocalIndex("a", ("b", "S"), "SOME")])  # type: ignore[arg-type]
+
+
+async def test_tags_and_expiry() -> None:
+    """Tags come in pages; a table that does not expire items has no attribute."""
+    state = FakeState()
+    state.add_table("music")
+    async with FakeRouter(state) as router, AsyncClient([router.address]) as client:
+        await client.tag_resource("music", {f"key-{number}": str(number) for number in range(5)})
+        await client.untag_resource(table_arn("music"), ["key-3"])
+        tags = await client.list_tags_of_resource("music")
+        assert tags == {"key-0": "0", "key-1": "1", "key-2": "2", "key-4": "4"}
+        with pytest.raises(stator.ResourceNotFoundError):
+            await client.list_tags_of_resource("films")
+        assert await client.describe_time_to_live("music") is None
+        await client.update_time_to_live("music", "until")
+        assert await client.describe_time_to_live("music") == "until"
+        await client.update_time_to_live("music", "until", enabled=False)
+        assert await client.describe_time_to_live("music") is None
+
+
+async def test_limits() -> None:
+    """As they are told."""
+    async with FakeRouter(FakeState()) as router, AsyncClient([router.address]) as client:
+        assert await client.describe_limits() == stator.CapacityLimits(4, 3, 2, 1)
+
+
+def test_times_of_a_description() -> None:
+    """None for what has never happened."""
+    described = table_description(tables_pb2.TableDescription(last_increase_at_ms=1_500, decreases_today=2))
+    assert described.last_increase_at == datetime(1970, 1, 1, 0, 0, 1, 500_000, UTC)
+    assert (described.last_decrease_at, described.on_demand_since, described.decreases_today) == (None, None, 2)
