@@ -45,4 +45,4 @@ def _build(body: Mapping[str, Any], is_json: bool) -> DeleteItemRequest:
     return DeleteItemRequest(table_name, key, options)
 
 
-_read = reader(DELETE_ITEM, _build)
+_read = reader(DELETE_ITEM, _build, is_enveloped=True)

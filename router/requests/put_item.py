@@ -48,4 +48,4 @@ def _build(body: Mapping[str, Any], is_json: bool) -> PutItemRequest:
     return PutItemRequest(table_name, item, options)
 
 
-_read = reader(PUT_ITEM, _build)
+_read = reader(PUT_ITEM, _build, is_enveloped=True)

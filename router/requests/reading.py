@@ -11,7 +11,7 @@ from router.requests.constraints import check_constraints
 from router.requests.deserialisation import normalise
 from router.requests.operation_shapes import NAME
 from router.requests.shapes import Structure
-from server.model.errors import StatorError
+from server.model.errors import StatorError, ValidationError
 from server.model.table import name_in_arn
 
 T = TypeVar("T")
@@ -21,8 +21,13 @@ Build: TypeAlias = Callable[[Mapping[str, Any], bool], T]
 _TABLE_NAME = Structure("", {"TableName": NAME})
 
 
-def reader(shape: Structure, build: Build[T]) -> Callable[[Mapping[str, Any], bool], T]:
+ENVELOPE = "1 validation error detected: "
+"""What DynamoDB has put before everything that a single write's request alone decides since October 2026."""
+
+
+def reader(shape: Structure, build: Build[T], *, is_enveloped: bool = False) -> Callable[[Mapping[str, Any], bool], T]:
     """A function of (body, whether it is JSON) to a request. Raises ValidationError or SerializationError.
+    `is_enveloped`: what `build` finds wrong is said behind ENVELOPE.
 
     Where anything at all is wrong, the body is gone through again as DynamoDB does it, stage by stage, to find what is
     to be said; `build` then sees it with nothing in it that the model does not have."""
@@ -36,7 +41,14 @@ def reader(shape: Structure, build: Build[T]) -> Callable[[Mapping[str, Any], bo
                 pass
         plain = normalise(shape, body, is_json=is_json)
         check_constraints(shape, plain)
-        return build(plain, False)
+        if not is_enveloped:
+            return build(plain, False)
+        try:
+            return build(plain, False)
+        except ValidationError as error:
+            if error.message.startswith(ENVELOPE):
+                raise
+            raise ValidationError(ENVELOPE + error.message) from None
 
     return read
 

@@ -48,4 +48,4 @@ def _build(body: Mapping[str, Any], is_json: bool) -> UpdateItemRequest:
     return UpdateItemRequest(table_name, key, update, options)
 
 
-_read = reader(UPDATE_ITEM, _build)
+_read = reader(UPDATE_ITEM, _build, is_enveloped=True)

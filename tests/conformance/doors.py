@@ -37,6 +37,9 @@ _STATUS = {
 }
 
 
+ENVELOPE = "1 validation error detected: "
+
+
 @dataclass(frozen=True)
 class Refusal:
     """An error, whichever door it came through. `code` without the prefix that only HTTP has."""
@@ -60,7 +63,7 @@ class HttpAnswer:
         """(status, __type, message) of an error, which has just these two members."""
         content = self.json
         assert content.keys() == {"__type", "message"}
-        return self.status, content["__type"], content["message"]
+        return self.status, content["__type"], without_envelope(content["message"])
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class GrpcError:
         assert self.detail.message == self.message
         assert _STATUS[self.detail.code] == self.status
         assert not self.detail.retriable
-        return Refusal(self.detail.code, self.detail.message)
+        return Refusal(self.detail.code, without_envelope(self.detail.message))
 
 
 class Doors:
@@ -194,7 +197,9 @@ class Doors:
         getattr(request, kind).CopyFrom(message)
         (replied,) = self.converse(request)
         by_session = (
-            Refusal(replied.error.code, replied.error.message) if replied.WhichOneof("result") == "error" else None
+            Refusal(replied.error.code, without_envelope(replied.error.message))
+            if replied.WhichOneof("result") == "error"
+            else None
         )
         assert by_http == by_grpc == by_session
         return by_http
@@ -205,6 +210,12 @@ class Doors:
             (each["name"], each["pid"], "ready") for each in self.processes
         ]
         assert self.post("ListTables", {}).status == 200
+
+
+def without_envelope(message: str) -> str:
+    """What PutItem, UpdateItem and DeleteItem say, as all other operations say it."""
+    plain = message.removeprefix(ENVELOPE)
+    return message if plain.startswith("Value ") and " at '" in plain else plain
 
 
 def http_refusal(answer: HttpAnswer) -> Refusal | None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
-from router.requests.reading import table_name_of
+from router.requests import batch_write_item, delete_item, get_item, put_item, scan, update_item
+from router.requests.reading import ENVELOPE, table_name_of
+from server.model.errors import ValidationError
 from tests.router.requests.failing import NAME_PATTERN, SHORT_NAME, refusal
 
 ARN = "arn:aws:dynamodb:eu-west-1:123456789012:table/"
@@ -39,3 +44,39 @@ def test_a_name_and_an_arn(name: str, prefix: str) -> None:
 def test_what_is_neither(text: str, message: str) -> None:
     """Is told as a name."""
     assert refusal(table_name_of, text) == ("ValidationException", message)
+
+
+KEY = {"pk": {"S": "a"}}
+
+
+@pytest.mark.parametrize(
+    ("read", "body"),
+    [
+        (put_item.from_body, {"TableName": "music", "Item": {"pk": {"S": "a", "N": "1"}}}),
+        (put_item.from_body, {"TableName": "music", "Item": KEY, "ConditionExpression": ""}),
+        (update_item.from_body, {"TableName": "music", "Key": KEY, "UpdateExpression": ""}),
+        (delete_item.from_body, {"TableName": "music", "Key": KEY, "ExpressionAttributeNames": {"#a": "a"}}),
+    ],
+)
+def test_what_is_wrong_with_a_single_write_comes_in_an_envelope(read: Callable[..., Any], body: Any) -> None:
+    """And in one only."""
+    for is_json in (True, False):
+        with pytest.raises(ValidationError) as raised:
+            read(body, is_json=is_json)
+        assert raised.value.message.startswith(ENVELOPE)
+        assert raised.value.message.count("detected") == 1
+
+
+@pytest.mark.parametrize(
+    ("read", "body"),
+    [
+        (get_item.from_body, {"TableName": "music", "Key": KEY, "ProjectionExpression": ""}),
+        (scan.from_body, {"TableName": "music", "FilterExpression": ""}),
+        (batch_write_item.from_body, {"RequestItems": {"music": [{}]}}),
+    ],
+)
+def test_other_operations_have_none(read: Callable[..., Any], body: Any) -> None:
+    """Only what breaks the service model's constraints is said so there."""
+    with pytest.raises(ValidationError) as raised:
+        read(body, is_json=True)
+    assert ENVELOPE not in raised.value.message
