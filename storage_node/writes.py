@@ -36,6 +36,8 @@ _UPDATE = partition_pb2.UPDATE
 _NOTHING = partition_pb2.WriteDetails()
 _ITEM_TOO_LARGE = "Item size to update has exceeded the maximum allowed size"
 
+_UNSUPPORTED_KEY = "The update expression attempted to update the secondary index key to unsupported type"
+
 Status: TypeAlias = partition_pb2.PartitionStatusCode.ValueType
 
 
@@ -218,6 +220,10 @@ class Writes:
         new = compiled_update(details.update).apply(base, values)
         if item_bytes(new) > ITEM_BYTES_MAX:
             raise ValidationError(_ITEM_TOO_LARGE)
+        for index in self._indexes:
+            # What the request gives by itself was looked at by the router; this is what the update has made.
+            if index.sort_key.type not in new.get(index.sort_key.name, {index.sort_key.type: None}):
+                raise ValidationError(_UNSUPPORTED_KEY)
         check_index_keys(new, self._indexes)
         return new
 

@@ -379,7 +379,6 @@ def test_an_attribute_that_cannot_be_a_key(database: Database, name: str, value:
     assert database.get(database.indexed, key) is None
 
 
-@pytest.mark.xfail(strict=True, reason="an update of an index's key is refused in other words yet")
 def test_an_update_that_computes_a_wrong_type(database: Database) -> None:
     """It is noticed when it is applied; the item stays."""
     item = {"pk": unique(), "sk": "1", "v": 5}
