@@ -17,7 +17,7 @@ from statorpb import cluster_pb2
 
 from router.partition_map_cache import MetadataClient, model_error
 from router.signature.canonical import Scope, signing_key
-from server.model.errors import RequestLimitExceededError, ServiceUnavailableError, StatorError
+from server.model.errors import InternalServerError, RequestLimitExceededError, ServiceUnavailableError, StatorError
 from server.model.limits import USERS_MAX
 
 REFRESH_INTERVAL_S = 1.0
@@ -124,15 +124,21 @@ class UserCache:
                 if unknown:
                     await self._look_up(unknown, linearizable=True)
             except StatorError as error:
-                for key, wanted in batch.items():
-                    user = self._users.get(key)
-                    if user is not None:
-                        wanted.set_result(user)
-                    else:
-                        wanted.set_exception(type(error)(error.message))
+                self._answer(batch, error)
+            except Exception:
+                log.exception("access keys could not be looked up")
+                self._answer(batch, InternalServerError("an access key could not be looked up"))
             else:
-                for key, wanted in batch.items():
-                    wanted.set_result(self._users.get(key))
+                self._answer(batch, None)
+
+    def _answer(self, batch: dict[str, asyncio.Future[User | None]], error: StatorError | None) -> None:
+        """Tells everybody who is known; `error`: what to tell of the others, None: that they do not exist."""
+        for key, wanted in batch.items():
+            user = self._users.get(key)
+            if user is None and error is not None:
+                wanted.set_exception(type(error)(error.message))  # one object each: raising writes into it
+            else:
+                wanted.set_result(user)
 
     async def _look_up(self, access_key_ids: list[str], *, linearizable: bool) -> None:
         request = cluster_pb2.LookUpUsersRequest(access_key_ids=access_key_ids, linearizable=linearizable)
@@ -169,6 +175,9 @@ class UserCache:
                 if not is_stale:
                     log.warning("users cannot be refreshed, those known go on", reason=error.message)
                 is_stale = True
+            except Exception:
+                # Were this task to end, nobody would ever be disabled any more.
+                log.exception("users could not be refreshed")
 
 
 def _seen(future: asyncio.Future[User | None]) -> None:

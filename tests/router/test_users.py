@@ -15,7 +15,7 @@ from router import users as users_module
 from router.partition_map_cache import MetadataClient
 from router.signature.canonical import Scope, signing_key
 from router.users import LOOK_UP_KEYS_MAX, WANTED_MAX, RootFileError, User, UserCache, load_root
-from server.model.errors import RequestLimitExceededError, ServiceUnavailableError
+from server.model.errors import InternalServerError, RequestLimitExceededError, ServiceUnavailableError
 from tests.clients.waiting import until
 
 ROOT = User("AKIAROOT", "root", "root's secret of some length", is_disabled=False, is_root=True)
@@ -32,10 +32,14 @@ class FakeMetadata(MetadataClient):
         }
         self.known_here: set[str] | None = None
         self.look_ups: list[cluster_pb2.LookUpUsersRequest] = []
+        self.failures = 0
         self.is_up = asyncio.Event()
         self.is_up.set()
 
     async def call(self, invoke: Callable[[Any], Awaitable[object]], deadline_s: float) -> object:
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("a bug")
         if not self.is_up.is_set():
             raise ServiceUnavailableError("no metadata process answers")
         return await invoke(self)
@@ -139,6 +143,21 @@ async def test_a_disabled_user_is_noticed(
     metadata.users["AKIA1"].disabled = False
     await cache._look_up(["AKIA1"], linearizable=False)
     assert user.is_disabled
+
+
+async def test_a_bug_costs_an_answer(metadata: FakeMetadata, cache: UserCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits is told; and the refreshing goes on, or nobody would ever be disabled any more."""
+    monkeypatch.setattr(users_module, "REFRESH_INTERVAL_S", 0.001)
+    user = await cache.find("AKIA1", 5)
+    assert user is not None
+    metadata.failures = 3
+    cache.start()
+    with pytest.raises(InternalServerError):
+        await cache.find("AKIA2", 5)
+    metadata.users["AKIA1"].disabled = True
+    await until(lambda: user.is_disabled)
+    assert metadata.failures == 0
+    assert await cache.find("AKIA2", 5) is not None
 
 
 def test_signing_keys_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
