@@ -118,7 +118,7 @@ async def test_what_is_compressed_is_signed_as_it_is_sent(rig: Rig) -> None:
 async def test_a_signed_request_may_come_in_pieces(rig: Rig, size: int) -> None:
     """Its line and its headers are put together before they are looked at."""
     client = await rig.connect()
-    request = good()
+    request = wire(signed(GET_BODY, url="/a/long/path?and=a&query=too", headers=HEADERS))
     for at in range(0, len(request), size):
         client.send(request[at : at + size])
         await asyncio.sleep(0)
