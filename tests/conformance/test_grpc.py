@@ -112,7 +112,12 @@ def test_reflection(process: tuple[str, grpc.Channel]) -> None:
             tables_pb2.CreateTableRequest(table_name="no-key"),
             Refusal(
                 "ValidationException",
-                "One or more parameter values were invalid: a key attribute's name has 1 to 255 bytes",
+                "3 validation errors detected: Value '' at 'attributeDefinitions.1.member.attributeName' failed to "
+                "satisfy constraint: Member must have length greater than or equal to 1; Value "
+                "'ATTRIBUTE_TYPE_UNSPECIFIED' at 'attributeDefinitions.1.member.attributeType' failed to satisfy "
+                "constraint: Member must satisfy enum value set: [B, N, S]; Value '' at "
+                "'keySchema.1.member.attributeName' failed to satisfy constraint: Member must have length greater than "
+                "or equal to 1",
             ),
         ),
     ],

@@ -69,7 +69,11 @@ def test_a_body_that_is_no_json_object(doors: Doors, body: bytes, message: str) 
         ("BatchGetItem", {"RequestItems": "a"}, "Unexpected field type"),
         ("BatchGetItem", {"RequestItems": {"plain": "a"}}, "Unexpected value type in payload"),
         ("BatchWriteItem", {"RequestItems": {"plain": ["a"]}}, "Unexpected value type in payload"),
-        ("CreateTable", {"TableName": "plain", "AttributeDefinitions": {}}, "AttributeDefinitions must be a list"),
+        (
+            "CreateTable",
+            {"TableName": "plain", "AttributeDefinitions": {}},
+            "Start of structure or map found where not expected",
+        ),
     ],
     ids=str,
 )

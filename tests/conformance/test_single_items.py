@@ -92,7 +92,11 @@ def test_a_deleted_item_is_gone(doors: Doors, tables: Tables) -> None:
         ("DeleteTable", {}, "tableName"),
         ("BatchGetItem", {}, "requestItems"),
         ("BatchWriteItem", {}, "requestItems"),
-        ("CreateTable", {"TableName": "abc", "KeySchema": []}, "attributeDefinitions"),
+        (
+            "CreateTable",
+            {"TableName": "abc", "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}]},
+            "attributeDefinitions",
+        ),
     ],
     ids=str,
 )
