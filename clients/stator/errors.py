@@ -6,6 +6,7 @@
       ResourceInUseError           ResourceInUseException: the table exists already, or is being created or deleted
       LimitExceededError           LimitExceededException
       ConditionalCheckFailedError  ConditionalCheckFailedException
+      ItemCollectionSizeLimitExceededError  10 GB of one partition key's items and index entries
       UnknownOperationError        UnknownOperationException: this server is older than this client
       SerializationError           SerializationException
       AccessDeniedError            AccessDeniedException and its kin: no signature, a wrong one, a key that is not known
@@ -70,6 +71,12 @@ class ConditionalCheckFailedError(StatorError):
     code = "ConditionalCheckFailedException"
 
 
+class ItemCollectionSizeLimitExceededError(StatorError):
+    """The items of one partition key, with their entries in local indexes, would have more than 10 GB."""
+
+    code = "ItemCollectionSizeLimitExceededException"
+
+
 class UnknownOperationError(StatorError):
     """The server does not know this operation."""
 
@@ -128,6 +135,7 @@ _KINDS: tuple[type[StatorError], ...] = (
     ResourceInUseError,
     LimitExceededError,
     ConditionalCheckFailedError,
+    ItemCollectionSizeLimitExceededError,
     UnknownOperationError,
     SerializationError,
     AccessDeniedError,
