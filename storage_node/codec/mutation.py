@@ -16,6 +16,8 @@ from typing import Final, NamedTuple
 from server.paxos.ballot import ZERO, Ballot
 
 FORMAT_VERSION: Final = 3
+_PLAIN_VERSION: Final = 2
+"""Before there was more than one write in a mutation; read, and never written any more."""
 TOKEN_BYTES: Final = 16
 
 _HEADER: Final = struct.Struct("<BBBBIQQQ")
@@ -82,9 +84,9 @@ def decode_mutation(data: bytes) -> Mutation:
     if len(data) < _HEADER_BYTES:
         raise CorruptMutationError(f"a mutation of {len(data)} bytes is shorter than its header")
     version, flags, token_bytes, zero, key_bytes, time_ms, round_, node_id = _HEADER.unpack_from(data)
-    if version != FORMAT_VERSION:
+    if version not in (FORMAT_VERSION, _PLAIN_VERSION):
         raise CorruptMutationError(f"mutation format version {version} is not {FORMAT_VERSION}")
-    if flags not in _FLAGS or token_bytes not in (0, TOKEN_BYTES) or zero != 0:
+    if flags not in (_FLAGS if version == FORMAT_VERSION else _PLAIN_FLAGS) or token_bytes not in (0, TOKEN_BYTES) or zero != 0:
         raise CorruptMutationError("a mutation's header has values that no mutation has")
     key_start = _HEADER_BYTES + token_bytes
     key_end = key_start + key_bytes
@@ -101,6 +103,7 @@ def decode_mutation(data: bytes) -> Mutation:
     return Mutation(token, key, None, time_ms, origin)
 
 
+_PLAIN_FLAGS: Final = (0, _DELETES)
 _FLAGS: Final = (0, _DELETES, *((_HAS_MORE | more) for more in (0, _DELETES, _HAS_RESULT, _DELETES | _HAS_RESULT)))
 
 

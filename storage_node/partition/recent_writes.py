@@ -22,6 +22,8 @@ RESULT_BYTES_MAX: Final = 4 * 1024 * 1024
 _HEADER: Final = struct.Struct("<BQQQII")
 _ENTRY: Final = struct.Struct("<16sQQ")
 _RESULT: Final = struct.Struct("<16sI")
+_PLAIN_VERSION: Final = b"\x02"
+_COUNT_BYTES: Final = 4
 _COMPACT_BYTES: Final = 64 * 1024
 
 
@@ -138,6 +140,10 @@ class RecentWrites:
     @classmethod
     def decode(cls, data: bytes) -> RecentWrites:
         """The recent writes in `data`, with the default limits; raises CorruptRecentWritesError."""
+        if data[:1] == _PLAIN_VERSION and len(data) >= _HEADER.size - _COUNT_BYTES:
+            # Before there were results; read, and never written any more.
+            position = _HEADER.size - _COUNT_BYTES
+            data = b"".join((bytes((FORMAT_VERSION,)), data[1:position], bytes(_COUNT_BYTES), data[position:]))
         if len(data) < _HEADER.size:
             raise CorruptRecentWritesError("recent writes are shorter than their header")
         version, round_, node_id, now_ms, count, result_count = _HEADER.unpack_from(data)

@@ -78,6 +78,16 @@ def test_malformed(data: bytes, message: str) -> None:
         decode_mutation(data)
 
 
+@pytest.mark.parametrize("item", [b"item", None])
+def test_what_the_version_before_wrote(item: bytes | None) -> None:
+    """Is read: its mutations had one write, and no result."""
+    mutation = Mutation(b"", b"key", item, 5, Ballot(2, 3))
+    old = b"\x02" + encode_mutation(mutation)[1:]
+    assert decode_mutation(old) == mutation
+    with pytest.raises(CorruptMutationError, match="values"):
+        decode_mutation(b"\x02\x02" + old[2:])
+
+
 def test_tokens_have_one_length() -> None:
     """A token is 16 bytes or none."""
     with pytest.raises(ValueError, match="3 bytes"):

@@ -170,3 +170,25 @@ def test_results_that_are_not_what_was_encoded(damage: Callable[[bytes], bytes])
     recent.admit(token(1), 1, 5, ZERO, b"one")
     with pytest.raises(CorruptRecentWritesError):
         RecentWrites.decode(damage(recent.encode()))
+
+
+def test_a_token_is_remembered_once() -> None:
+    """Twice is damage."""
+    recent = RecentWrites()
+    recent.admit(token(1), 1, 5, ZERO)
+    data = recent.encode()
+    with pytest.raises(CorruptRecentWritesError, match="twice"):
+        RecentWrites.decode(data[:25] + b"\x02" + data[26:33] + data[33:] * 2)
+
+
+def test_what_the_version_before_wrote() -> None:
+    """Is read: it had tokens, and no results."""
+    recent = RecentWrites()
+    recent.admit(token(1), 1, 5, ZERO)
+    new = recent.encode()
+    old = b"\x02" + new[1:29] + new[33:]
+    assert RecentWrites.decode(old).encode() == new
+    with pytest.raises(CorruptRecentWritesError):
+        RecentWrites.decode(old[:-1])
+    with pytest.raises(CorruptRecentWritesError):
+        RecentWrites.decode(b"\x02" + bytes(20))
