@@ -11,7 +11,7 @@ import asyncio
 import uuid
 import zlib
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
@@ -34,7 +34,8 @@ from router.http_responses import (
     unknown_target,
     unpack,
 )
-from router.item_json import error_to_json
+from router.item_json import error_to_json, rendered_items
+from router.results import Page
 from server.model.errors import (
     InternalServerError,
     SerializationError,
@@ -47,6 +48,9 @@ HEADER_BYTES_MAX = 32 * 1024
 HEADERS_MAX = 100
 BODY_BYTES_PER_S_MIN = 64 * 1024
 PIPELINE_MAX = 32
+PAGE_SLICE_ITEMS = 500
+"""Of a page are made into JSON at a time: some milliseconds' work."""
+
 CONNECTIONS_MAX = 4096
 WRITE_BUFFER_BYTES_MAX = 32 * 1024 * 1024
 
@@ -475,6 +479,9 @@ class HttpConnection(asyncio.Protocol):
         if error is not None:
             self._respond_error(exchange, error)
             return
+        if type(result) is Page and not result.is_rendered and len(result.items) > PAGE_SLICE_ITEMS:
+            self._render(exchange, operation, result, [])
+            return
         try:
             content = orjson.dumps(operation.write(result))
         except Exception:
@@ -482,6 +489,19 @@ class HttpConnection(asyncio.Protocol):
             self._respond_error(exchange, InternalServerError(INTERNAL_ERROR))
         else:
             self._respond(exchange, _JSON_OK, content)
+
+    def _render(self, exchange: Exchange, operation: Operation, page: Page, done: list[Any]) -> None:
+        """Makes JSON of a long page bit by bit: others get their turn in between."""
+        try:
+            done += rendered_items(page.items[len(done) : len(done) + PAGE_SLICE_ITEMS])
+        except Exception:
+            log.exception("response failed", operation=operation.name)
+            self._respond_error(exchange, InternalServerError(INTERNAL_ERROR))
+            return
+        if len(done) < len(page.items):
+            self._loop.call_soon(self._render, exchange, operation, page, done)
+        else:
+            self._answer(exchange, operation, replace(page, items=done, is_rendered=True), None)
 
     def _respond_error(self, exchange: Exchange, error: StatorError, status: int = 0) -> None:
         self._respond(exchange, JSON_HEADS[status or error.http_status], orjson.dumps(error_to_json(error)))

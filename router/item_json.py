@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import orjson
 
 from router.requests.put_item import PutItemRequest
 from router.results import (
@@ -68,11 +71,16 @@ def read(result: ReadResult) -> dict[str, Any]:
     return body
 
 
+def rendered_items(items: Sequence[bytes]) -> list[orjson.Fragment]:
+    """Items as JSON that is not looked at any more."""
+    return [orjson.Fragment(orjson.dumps(item_bytes_to_json(item))) for item in items]
+
+
 def page(result: Page) -> dict[str, Any]:
     """The body for Query and Scan."""
     body: dict[str, Any] = {"Count": result.count, "ScannedCount": result.scanned_count}
     if not result.is_count_only:
-        body["Items"] = [item_bytes_to_json(item) for item in result.items]
+        body["Items"] = result.items if result.is_rendered else [item_bytes_to_json(item) for item in result.items]
     if result.last_key is not None:
         body["LastEvaluatedKey"] = item_bytes_to_json(result.last_key)
     if result.capacity is not None:

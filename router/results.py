@@ -50,14 +50,15 @@ class ReadResult(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Of Query and Scan. `last_key` None: that was all."""
+    """Of Query and Scan. `last_key` None: that was all. `is_rendered`: the items are as a door writes them."""
 
-    items: Sequence[bytes]
+    items: Sequence[Any]
     count: int
     scanned_count: int
     last_key: bytes | None
     capacity: Capacity | None = None
     is_count_only: bool = False
+    is_rendered: bool = False
 
 
 class BatchRead(NamedTuple):

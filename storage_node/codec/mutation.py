@@ -86,7 +86,11 @@ def decode_mutation(data: bytes) -> Mutation:
     version, flags, token_bytes, zero, key_bytes, time_ms, round_, node_id = _HEADER.unpack_from(data)
     if version not in (FORMAT_VERSION, _PLAIN_VERSION):
         raise CorruptMutationError(f"mutation format version {version} is not {FORMAT_VERSION}")
-    if flags not in (_FLAGS if version == FORMAT_VERSION else _PLAIN_FLAGS) or token_bytes not in (0, TOKEN_BYTES) or zero != 0:
+    if (
+        flags not in (_FLAGS if version == FORMAT_VERSION else _PLAIN_FLAGS)
+        or token_bytes not in (0, TOKEN_BYTES)
+        or zero != 0
+    ):
         raise CorruptMutationError("a mutation's header has values that no mutation has")
     key_start = _HEADER_BYTES + token_bytes
     key_end = key_start + key_bytes

@@ -16,7 +16,7 @@ import pytest_asyncio
 from router.http_door import HEADER_BYTES_MAX, HEADERS_MAX, PIPELINE_MAX, HttpDoor, Timeouts
 from router.requests.get_item import GetItemRequest
 from router.requests.table_requests import DescribeTableRequest
-from router.results import ReadResult
+from router.results import Page, ReadResult
 from server.model.errors import (
     DeadlineExceededError,
     ServiceUnavailableError,
@@ -516,6 +516,28 @@ async def test_a_response_may_be_compressed(rig: Rig, header: str | None) -> Non
         packed.body = gzip.decompress(packed.body)
     assert packed.json == plain.json == {"Item": item}
     assert "content-encoding" not in small.headers | plain.headers
+
+
+@pytest.mark.parametrize("count", [1, 500, 501, 1750])
+async def test_a_page_of_any_length(rig: Rig, count: int) -> None:
+    """A long one is made into JSON bit by bit; requests of others are answered in between."""
+    items = [{"pk": {"S": str(number)}} for number in range(count)]
+    page = Page([item_to_bytes(item) for item in items], count, count, item_to_bytes(items[-1]))
+    rig.answer = lambda request: b"" if isinstance(request, GetItemRequest) else page
+    client, other = await rig.connect(), await rig.connect()
+    client.send(call(b'{"TableName":"music"}', "Scan"))
+    other.send(call())
+    assert (await other.response()).status == 200
+    response = await client.response()
+    assert response.json == {"Count": count, "ScannedCount": count, "Items": items, "LastEvaluatedKey": items[-1]}
+
+
+async def test_a_long_page_with_something_that_is_no_item(rig: Rig) -> None:
+    """It costs its request, as in a short one."""
+    rig.answer = lambda _: Page([item_to_bytes({"pk": {"S": "a"}})] * 600 + [b"\xff"], 601, 601, None)
+    client = await rig.connect()
+    client.send(call(b'{"TableName":"music"}', "Scan"))
+    assert (await client.response()).status == 500
 
 
 def preflight(origin: str) -> bytes:
