@@ -6,6 +6,7 @@ with stator.Client() as client:
     client.put_item("music", {"artist": "Nina Simone", "year": 1964})
 """
 
+from stator.batch_writer import AsyncBatchWriter
 from stator.client import AsyncClient
 from stator.credentials import Credentials
 from stator.descriptions import (
@@ -38,22 +39,33 @@ from stator.errors import (
     UnknownOperationError,
     ValidationError,
 )
+from stator.expressions import attr, key, update
+from stator.results import ConsumedCapacity, ItemCollectionMetrics, Page, WriteResult
+from stator.sync_batch_writer import BatchWriter
 from stator.sync_client import Client
+from stator.sync_table import Table
+from stator.table import AsyncTable
 from stator.transport import Statistics
+from stator.typed_items import from_item, to_item
 from stator.values import Item
 
 __all__ = [
     "AccessDeniedError",
+    "AsyncBatchWriter",
     "AsyncClient",
+    "AsyncTable",
+    "BatchWriter",
     "CapacityLimits",
     "Client",
     "ClientClosedError",
     "ClusterDescription",
     "ConditionalCheckFailedError",
+    "ConsumedCapacity",
     "Credentials",
     "DeadlineExceededError",
     "InternalServerError",
     "Item",
+    "ItemCollectionMetrics",
     "ItemCollectionSizeLimitExceededError",
     "KeyAttribute",
     "LimitExceededError",
@@ -61,6 +73,7 @@ __all__ = [
     "LocalIndexDescription",
     "NewUser",
     "NodeDescription",
+    "Page",
     "PartitionDescription",
     "ReplicaDescription",
     "ResourceInUseError",
@@ -68,10 +81,17 @@ __all__ = [
     "SerializationError",
     "Statistics",
     "StatorError",
+    "Table",
     "TableDescription",
     "ThrottledError",
     "UnavailableError",
     "UnknownOperationError",
     "UserDescription",
     "ValidationError",
+    "WriteResult",
+    "attr",
+    "from_item",
+    "key",
+    "to_item",
+    "update",
 ]

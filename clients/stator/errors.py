@@ -19,6 +19,8 @@
 Calls retry by themselves what can be retried, within `timeout_s`; what they raise is what the last attempt met.
 """
 
+from typing import Any
+
 
 class StatorError(Exception):
     """A call that was not carried out, or of which that is not known.
@@ -66,9 +68,13 @@ class LimitExceededError(StatorError):
 
 
 class ConditionalCheckFailedError(StatorError):
-    """The condition of a write did not hold; nothing was written."""
+    """The condition of a write did not hold; nothing was written.
+
+    `item`: the item as it is, where return_values_on_condition_check_failure="ALL_OLD" asked for it and there is one.
+    """
 
     code = "ConditionalCheckFailedException"
+    item: dict[str, Any] | None = None
 
 
 class ItemCollectionSizeLimitExceededError(StatorError):

@@ -3,16 +3,20 @@
 import asyncio
 import random
 import threading
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar, overload
 
-from stator.client import TIMEOUT_S_DEFAULT, AsyncClient
+from stator.client import AsyncClient
+from stator.connection import TIMEOUT_S_DEFAULT
 from stator.credentials import Credentials
 from stator.descriptions import ClusterDescription, NewUser, UserDescription
 from stator.errors import ClientClosedError
+from stator.sync_items import SyncItemOperations
+from stator.sync_table import Table
 from stator.sync_tables import SyncTableOperations
 from stator.transport import Statistics
+from stator.typed_items import ObjectT
 from stator.values import Floats, Item
 
 ResultT = TypeVar("ResultT")
@@ -73,7 +77,7 @@ class _LoopThread:
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
 
 
-class Client(SyncTableOperations):
+class Client(SyncTableOperations, SyncItemOperations):
     """A connection to a Stator cluster that blocks: the surface of `stator.AsyncClient`, without `await`.
 
     Safe to share between threads, and better shared: requests of several threads travel together.
@@ -123,82 +127,15 @@ class Client(SyncTableOperations):
         """How many attempts after the first were made so far, over all calls."""
         return self._client.retries
 
-    def put_item(self, table: str, item: Mapping[str, Any], *, timeout_s: float | None = None) -> None:
-        """Writes a whole item. See AsyncClient.put_item."""
-        self._call(self._client.put_item(table, item, timeout_s=timeout_s))
+    @overload
+    def table(self, name: str, *, as_type: None = None) -> Table[Item]: ...
 
-    def get_item(
-        self, table: str, key: Mapping[str, Any], *, consistent_read: bool = False, timeout_s: float | None = None
-    ) -> Item | None:
-        """The item with this key, or None. See AsyncClient.get_item."""
-        return self._call(self._client.get_item(table, key, consistent_read=consistent_read, timeout_s=timeout_s))
+    @overload
+    def table(self, name: str, *, as_type: type[ObjectT]) -> Table[ObjectT]: ...
 
-    def delete_item(self, table: str, key: Mapping[str, Any], *, timeout_s: float | None = None) -> None:
-        """Deletes the item with this key. See AsyncClient.delete_item."""
-        self._call(self._client.delete_item(table, key, timeout_s=timeout_s))
-
-    def batch_write_item(
-        self,
-        table: str,
-        *,
-        put: Iterable[Mapping[str, Any]] = (),
-        delete: Iterable[Mapping[str, Any]] = (),
-        timeout_s: float | None = None,
-    ) -> None:
-        """Puts items and deletes keys, any number of them. See AsyncClient.batch_write_item.
-
-        The iterables are read on the background thread: they must not use a synchronous client themselves.
-        """
-        self._call(self._client.batch_write_item(table, put=put, delete=delete, timeout_s=timeout_s))
-
-    def batch_get_item(
-        self,
-        table: str,
-        keys: Iterable[Mapping[str, Any]],
-        *,
-        consistent_read: bool = False,
-        timeout_s: float | None = None,
-    ) -> list[Item | None]:
-        """The items of these keys, in their order. See AsyncClient.batch_get_item."""
-        return self._call(
-            self._client.batch_get_item(table, keys, consistent_read=consistent_read, timeout_s=timeout_s)
-        )
-
-    def scan(
-        self, table: str, *, limit: int | None = None, page_items: int = 0, consistent_read: bool = False
-    ) -> Iterator[Item]:
-        """Every item of a table, page by page. See AsyncClient.scan."""
-        return self._iterate(
-            self._client.scan_pages(table, limit=limit, page_items=page_items, consistent_read=consistent_read)
-        )
-
-    def scan_pages(
-        self, table: str, *, limit: int | None = None, page_items: int = 0, consistent_read: bool = False
-    ) -> Iterator[list[Item]]:
-        """As `scan`, a list for each page. See AsyncClient.scan_pages."""
-        return self._iterate_pages(
-            self._client.scan_pages(table, limit=limit, page_items=page_items, consistent_read=consistent_read)
-        )
-
-    def scan_page(
-        self,
-        table: str,
-        *,
-        exclusive_start_key: Mapping[str, Any] | None = None,
-        limit: int = 0,
-        consistent_read: bool = False,
-        timeout_s: float | None = None,
-    ) -> tuple[list[Item], Item | None]:
-        """One page of a scan. See AsyncClient.scan_page."""
-        return self._call(
-            self._client.scan_page(
-                table,
-                exclusive_start_key=exclusive_start_key,
-                limit=limit,
-                consistent_read=consistent_read,
-                timeout_s=timeout_s,
-            )
-        )
+    def table(self, name: str, *, as_type: Any = None) -> Table[Any]:
+        """The operations on one table's items, without its name each time. See AsyncClient.table."""
+        return Table(self, name, as_type)
 
     def describe_cluster(self, *, timeout_s: float | None = None) -> ClusterDescription:
         """The cluster's nodes and partitions. See AsyncClient.describe_cluster."""
@@ -226,12 +163,12 @@ class Client(SyncTableOperations):
             thread = self._thread
         return thread.call(work)
 
-    def _iterate(self, pages: AsyncGenerator[list[ResultT], None]) -> Iterator[ResultT]:
+    def _iterate(self, pages: AsyncGenerator[Iterable[ResultT], None]) -> Iterator[ResultT]:
         """Crosses to the background thread once a page, not once an element."""
         for page in self._iterate_pages(pages):
             yield from page
 
-    def _iterate_pages(self, pages: AsyncGenerator[list[ResultT], None]) -> Iterator[list[ResultT]]:
+    def _iterate_pages(self, pages: AsyncGenerator[ResultT, None]) -> Iterator[ResultT]:
         try:
             while (page := self._call(_next_page(pages))) is not None:
                 yield page
@@ -240,5 +177,5 @@ class Client(SyncTableOperations):
                 self._call(pages.aclose())
 
 
-async def _next_page(pages: AsyncGenerator[list[ResultT], None]) -> list[ResultT] | None:
+async def _next_page(pages: AsyncGenerator[ResultT, None]) -> ResultT | None:
     return await anext(pages, None)

@@ -1,29 +1,17 @@
 """The synchronous client's operations on tables."""
 
-from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
-from stator.client import AsyncClient
+from stator.blocking import Blocking
 from stator.descriptions import CapacityLimits, LocalIndex, TableClass, TableDescription
 from stator.tables import TABLE_WAIT_S_DEFAULT
 
 ResultT = TypeVar("ResultT")
 
 
-class SyncTableOperations(ABC):
+class SyncTableOperations(Blocking):
     """What a client can do with tables; see TableOperations for what each does."""
-
-    _client: AsyncClient
-
-    @abstractmethod
-    def _call(self, work: Coroutine[Any, Any, ResultT]) -> ResultT: ...
-
-    @abstractmethod
-    def _iterate(self, pages: AsyncGenerator[list[ResultT], None]) -> Iterator[ResultT]: ...
-
-    @abstractmethod
-    def _iterate_pages(self, pages: AsyncGenerator[list[ResultT], None]) -> Iterator[list[ResultT]]: ...
 
     def create_table(
         self,

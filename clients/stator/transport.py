@@ -15,6 +15,7 @@ from statorpb import items_pb2, passthrough_pb2
 from stator.credentials import Credentials
 from stator.errors import (
     ClientClosedError,
+    ConditionalCheckFailedError,
     DeadlineExceededError,
     InternalServerError,
     StatorError,
@@ -25,6 +26,7 @@ from stator.errors import (
     error_from_wire,
 )
 from stator.session import MESSAGE_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX, AttemptTimedOutError, NoReplyError, Session
+from stator.values import decode_item
 
 # With more than one endpoint, an attempt is given up after this long and repeated at the next one. Shorter than the
 # time for which partitions remember write tokens, so that a late duplicate is still recognised.
@@ -174,8 +176,7 @@ class Transport:
                 endpoint.note_success()
                 if not reply.HasField("error"):
                     return reply
-                wire = reply.error
-                error = error_from_wire(wire.code, wire.message, is_retriable=wire.retriable)
+                error = _error_of_wire(reply.error)
             endpoint = await self._before_retry(error, endpoint, attempt, deadline, timeout_s)
             attempt += 1
 
@@ -283,6 +284,13 @@ class Transport:
         return UnavailableError(f"no cluster answers at {addresses} ({error.message})")
 
 
+def _error_of_wire(wire: items_pb2.Error) -> StatorError:
+    error = error_from_wire(wire.code, wire.message, is_retriable=wire.retriable)
+    if isinstance(error, ConditionalCheckFailedError) and wire.HasField("item"):
+        error.item = decode_item(wire.item)
+    return error
+
+
 def _error_of_rpc(error: grpc.aio.AioRpcError, address: str) -> StatorError:
     """The error that a unary call's status stands for: the details say it exactly, the code roughly."""
     for key, value in error.trailing_metadata() or ():
@@ -290,7 +298,7 @@ def _error_of_rpc(error: grpc.aio.AioRpcError, address: str) -> StatorError:
             for detail in status_pb2.Status.FromString(value).details:
                 wire = items_pb2.Error()
                 if detail.Unpack(wire):
-                    return error_from_wire(wire.code, wire.message, is_retriable=wire.retriable)
+                    return _error_of_wire(wire)
     code, text = error.code(), error.details() or error.code().name
     if code is grpc.StatusCode.UNAVAILABLE:
         return NoReplyError(f"{address}: {text}")

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import grpc
@@ -18,15 +19,20 @@ from google.protobuf import any_pb2
 from google.rpc import code_pb2, status_pb2
 from statorpb import admin_pb2, admin_pb2_grpc, item_pb2, items_pb2, items_pb2_grpc, tables_pb2, tables_pb2_grpc
 
+from server.model.errors import StatorError
+from server.wire import error_to_message
+from tests.clients.fake_expressions import Expressions, returned
+
 Key = tuple[bytes, ...]
+Change = Callable[[Expressions, item_pb2.Item | None], tuple[item_pb2.Item | None, Any]]
 
 
 class Refusal(Exception):  # noqa: N818 (it becomes an error on the wire)
     """An error of the server's."""
 
-    def __init__(self, code: str, message: str, *, retriable: bool = False) -> None:
+    def __init__(self, code: str, message: str, *, retriable: bool = False, item: bytes | None = None) -> None:
         super().__init__(message)
-        self.wire = items_pb2.Error(code=code, message=message, retriable=retriable)
+        self.wire = items_pb2.Error(code=code, message=message, retriable=retriable, item=item)
 
 
 @dataclass
@@ -37,9 +43,12 @@ class FakeTable:
     tags: dict[str, str] = field(default_factory=dict)
     time_to_live: str = ""
 
-    def key_of(self, attributes: item_pb2.Item) -> Key:
+    def key_names(self) -> list[str]:
         schema = self.description.key_schema
-        names = [schema.partition_key.name] + ([schema.sort_key.name] if schema.HasField("sort_key") else [])
+        return [schema.partition_key.name] + ([schema.sort_key.name] if schema.HasField("sort_key") else [])
+
+    def key_of(self, attributes: item_pb2.Item) -> Key:
+        names = self.key_names()
         for name in names:
             if name not in attributes.attributes:
                 raise Refusal("ValidationException", f"One of the required keys was not given a value: {name}")
@@ -52,8 +61,10 @@ class FakeState:
 
     tables: dict[str, FakeTable] = field(default_factory=dict)
     tokens: Counter[bytes] = field(default_factory=Counter)
-    carried_out: set[bytes] = field(default_factory=set)
+    # The answers to writes by their tokens: a repeated one gets the first answer.
+    answers: dict[bytes, items_pb2.SessionReply] = field(default_factory=dict)
     writes_carried_out: int = 0
+    pages_read: list[items_pb2.SessionRequest] = field(default_factory=list)
     # Answered instead of the next requests, one each.
     refusals: deque[Refusal] = field(default_factory=deque)
     # The same for the next DescribeTable calls.
@@ -80,6 +91,10 @@ class FakeState:
         reply = items_pb2.SessionReply(id=request.id)
         if request.token:
             self.tokens[request.token] += 1
+            if request.token in self.answers:
+                reply.CopyFrom(self.answers[request.token])
+                reply.id = request.id
+                return reply
         try:
             if self.refusals:
                 raise self.refusals.popleft()
@@ -88,35 +103,63 @@ class FakeState:
             getattr(self, f"_{operation}")(request, reply)
         except Refusal as refusal:
             reply.error.CopyFrom(refusal.wire)
+        except StatorError as error:
+            reply.error.CopyFrom(error_to_message(error))
+        if request.token and not reply.error.retriable:
+            self.answers[request.token] = reply
         return reply
 
-    def _write(self, token: bytes) -> bool:
-        if token in self.carried_out:
-            return False
-        self.carried_out.add(token)
+    def _write(self, request: Any, reply: Any, key: item_pb2.Item, change: Change) -> None:
+        """Checks the condition and carries the change out."""
+        table = self.table(request.table_name)
+        identity = table.key_of(key)
+        old = table.items.get(identity)
+        expressions = Expressions(request)
+        holds = expressions.holds("condition_expression", "ConditionExpression", old)
+        new, touched = change(expressions, old)
+        expressions.check_all_used()
+        if not holds:
+            wants_item = request.return_values_on_condition_check_failure == items_pb2.RETURN_VALUES_ALL_OLD
+            item = old.SerializeToString() if old is not None and wants_item else None
+            raise Refusal("ConditionalCheckFailedException", "The conditional request failed", item=item)
         self.writes_carried_out += 1
-        return True
+        if new is None:
+            table.items.pop(identity, None)
+        else:
+            table.items[identity] = new
+        reply.SetInParent()
+        attributes = returned(request.return_values, old, new, touched)
+        if attributes is not None:
+            reply.attributes.CopyFrom(attributes)
+        if request.return_consumed_capacity >= items_pb2.RETURN_CONSUMED_CAPACITY_TOTAL:
+            reply.consumed_capacity.CopyFrom(consumed(request))
+        if request.return_item_collection_metrics == items_pb2.RETURN_ITEM_COLLECTION_METRICS_SIZE:
+            metrics = reply.item_collection_metrics
+            name = table.description.key_schema.partition_key.name
+            metrics.item_collection_key[name].CopyFrom(key.attributes[name])
+            metrics.size_estimate_upper_gb = 1.0
 
     def _put_item(self, request: items_pb2.SessionRequest, reply: items_pb2.SessionReply) -> None:
-        table = self.table(request.put_item.table_name)
-        key = table.key_of(request.put_item.item)
-        if self._write(request.token):
-            table.items[key] = request.put_item.item
-        reply.put_item.SetInParent()
+        item = request.put_item.item
+        self._write(request.put_item, reply.put_item, item, lambda expressions, old: (item, None))
+
+    def _delete_item(self, request: items_pb2.SessionRequest, reply: items_pb2.SessionReply) -> None:
+        self._write(
+            request.delete_item, reply.delete_item, request.delete_item.key, lambda expressions, old: (None, None)
+        )
+
+    def _update_item(self, request: items_pb2.SessionRequest, reply: items_pb2.SessionReply) -> None:
+        key = request.update_item.key
+        self._write(request.update_item, reply.update_item, key, lambda expressions, old: expressions.updated(old, key))
 
     def _get_item(self, request: items_pb2.SessionRequest, reply: items_pb2.SessionReply) -> None:
         table = self.table(request.get_item.table_name)
         reply.get_item.SetInParent()
         item = table.items.get(table.key_of(request.get_item.key))
         if item is not None:
-            reply.get_item.item.CopyFrom(item)
-
-    def _delete_item(self, request: items_pb2.SessionRequest, reply: items_pb2.SessionReply) -> None:
-        table = self.table(request.delete_item.table_name)
-        key = table.key_of(request.delete_item.key)
-        if self._write(request.token):
-            table.items.pop(key, None)
-        reply.delete_item.SetInParent()
+            reply.get_item.item.CopyFrom(Expressions(request.get_item).projected(item))
+        if request.get_item.return_consumed_capacity:
+            reply.get_item.consumed_capacity.CopyFrom(consumed(request.get_item))
 
     def _take_unprocessed(self, parts: int) -> int:
         left = min(self.unprocessed, parts)
@@ -151,24 +194,65 @@ class FakeState:
                 reply.batch_get_item.unprocessed.add(table_name=part.table_name, keys=keys[-left:])
             found = [table.items.get(table.key_of(key)) for key in keys[: len(keys) - left]]
             # In another order than asked, as DynamoDB may.
-            answered = [item for item in reversed(found) if item is not None]
+            expressions = Expressions(part)
+            answered = [expressions.projected(item) for item in reversed(found) if item is not None]
             reply.batch_get_item.tables.add(table_name=part.table_name, items=answered)
 
     def _scan(self, request: items_pb2.SessionRequest, reply: items_pb2.SessionReply) -> None:
-        table = self.table(request.scan.table_name)
-        reply.scan.SetInParent()
-        keys = list(table.items)
+        scan = request.scan
+        keys = list(self.table(scan.table_name).items)
+        if scan.HasField("segment"):
+            keys = [key for number, key in enumerate(keys) if number % scan.total_segments == scan.segment]
+        self._read_page(request, scan, reply.scan, keys, Expressions(scan))
+
+    def _query(self, request: items_pb2.SessionRequest, reply: items_pb2.SessionReply) -> None:
+        query = request.query
+        table = self.table(query.table_name)
+        expressions = Expressions(query)
+        found = [
+            key
+            for key, item in table.items.items()
+            if expressions.holds("key_condition_expression", "KeyConditionExpression", item)
+        ]
+        backwards = query.HasField("scan_index_forward") and not query.scan_index_forward
+        found.sort(key=lambda key: sort_value(table, key), reverse=backwards)
+        self._read_page(request, query, reply.query, found, expressions)
+
+    def _read_page(self, request: Any, asked: Any, reply: Any, keys: list[Key], expressions: Expressions) -> None:
+        self.pages_read.append(request)
+        table = self.table(asked.table_name)
+        reply.SetInParent()
         begin = 0
-        if request.scan.HasField("exclusive_start_key"):
-            begin = keys.index(table.key_of(request.scan.exclusive_start_key)) + 1
-        end = begin + (request.scan.limit or 10)
-        reply.scan.items.extend(table.items[key] for key in keys[begin:end])
+        if asked.HasField("exclusive_start_key"):
+            begin = keys.index(table.key_of(asked.exclusive_start_key)) + 1
+        end = begin + (asked.limit or 10)
+        for key in keys[begin:end]:
+            item = table.items[key]
+            reply.scanned_count += 1
+            if expressions.holds("filter_expression", "FilterExpression", item):
+                reply.count += 1
+                if asked.select != items_pb2.SELECT_COUNT:
+                    reply.items.append(expressions.projected(item))
         if end < len(keys):
             last = table.items[keys[end - 1]]
-            schema = table.description.key_schema
-            names = {schema.partition_key.name, schema.sort_key.name}
-            for name in names & set(last.attributes):
-                reply.scan.last_evaluated_key.attributes[name].CopyFrom(last.attributes[name])
+            for name in table.key_names():
+                reply.last_evaluated_key.attributes[name].CopyFrom(last.attributes[name])
+        if asked.return_consumed_capacity >= items_pb2.RETURN_CONSUMED_CAPACITY_TOTAL:
+            reply.consumed_capacity.CopyFrom(consumed(asked))
+
+
+def consumed(request: Any) -> items_pb2.ConsumedCapacity:
+    capacity = items_pb2.ConsumedCapacity(table_name=request.table_name, capacity_units=1.5)
+    if request.return_consumed_capacity == items_pb2.RETURN_CONSUMED_CAPACITY_INDEXES:
+        capacity.table = 1.0
+        capacity.local_secondary_indexes["by-label"] = 0.5
+    return capacity
+
+
+def sort_value(table: FakeTable, key: Key) -> Any:
+    name = table.key_names()[-1]
+    value = table.items[key].attributes[name]
+    return Decimal(value.n) if value.n else value.s or value.b
 
 
 class FakeRouter:

@@ -1,6 +1,6 @@
 """Cutting lists into batches."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from stator.batches import BATCH_BYTES_MAX, batches, key_identity
 from statorpb import item_pb2
@@ -12,6 +12,7 @@ def item(size: int) -> item_pb2.Item:
     return wire
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([1, 1000, 3_000_000, 9_000_000]), max_size=60), st.integers(1, 25))
 def test_batches_keep_order_and_limits(sizes: list[int], parts_max: int) -> None:
     """Every part is in exactly one batch, in order; only a part that is too big alone passes the limit of bytes."""

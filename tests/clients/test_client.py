@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 import stator
 from stator import AsyncClient
-from stator.client import DEFAULT_ENDPOINTS, default_endpoints
+from stator.connection import DEFAULT_ENDPOINTS, default_endpoints
 from statorpb import tables_pb2
 
 from tests.clients.fake_cluster import FakeRouter, FakeState
@@ -93,8 +93,8 @@ async def test_scan_goes_through_all_pages(client: AsyncClient, state: FakeState
     assert in_order([item async for item in client.scan("music")]) == list(range(35))
     assert len([item async for item in client.scan("music", limit=12)]) == 12
     assert [len(page) async for page in client.scan_pages("music", limit=12, page_items=5)] == [5, 5, 2]
-    page, last = await client.scan_page("music", limit=35)
-    assert (len(page), last) == (35, None)
+    page = await anext(client.scan_pages("music", page_items=35))
+    assert (len(page), page.count, page.scanned_count, page.last_evaluated_key) == (35, 35, 35, None)
 
 
 async def test_tables_from_creation_to_deletion(client: AsyncClient, state: FakeState) -> None:

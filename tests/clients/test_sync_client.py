@@ -1,13 +1,16 @@
 """The synchronous client: the same surface, from any thread."""
 
 import inspect
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, get_overloads
 
 import pytest
 import stator
-from stator import AsyncClient, Client
+from stator import AsyncClient, Client, attr, key, update
+from stator.sync_items import SyncItemOperations
 
 from tests.clients.conftest import BackgroundCluster
 from tests.clients.waiting import until_blocking
@@ -23,13 +26,45 @@ def public_names(kind: type) -> set[str]:
     return {name for name in dir(kind) if not name.startswith("_")}
 
 
-def test_the_surfaces_are_the_same() -> None:
-    """Both clients have the same methods with the same parameters."""
-    assert public_names(Client) == public_names(AsyncClient)
-    for name in public_names(Client) | {"__init__"}:
-        mine, theirs = getattr(Client, name), getattr(AsyncClient, name)
-        if callable(mine):
-            assert inspect.signature(mine).parameters == inspect.signature(theirs).parameters, name
+PAIRS = [(Client, AsyncClient), (stator.Table, stator.AsyncTable), (stator.BatchWriter, stator.AsyncBatchWriter)]
+BLOCKING = {"AsyncIterator": "Iterator", "AsyncTable": "Table", "AsyncBatchWriter": "BatchWriter"}
+
+
+def result_of(function: Any) -> str:
+    """The type of what is returned, as a blocking method has it."""
+    text = inspect.formatannotation(inspect.signature(function).return_annotation)
+    text = re.sub(r"\b(?:\w+\.)+", "", text)
+    text = re.sub(r"AsyncGenerator\[(.*), None\]", r"Iterator[\1]", text)
+    for theirs, mine in BLOCKING.items():
+        text = re.sub(rf"\b{theirs}\b", mine, text)
+    return text
+
+
+@pytest.mark.parametrize(("mine", "theirs"), PAIRS, ids=lambda kind: kind.__name__)
+def test_the_surfaces_are_the_same(mine: type, theirs: type) -> None:
+    """The same methods, with the same parameters, types of these, overloads, and types of results."""
+    extra = {"encode_put", "encode_delete", "extend"} if theirs is stator.AsyncBatchWriter else set()
+    assert public_names(mine) == public_names(theirs) - extra
+    for name in public_names(mine) | ({"__init__"} if mine is Client else set()):
+        one, other = getattr(mine, name), getattr(theirs, name)
+        if not callable(one):
+            continue
+        variants = zip([one, *get_overloads(one)], [other, *get_overloads(other)], strict=True)
+        for one_variant, other_variant in variants:
+            parameters = inspect.signature(one_variant).parameters
+            assert parameters == inspect.signature(other_variant).parameters, name
+            assert result_of(one_variant) == result_of(other_variant), name
+
+
+def test_a_table_has_what_a_client_does_with_items() -> None:
+    """But for the name of the table, and the class that items are read as."""
+    items = public_names(SyncItemOperations) - {"describe_table"}
+    assert public_names(stator.Table) == items | {"describe"}
+    for name in items:
+        theirs = dict(inspect.signature(getattr(SyncItemOperations, name)).parameters)
+        del theirs["table"]
+        theirs.pop("as_type", None)
+        assert inspect.signature(getattr(stator.Table, name)).parameters == theirs, name
 
 
 def test_every_operation(client: Client) -> None:
@@ -46,7 +81,7 @@ def test_every_operation(client: Client) -> None:
     assert client.batch_get_item("films", [{"title": "3"}, {"title": "x"}]) == [{"title": "3"}, None]
     assert len(list(client.scan("films"))) == 30
     assert [len(page) for page in client.scan_pages("films", page_items=20)] == [20, 10]
-    assert len(client.scan_page("films", limit=5)[0]) == 5
+    assert next(client.scan_pages("films", page_items=5)).scanned_count == 5
     assert client.describe_cluster().nodes[0].name == "storage-1"
     assert client.describe_table("films").items == 30
     assert client.update_table("films", deletion_protection=True).deletion_protection
@@ -62,6 +97,47 @@ def test_every_operation(client: Client) -> None:
         client.describe_table("films")
     assert client.statistics.requests > 10
     assert client.retries == 0
+
+
+def test_every_operation_on_a_table(client: Client, cluster: BackgroundCluster) -> None:
+    """The same through a table object, and what was not there before: conditions, updates, queries."""
+    cluster.state.add_table("songs", "artist", "year")
+    songs = client.table("songs")
+    assert songs.describe().name == "songs"
+    songs.put_item({"artist": "a", "year": 1}, condition=~attr("artist").exists())
+    with pytest.raises(stator.ConditionalCheckFailedError):
+        songs.put_item({"artist": "a", "year": 1}, condition=~attr("artist").exists())
+    changed = songs.update_item({"artist": "a", "year": 1}, update().add("plays", 2), return_values="ALL_NEW")
+    assert changed.attributes == {"artist": "a", "year": 1, "plays": 2}
+    with songs.batch_writer() as batch:
+        for year in range(2, 40):
+            batch.put_item({"artist": "a", "year": year})
+        batch.flush()
+        assert songs.scan_count() == 39
+        batch.delete_item({"artist": "a", "year": 39})
+    condition = key("artist").eq("a")
+    assert songs.query_count(condition) == 38
+    assert [song["year"] for song in songs.query(condition, descending=True, limit=3)] == [38, 37, 36]
+    assert [page.count for page in songs.query_pages(condition, page_items=20)] == [20, 18]
+    assert len(list(songs.scan(limit=12))) == 12
+    assert [page.scanned_count for page in songs.scan_pages(page_items=30)] == [30, 8]
+    assert sorted(song["year"] for song in songs.parallel_scan(3)) == list(range(1, 39))
+    songs.batch_write_item(delete=[{"artist": "a", "year": 38}])
+    assert songs.batch_get_item([{"artist": "a", "year": year} for year in (37, 38)]) == [
+        {"artist": "a", "year": 37},
+        None,
+    ]
+    assert songs.delete_item({"artist": "a", "year": 1}, return_values="ALL_OLD").attributes == changed.attributes
+    assert songs.get_item({"artist": "a", "year": 1}) is None
+
+
+def test_an_error_in_the_block_of_a_batch(client: Client, cluster: BackgroundCluster) -> None:
+    """It is raised as it was; what waited is not sent."""
+    with pytest.raises(ZeroDivisionError), client.batch_writer("music") as batch:
+        for number in range(30):
+            batch.put_item({"pk": str(number)})
+        _ = 1 // 0
+    assert len(cluster.state.tables["music"].items) == 25
 
 
 def test_threads_share_a_client(client: Client, cluster: BackgroundCluster) -> None:

@@ -38,7 +38,7 @@ def resolve_endpoints(given: Sequence[str] | None, environ: Mapping[str, str]) -
     Raises UsageError for what is no address, and NotRunningError where there is a local cluster that does not run: that
     one is meant, and nobody else's that happens to listen at the default ports.
     """
-    from stator.client import DEFAULT_ENDPOINTS, split_endpoints
+    from stator.connection import DEFAULT_ENDPOINTS, split_endpoints
     from stator.local.errors import DamagedFolderError, NotRunningError
     from stator.local.folder import DataFolder, data_flag, default_data_folder
     from stator.local.status import local_endpoints
