@@ -26,7 +26,7 @@ NO_TABLE = "Requested resource not found"
 KEY_MISMATCH = "The provided key element does not match the schema"
 INVALID = "One or more parameter values were invalid: "
 
-_ENVELOPE = re.compile(r"^1 validation error detected: (?!Value |Failed to satisfy)")
+_ENVELOPE = re.compile(r"^1 validation error detected: (?!Value (null|at|')|Failed to satisfy)")
 """What some regions of the original put before messages that others send bare (seen since 2026)."""
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.conformance.database import (
     CONDITION_FAILED,
@@ -255,3 +256,34 @@ def test_every_request_of_a_batch_before_the_tables(database: Database) -> None:
     reads = {NOWHERE: {"Keys": [KEY]}, database.plain: {"Keys": [KEY], "ProjectionExpression": "a,"}}
     refused = database.refusal("batch_get_item", RequestItems=reads)
     assert refused is not None and refused.message.startswith(f"Invalid ProjectionExpression: {SYNTAX}")
+
+
+EMPTY_SET = {**KEY, "v": {"SS": []}}
+ENVELOPE = "1 validation error detected: "
+ENVELOPED: list[tuple[str, dict[str, Any], bool]] = [
+    ("put_item", {"Item": KEY, "ConditionExpression": "((attribute_exists(a)))"}, True),
+    ("put_item", {"Item": EMPTY_SET}, True),
+    ("put_item", {"Item": KEY, "Expected": {}, "ConditionExpression": "attribute_exists(a)"}, True),
+    ("put_item", {"Item": A}, False),
+    ("delete_item", {"Key": KEY, "ConditionExpression": "a ="}, True),
+    ("delete_item", {"Key": A}, False),
+    ("update_item", {"Key": KEY, "UpdateExpression": ""}, True),
+    ("update_item", {"Key": KEY, "UpdateExpression": "SET a = :v", **placeholders({"v": 1, "u": 1})}, True),
+    ("update_item", {"Key": KEY, "UpdateExpression": "SET pk = :v", **V}, False),
+    ("update_item", {"Key": {"pk": {"S": "gone"}}, "UpdateExpression": "SET a = b"}, False),
+    ("get_item", {"Key": KEY, "ProjectionExpression": "a,"}, False),
+    ("scan", {"FilterExpression": "a ="}, False),
+]
+
+
+@pytest.mark.parametrize(("operation", "parameters", "has_one"), ENVELOPED, ids=str)
+def test_the_envelope_of_a_single_write(
+    database: Database, endpoint: str | None, operation: str, parameters: dict[str, Any], has_one: bool
+) -> None:
+    """What a put, an update or a delete of one item shows by itself to be wrong comes in an envelope, and nothing else.
+    So it is since 2026, in nearly all regions."""
+    if endpoint:
+        pytest.skip("other servers may be older")
+    with pytest.raises(ClientError) as raised:
+        getattr(database.client, operation)(TableName=database.plain, **parameters)
+    assert raised.value.response["Error"]["Message"].startswith(ENVELOPE) == has_one
