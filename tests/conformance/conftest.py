@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import pytest
 from statorpb import tables_pb2
 
 from tests.cluster.harness import running_cluster
-from tests.conformance.database import Database
+from tests.conformance.database import INDEXES, Database
 from tests.conformance.doors import Doors
 
 
@@ -33,9 +33,10 @@ def create_table(
     partition_key: tuple[str, int] = ("pk", tables_pb2.S),
     sort_type: int = 0,
     partitions: int = 1,
+    local_indexes: Iterable[tables_pb2.LocalIndex] = (),
 ) -> None:
     """Creates a table and waits until it is active."""
-    request = tables_pb2.CreateTableRequest(table_name=name, partitions=partitions)
+    request = tables_pb2.CreateTableRequest(table_name=name, partitions=partitions, local_indexes=local_indexes)
     request.key_schema.partition_key.name, kind = partition_key
     request.key_schema.partition_key.type = tables_pb2.AttributeType.ValueType(kind)
     if sort_type:
@@ -44,6 +45,22 @@ def create_table(
     reply = doors.call("Tables/CreateTable", request)
     assert isinstance(reply, bytes), reply
     doors.boto.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 0.05, "MaxAttempts": 200})
+
+
+def indexes() -> list[tables_pb2.LocalIndex]:
+    """Those of `Database.indexed`."""
+    kinds = {"S": tables_pb2.S, "N": tables_pb2.N, "B": tables_pb2.B}
+    return [
+        tables_pb2.LocalIndex(
+            name=f"by-{name}",
+            sort_key=tables_pb2.KeyAttribute(name=name, type=kinds[kind]),
+            projection=tables_pb2.Projection(
+                type=tables_pb2.Projection.Type.Value(projection["ProjectionType"]),
+                non_key_attributes=projection.get("NonKeyAttributes", []),
+            ),
+        )
+        for name, kind, projection in INDEXES
+    ]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -64,9 +81,11 @@ def database(request: pytest.FixtureRequest, endpoint: str | None) -> Iterator[D
     else:
         doors: Doors = request.getfixturevalue("doors")
         opened = Database(f"http://127.0.0.1:{doors.http_port}")
-        # As `Database.scanned`, but that its items are in several partitions.
+        # As `Database` has them, but that their items are in several partitions.
         create_table(doors, "scanned", sort_type=tables_pb2.N, partitions=3)
+        create_table(doors, "indexed", sort_type=tables_pb2.S, partitions=3, local_indexes=indexes())
         opened.adopt("scanned", "scanned")
+        opened.adopt("indexed", "indexed")
     yield opened
     opened.close()
 

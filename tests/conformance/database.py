@@ -26,6 +26,13 @@ NO_TABLE = "Requested resource not found"
 KEY_MISMATCH = "The provided key element does not match the schema"
 INVALID = "One or more parameter values were invalid: "
 
+INDEXES: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("a", "S", {"ProjectionType": "ALL"}),
+    ("n", "N", {"ProjectionType": "KEYS_ONLY"}),
+    ("b", "B", {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["x", "y"]}),
+)
+"""Local indexes: (sort key, its type, projection); an index is called by-KEY."""
+
 _ENVELOPE = re.compile(r"^1 validation error detected: (?!Value (null|at|')|Failed to satisfy)")
 """What some regions of the original put before messages that others send bare (seen since 2026)."""
 
@@ -85,11 +92,6 @@ class Database:
     @property
     def indexed(self) -> str:
         """Key pk (S), sk (S); local indexes by-a (a: S, ALL), by-n (n: N, KEYS_ONLY) and by-b (b: B, INCLUDE x, y)."""
-        projections: tuple[tuple[str, str, dict[str, Any]], ...] = (
-            ("a", "S", {"ProjectionType": "ALL"}),
-            ("n", "N", {"ProjectionType": "KEYS_ONLY"}),
-            ("b", "B", {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["x", "y"]}),
-        )
         indexes = [
             {
                 "IndexName": f"by-{name}",
@@ -99,9 +101,9 @@ class Database:
                 ],
                 "Projection": projection,
             }
-            for name, _, projection in projections
+            for name, _, projection in INDEXES
         ]
-        definitions = [{"AttributeName": name, "AttributeType": kind} for name, kind, _ in projections]
+        definitions = [{"AttributeName": name, "AttributeType": kind} for name, kind, _ in INDEXES]
         return self.table("indexed", pk="S", sk="S", definitions=definitions, LocalSecondaryIndexes=indexes)
 
     def table(self, alias: str, definitions: list[dict[str, str]] | None = None, **parameters: Any) -> str:

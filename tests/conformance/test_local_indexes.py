@@ -219,6 +219,30 @@ def test_projections(database: Database, full: Item, index: str) -> None:
     assert counted["Count"] == 1 and "Items" not in counted
 
 
+def test_large_items_are_fetched_in_pages(database: Database) -> None:
+    """However small an index's entries are, a page of whole items is no larger than a response may be."""
+    pk = unique("large")
+    for number in range(50):
+        database.put(database.indexed, {"pk": pk, "sk": f"{number:02}", "n": number, "z": "x" * 390_000})
+    found, pages = [], 0
+    start: dict[str, Any] = {}
+    while True:
+        answer = database.query(
+            database.indexed, "pk = :p", {"p": pk}, IndexName="by-n", Select="ALL_ATTRIBUTES", **start
+        )
+        assert all(len(item["z"]["S"]) == 390_000 for item in answer["Items"])
+        found += sort_keys(natives(answer["Items"]))
+        pages += 1
+        if "LastEvaluatedKey" not in answer:
+            break
+        start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+    assert found == [f"{number:02}" for number in range(50)]
+    assert pages > 1
+    for number in range(50):
+        key = typed({"pk": pk, "sk": f"{number:02}"})
+        database.client.delete_item(TableName=database.indexed, Key=key)
+
+
 @pytest.mark.parametrize("index", PROJECTED)
 def test_legacy_projections(database: Database, full: Item, index: str) -> None:
     """AttributesToGet fetches as well."""
