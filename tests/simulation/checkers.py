@@ -9,14 +9,20 @@ NEVER_NS = 1 << 62
 """The return time of an operation whose outcome nobody learned: it may take effect at any later time, or not at all."""
 
 
+ANYTHING = "anything"
+"""What a write replaces that did not look."""
+
+
 @dataclass(slots=True)
 class Operation:
-    """One operation on one key. `value` is what a write wrote or a read returned (None: no item)."""
+    """One operation on one key. `value` is what a write wrote or a read returned (None: no item). `found`: what a write
+    replaces, as it was told."""
 
     invoked_ns: int
     returned_ns: int
     is_write: bool
     value: str | None
+    found: str | None = ANYTHING
 
 
 class UndecidedError(Exception):
@@ -27,9 +33,11 @@ def is_linearizable(operations: Sequence[Operation], states_max: int = 200_000) 
     """Whether some order of the operations, each at a moment between its invocation and its return, explains every
     read (Wing and Gong's search, with Lowe's memory of states seen). The register begins empty; written values differ.
 
-    What cannot matter is left out: reads without a known return, and writes without one whose value nobody read. A read
+    What cannot matter is left out: reads without a known return, and writes without one whose value nobody read or
+    replaced. A read
     that the present value explains is taken at once: that never hinders what comes later."""
     values_read = {op.value for op in operations if not op.is_write and op.returned_ns < NEVER_NS}
+    values_read |= {op.found for op in operations if op.found != ANYTHING}
     ops = sorted(
         (op for op in operations if op.returned_ns < NEVER_NS or (op.is_write and op.value in values_read)),
         key=lambda op: op.invoked_ns,
@@ -66,7 +74,8 @@ def _eligible(ops: Sequence[Operation], done: int, value: str | None) -> tuple[i
                 op = ops[index]
                 horizon_ns = min(horizon_ns, op.returned_ns)
                 if op.is_write:
-                    writes.append(index)
+                    if op.found in (ANYTHING, value):
+                        writes.append(index)
                 elif op.value == value:
                     taken |= 1 << index
             index += 1

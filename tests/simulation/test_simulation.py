@@ -99,6 +99,9 @@ BREAKAGES = {
     "count one zone as a majority": Broken(configuration=OneIsAMajority),
     "vote after a restart without waiting": Broken(forgets_boots=True),
     "take a damaged log for whole": Broken(wal=OverlooksDamage),
+    "decide on what is committed, not on what is in flight": Broken(overlooks_in_flight=True),
+    "tell a refusal before what it rests on is committed": Broken(tells_at_once=True),
+    "carry out what a deposed leader left behind": Broken(overlooks_origins=True),
 }
 
 
@@ -117,6 +120,16 @@ def test_a_broken_rule_is_caught(name: str) -> None:
 
 def operation(invoked: int, returned: int, written: str | None = None, read: str | None = None) -> Operation:
     return Operation(invoked, returned, written is not None, written if written is not None else read)
+
+
+def test_the_checker_looks_at_what_a_write_replaced() -> None:
+    """Two that both replaced the same value are no history; nor is one that replaced what was never there."""
+    first, second = Operation(0, 1, True, "a", None), Operation(2, 3, True, "b", "a")
+    assert is_linearizable([first, second])
+    assert not is_linearizable([first, Operation(2, 3, True, "b", None)])
+    assert not is_linearizable([first, second, Operation(2, 9, True, "c", "a")])
+    assert is_linearizable([first, second, Operation(2, NEVER_NS, True, "c", "a")])
+    assert not is_linearizable([first, Operation(2, 3, True, "b", "x")])
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,10 @@ from server.paxos.lease import LeaseConfig, NodeLeases
 from server.paxos.messages import Message, Promise
 from server.paxos.quorum import Configuration, Member
 from server.runtime.replica_host import Outcome, OutcomeKind, ReplicaHost
-from tests.simulation.checkers import NEVER_NS, Operation, is_linearizable
+from storage_node.codec.mutation import Mutation, decode_mutation, encode_mutation
+from storage_node.partition.in_flight import InFlightWrites
+from storage_node.partition.recent_writes import RecentWrites
+from tests.simulation.checkers import ANYTHING, NEVER_NS, Operation, is_linearizable
 from tests.simulation.clock import NodeClock, Scheduler
 from tests.simulation.disk import SimulatedWal
 from tests.simulation.network import Network, NetworkFaults, SimulatedTransport
@@ -44,24 +47,38 @@ class Broken:
     leases: type[NodeLeases] = NodeLeases
     configuration: type[Configuration] = Configuration
     forgets_boots: bool = False
+    overlooks_in_flight: bool = False
+    tells_at_once: bool = False
+    overlooks_origins: bool = False
 
 
 class Machine:
-    """A replicated dictionary that remembers the tokens of writes. `durable` survives crashes."""
+    """A replicated dictionary that carries out what the real storage node would. `durable` survives crashes."""
 
     def __init__(self, world: World, node_id: int, durable: tuple[int, bytes]) -> None:
         self.is_restoring = False
         self.slot, state = durable
-        self.items: dict[str, str] = pickle.loads(state)
+        self._load(state)
         self._world = world
         self._node_id = node_id
         self._restored: list[bytes] = []
 
     def apply(self, slot: int, payload: bytes) -> object:
         self._step(slot, payload)
-        key, value = payload.decode().split("=")
-        self.items[key] = value
+        mutation = decode_mutation(payload)
+        origin = ZERO if self._world.broken.overlooks_origins else mutation.origin
+        if self.recent.admit(mutation.token, slot, mutation.time_ms, origin) and mutation.item is not None:
+            self.items[mutation.key.decode()] = mutation.item.decode()
         return None
+
+    def dump(self) -> bytes:
+        """The state, for a checkpoint or a snapshot."""
+        return pickle.dumps((self.items, self.recent.encode()))
+
+    def _load(self, state: bytes) -> None:
+        self.items: dict[str, str]
+        self.items, recent = pickle.loads(state)
+        self.recent = RecentWrites.decode(recent)
 
     def applied_no_op(self, slot: int) -> None:
         self._step(slot, b"")
@@ -76,7 +93,8 @@ class Machine:
 
     def open_snapshot(self) -> _Snapshot | None:
         slot, state = self._world.nodes[self._node_id].durable
-        return None if self.is_restoring else _Snapshot(slot, [state[i : i + 64] for i in range(0, len(state), 64)])
+        # One chunk: this network reorders messages, which streams between real nodes do not.
+        return None if self.is_restoring else _Snapshot(slot, [state])
 
     def begin_restore(self, slot: int) -> None:
         self.is_restoring = True
@@ -92,7 +110,8 @@ class Machine:
             node = self._world.nodes[self._node_id]
             node.durable = (slot, b"".join(self._restored))
             node.is_restoring = self.is_restoring = False
-            self.slot, self.items = slot, pickle.loads(node.durable[1])
+            self.slot = slot
+            self._load(node.durable[1])
             done()
 
         self._world.later(self._node_id, finished)
@@ -117,12 +136,13 @@ class Node:
     node_id: int
     clock: NodeClock
     wal: SimulatedWal
-    durable: tuple[int, bytes] = (0, pickle.dumps({}))
+    durable: tuple[int, bytes] = (0, pickle.dumps(({}, RecentWrites().encode())))
     is_restoring: bool = False
     boot: int = 0
     promised_told: Ballot = ZERO
     host: ReplicaHost | None = None
     machine: Machine | None = None
+    in_flight: InFlightWrites = field(default_factory=InFlightWrites)
 
 
 @dataclass
@@ -225,6 +245,7 @@ class World:
             ),
         )
         node.machine = Machine(self, node.node_id, node.durable)
+        node.in_flight = InFlightWrites()
         node.machine.is_restoring = node.is_restoring
         node.host = host
         host.on_leadership = lambda group_id, is_serving: self._check_leader(node, is_serving)
@@ -316,7 +337,7 @@ class World:
         """The machine's state becomes durable as of now, and the log lets go of what it stands for."""
         if node.host is None or node.machine is None or node.machine.is_restoring:
             return
-        node.durable = (node.machine.slot, pickle.dumps(node.machine.items))
+        node.durable = (node.machine.slot, node.machine.dump())
         node.host.groups[GROUP].checkpointed_slot = node.durable[0]
         node.host.groups[GROUP].core.trim(node.durable[0])
         node.wal.trim({GROUP: node.durable[0]})
@@ -352,7 +373,7 @@ class World:
         pending = any(op.returned_ns == -1 for ops in self.history.values() for op in ops)
         if len(slots) > 1 or not is_served or pending or slots.pop() < self.acknowledged_slot:
             return False
-        states = [node.machine.items for node in self.nodes.values() if node.machine is not None]
+        states = [node.machine.dump() for node in self.nodes.values() if node.machine is not None]
         if any(state != states[0] for state in states):
             raise InvariantError("replicas at the same slot hold different items")
         return True
@@ -370,10 +391,12 @@ class World:
             node = self.nodes.get(node.host.leader_of(GROUP)[0], node)
         if node.host is None or node.machine is None:
             self._think(client)
-        elif rng.random() < 0.5:
+        elif (roll := rng.random()) < 0.5:
             self._read(client, node, key)
+        elif roll < 0.7:
+            self._write(client, node, node.host, key, ANYTHING)
         else:
-            self._write(client, node, node.host, key)
+            self._update(client, node, node.host, key, is_put_if_absent=roll < 0.8)
 
     def _think(self, client: int) -> None:
         self.scheduler.schedule(self.rng.randrange(5 * MS, 40 * MS), lambda: self._client(client))
@@ -388,13 +411,45 @@ class World:
                 self.history.setdefault(key, []).append(Operation(now_ns, now_ns, False, value))
         self._think(client)
 
-    def _write(self, client: int, node: Node, host: ReplicaHost, key: str) -> None:
+    def _update(self, client: int, node: Node, host: ReplicaHost, key: str, *, is_put_if_absent: bool) -> None:
+        """As UpdateItem, decided by the leader on the newest value, which it returns; or a put if there is no item, of
+        which the refusal shows the item."""
+        assert node.machine is not None
+        if not host.is_serving_leader(GROUP):
+            self._think(client)
+            return
+        newest = None if self.broken.overlooks_in_flight else node.in_flight.newest(key.encode())
+        if newest is not None and newest[0] is not None:
+            old: str | None = newest[0].decode()
+        else:
+            old = node.machine.items.get(key)
+        if not is_put_if_absent or old is None:
+            self._write(client, node, host, key, old)
+            return
+        invoked_ns, history = self.scheduler.now_ns, self.history.setdefault(key, [])
+
+        def refused(is_committed: bool) -> None:
+            if is_committed:
+                history.append(Operation(invoked_ns, self.scheduler.now_ns, False, old))
+
+        if newest is None or self.broken.tells_at_once:
+            refused(host.is_serving_leader(GROUP))
+        else:
+            newest[1].dependents.append(refused)
+        self._think(client)
+
+    def _write(self, client: int, node: Node, host: ReplicaHost, key: str, found: str | None) -> None:
+        """`found`: the value that it replaces, as its client is told."""
         self._values += 1
-        operation = Operation(self.scheduler.now_ns, -1, True, f"v{self._values}")
+        operation = Operation(self.scheduler.now_ns, -1, True, f"v{self._values}", found)
         history = self.history.setdefault(key, [])
         history.append(operation)
+        assert operation.value is not None
+        new = operation.value.encode()
+        in_flight = node.in_flight.add([(key.encode(), new)])
 
         def done(outcome: Outcome) -> None:
+            node.in_flight.end(in_flight, is_committed=outcome.kind == OutcomeKind.COMMITTED)
             if operation.returned_ns != -1:
                 return
             self.outcomes[outcome.kind] += 1
@@ -415,7 +470,10 @@ class World:
                 self._think(client)
 
         self.scheduler.schedule(ATTEMPT_NS, give_up)
-        host.propose(GROUP, f"{key}={operation.value}".encode(), done)
+        token = self._values.to_bytes(16, "big")
+        origin = host.leader_ballot(GROUP)
+        mutation = Mutation(token, key.encode(), new, node.clock.now_ns() // MS, origin)
+        host.propose(GROUP, encode_mutation(mutation), done)
 
     # Invariants
 
