@@ -11,9 +11,13 @@ REFUSED = 1  # the server said no, or some items failed
 USAGE = 2  # the command line or a file it names is wrong
 UNREACHABLE = 3  # nothing answered, or not in time
 NOT_FOUND = 4  # `stator get`: there is no such item
+CONDITION_FAILED = 5  # --if did not hold, and nothing was written
 INTERRUPTED = 130  # Ctrl-C
 
-HELP = "Exit codes: 0 ok; 1 refused, or some items failed; 2 wrong usage; 3 no answer; 4 no such item; 130 interrupted."
+HELP = (
+    "Exit codes: 0 ok; 1 refused, or some items failed; 2 wrong usage; 3 no answer; 4 no such item; "
+    "5 the condition did not hold; 130 interrupted."
+)
 
 
 class UsageError(Exception):
@@ -41,7 +45,9 @@ def discard_output() -> None:
 @contextlib.contextmanager
 def expected_errors() -> Iterator[None]:
     """Turns errors that can be expected into a sentence and an exit code; bugs keep their traceback."""
+    from stator.cli.output import to_json
     from stator.errors import (
+        ConditionalCheckFailedError,
         DeadlineExceededError,
         StatorError,
         UnavailableError,
@@ -58,6 +64,9 @@ def expected_errors() -> Iterator[None]:
         fail(str(error), REFUSED)
     except (UnavailableError, DeadlineExceededError) as error:
         fail(error.message, UNREACHABLE)
+    except ConditionalCheckFailedError as error:
+        shown = f"the item is {to_json(dict(sorted(error.item.items())))}" if error.item else "there is no such item"
+        fail(f"the condition does not hold: {shown}.", CONDITION_FAILED)
     except StatorError as error:
         fail(f"{error.message} ({error.code})", REFUSED)
     except UnicodeEncodeError:

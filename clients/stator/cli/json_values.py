@@ -10,6 +10,8 @@ from typing import Any
 from stator.cli.exits import UsageError
 from stator.values import Item, number_text, number_value
 
+TYPES = frozenset({"S", "N", "B", "BOOL", "NULL", "SS", "NS", "BS", "L", "M"})
+
 
 def parse_json(text: str, what: str) -> Any:
     """JSON with exact numbers. Raises UsageError, which says where the mistake is."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stator.cli import cluster, exits, items, local, table, transfer, user
+from stator.cli import cluster, exits, items, local, query, table, transfer, user
 
 app = typer.Typer(
     name="stator",
@@ -44,9 +44,8 @@ def stator(
 
 app.add_typer(local.app, name="local")
 app.add_typer(table.app, name="table")
-app.command()(items.put)
-app.command()(items.get)
-app.command()(items.delete)
+for command in (items.put, items.get, items.update, items.delete, query.query, query.scan):
+    app.command(help=_help(command))(command)
 app.command("import", help=_help(transfer.import_command))(transfer.import_command)
 app.command("export", help=_help(transfer.export_command))(transfer.export_command)
 app.add_typer(cluster.app, name="cluster")

@@ -27,12 +27,15 @@ def console(*, is_error: bool = False) -> "Console":
     return Console(file=stream, highlight=False, soft_wrap=not stream.isatty())
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[str] = ()) -> None:
-    """A table without frames; columns named in `right` are aligned to the right."""
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[str] = (), as_they_are: bool = False
+) -> None:
+    """A table without frames, its headings in capitals or `as_they_are`; columns named in `right` are aligned to it."""
     cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
     widths = [max(len(text) for text in column) for column in zip(columns, *cells, strict=True)]
     aligned_right = [name in set(right) for name in columns]
-    for line in [[name.upper() for name in columns], *cells]:
+    headings = [name if as_they_are else name.upper() for name in columns]
+    for line in [headings, *cells]:
         padded = [t.rjust(w) if r else t.ljust(w) for t, w, r in zip(line, widths, aligned_right, strict=True)]
         print("  ".join(padded).rstrip())
 

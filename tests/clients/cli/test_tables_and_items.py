@@ -167,6 +167,83 @@ def test_what_the_server_refuses(stator: CommandLine) -> None:
     assert "(ResourceNotFoundException)" in stator("get", "films", '{"pk": "a"}', code=1).err
 
 
+SONG = '{"pk": "a"}'
+
+
+def test_conditions(stator: CommandLine) -> None:
+    """What does not hold ends with 5, and says what is there instead."""
+    stator("put", "music", '{"pk": "a", "plays": 1}', "--if-absent")
+    done = stator("put", "music", SONG, "--if-absent", code=5)
+    assert done.err == 'error: the condition does not hold: the item is {"pk": "a", "plays": 1}.\n'
+    done = stator("delete", "music", '{"pk": "b"}', "--if", "plays > 0", code=5)
+    assert done.err == "error: the condition does not hold: there is no such item.\n"
+    assert stator("put", "music", SONG, "--if", "plays = 1", "--return-old").json == {"pk": "a", "plays": 1}
+    assert stator("delete", "music", SONG, "--if", "attribute_not_exists(plays)", "--return-old").json == {"pk": "a"}
+    assert stator("delete", "music", SONG, "--return-old").out == ""
+
+
+def test_updates(stator: CommandLine) -> None:
+    """Every kind of change; values are JSON or text; the new item is printed unless something else was asked for."""
+    words = ["update", "music", "--pk", "a"]
+    more = ["--set", "title=Feeling Good", "--set", "zip=08001", "--set", 'm={"a": [1]}', "--set", 'digits="1"']
+    done = stator(*words, *more, "--add", "plays=2", "--add", 'tags=["x", "y"]', "--set-if-absent", "n=1.50")
+    assert done.json == {
+        "digits": "1",
+        "m": {"a": [1]},
+        "n": 1.5,
+        "pk": "a",
+        "plays": 2,
+        "tags": ["x", "y"],
+        "title": "Feeling Good",
+        "zip": "08001",
+    }
+    done = stator(*words, "--remove", "m.a[0]", "--remove", "zip", "--delete", 'tags=["x"]')
+    assert "zip" not in done.json
+    assert (done.json["m"], done.json["tags"]) == ({"a": []}, ["y"])
+    text = "SET plays = plays + 1, digits = :digits".replace(":digits", '"2"')
+    assert stator(*words, "--expression", text, "--return", "updated-old").json == {"digits": "1", "plays": 2}
+    assert stator(*words, "--set", "n=1", "--if", 'plays = 3 and tags = {"SS": ["y"]}', "--return", "none").out == ""
+    typed = ["--set", 'b={"B": "AQ=="}', "--dynamodb-json", "--return", "updated-new"]
+    assert stator("update", "music", '{"pk": {"S": "a"}}', *typed).json == {"b": {"B": "AQ=="}}
+    stator(*words, "--set", "n=2", "--if", "plays > 99", code=5)
+
+
+def test_keys_by_their_values(stator: CommandLine, cluster: BackgroundCluster) -> None:
+    """--pk and --sk take the types of the key."""
+    cluster.state.add_table("songs", "artist", "year")
+    stator("put", "songs", '{"artist": "1", "year": 2, "title": "x"}')
+    assert stator("get", "songs", "--pk", "1", "--sk", "2", "--select", "title, year").json == {"title": "x", "year": 2}
+    stator("delete", "songs", "--pk", "1", "--sk", "2")
+    stator("get", "songs", "--pk", "1", "--sk", "2", code=4)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["get", "music"], "--pk"),
+        (["get", "music", SONG, "--pk", "a"], "--pk"),
+        (["get", "music", SONG, "--sk", "a"], "--sk goes with --pk"),
+        (["get", "music", "--pk", "a", "--sk", "a"], "no sort key"),
+        (["get", "music", SONG, "--select", "a,"], "'' is no attribute"),
+        (["update", "music", SONG], "say what to change"),
+        (["update", "music", SONG, "--set", "a"], "has no ="),
+        (["update", "music", SONG, "--set", "a..b=1"], "no attribute"),
+        (["update", "music", SONG, "--set", "a=[1"], "not JSON"),
+        (["update", "music", SONG, "--add", "a=x"], "a number, or a JSON list"),
+        (["update", "music", SONG, "--add", "a=true"], "a number, or a JSON list"),
+        (["update", "music", SONG, "--add", "a=[[1]]"], "texts or numbers"),
+        (["update", "music", SONG, "--delete", "a=1"], "--delete needs a JSON list"),
+        (["update", "music", SONG, "--set", "a=1", "--expression", "SET a = 1"], "not both"),
+        (["put", "music", SONG, "--if", "a = 1", "--if-absent"], "not both"),
+        (["put", "music", SONG, "--if", "a = ?"], "--if"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_usage_of_items(stator: CommandLine, words: list[str], said: str) -> None:
+    """Exit code 2, and what to write instead."""
+    assert said in stator(*words, code=2).err
+
+
 def test_cluster_status(stator: CommandLine) -> None:
     """Nodes that are not alive and partitions without a leader stand out."""
     text = stator("cluster", "status", "--partitions").out
