@@ -138,15 +138,14 @@ class Writes:
         elif request.HasField("write") or self._indexes:
             self._decide_and_propose(request, key, reply)
         else:
-            item = request.item if request.operation == _PUT else None
-            self._propose(request, reply, _Decided(((key, item),), None))
+            self._propose_plain(request, key, request.item if request.operation == _PUT else None, reply)
 
     def expire(self, now_s: float) -> None:
         """Answers the writes whose time is up: they may or may not be carried out."""
-        for token, waiting in self._waiting.items():
+        for waiting in self._waiting.values():
             expired = [done for deadline_s, done in waiting if deadline_s <= now_s]
             if expired:
-                self._waiting[token] = [each for each in waiting if each[0] > now_s]
+                waiting[:] = [each for each in waiting if each[0] > now_s]
                 for done in expired:
                     done(UNKNOWN)
 
@@ -174,7 +173,7 @@ class Writes:
                 else:
                     reply(request.id, partition_pb2.NOT_LEADER)
 
-            state.basis.dependents.append(ended)
+            state.basis.add_dependent(ended)
 
     def _answer_unwritten(self, request_id: int, reply: Reply, unwritten: _Unwritten) -> None:
         # As with a read, the lease is looked at after the value.
@@ -285,13 +284,41 @@ class Writes:
 
     # Proposing
 
+    def _propose_plain(
+        self, request: partition_pb2.PartitionRequest, key: bytes, item: bytes | None, reply: Reply
+    ) -> None:
+        """As `_propose` for a write of one item that answers only its outcome: what most are, in the shortest way."""
+        token, request_id = request.token, request.id
+
+        def done(outcome: Outcome) -> None:
+            if outcome.kind == OutcomeKind.COMMITTED:
+                reply(request_id, _OK)
+            else:
+                _reply_outcome(request_id, reply, outcome)
+
+        timeout_ms = request.timeout_ms
+        deadline_s = time.monotonic() + timeout_ms / 1000 if timeout_ms else math.inf
+        waiting = self._waiting[token] = [(deadline_s, done)]
+        in_flight = self._in_flight.add(((key, item),))
+
+        def finish(outcome: Outcome) -> None:
+            del self._waiting[token]
+            for _, each in waiting:
+                each(outcome)
+            self._in_flight.end(in_flight, is_committed=outcome.kind == OutcomeKind.COMMITTED)
+
+        origin = self._host.leader_ballot(self._partition_id)
+        mutation = Mutation(token, key, item, time.time_ns() // 1_000_000, origin)
+        self._host.propose(self._partition_id, encode_mutation(mutation), finish)
+
     def _propose(self, request: partition_pb2.PartitionRequest, reply: Reply, decided: _Decided) -> None:
         token = request.token
-        self._waiting[token] = [self._waiter(request, reply, decided.result)]
+        waiting = self._waiting[token] = [self._waiter(request, reply, decided.result)]
         in_flight = self._in_flight.add(decided.writes)
 
         def finish(outcome: Outcome) -> None:
-            for _, each in self._waiting.pop(token):
+            del self._waiting[token]
+            for _, each in waiting:
                 each(outcome)
             self._in_flight.end(in_flight, is_committed=outcome.kind == OutcomeKind.COMMITTED)
 
@@ -314,12 +341,8 @@ class Writes:
                 else:
                     answer = reply(request.id, _OK, extra_bytes=len(result.item))
                     answer.write.CopyFrom(result)
-            elif outcome.kind == OutcomeKind.NOT_LEADER:
-                reply(request.id, partition_pb2.NOT_LEADER, leader_node_id=outcome.leader_node_id)
-            elif outcome.kind == OutcomeKind.OVERLOADED:
-                reply(request.id, partition_pb2.THROTTLED)
             else:
-                reply(request.id, partition_pb2.UNKNOWN_OUTCOME)
+                _reply_outcome(request.id, reply, outcome)
 
         return time.monotonic() + request.timeout_ms / 1000 if request.timeout_ms else math.inf, done
 
@@ -333,6 +356,16 @@ class Writes:
             reply(request.id, partition_pb2.RESULT_FORGOTTEN)
         else:
             reply(request.id, _OK, extra_bytes=len(result)).write.ParseFromString(result)
+
+
+def _reply_outcome(request_id: int, reply: Reply, outcome: Outcome) -> None:
+    """Answers a write that is not known to be committed."""
+    if outcome.kind == OutcomeKind.NOT_LEADER:
+        reply(request_id, partition_pb2.NOT_LEADER, leader_node_id=outcome.leader_node_id)
+    elif outcome.kind == OutcomeKind.OVERLOADED:
+        reply(request_id, partition_pb2.THROTTLED)
+    else:
+        reply(request_id, partition_pb2.UNKNOWN_OUTCOME)
 
 
 def _holds(details: partition_pb2.WriteDetails, old: Item | None) -> bool:

@@ -22,6 +22,8 @@ TOKEN_BYTES: Final = 16
 
 _HEADER: Final = struct.Struct("<BBBBIQQQ")
 _HEADER_BYTES: Final = _HEADER.size
+_PLAIN_PUT: Final = bytes((FORMAT_VERSION, 0, TOKEN_BYTES, 0))
+_PLAIN_PUT_BYTES_MIN: Final = _HEADER_BYTES + TOKEN_BYTES
 _EXTENSION: Final = struct.Struct("<III")
 _WRITE: Final = struct.Struct("<II")
 _DELETES: Final = 1
@@ -81,6 +83,13 @@ def encode_mutation(mutation: Mutation) -> bytes:
 
 def decode_mutation(data: bytes) -> Mutation:
     """The mutation in `data`, all of it; raises CorruptMutationError."""
+    if data[:4] == _PLAIN_PUT and len(data) >= _PLAIN_PUT_BYTES_MIN:
+        # What most are, in the shortest way.
+        _, _, _, _, key_bytes, time_ms, round_, node_id = _HEADER.unpack_from(data)
+        key_end = _PLAIN_PUT_BYTES_MIN + key_bytes
+        if key_end <= len(data):
+            token, key = data[_HEADER_BYTES:_PLAIN_PUT_BYTES_MIN], data[_PLAIN_PUT_BYTES_MIN:key_end]
+            return Mutation(token, key, data[key_end:], time_ms, Ballot(round_, node_id))
     if len(data) < _HEADER_BYTES:
         raise CorruptMutationError(f"a mutation of {len(data)} bytes is shorter than its header")
     version, flags, token_bytes, zero, key_bytes, time_ms, round_, node_id = _HEADER.unpack_from(data)

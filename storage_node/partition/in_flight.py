@@ -8,18 +8,27 @@ it has read is committed.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 
 
 class InFlight:
-    """One write. `dependents` are told, once it has ended, whether it was committed."""
+    """One write, and who is to be told, once it has ended, whether it was committed."""
 
-    __slots__ = ("dependents", "writes")
+    __slots__ = ("_dependents", "writes")
 
     def __init__(self, writes: Sequence[tuple[bytes, bytes | None]]) -> None:
         self.writes = writes
-        self.dependents: list[Callable[[bool], None]] = []
+        self._dependents: list[Callable[[bool], None]] | None = None  # few have any
+
+    def add_dependent(self, tell: Callable[[bool], None]) -> None:
+        """Has `tell` called with whether the write was committed."""
+        if self._dependents is None:
+            self._dependents = []
+        self._dependents.append(tell)
+
+    def tell_dependents(self, *, is_committed: bool) -> None:
+        for tell in self._dependents or ():
+            tell(is_committed)
 
 
 class InFlightWrites:
@@ -28,7 +37,7 @@ class InFlightWrites:
     __slots__ = ("_by_key",)
 
     def __init__(self) -> None:
-        self._by_key: dict[bytes, deque[tuple[bytes | None, InFlight]]] = {}
+        self._by_key: dict[bytes, list[tuple[bytes | None, InFlight]]] = {}
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -41,23 +50,25 @@ class InFlightWrites:
     def add(self, writes: Sequence[tuple[bytes, bytes | None]]) -> InFlight:
         """Notes a write that is being proposed: (key, item, or None for a deletion) of each key that it writes."""
         added = InFlight(writes)
+        by_key = self._by_key
         for key, item in writes:
-            chain = self._by_key.get(key)
+            chain = by_key.get(key)
             if chain is None:
-                chain = self._by_key[key] = deque()
-            chain.append((item, added))
+                by_key[key] = [(item, added)]
+            else:
+                chain.append((item, added))
         return added
 
     def end(self, write: InFlight, *, is_committed: bool) -> None:
         """Forgets a write, and tells its dependents."""
+        by_key = self._by_key
         for key, _ in write.writes:
-            chain = self._by_key[key]
+            chain = by_key[key]
+            if len(chain) == 1:
+                del by_key[key]
             if chain[0][1] is write:
-                chain.popleft()
+                chain.pop(0)  # short but for a key that is written all the time, and then still a small move of memory
             else:
                 _, newest = chain.pop()
                 assert newest is write, "writes end in order"
-            if not chain:
-                del self._by_key[key]
-        for tell in write.dependents:
-            tell(is_committed)
+        write.tell_dependents(is_committed=is_committed)

@@ -435,7 +435,7 @@ class World:
         if newest is None or self.broken.tells_at_once:
             refused(host.is_serving_leader(GROUP))
         else:
-            newest[1].dependents.append(refused)
+            newest[1].add_dependent(refused)
         self._think(client)
 
     def _write(self, client: int, node: Node, host: ReplicaHost, key: str, found: str | None) -> None:

@@ -63,6 +63,7 @@ def test_a_mutation_that_ends_before_its_item_is_noticed(mutation: Mutation, dat
         (b"\x03\x00\x05" + bytes(29), "values"),
         (b"\x03\x00\x00\x01" + bytes(28), "values"),
         (b"\x03\x00\x00\x00\x09" + bytes(27), "inside its key"),
+        (b"\x03\x00\x10\x00\x09" + bytes(27 + 16), "inside its key"),
         (b"\x03\x01\x00\x00\x01" + bytes(27) + b"ki", "carries an item"),
         (b"\x03\x02" + bytes(30) + numbers(0, 0, 0), "nothing more"),
         (b"\x03\x03" + bytes(30) + numbers(1, 0, 1) + b"i", "carries an item"),

@@ -36,8 +36,8 @@ def test_dependents_are_told(is_committed: bool) -> None:
     in_flight = InFlightWrites()
     first, second = in_flight.add([(b"k", b"1")]), in_flight.add([(b"k", b"2")])
     told: list[tuple[str, bool]] = []
-    first.dependents.append(lambda outcome: told.append(("first", outcome)))
-    second.dependents.append(lambda outcome: told.append(("second", outcome)))
+    first.add_dependent(lambda outcome: told.append(("first", outcome)))
+    second.add_dependent(lambda outcome: told.append(("second", outcome)))
     in_flight.end(first, is_committed=True)
     assert told == [("first", True)]
     in_flight.end(second, is_committed=is_committed)
