@@ -38,10 +38,11 @@ def test_dependents_are_told(is_committed: bool) -> None:
     told: list[tuple[str, bool]] = []
     first.add_dependent(lambda outcome: told.append(("first", outcome)))
     second.add_dependent(lambda outcome: told.append(("second", outcome)))
+    second.add_dependent(lambda outcome: told.append(("another", outcome)))
     in_flight.end(first, is_committed=True)
     assert told == [("first", True)]
     in_flight.end(second, is_committed=is_committed)
-    assert told == [("first", True), ("second", is_committed)]
+    assert told == [("first", True), ("second", is_committed), ("another", is_committed)]
 
 
 def test_writes_do_not_end_in_the_middle() -> None:
