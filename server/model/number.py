@@ -66,6 +66,8 @@ def canonical_number(text: str) -> str:
 def number_bytes(canonical: str) -> int:
     """A number's share of an item's size: a byte, one for every two digits before the point and for every two behind it
     (zeros at either end of the number do not count), and one for a minus sign. Measured against DynamoDB."""
+    if canonical.isdigit():
+        return 1 + (len(canonical.rstrip("0")) + 1) // 2
     whole, _, fraction = canonical.lstrip("-").partition(".")
     if not fraction:
         whole = whole.rstrip("0")
