@@ -64,6 +64,8 @@ class FakeState:
     # The answers to writes by their tokens: a repeated one gets the first answer.
     answers: dict[bytes, items_pb2.SessionReply] = field(default_factory=dict)
     writes_carried_out: int = 0
+    # From so many writes on the table seems to be gone; None: never.
+    refuse_after: int | None = None
     pages_read: list[items_pb2.SessionRequest] = field(default_factory=list)
     # Answered instead of the next requests, one each.
     refusals: deque[Refusal] = field(default_factory=deque)
@@ -122,6 +124,8 @@ class FakeState:
             wants_item = request.return_values_on_condition_check_failure == items_pb2.RETURN_VALUES_ALL_OLD
             item = old.SerializeToString() if old is not None and wants_item else None
             raise Refusal("ConditionalCheckFailedException", "The conditional request failed", item=item)
+        if self.refuse_after is not None and self.writes_carried_out >= self.refuse_after:
+            raise Refusal("ResourceNotFoundException", "Requested resource not found")
         self.writes_carried_out += 1
         if new is None:
             table.items.pop(identity, None)

@@ -2,22 +2,23 @@
 
 import asyncio
 import contextlib
-import csv
 import os
 import sys
 import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
+from stator.cli.csv_writer import CsvWriter
 from stator.cli.exits import UsageError
 from stator.cli.json_values import shown_item
 from stator.cli.output import to_json
-from stator.cli.reading import CsvTypes, Row, format_of, open_input, read_rows
+from stator.cli.reading import GZIP, CsvTypes, ItemShape, Row, format_of, open_input, read_rows
 from stator.client import AsyncClient
 from stator.errors import (
     DeadlineExceededError,
@@ -50,6 +51,9 @@ class Failure:
 class Summary:
     """What came of an import or export. `failures` has the first FAILURES_KEPT_MAX; `failed` counts all.
 
+    `rows_done`: so many rows from the file's beginning are done with, written or refused; those that an import skipped
+    count. Where it stopped early, the next one can skip them.
+
     `stopped_by` is empty, or says why the file was not read to its end; `is_interrupted`: Ctrl-C did. `is_reading`: a
     thread is still waiting for more of the file.
     """
@@ -58,6 +62,7 @@ class Summary:
     failed: int = 0
     retries: int = 0
     duration_s: float = 0.0
+    rows_done: int = 0
     failures: list[Failure] = field(default_factory=list)
     stopped_by: str = ""
     is_unreachable: bool = False
@@ -79,19 +84,24 @@ class Summary:
 
 
 class ImportSource:
-    """A file to import. `csv_types` may be set until `rows` is called. Raises UsageError if it cannot be read."""
+    """A file to import. Raises UsageError if it cannot be read.
 
-    def __init__(self, file: str, file_format: str | None, is_dynamodb_json: bool) -> None:
-        self._format = format_of(file, file_format)
-        self._is_dynamodb_json = is_dynamodb_json
+    `shape` and `csv_types` may be set until `rows` is called. The first `skip` rows are passed over.
+    """
+
+    def __init__(self, file: str, file_format: str | None, skip: int = 0) -> None:
+        # What comes in a pipe has no name, and shows what it is.
+        self._format = "json" if file == "-" and file_format is None else format_of(file, file_format)
+        self.skip = skip
+        self.shape = ItemShape()
         self.csv_types = CsvTypes({}, infers=False)
         self._file = open_input(file)
-        is_sized = file != "-" and Path(file).is_file()
+        is_sized = file != "-" and Path(file).is_file() and not file.endswith(GZIP)
         self.bytes_total = Path(file).stat().st_size if is_sized else None
 
     def rows(self) -> Iterator[Row]:
         """Once."""
-        return read_rows(self._file, self._format, is_dynamodb_json=self._is_dynamodb_json, csv_types=self.csv_types)
+        return islice(read_rows(self._file, self._format, self.shape, self.csv_types), self.skip, None)
 
     @property
     def bytes_done(self) -> int:
@@ -111,25 +121,26 @@ async def import_items(
     summary = Summary()
     began = time.monotonic()
     feed = _RowFeed(source.rows())
+    done = _Done(source.skip)
 
     async def work() -> None:
         while (row := await feed.take()) is not None:
-            if row.problem:
-                summary.note_failure(row.place, row.problem)
-                continue
+            number = done.begin()
             try:
-                await client.put_item(table, row.item)
+                if row.problem:
+                    summary.note_failure(row.place, row.problem)
+                else:
+                    await client.put_item(table, row.item)
+                    summary.items += 1
             except _HOPELESS as error:
                 summary.note_failure(row.place, error.message)
                 summary.stopped_by = summary.stopped_by or error.message
                 summary.is_unreachable = isinstance(error, UnavailableError | DeadlineExceededError)
-            except (StatorError, TypeError) as error:
-                summary.note_failure(row.place, str(error))
-            else:
-                summary.items += 1
-            if summary.stopped_by:
                 feed.stop()
                 return
+            except (StatorError, TypeError) as error:
+                summary.note_failure(row.place, str(error))
+            done.end(number)
 
     async def report() -> None:
         while True:
@@ -150,9 +161,33 @@ async def import_items(
         summary.is_reading = feed.is_reading
         if not summary.is_reading:
             source.close()
+    summary.rows_done = done.count
     summary.duration_s = time.monotonic() - began
     summary.retries = client.retries
     return summary
+
+
+class _Done:
+    """How many rows are done with, `count`, without a gap: rows end in another order than they began.
+
+    Holds a number for each row that ended while an earlier one had not."""
+
+    def __init__(self, skipped: int) -> None:
+        self.count = skipped
+        self._begun = skipped
+        self._ahead: set[int] = set()
+
+    def begin(self) -> int:
+        """The number of the next row."""
+        self._begun += 1
+        return self._begun - 1
+
+    def end(self, number: int) -> None:
+        """This row is done with."""
+        self._ahead.add(number)
+        while self.count in self._ahead:
+            self._ahead.remove(self.count)
+            self.count += 1
 
 
 class _RowFeed:
@@ -227,14 +262,17 @@ async def _gather_workers(workers: list[asyncio.Task[None]]) -> None:
 
 
 class ExportTarget:
-    """A file to export to."""
+    """A file to export to. `has_types`: a CSV file's header says the columns' types."""
 
-    def __init__(self, file: str, file_format: str | None, is_dynamodb_json: bool) -> None:
+    def __init__(self, file: str, file_format: str | None, is_dynamodb_json: bool, *, has_types: bool = True) -> None:
         self.format = format_of(file, file_format)
         self.is_dynamodb_json = is_dynamodb_json
+        self.has_types = has_types
         self._file = file
+        if file.endswith(GZIP):
+            raise UsageError("an export is not packed: leave .gz out, or pipe `stator export TABLE -` into gzip.")
         if self.format == "csv" and is_dynamodb_json:
-            raise UsageError("CSV has no typed form: leave --dynamodb-json out, or export to .jsonl.")
+            raise UsageError("CSV has its types in the header: leave --dynamodb-json out.")
 
     @contextlib.contextmanager
     def open(self) -> Iterator[IO[str]]:
@@ -279,9 +317,13 @@ async def export_items(
     """Writes every item of the table, a page in memory at a time."""
     summary = Summary()
     began = time.monotonic()
-    total = max(1, (await client.describe_table(table)).items)
+    described = await client.describe_table(table)
+    total = max(1, described.items)
     with target.open() as file:
-        writer: _Lines = _WRITERS[target.format](file, target.is_dynamodb_json)
+        key = [each.name for each in (described.partition_key, described.sort_key) if each is not None]
+        writer = export_writer(
+            file, target.format, key, is_dynamodb_json=target.is_dynamodb_json, has_types=target.has_types
+        )
         async for page in client.scan_pages(table, consistent_read=consistent_read):
             for item in page:
                 writer.write(item)
@@ -291,6 +333,15 @@ async def export_items(
     summary.duration_s = time.monotonic() - began
     summary.retries = client.retries
     return summary
+
+
+def export_writer(
+    file: IO[str], file_format: str, key_names: Sequence[str], *, is_dynamodb_json: bool, has_types: bool
+) -> "_Lines | CsvWriter":
+    """What writes items into a file of this format: `write` each, then `end`."""
+    if file_format == "csv":
+        return CsvWriter(file, key_names, has_types=has_types)
+    return (_Array if file_format == "json" else _Lines)(file, is_dynamodb_json)
 
 
 class _Lines:
@@ -321,34 +372,3 @@ class _Array(_Lines):
 
     def end(self) -> None:
         self._file.write("\n]\n" if self._separator == ",\n" else "[]\n")
-
-
-class _Csv(_Lines):
-    """CSV with a column for every attribute that any item has: items wait in a temporary file until all are known."""
-
-    def __init__(self, file: IO[str], is_dynamodb_json: bool) -> None:
-        super().__init__(file, is_dynamodb_json)
-        self._columns: dict[str, int] = {}
-        self._waiting = tempfile.TemporaryFile("w+", encoding="utf-8", newline="")  # noqa: SIM115 (closed by `end`)
-        self._rows = csv.writer(self._waiting)
-
-    def write(self, item: Item) -> None:
-        for name in sorted(item):
-            self._columns.setdefault(name, len(self._columns))
-        self._rows.writerow([_cell(item[name]) if name in item else "" for name in self._columns])
-
-    def end(self) -> None:
-        csv.field_size_limit(sys.maxsize)
-        rows = csv.writer(self._file)
-        rows.writerow(self._columns)
-        self._waiting.seek(0)
-        for cells in csv.reader(self._waiting):
-            rows.writerow(cells + [""] * (len(self._columns) - len(cells)))
-        self._waiting.close()
-
-
-_WRITERS: dict[str, Callable[[IO[str], bool], _Lines]] = {"jsonl": _Lines, "json": _Array, "csv": _Csv}
-
-
-def _cell(value: Any) -> str:
-    return value if isinstance(value, str) else to_json(value).strip('"')

@@ -26,16 +26,18 @@ _FAILURES_SHOWN = 10
 def import_command(
     table: TableArgument,
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help=".json (an array), .jsonl, .csv; - is the standard input.")
+        str, typer.Argument(metavar="FILE", help=".json, .jsonl, .csv, each also as .gz; - is the standard input.")
     ],
     file_format: FormatOption = None,
     dynamodb_json: Annotated[
-        bool, typer.Option("--dynamodb-json", help='Items are typed: {"pk": {"S": "x"}}.')
+        bool, typer.Option("--dynamodb-json", help='Items are typed, {"pk": {"S": "x"}}. It shows without this, too.')
     ] = False,
     types: Annotated[
         list[str] | None,
         typer.Option(
-            "--type", metavar="NAME:TYPE", help="Type of a CSV column: S, N, B (base64), BOOL. May be repeated."
+            "--type",
+            metavar="NAME:TYPE",
+            help="Type of a CSV column, if not as its header says: S, N, B (base64), BOOL, SS, ... May be repeated.",
         ),
     ] = None,
     infer_types: Annotated[
@@ -45,6 +47,9 @@ def import_command(
     partition_key: Annotated[str | None, typer.Option(metavar="NAME:TYPE", help="For --create.")] = None,
     sort_key: Annotated[str | None, typer.Option(metavar="NAME:TYPE", help="For --create.")] = None,
     partitions: Annotated[int | None, typer.Option(min=1, help="For --create.")] = None,
+    skip: Annotated[
+        int, typer.Option(min=0, metavar="ROWS", help="Pass over so many items, as an import that stopped early said.")
+    ] = 0,
     concurrency: Annotated[int, typer.Option(help="How many writes are under way at once.", min=1, max=4096)] = 64,
     output: OutputOption = OutputFormat.TABLE,
     endpoint: EndpointOption = None,
@@ -52,8 +57,12 @@ def import_command(
 ) -> None:
     """Write the items of a file into a table.
 
+    JSON is an array of items, items one behind the other, {"Items": [...]} as `aws dynamodb scan` prints it, or
+    {"Item": {...}} as DynamoDB exports it. The header of a CSV file may say types, such as year:N; key columns take
+    those of the table's key; empty cells are left out.
+
     Failures of nodes and throttling are ridden out; what the server refuses is reported item by item, and the rest goes
-    on. Key columns of a CSV file take the types of the table's key. Ends with 1 if any item failed.
+    on. Ends with 1 if any item failed; what stops it early says how to go on.
 
     Example: stator import cities cities.csv --create --partition-key id:N --infer-types
     """
@@ -71,13 +80,14 @@ def import_command(
             from stator.cli import copying, reading
 
             # Opened first: a name that is wrong shall not leave a table behind.
-            source = copying.ImportSource(file, file_format, dynamodb_json)
+            source = copying.ImportSource(file, file_format, skip)
             async with async_client(endpoint, timeout) as client:
                 with ExitStack() as opened:
                     opened.callback(source.close)
                     schema = await _table_for_import(client, table, keys if create else (None, None), partitions)
                     opened.pop_all()  # from here on `import_items` closes it
                 source.csv_types = reading.CsvTypes({**schema, **by_name}, infer_types)
+                source.shape = reading.ItemShape(tuple(schema), True if dynamodb_json else None)
                 with _progress(f"importing into {table}") as on_progress:
                     return await copying.import_items(client, table, source, concurrency, on_progress)
 
@@ -93,6 +103,9 @@ def export_command(
     dynamodb_json: Annotated[
         bool, typer.Option("--dynamodb-json", help='Typed items, {"pk": {"S": "x"}}: lossless.')
     ] = False,
+    no_types: Annotated[
+        bool, typer.Option("--no-types", help="CSV: no types in the header, year and not year:N.")
+    ] = False,
     consistent: Annotated[bool, typer.Option("--consistent", help="Reflect every write acknowledged before.")] = False,
     output: OutputOption = OutputFormat.TABLE,
     endpoint: EndpointOption = None,
@@ -100,8 +113,8 @@ def export_command(
 ) -> None:
     """Write every item of a table into a file, which appears only when it is complete.
 
-    Plain JSON turns bytes into base64 text and sets into lists, CSV turns everything into text; --dynamodb-json keeps
-    every type.
+    Plain JSON turns bytes into base64 text and sets into lists; --dynamodb-json keeps every type, and so does CSV,
+    whose header says types, such as year:N. `stator import` reads all of them.
 
     Example: stator export cities cities.jsonl --dynamodb-json
     """
@@ -113,7 +126,7 @@ def export_command(
             from stator.cli import copying
 
             async with async_client(endpoint, timeout) as client:
-                target = copying.ExportTarget(file, file_format, dynamodb_json)
+                target = copying.ExportTarget(file, file_format, dynamodb_json, has_types=not no_types)
                 with _progress(f"exporting {table}") as on_progress:
                     return await copying.export_items(client, table, target, consistent, on_progress)
 
@@ -121,9 +134,13 @@ def export_command(
 
 
 def _parse_type(text: str) -> tuple[str, str]:
+    from stator.cli.reading import CSV_TYPES
+
     name, colon, kind = text.rpartition(":")
-    if not colon or kind not in ("S", "N", "B", "BOOL"):
-        raise UsageError(f"{text!r} is not a column's type: write NAME:TYPE with type S, N, B or BOOL.")
+    if not colon or kind not in CSV_TYPES:
+        raise UsageError(
+            f"{text!r} is not a column's type: write NAME:TYPE, for example year:N; see `stator import -h`."
+        )
     return name, kind
 
 
@@ -190,6 +207,8 @@ def _finish(summary: "Summary", verb: str, output: OutputFormat, *, is_quiet: bo
         print(f"  ... and {summary.failed - _FAILURES_SHOWN:,} more", file=sys.stderr)
     if summary.stopped_by:
         print(f"error: stopped early: {summary.stopped_by}", file=sys.stderr)
+        if verb == "imported":
+            print(f"Go on with --skip {summary.rows_done}: what comes before is done with.", file=sys.stderr)
         code = INTERRUPTED if summary.is_interrupted else UNREACHABLE if summary.is_unreachable else REFUSED
         if summary.is_reading:
             leave(code)

@@ -1,24 +1,30 @@
 """Items out of files: formats, types, mistakes, and memory."""
 
+import gzip
 import io
 import json
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stator.cli.exits import UsageError
-from stator.cli.reading import CsvTypes, Row, format_of, read_rows
+from stator.cli.reading import CsvTypes, ItemShape, Row, format_of, open_input, read_rows
 
 PLAIN = CsvTypes({}, infers=False)
 
 
-def rows(text: str, file_format: str, *, typed: bool = False, types: CsvTypes = PLAIN) -> list[Row]:
-    return list(read_rows(io.StringIO(text), file_format, is_dynamodb_json=typed, csv_types=types))
+def rows(
+    text: str, file_format: str, *, typed: bool | None = False, types: CsvTypes = PLAIN, key: tuple[str, ...] = ()
+) -> list[Row]:
+    return list(read_rows(io.StringIO(text), file_format, ItemShape(key, typed), types))
 
 
-def items(text: str, file_format: str, *, typed: bool = False, types: CsvTypes = PLAIN) -> list[object]:
-    found = rows(text, file_format, typed=typed, types=types)
+def items(
+    text: str, file_format: str, *, typed: bool | None = False, types: CsvTypes = PLAIN, key: tuple[str, ...] = ()
+) -> list[object]:
+    found = rows(text, file_format, typed=typed, types=types, key=key)
     assert not any(row.problem for row in found)
     return [row.item for row in found]
 
@@ -43,7 +49,7 @@ json_values = st.recursive(
 def test_arrays_of_any_shape_are_read_in_any_pieces(documents: list[dict[str, object]], indent: int | None) -> None:
     """However the file arrives, the items are those that a JSON parser finds."""
     source = Trickle(json.dumps(documents, indent=indent))
-    found = list(read_rows(source, "json", is_dynamodb_json=False, csv_types=PLAIN))
+    found = list(read_rows(source, "json", ItemShape(), PLAIN))
     assert [row.item for row in found] == documents
     assert [row.place for row in found] == [f"item {number}" for number in range(1, len(documents) + 1)]
 
@@ -51,7 +57,7 @@ def test_arrays_of_any_shape_are_read_in_any_pieces(documents: list[dict[str, ob
 def test_numbers_are_exact_also_at_the_end_of_a_piece() -> None:
     """A number that goes on in the next piece is not cut."""
     source = Trickle('[{"a": 1.23456789012345678901}, {"b": 12345678}]')
-    found = [row.item for row in read_rows(source, "json", is_dynamodb_json=False, csv_types=PLAIN)]
+    found = [row.item for row in read_rows(source, "json", ItemShape(), PLAIN)]
     assert found == [{"a": Decimal("1.23456789012345678901")}, {"b": 12345678}]
 
 
@@ -75,6 +81,95 @@ def test_typed_items_and_exports_of_dynamodb() -> None:
         {"a": 2, "b": "x"},
     ]
     assert rows('{"a": 1}', "jsonl", typed=True)[0].problem
+
+
+SONG = {"artist": {"S": "a"}, "year": {"N": "1"}, "m": {"M": {"S": {"S": "x"}}}}
+READ = {"artist": "a", "year": 1, "m": {"S": "x"}}
+PLAINLY = {"artist": "a", "year": 1, "m": {"S": "x"}}
+
+
+@pytest.mark.parametrize("indent", [None, 4])
+@pytest.mark.parametrize("shape", ["array", "lines", "scan", "items", "export", "object", "one"])
+@pytest.mark.parametrize("song", [SONG, PLAINLY])
+def test_every_shape_is_recognised(shape: str, song: dict[str, object], indent: int | None) -> None:
+    """Whatever a JSON file is made of, and whether its items are typed, shows by itself."""
+    count = 1 if shape == "one" else 3
+    documents: list[object] = [{"Item": song} if shape == "export" else song] * count
+    whole: dict[str, object] = {
+        "array": documents,
+        "scan": {"Items": documents, "Count": 3, "ScannedCount": 3, "ConsumedCapacity": None},
+        "items": {"LastEvaluatedKey": {"artist": {"S": "a"}}["artist"], "Items": documents},
+        "object": {"x": song, "y": song, "z": song},
+    }
+    text = (
+        json.dumps(whole[shape], indent=indent)
+        if shape in whole
+        else "\n".join(json.dumps(each, indent=indent) for each in documents)
+    )
+    assert items(text + "\n", "json", typed=None, key=("artist", "year")) == [READ] * count
+    assert items(text, "json", typed=None, key=("artist", "year")) == [READ] * count
+
+
+def test_a_key_of_the_name_item() -> None:
+    """It is not taken for a wrapping."""
+    assert items('{"Item": {"S": "x"}}\n', "json", typed=None, key=("Item",)) == [{"Item": "x"}]
+    assert items('{"Item": {"Item": {"S": "x"}}}\n', "json", typed=None, key=("Item",)) == [{"Item": "x"}]
+    assert items('{"Item": "x"}\n', "json", typed=None, key=("Item",)) == [{"Item": "x"}]
+
+
+def test_large_files_are_not_read_at_once() -> None:
+    """Not even to see what they are made of: an object of many items, all on one line."""
+    text = "{" + ", ".join(f'"{n}": {{"id": {n}, "text": "{"x" * 1000}"}}' for n in range(5000)) + "}"
+
+    class Counted(io.StringIO):
+        taken = 0
+
+        def read(self, size: int | None = -1, /) -> str:
+            chunk = super().read(size)
+            self.taken += len(chunk)
+            return chunk
+
+    source = Counted(text)
+    found = read_rows(source, "json", ItemShape(("id",)), PLAIN)
+    assert next(found).item["id"] == 0
+    assert source.taken < len(text) / 2
+    assert len(list(found)) == 4999
+
+
+def test_a_bad_line_after_a_good_one() -> None:
+    """Also where it had to be seen that these are lines: reading goes on behind it."""
+    found = rows('\n{"id": 1}\n{"id": \n{"id": 2}\n', "json", key=("id",))
+    assert [(row.place, bool(row.problem)) for row in found] == [("line 2", False), ("line 3", True), ("line 4", False)]
+
+
+def test_packed_files(tmp_path: Path) -> None:
+    """As DynamoDB's exports are; a broken one is told."""
+    path = tmp_path / "in.json.gz"
+    path.write_bytes(gzip.compress(b'{"Item": {"id": {"N": "1"}}}\n'))
+    assert format_of(str(path), None) == "json"
+
+    def read() -> list[Row]:
+        with open_input(str(path)) as source:
+            return list(read_rows(source, "json", ItemShape(("id",)), PLAIN))
+
+    assert [row.item for row in read()] == [{"id": 1}]
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(UsageError, match="unpacked"):
+        read()
+
+
+def test_csv_headers_with_types() -> None:
+    """Only what stands behind the last colon, and only if it is a type."""
+    text = (
+        'id:N,a:b,c:S:S,tags:SS,m:M,x:ANY,z:NULL\n1,2,3,"[""a""]","{""k"": {""N"": ""1""}}","{""B"": ""AQ==""}",null\n'
+    )
+    assert items(text, "csv") == [
+        {"id": 1, "a:b": "2", "c:S": "3", "tags": {"a"}, "m": {"k": 1}, "x": b"\x01", "z": None}
+    ]
+    assert items("id:N\n1\n", "csv", types=CsvTypes({"id": "S"}, infers=True)) == [{"id": "1"}]
+    for kind, cell in (("SS", "a"), ("SS", '"a"'), ("M", "[]"), ("ANY", "1")):
+        quoted = cell.replace('"', '""')
+        assert f"is not of type {kind}" in rows(f'x:{kind}\n"{quoted}"\n', "csv")[0].problem
 
 
 def test_csv_types() -> None:
@@ -102,8 +197,10 @@ def test_bad_csv_rows_are_reported() -> None:
 @pytest.mark.parametrize(
     ("text", "file_format", "words"),
     [
-        ("12", "json", "not a JSON array"),
-        ("", "json", "not a JSON array"),
+        ("12", "json", "not JSON: an array of items"),
+        ("", "json", "not JSON: an array of items"),
+        ('{"a": 1} x', "json", "item 2 is not JSON"),
+        ('{"Items": [{"a": 1}}', "json", "a comma or \\] must"),
         ('[{"a": 1} {"a": 2}]', "json", "broken after item 1"),
         ('[{"a": 1}, {"a": ', "json", "item 2 is not JSON"),
         ('{"a" {}}', "json", "colon"),

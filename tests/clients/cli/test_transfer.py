@@ -51,8 +51,10 @@ def test_csv_in_and_out(stator: CommandLine, tmp_path: Path, cluster: Background
     stator("export", "films", str(target))
     with target.open(newline="") as file:
         rows = {row["title"]: row for row in csv.DictReader(file)}
-    assert rows["Alien"] == {"title": "Alien", "year": "1979", "extra": ""}
+    assert rows["Alien"] == {"title": "Alien", "year:N": "1979", "extra": ""}
     assert rows["Heat"]["extra"] == "x"
+    stator("export", "films", str(target), "--no-types")
+    assert target.read_text().splitlines()[0] == "title,year,extra"
 
 
 def test_the_table_may_be_there(stator: CommandLine, tmp_path: Path) -> None:
@@ -105,6 +107,43 @@ def test_an_import_without_hope_stops(stator: CommandLine, cluster: BackgroundCl
     assert "4 failed" in done.out
 
 
+def test_an_import_that_stopped_early_goes_on(stator: CommandLine, cluster: BackgroundCluster, tmp_path: Path) -> None:
+    """With the rows that it says, nothing is left out, and little is done twice."""
+    source = str(write_lines(tmp_path / "in.jsonl", 300))
+    cluster.state.refusals.extend(Refusal("ValidationException", "no") for _ in range(3))
+    cluster.state.refuse_after = 100
+    done = stator("import", "music", source, "--concurrency", "8", code=1)
+    assert "stopped early" in done.err
+    skip = int(done.err.partition("--skip ")[2].split(":")[0])
+    assert 95 <= skip <= 103  # three of those that are done with were refused
+    cluster.state.refuse_after = None
+    assert f"imported {300 - skip} items" in stator("import", "music", source, "--skip", str(skip)).out
+    assert len(cluster.state.tables["music"].items) == 297
+
+
+@pytest.mark.parametrize("suffix", ["json", "jsonl", "csv"])
+def test_an_export_is_an_import(stator: CommandLine, tmp_path: Path, suffix: str) -> None:
+    """Typed JSON and CSV bring everything back, and nothing needs to be said about them."""
+    typed = (
+        '{"pk": {"S": "t"}, "b": {"B": "AQI="}, "ss": {"SS": ["x", "y"]}, "ns": {"NS": ["1", "2.5"]}, '
+        '"z": {"NULL": true}, "bs": {"BS": ["AQ=="]}, "n": {"N": "1"}, '
+        '"m": {"M": {"l": {"L": [{"NULL": true}, {"BOOL": false}]}}}}'
+    )
+    stator("put", "music", typed, "--dynamodb-json")
+    file = str(tmp_path / f"out.{suffix}")
+    stator("export", "music", file, *([] if suffix == "csv" else ["--dynamodb-json"]))
+    stator("import", "copy", file, "--create", "--partition-key", "pk:S")
+    assert stator("get", "copy", "--pk", "t", "--dynamodb-json").json == json.loads(typed)
+
+
+def test_what_aws_prints_is_read_from_a_pipe(stator: CommandLine) -> None:
+    """As it is: `aws dynamodb scan ... | stator import music -`."""
+    items = [{"pk": {"S": str(n)}, "n": {"N": str(n)}} for n in range(3)]
+    scan = {"Items": items, "Count": 3, "ScannedCount": 3, "ConsumedCapacity": None}
+    stator("import", "music", "-", stdin=json.dumps(scan, indent=4))
+    assert stator("get", "music", "--pk", "2").json == {"pk": "2", "n": 2}
+
+
 def test_a_broken_file_stops_after_what_was_good(stator: CommandLine, tmp_path: Path) -> None:
     """What came before the mistake is imported, and the mistake is told."""
     source = tmp_path / "in.json"
@@ -121,9 +160,10 @@ def test_a_broken_file_stops_after_what_was_good(stator: CommandLine, tmp_path: 
         (["import", "music", "x.txt"], "--format"),
         (["import", "music", "-", "--create"], "--partition-key"),
         (["import", "music", "-", "--type", "a:Z"], "not a column's type"),
+        (["export", "music", "x.json.gz"], "is not packed"),
         (["export", "music", "/nowhere/x.jsonl"], "cannot be written"),
         (["export", "music", "/", "--format", "json"], "/ cannot be written: Is a directory"),
-        (["export", "music", "x.csv", "--dynamodb-json"], "no typed form"),
+        (["export", "music", "x.csv", "--dynamodb-json"], "in the header"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
