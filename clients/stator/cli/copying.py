@@ -330,6 +330,7 @@ async def export_items(
             summary.items += len(page)
             on_progress(summary.items, summary.items, max(total, summary.items))
         writer.end()
+    summary.rows_done = summary.items
     summary.duration_s = time.monotonic() - began
     summary.retries = client.retries
     return summary

@@ -9,7 +9,9 @@ import typer
 from stator.cli.connect import EndpointOption, TimeoutOption, connected
 from stator.cli.exits import NOT_FOUND, UsageError
 from stator.cli.keys import KeyArgument, PkOption, SkOption, read_key
+from stator.cli.literals import CONDITION_WORDS, UPDATE_WORDS, as_typed, with_placeholders
 from stator.cli.output import print_json
+from stator.expressions import Placeholders
 from stator.values import Item
 
 if TYPE_CHECKING:
@@ -71,8 +73,10 @@ def put(
             if condition is not None:
                 raise UsageError("give --if or --if-absent, not both.")
             condition = f"attribute_not_exists(`{client.describe_table(table).partition_key.name}`)"
-        options = _write_options(condition, "ALL_OLD" if return_old else "NONE")
-        _print_returned(client.put_item(table, written, **options).attributes, dynamodb_json)
+        placeholders = Placeholders()
+        options = _write_options(condition, "ALL_OLD" if return_old else "NONE", placeholders)
+        with as_typed(placeholders):
+            _print_returned(client.put_item(table, written, **options).attributes, dynamodb_json)
 
 
 def get(
@@ -147,9 +151,6 @@ def update(
 
     Example: stator update music --pk "Nina Simone" --sk 1964 --set title="Feeling Good" --add plays=1 --if 'plays < 99'
     """
-    from stator.cli.literals import UPDATE_WORDS, with_placeholders
-    from stator.expressions import Placeholders
-
     with connected(endpoint, timeout) as client:
         parts = {"set": sets, "set_if_absent": sets_if_absent, "add": adds, "delete": deletes}
         change: Update | str = _read_update(parts, removes or [], is_dynamodb_json=dynamodb_json)
@@ -162,7 +163,8 @@ def update(
             raise UsageError("say what to change: --set, --set-if-absent, --add, --remove, --delete or --expression.")
         where = read_key(client, table, key, pk, sk, is_dynamodb_json=dynamodb_json)
         options = _write_options(condition, _RETURN_VALUES[returned], placeholders)
-        _print_returned(client.update_item(table, where, change, **options).attributes, dynamodb_json)
+        with as_typed(placeholders):
+            _print_returned(client.update_item(table, where, change, **options).attributes, dynamodb_json)
 
 
 def delete(
@@ -182,8 +184,10 @@ def delete(
     """
     with connected(endpoint, timeout) as client:
         where = read_key(client, table, key, pk, sk, is_dynamodb_json=dynamodb_json)
-        options = _write_options(condition, "ALL_OLD" if return_old else "NONE")
-        _print_returned(client.delete_item(table, where, **options).attributes, dynamodb_json)
+        placeholders = Placeholders()
+        options = _write_options(condition, "ALL_OLD" if return_old else "NONE", placeholders)
+        with as_typed(placeholders):
+            _print_returned(client.delete_item(table, where, **options).attributes, dynamodb_json)
 
 
 def read_paths(select: str | None) -> list[tuple[str | int, ...]] | None:
@@ -243,11 +247,7 @@ def _number_or_set(value: Any, option: str) -> Any:
     raise UsageError(f"{option} needs {needed}, such as {option} 'tags=[\"live\"]'.")
 
 
-def _write_options(condition: str | None, return_values: "ReturnValues", placeholders: Any = None) -> "WriteOptions":
-    from stator.cli.literals import CONDITION_WORDS, with_placeholders
-    from stator.expressions import Placeholders
-
-    placeholders = placeholders or Placeholders()
+def _write_options(condition: str | None, return_values: "ReturnValues", placeholders: Placeholders) -> "WriteOptions":
     options: WriteOptions = {"return_values": return_values}
     if condition is not None:
         options["condition"] = with_placeholders(condition, CONDITION_WORDS, placeholders, "--if")

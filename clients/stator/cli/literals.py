@@ -7,13 +7,17 @@ Values: "text", 'text', numbers, true, false, null, lists and maps as in JSON, a
 expression's grammar and the functions, which have a bracket behind them. `Any other name` stands in backquotes.
 """
 
+import contextlib
 import json
 import re
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 from stator.cli.exits import UsageError
 from stator.cli.json_values import TYPES, from_dynamodb_json, read_number
+from stator.cli.output import to_json
+from stator.errors import ValidationError
 from stator.expressions import Placeholders
 
 CONDITION_WORDS = frozenset({"and", "or", "not", "between", "in"})
@@ -34,6 +38,31 @@ _DECODER = json.JSONDecoder(parse_float=Decimal)
 def with_placeholders(text: str, words: frozenset[str], placeholders: Placeholders, what: str) -> str:
     """The expression that the servers read; names and values go into `placeholders`. Raises UsageError."""
     return _Reader(text, words, placeholders, what).read()
+
+
+@contextlib.contextmanager
+def as_typed(placeholders: Placeholders) -> Iterator[None]:
+    """Errors of the server about an expression say what was typed where they name a placeholder."""
+    try:
+        yield
+    except ValidationError as error:
+
+        def typed(found: "re.Match[str]") -> str:
+            token = found[0]
+            if token in placeholders.names:
+                return placeholders.names[token]
+            return to_json(placeholders.values[token]) if token in placeholders.values else token
+
+        error.message = re.sub(r"[#:][nv]\d+", typed, error.message)
+        raise
+
+
+def names_for_texts(text: str) -> list[str]:
+    """Words that are compared with and are names of attributes as they stand, but may have been meant as texts."""
+    without_texts = re.sub(r"\"[^\"]*\"|'[^']*'|`[^`]*`", '""', text)
+    found = re.findall(r"[=<>]\s*([^\W\d]\w*)\s*(?![\w\s(.\[])", without_texts)
+    found += re.findall(r"[=<>]\s*([^\W\d]\w*)\s+(?:and|or)\b", without_texts, re.IGNORECASE)
+    return [word for word in found if word.lower() not in _CONSTANTS]
 
 
 class _Reader:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,8 +12,8 @@ from stator.cli.exits import UsageError
 from stator.cli.item_output import ItemsFormat, print_items
 from stator.cli.items import TableArgument, TypedOption, read_paths
 from stator.cli.json_values import parse_item, parse_json, shown_item
-from stator.cli.keys import PkOption, key_attributes, key_names, typed
-from stator.cli.literals import CONDITION_WORDS, with_placeholders
+from stator.cli.keys import key_attributes, key_names, typed
+from stator.cli.literals import CONDITION_WORDS, as_typed, names_for_texts, with_placeholders
 from stator.cli.output import to_json
 from stator.values import Item
 
@@ -40,7 +41,7 @@ OutputOption = Annotated[ItemsFormat, typer.Option("--output", help="How to prin
 
 def query(
     table: TableArgument,
-    pk: PkOption = None,
+    pk: Annotated[str | None, typer.Option("--pk", metavar="VALUE", help="The partition key is this.")] = None,
     sk: Annotated[str | None, typer.Option("--sk", metavar="VALUE", help="The sort key is this.")] = None,
     sk_begins: Annotated[str | None, typer.Option("--sk-begins", metavar="TEXT", help="It begins so.")] = None,
     sk_from: Annotated[str | None, typer.Option("--sk-from", metavar="VALUE", help="It is this, or greater.")] = None,
@@ -89,7 +90,8 @@ def query(
         reading = _Reading(described, index, where, select, start_key, placeholders, is_dynamodb_json=dynamodb_json)
         options: Any = {**reading.options(limit, consistent), "descending": descending}
         if count:
-            _print_count(client.query_pages(table, condition, select="COUNT", **reading.count_options(options)), output)
+            options = reading.count_options(options)
+            reading.print_count(client.query_pages(table, condition, select="COUNT", **options), output)
             return
         pages = client.query_pages(table, condition, return_consumed_capacity="TOTAL", **options)
         reading.print(pages, limit, output)
@@ -123,7 +125,8 @@ def scan(
         reading = _Reading(described, index, where, select, start_key, Placeholders(), is_dynamodb_json=dynamodb_json)
         options: Any = reading.options(limit, consistent)
         if count:
-            _print_count(client.scan_pages(table, select="COUNT", **reading.count_options(options)), output)
+            options = reading.count_options(options)
+            reading.print_count(client.scan_pages(table, select="COUNT", **options), output)
             return
         if segments == 1:
             pages = client.scan_pages(table, return_consumed_capacity="TOTAL", **options)
@@ -133,8 +136,9 @@ def scan(
             raise UsageError("--segments reads everything, in no order: leave --limit and --start-key out.")
         for name in ("start_key", "limit"):
             options.pop(name, None)
-        items = client.parallel_scan(table, segments, **options)
-        print_items(items, output, first=reading.first, is_dynamodb_json=dynamodb_json)
+        with reading.errors_as_typed():
+            items = client.parallel_scan(table, segments, **options)
+            print_items(items, output, first=reading.first, is_dynamodb_json=dynamodb_json)
 
 
 class _Reading:
@@ -154,6 +158,7 @@ class _Reading:
         self.first = key_names(table, index)
         self._index = index
         self._placeholders = placeholders
+        self._where = where or ""
         self._filter = where and with_placeholders(where, CONDITION_WORDS, placeholders, "--filter")
         self._paths = read_paths(select)
         self._start: Item | None = None
@@ -191,17 +196,41 @@ class _Reading:
     def print(self, pages: "Iterator[Page[Item]]", limit: int | None, output: ItemsFormat) -> None:
         """Prints the items of the pages, and below a table how much was read; where to go on, if there is more."""
         items = self._limited(pages, limit)
-        count = print_items(items, output, first=self.first, is_dynamodb_json=self._is_dynamodb_json)
+        with self.errors_as_typed():
+            count = print_items(items, output, first=self.first, is_dynamodb_json=self._is_dynamodb_json)
         sys.stdout.flush()
         if output is ItemsFormat.TABLE:
             found = f"{count:,} item{'' if count == 1 else 's'}"
             print(f"{found}, {self._looked_at:,} looked at, {self._units:g} rcu.", file=sys.stderr)
+        self._hint(count)
         if self._more is not None:
             text = to_json(shown_item(self._more, is_dynamodb_json=self._is_dynamodb_json))
             print(
                 f"There may be more: go on with --start-key '{text.replace(chr(39), chr(39) + chr(92) + chr(39) * 2)}'",
                 file=sys.stderr,
             )
+
+    def print_count(self, pages: "Iterator[Page[Item]]", output: ItemsFormat) -> None:
+        """Prints how many items the pages have."""
+        count = looked_at = 0
+        with self.errors_as_typed():
+            for page in pages:
+                count += page.count
+                looked_at += page.scanned_count
+        if output is ItemsFormat.TABLE:
+            print(count)
+        else:
+            print(to_json({"count": count, "scanned_count": looked_at}))
+        self._hint(count)
+
+    def errors_as_typed(self) -> "AbstractContextManager[None]":
+        """Within this, errors name no placeholders."""
+        return as_typed(self._placeholders)
+
+    def _hint(self, count: int) -> None:
+        """Where nothing was found: a text without quotes is the name of an attribute, which nobody sees at once."""
+        if not count and (names := names_for_texts(self._where)):
+            print(f'Note: {names[0]} is an attribute in --filter; the text would be "{names[0]}".', file=sys.stderr)
 
     def _limited(self, pages: "Iterator[Page[Item]]", limit: int | None) -> Iterator[Item]:
         count = 0
@@ -248,14 +277,3 @@ def _key_condition(table: "TableDescription", index: str | None, pk: str, sort: 
         case {"sk-above": value}:
             return condition & by_name.gt(value)
     return condition & by_name.lt(values["sk-below"])
-
-
-def _print_count(pages: "Iterator[Page[Item]]", output: ItemsFormat) -> None:
-    count = looked_at = 0
-    for page in pages:
-        count += page.count
-        looked_at += page.scanned_count
-    if output is ItemsFormat.TABLE:
-        print(count)
-    else:
-        print(to_json({"count": count, "scanned_count": looked_at}))

@@ -130,5 +130,24 @@ def test_wrong_usage(stator: CommandLine, words: str, said: str) -> None:
 
 
 def test_what_the_server_refuses(stator: CommandLine) -> None:
-    """In its own words."""
-    assert "ValidationException" in stator("scan", "songs", "--filter", "a =", code=1).err
+    """In its own words, but with names and values as they were typed."""
+    for words in (["scan", "songs"], ["scan", "songs", "--segments", "2"], ["scan", "songs", "--count"]):
+        assert 'near: "size"' in stator(*words, "--filter", "a = 1 and size", code=1).err
+    assert 'near: "plays"' in stator("put", "songs", '{"artist": "a", "year": 1}', "--if", "plays", code=1).err
+
+
+def test_a_text_without_quotes(stator: CommandLine) -> None:
+    """Finds nothing, as it is the name of an attribute; that is told."""
+    hint = 'Note: Blue is an attribute in --filter; the text would be "Blue".'
+    for text in ("label = Blue", "label=Blue and year > 0", "(label = Blue)"):
+        assert hint in stator("scan", "songs", "--filter", text).err
+    assert hint in stator("scan", "songs", "--filter", "label = Blue", "--count").err
+    for text in (
+        'label = "x"',
+        "live = null",
+        "year > size(label)",
+        "year = m.x[0]",
+        "year = m . x",
+        "year = '= Blue'",
+    ):
+        assert "Note" not in stator("scan", "songs", "--filter", f"{text} and year > 99").err
