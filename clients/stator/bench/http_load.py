@@ -11,7 +11,16 @@ import re
 from collections.abc import Sequence
 
 from stator.bench.measurement import MISSING, Measurement, now
-from stator.bench.workload import FIELD, PARTITION_KEY, KeyChooser, Workload, key
+from stator.bench.workload import (
+    COLLECTION_ITEMS,
+    FIELD,
+    PARTITION_KEY,
+    QUERY,
+    UPDATE,
+    KeyChooser,
+    Workload,
+    key,
+)
 
 _RECONNECT_S = 0.1
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
@@ -49,19 +58,37 @@ class _Requests:
 
     def __init__(self, workload: Workload, rng: random.Random) -> None:
         self._random = rng.random
-        self._read_fraction = workload.read_fraction
-        self._keys = KeyChooser(workload.items, workload.distribution, rng)
+        self._keys = KeyChooser(workload.keys, workload.distribution, rng)
         placeholder = key(0)
         name = {PARTITION_KEY: {"S": placeholder}}
-        put = {"TableName": workload.table, "Item": {**name, FIELD: {"S": workload.value()}}}
-        get = {"TableName": workload.table, "Key": name, "ConsistentRead": workload.is_consistent}
+        table = {"TableName": workload.table}
+        put = {**table, "Item": {**name, FIELD: {"S": workload.value()}}}
+        get = {**table, "Key": name, "ConsistentRead": workload.is_consistent}
+        update = {
+            **table,
+            "Key": name,
+            "UpdateExpression": "SET hits = if_not_exists(hits, :none) + :one",
+            "ConditionExpression": f"attribute_exists({PARTITION_KEY})",
+            "ExpressionAttributeValues": {":none": {"N": "0"}, ":one": {"N": "1"}},
+        }
+        query = {
+            **table,
+            "KeyConditionExpression": f"{PARTITION_KEY} = :pk",
+            "ExpressionAttributeValues": {":pk": {"S": placeholder}},
+            "ConsistentRead": workload.is_consistent,
+        }
         # With each: how many bytes a good answer has at least.
-        self._put = (*_parts("PutItem", put, placeholder), 0)
-        self._get = (*_parts("GetItem", get, placeholder), workload.item_bytes)
+        self._other = (*_parts("PutItem", put, placeholder), 0)
+        self._read = (*_parts("GetItem", get, placeholder), workload.item_bytes)
+        self._read_fraction = workload.read_fraction
+        if workload.name == UPDATE:
+            self._other = (*_parts("UpdateItem", update, placeholder), 0)
+        elif workload.name == QUERY:
+            self._other = (*_parts("Query", query, placeholder), COLLECTION_ITEMS * workload.item_bytes)
 
     def next(self) -> tuple[bytes, int]:
         """(request, bytes that the body of a good answer has at least)."""
-        head, tail, answer_bytes_min = self._get if self._random() < self._read_fraction else self._put
+        head, tail, answer_bytes_min = self._read if self._random() < self._read_fraction else self._other
         return head + key(self._keys.next()).encode() + tail, answer_bytes_min
 
 

@@ -11,13 +11,24 @@ from enum import StrEnum
 READ_FRACTIONS = {"put": 0.0, "get": 1.0, "a": 0.5, "b": 0.95, "c": 1.0}
 """Workload name -> the part of operations that are reads; the others put whole items."""
 
+UPDATE = "update"
+"""Adds to a number in an item, on the condition that the item is there."""
+
+QUERY = "query"
+"""Reads all items of a partition key: COLLECTION_ITEMS of them."""
+
+WORKLOADS = (*READ_FRACTIONS, UPDATE, QUERY)
+COLLECTION_ITEMS = 100
+
 PARTITION_KEY = "pk"
+SORT_KEY = "sk"
 FIELD = "field0"
 KEY_DIGITS = 12
 KEY_BYTES = len("user") + KEY_DIGITS
 ZIPFIAN_CONSTANT = 0.99
 
 _ATTRIBUTE_BYTES = len(PARTITION_KEY) + KEY_BYTES + len(FIELD)
+_SORT_KEY_BYTES = len(SORT_KEY) + 2
 ITEM_BYTES_MIN = _ATTRIBUTE_BYTES + 1
 
 
@@ -41,12 +52,29 @@ class Workload:
 
     @property
     def read_fraction(self) -> float:
-        return READ_FRACTIONS[self.name]
+        """The part of operations that are reads, of those workloads that put whole items."""
+        return READ_FRACTIONS.get(self.name, 0.0)
+
+    @property
+    def needs_items(self) -> bool:
+        """Whether it is about items that are there."""
+        return self.read_fraction > 0 or self.name in (UPDATE, QUERY)
+
+    @property
+    def has_collections(self) -> bool:
+        """Whether items have a sort key, and COLLECTION_ITEMS of them one partition key."""
+        return self.name == QUERY
+
+    @property
+    def keys(self) -> int:
+        """How many different partition keys there are."""
+        return max(1, self.items // COLLECTION_ITEMS) if self.has_collections else self.items
 
     def value(self) -> str:
         """The field that brings an item to `item_bytes`."""
         rng = random.Random(self.item_bytes)
-        return "".join(rng.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=self.item_bytes - _ATTRIBUTE_BYTES))
+        own = _ATTRIBUTE_BYTES + (_SORT_KEY_BYTES if self.has_collections else 0)
+        return "".join(rng.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=max(1, self.item_bytes - own)))
 
 
 def key(index: int) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stator.bench.workload import ITEM_BYTES_MIN, READ_FRACTIONS, Distribution, Workload
+from stator.bench.workload import ITEM_BYTES_MIN, QUERY, WORKLOADS, Distribution, Workload
 from stator.cli.connect import EndpointOption, async_client, resolve_endpoints
 from stator.cli.exits import REFUSED, UsageError, expected_errors, fail
 from stator.cli.output import OutputFormat, print_json, print_table
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stator.bench.runner import Level, Plan
 
 _ITEM_BYTES_MAX = 400 * 1024
+_TABLE = "stator-bench"
 
 
 class Door(StrEnum):
@@ -30,7 +31,11 @@ class Door(StrEnum):
 
 def bench(
     workload: Annotated[
-        str, typer.Option(help="put, get, or YCSB's a (half reads), b (95 % reads), c (reads only).")
+        str,
+        typer.Option(
+            help="put, get, YCSB's a (half reads), b (95 % reads), c (reads only), update (conditional), query "
+            "(100 items each)."
+        ),
     ] = "a",
     door: Annotated[Door, typer.Option(help="http: DynamoDB's protocol. session: the SDK's gRPC stream.")] = Door.HTTP,
     concurrency: Annotated[
@@ -43,7 +48,7 @@ def bench(
     distribution: Annotated[Distribution, typer.Option(help="Which items are asked for.")] = Distribution.UNIFORM,
     eventual: Annotated[bool, typer.Option("--eventual", help="Eventually consistent reads.")] = False,
     processes: Annotated[int, typer.Option(help="Processes that make the load.", min=1, max=64)] = 1,
-    table: Annotated[str, typer.Option(help="The table; made if it is not there, and then deleted.")] = "stator-bench",
+    table: Annotated[str, typer.Option(help="The table; made if it is not there, and then deleted.")] = _TABLE,
     partitions: Annotated[int, typer.Option(help="Partitions of the table, if it is made.", min=1)] = 6,
     skip_fill: Annotated[
         bool, typer.Option("--skip-fill", help="Workloads that read: the items are there from an earlier run.")
@@ -73,8 +78,10 @@ def bench(
     from stator.bench.runner import BenchmarkError, Plan
 
     with expected_errors():
-        if workload not in READ_FRACTIONS:
-            raise UsageError(f"{workload!r} is not a workload: choose one of {', '.join(READ_FRACTIONS)}.")
+        if workload not in WORKLOADS:
+            raise UsageError(f"{workload!r} is not a workload: choose one of {', '.join(WORKLOADS)}.")
+        if workload == QUERY and table == _TABLE:
+            table = f"{_TABLE}-{QUERY}"  # it has a sort key
         load = Workload(workload, table, items, item_bytes, distribution, not eventual)
         levels = _concurrencies(concurrency)
         _check_files(json_file, plot)
@@ -148,7 +155,7 @@ def _measure(
 ) -> "list[Level]":
     from stator.bench import dataset, runner
 
-    is_filled = plan.workload.read_fraction > 0 and not skip_fill
+    is_filled = plan.workload.needs_items and not skip_fill
 
     async def prepare() -> bool:
         async with async_client(endpoints, 60.0) as client:
