@@ -25,7 +25,6 @@ ItemWrite = PutItemRequest | UpdateItemRequest | DeleteItemRequest
 WriteDone = Callable[[WriteResult | None, StatorError | None], None]
 
 _RETURNED = {
-    "NONE": partition_pb2.NOTHING,
     "ALL_OLD": partition_pb2.OLD,
     "ALL_NEW": partition_pb2.NEW,
     "UPDATED_OLD": partition_pb2.UPDATED_OLD,
@@ -54,7 +53,8 @@ def write_call(request: ItemWrite, table: Table, deadline: float, token: bytes, 
         return PartitionCall(table, operation, position, deadline, _plain(done), True, item, token)
     _check_paths(request, options, table)
     details = _details(request, options)
-    answered = _measured(options, key, table, done)
+    wants_more = details.measured or details.returned
+    answered = _measured(options, key, table, done) if wants_more else _plain(done)
     return PartitionCall(table, operation, position, deadline, answered, True, item, token, details)
 
 
@@ -76,11 +76,13 @@ def _check_key_stays(request: UpdateItemRequest, table: Table) -> None:
 
 
 def _details(request: ItemWrite, options: WriteOptions) -> partition_pb2.WriteDetails:
-    details = partition_pb2.WriteDetails(
-        returned=_RETURNED[options.return_values],
-        returned_on_failure=options.returns_on_failure,
-        measured=options.capacity != "NONE" or options.metrics,
-    )
+    details = partition_pb2.WriteDetails()  # and not with arguments, which costs more than to set them
+    if options.return_values != "NONE":
+        details.returned = _RETURNED[options.return_values]
+    if options.returns_on_failure:
+        details.returned_on_failure = True
+    if options.capacity != "NONE" or options.metrics:
+        details.measured = True
     if options.condition is not None:
         details.condition = encode(options.condition.tree)
         if options.condition.values:

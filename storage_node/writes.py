@@ -185,7 +185,8 @@ class Writes:
     def _decide(self, request: partition_pb2.PartitionRequest, key: bytes, state: _State) -> _Decided | _Unwritten:
         details = request.write if request.HasField("write") else _NOTHING
         old_bytes = state.get(key)
-        old = item_from_bytes(old_bytes) if old_bytes is not None else None
+        is_looked_at = details.condition or request.operation == _UPDATE or details.measured or self._indexes
+        old = item_from_bytes(old_bytes) if is_looked_at and old_bytes is not None else None
         if details.condition and not _holds(details, old):
             shown = old_bytes if details.returned_on_failure and old_bytes is not None else b""
             return _Unwritten(partition_pb2.CONDITION_FAILED, shown)
@@ -197,6 +198,9 @@ class Writes:
             if request.operation == _UPDATE:
                 new = self._updated(request.item, details, old)
                 new_bytes = item_to_bytes(new)
+                # What is stored of an item is never smaller than its size by DynamoDB's rules.
+                if len(new_bytes) > ITEM_BYTES_MAX and item_bytes(new) > ITEM_BYTES_MAX:
+                    raise ValidationError(_ITEM_TOO_LARGE)
             elif request.operation == _PUT:
                 new_bytes = request.item
                 if self._indexes or details.measured:
@@ -217,8 +221,6 @@ class Writes:
             return base
         values = item_from_bytes(details.update_values) if details.update_values else {}
         new = compiled_update(details.update).apply(base, values)
-        if item_bytes(new) > ITEM_BYTES_MAX:
-            raise ValidationError(_ITEM_TOO_LARGE)
         for index in self._indexes:
             # What the request gives by itself was looked at by the router; this is what the update has made.
             if index.sort_key.type not in new.get(index.sort_key.name, {index.sort_key.type: None}):
