@@ -17,7 +17,8 @@ gives the same back; None is stored as NULL otherwise. Attributes that the class
 that it needs and that is not there is a TypeError. Fields with init=False are not stored.
 
 **pydantic.** Whatever has `model_dump` and, to be read back, `model_validate`: a field's alias and serializers are
-the model's business. What these leave as Enum, datetime, date, time or UUID is stored as above.
+the model's business. What these leave as Enum, datetime, date, time or UUID is stored as above. Empty sets are left
+out: give their fields a default.
 
 **TypedDict**, dict and other mappings are stored and come back as they are, unchecked.
 """
@@ -55,7 +56,7 @@ def to_item(value: Any) -> Mapping[str, Any]:
         return _fields_of(value)
     dump = getattr(value, "model_dump", None)
     if dump is not None and not isinstance(value, type):
-        return {name: _stored(each) for name, each in dump().items()}
+        return typing.cast("Item", _without_empty_sets(_stored(dump())))
     raise TypeError(
         f"an item must be a dict of attributes, a dataclass object or a model of pydantic, not {_named(value)}"
     )
@@ -129,6 +130,14 @@ def _stored(value: Any) -> Any:
     if dataclasses.is_dataclass(value) or hasattr(value, "model_dump"):
         return to_item(value)
     return value
+
+
+def _without_empty_sets(value: Any) -> Any:
+    """They cannot be stored, and what a model dumps does not say which of its fields had them."""
+    if isinstance(value, dict):
+        kept = {name: each for name, each in value.items() if not isinstance(each, Set) or each}
+        return {name: _without_empty_sets(each) for name, each in kept.items()}
+    return [_without_empty_sets(each) for each in value] if isinstance(value, list) else value
 
 
 class _Dataclass:

@@ -177,6 +177,9 @@ class FakeState:
             writes = list(part.writes)
             if len(writes) > 25:
                 raise Refusal("ValidationException", "Too many items requested for the BatchWriteItem call")
+            keys = [table.key_of(write.put if write.HasField("put") else write.delete_key) for write in writes]
+            if len(set(keys)) < len(keys):
+                raise Refusal("ValidationException", "Provided list of item keys contains duplicates")
             left = self._take_unprocessed(len(writes))
             if left:
                 reply.batch_write_item.unprocessed.add(table_name=part.table_name, writes=writes[-left:])

@@ -41,6 +41,17 @@ async def test_writes_of_one_key_keep_their_order(client: AsyncClient, state: Fa
     assert found == {str(number): str(270 + number) for number in range(1, 30)}
 
 
+async def test_a_write_that_is_left_over_does_not_come_behind_a_later_one(
+    client: AsyncClient, state: FakeState
+) -> None:
+    """The later request waits while an earlier one that has one of its keys is under way, repetitions included."""
+    state.unprocessed = 75
+    async with client.batch_writer("music") as batch:
+        for number in range(75):
+            await batch.put_item({"pk": str(number % 25), "n": number})
+    assert values(state) == {str(number): str(50 + number) for number in range(25)}
+
+
 async def test_what_is_left_over_is_sent_again(client: AsyncClient, state: FakeState) -> None:
     """As often as it takes."""
     state.unprocessed = 40

@@ -193,6 +193,8 @@ def test_models() -> None:
     """What a model dumps is stored; what is read is validated by it."""
     assert to_item(Model(a=1, at=date(2026, 1, 1), mood=Mood.BLUE)) == {"a": 1, "at": "2026-01-01", "mood": "blue"}
     assert from_item(Model, {"a": 1}).values == {"a": 1}
+    nested = {"a": set(), "b": [{"c": frozenset(), "d": {"x"}}], "e": {}, "f": []}
+    assert to_item(Model(**nested)) == {"b": [{"d": {"x"}}], "e": {}, "f": []}
 
 
 class Loose(TypedDict):

@@ -1,6 +1,7 @@
 """The command as a whole: help, speed, exit codes."""
 
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -8,6 +9,7 @@ from importlib.metadata import version
 from itertools import pairwise, takewhile
 
 import pytest
+from stator.cli.main import app
 
 from tests.clients.cli.conftest import CommandLine
 
@@ -26,6 +28,9 @@ COMMANDS = [
     ["table", "delete"],
     ["put"],
     ["get"],
+    ["update"],
+    ["query"],
+    ["scan"],
     ["delete"],
     ["import"],
     ["export"],
@@ -108,3 +113,15 @@ def test_output_may_be_cut_off() -> None:
     line = f"{sys.executable} -m stator.cli.main --help | head -1; echo ${{PIPESTATUS[0]}}"
     shown = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True, env=dict(os.environ))
     assert "Traceback" not in shown.stderr
+
+
+@pytest.mark.parametrize("name", ["put", "get", "update", "delete", "query", "scan", "export"])
+def test_the_example_in_the_help_is_a_command(offline: CommandLine, name: str) -> None:
+    """It gets as far as the cluster, which is not there."""
+    commands = {
+        command.name or getattr(command.callback, "__name__", ""): command for command in app.registered_commands
+    }
+    text = " ".join((commands[name].help or "").split())
+    words = shlex.split(text.partition("Example: stator ")[2])
+    assert words[0] == name
+    offline(*words, code=3)

@@ -80,14 +80,14 @@ def test_going_on(stator: CommandLine, more: list[str]) -> None:
     parts, rounds = "", 0
     start: list[str] = []
     while True:
-        done = stator("query", "songs", "--pk", "a", "--limit", "4", "--output", "jsonl", *more, *start)
+        done = stator("query", "songs", "--pk", "a", "--limit", "3", "--output", "jsonl", *more, *start)
         parts += done.out
         rounds += 1
         if not done.err:
             break
         start = shlex.split(done.err.partition("go on with ")[2])
     assert parts == whole
-    assert rounds == -(-len(whole.splitlines()) // 4)
+    assert rounds == -(-len(whole.splitlines()) // 3)
 
 
 def test_counts(stator: CommandLine) -> None:
