@@ -92,19 +92,22 @@ def bench(
             measured = _measure(plan, grpc, partitions, skip_fill, keep, output)
             if not all(level.operations for level in measured):
                 raise BenchmarkError("nothing was answered well at one level or more.")
-            document = _document(plan, measured)
-            if output is OutputFormat.JSON:
-                print_json(document)
-            if json_file is not None:
-                from stator.cli.output import to_json
-
-                json_file.write_text(to_json(document, indent=2) + "\n")
+            _write_figures(_document(plan, measured), output, json_file)
             if plot is not None:
                 from stator.bench.plot import write_plot
 
                 write_plot(plot, f"{workload}, {door} door, {item_bytes} B items", measured)
         except BenchmarkError as error:
             fail(str(error), REFUSED)
+
+
+def _write_figures(document: dict[str, object], output: OutputFormat, json_file: Path | None) -> None:
+    if output is OutputFormat.JSON:
+        print_json(document)
+    if json_file is not None:
+        from stator.cli.output import to_json
+
+        json_file.write_text(to_json(document, indent=2) + "\n")
 
 
 def _concurrencies(text: str) -> tuple[int, ...]:
