@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -24,11 +25,38 @@ SLICE_ITEMS = 500
 """Items looked at before others get their turn; the router asks for the rest."""
 
 SLICE_BYTES = 1024 * 1024
+SLICE_CPU_S = 0.005
+"""Of work, after which a slice ends with what it has: a filter can cost a thousand times as much as an item without."""
+
 RCU_BYTES = 4096
 
 
+class _Found:
+    """What a slice answers with, so far. `size`: about how many bytes that are."""
+
+    def __init__(self, scan: partition_pb2.ScanDetails) -> None:
+        """Raises CorruptTreeError, DecodeError."""
+        self.result = partition_pb2.ScanResult()
+        self.size = 0
+        self._holds = compiled_condition(scan.filter) if scan.filter else None
+        self._project = compiled_projection(scan.projection) if scan.projection else None
+        self._values = item_from_bytes(scan.filter_values) if scan.filter_values else {}
+        self._count_only = scan.count_only
+
+    def look_at(self, item: Item, data: bytes) -> None:
+        """Takes in what is wanted of an item, if the filter lets it pass."""
+        if self._holds is not None and not self._holds(item, self._values):
+            return
+        self.result.matched += 1
+        if not self._count_only:
+            shown = data if self._project is None else item_to_bytes(self._project(item))
+            self.result.items.append(shown)
+            self.size += len(shown)
+
+
 class Reads:
-    """The reads of one partition. `refuse` and `answer_rotten` as for its writes."""
+    """The reads of one partition. `refuse` and `answer_rotten` as for its writes; `cpu_s()`: the processor
+    time used so far."""
 
     def __init__(
         self,
@@ -37,7 +65,9 @@ class Reads:
         host: ReplicaHost,
         refuse: Callable[[int, Reply], None],
         answer_rotten: Callable[[partition_pb2.PartitionRequest, str, Reply], None],
+        cpu_s: Callable[[], float] = time.thread_time,
     ) -> None:
+        self._cpu_s = cpu_s
         self._partition_id = partition_id
         self._store = store
         self._host = host
@@ -84,9 +114,8 @@ class Reads:
 
     def scan(self, request: partition_pb2.PartitionRequest, reply: Reply) -> None:
         """Answers with a slice of a range of keys, within the partition."""
-        result = partition_pb2.ScanResult()
         try:
-            size = self._fill(result, request.key, request.scan)
+            found = self._found(request.key, request.scan)
         except (CorruptValueError, StoreError, DecodeError) as error:
             self._answer_rotten(request, str(error), reply)
             return
@@ -96,61 +125,60 @@ class Reads:
         if request.consistent and not self._host.is_serving_leader(self._partition_id):
             self._refuse(request.id, reply)
             return
-        reply(request.id, partition_pb2.OK, extra_bytes=size).scan.CopyFrom(result)
+        reply(request.id, partition_pb2.OK, extra_bytes=found.size).scan.CopyFrom(found.result)
 
-    def _fill(self, result: partition_pb2.ScanResult, low: bytes, scan: partition_pb2.ScanDetails) -> int:
-        """Reads the slice; returns about how many bytes that are. Raises CorruptValueError, StoreError."""
+    def _found(self, low: bytes, scan: partition_pb2.ScanDetails) -> _Found:
+        """Reads the slice. Raises CorruptValueError, StoreError, DecodeError, CorruptTreeError."""
         items_max = min(scan.items_max or SLICE_ITEMS, SLICE_ITEMS)
         bytes_max = min(scan.bytes_max or SLICE_BYTES, SLICE_BYTES)
-        holds = compiled_condition(scan.filter) if scan.filter else None
-        project = compiled_projection(scan.projection) if scan.projection else None
-        values = item_from_bytes(scan.filter_values) if scan.filter_values else {}
+        found = _Found(scan)
+        result = found.result
+        result.is_complete = True
         last: tuple[bytes, Item] | None = None
-        evaluated = evaluated_bytes = matched = size = fetched_units = 0
-        keys_to_fetch: list[tuple[bytes, Item]] = []
-        is_complete = True
+        evaluated = evaluated_bytes = 0
+        entries: list[tuple[bytes, Item, int]] = []
+        end_s = self._cpu_s() + SLICE_CPU_S
         for key, data in self._store.scan(low, scan.end_key, reverse=scan.backwards):
-            if evaluated == items_max or evaluated_bytes >= bytes_max or size >= SLICE_BYTES:
-                is_complete = False
+            is_full = evaluated == items_max or evaluated_bytes >= bytes_max or found.size >= SLICE_BYTES
+            if is_full or (evaluated and self._cpu_s() > end_s):
+                result.is_complete = False
                 break
             item = item_from_bytes(data)
             last = (key, item)
             evaluated += 1
-            evaluated_bytes += item_bytes(item)
+            size = item_bytes(item)
+            evaluated_bytes += size
             if scan.whole_items:
-                keys_to_fetch.append(last)
-                size += len(data)
-                continue
-            if holds is not None and not holds(item, values):
-                continue
-            matched += 1
-            if not scan.count_only:
-                shown = data if project is None else item_to_bytes(project(item))
-                result.items.append(shown)
-                size += len(shown)
-        # Only now: nothing else may be read from the store while it is being scanned.
-        fetched_bytes = 0
-        for fetched, entry in enumerate(keys_to_fetch, 1):
-            if fetched_bytes >= bytes_max:
-                evaluated, last, is_complete = fetched - 1, keys_to_fetch[fetched - 2], False
-                break
-            whole = self._whole_item(entry[1])
-            item = item_from_bytes(whole)
-            item_size = item_bytes(item)
-            fetched_bytes += item_size
-            fetched_units += -(-item_size // RCU_BYTES)
-            if holds is not None and not holds(item, values):
-                continue
-            matched += 1
-            if not scan.count_only:
-                result.items.append(whole if project is None else item_to_bytes(project(item)))
-                size += len(result.items[-1])
-        result.matched, result.evaluated, result.evaluated_bytes = matched, evaluated, evaluated_bytes
-        result.is_complete, result.fetched_units = is_complete, fetched_units
+                entries.append((key, item, size))
+            else:
+                found.look_at(item, data)
+        if entries:
+            # Only now: nothing else may be read from the store while it is being scanned.
+            fetched = self._look_at_whole(found, [item for _, item, _ in entries], bytes_max)
+            if fetched < evaluated:
+                result.is_complete = False
+                evaluated, last = fetched, entries[fetched - 1][:2]
+                evaluated_bytes = sum(size for _, _, size in entries[:fetched])
+        result.evaluated, result.evaluated_bytes = evaluated, evaluated_bytes
         if last is not None:
             result.last_key = last[0]
             result.last_key_item = item_to_bytes(self._key_of(last[1], index_number(low)))
-        return size
+        return found
+
+    def _look_at_whole(self, found: _Found, entries: list[Item], bytes_max: int) -> int:
+        """Looks at the table's items that an index has these entries of; returns of how many, one at least."""
+        fetched_bytes = 0
+        end_s = self._cpu_s() + SLICE_CPU_S
+        for fetched, entry in enumerate(entries):
+            if fetched and (fetched_bytes >= bytes_max or self._cpu_s() > end_s):
+                return fetched
+            data = self._whole_item(entry)
+            item = item_from_bytes(data)
+            size = item_bytes(item)
+            fetched_bytes += size
+            found.result.fetched_units += -(-size // RCU_BYTES)
+            found.look_at(item, data)
+        return len(entries)
 
     def _whole_item(self, entry: Item) -> bytes:
         """The table's item that an index has an entry of. Raises CorruptValueError, also where it is not there."""

@@ -13,7 +13,7 @@ often as there may be operators.
 - `placeholders.py`, `expression.py`: a request's names and values; the door to all of the above, cached by text.
 - `trees.py`, `codec.py`: the trees, and their bytes. `kept.py`: what is cached, in bounded memory.
 - `compiled.py`: the door for storage nodes, bytes to functions, cached. What the functions do is in `evaluation.py`,
-  `update.py`, `update_values.py`, `projection.py`, `document_path.py`, `values.py`.
+  `comparison.py`, `update.py`, `update_values.py`, `projection.py`, `document_path.py`, `values.py`.
 - `key_condition.py`: what a Query reads.
 - `legacy.py`, `legacy_checks.py`: Expected, AttributeUpdates, filters and key conditions of old, as the same trees.
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from server.expressions.comparison import Comparisons
 from server.expressions.document_path import compile_path
 from server.expressions.trees import (
     And,
@@ -16,10 +17,9 @@ from server.expressions.trees import (
     In,
     Not,
     Operand,
-    Or,
     Value,
 )
-from server.expressions.values import are_equal, begins_with, contains, order_of, size_of
+from server.expressions.values import begins_with, order_of, size_of
 from server.model.item import AttributeValue, Item
 
 Check: TypeAlias = Callable[[Item, Item], bool]
@@ -30,22 +30,99 @@ Read: TypeAlias = Callable[[Item, Item], AttributeValue | None]
 
 def compile_condition(tree: ConditionTree) -> Check:
     """The function of a tree. Recursion is bounded, as a text has at most so many operators."""
-    if isinstance(tree, Comparison):
-        return _comparison(tree)
-    if isinstance(tree, Function):
-        return _function(tree)
-    if isinstance(tree, Between):
-        return _between(tree)
-    if isinstance(tree, In):
-        return _in(tree)
-    if isinstance(tree, Not):
-        condition = compile_condition(tree.condition)
-        return lambda item, values: not condition(item, values)
-    return _all(tree) if isinstance(tree, And) else _any(tree)
+    comparisons = Comparisons()
+    check = _Compiler(comparisons).condition(tree)
+
+    def evaluate(item: Item, values: Item) -> bool:
+        try:
+            return check(item, values)
+        finally:
+            if comparisons.is_used:
+                comparisons.forget()
+
+    return evaluate
 
 
-def _all(tree: And) -> Check:
-    first, *others = [compile_condition(condition) for condition in tree.conditions]
+class _Compiler:
+    """Makes the functions of one tree, which share what they find out in an evaluation."""
+
+    def __init__(self, comparisons: Comparisons) -> None:
+        self._are_equal = comparisons.are_equal
+        self._contains = comparisons.contains
+
+    def condition(self, tree: ConditionTree) -> Check:
+        if isinstance(tree, Comparison):
+            return self._comparison(tree)
+        if isinstance(tree, Function):
+            return self._function(tree)
+        if isinstance(tree, Between):
+            return _between(tree)
+        if isinstance(tree, In):
+            return self._in(tree)
+        if isinstance(tree, Not):
+            condition = self.condition(tree.condition)
+            return lambda item, values: not condition(item, values)
+        conditions = [self.condition(each) for each in tree.conditions]
+        return _all(conditions) if isinstance(tree, And) else _any(conditions)
+
+    def _comparison(self, tree: Comparison) -> Check:
+        left, right = _operand(tree.left), _operand(tree.right)
+        if tree.operator in ("=", "<>"):
+            return self._equality(left, right, wanted=tree.operator == "=")
+        return _order(left, right, _HOLDS[tree.operator])
+
+    def _equality(self, left: Read, right: Read, *, wanted: bool) -> Check:
+        """What is not there equals nothing, and not even what is not there either."""
+        are_equal = self._are_equal
+
+        def compare(item: Item, values: Item) -> bool:
+            one = left(item, values)
+            if one is None:
+                return not wanted
+            other = right(item, values)
+            if other is None:
+                return not wanted
+            return are_equal(one, other) is wanted
+
+        return compare
+
+    def _in(self, tree: In) -> Check:
+        operand = _operand(tree.operand)
+        members = tuple([_operand(member) for member in tree.members])
+        are_equal = self._are_equal
+
+        def check(item: Item, values: Item) -> bool:
+            value = operand(item, values)
+            if value is None:
+                return False
+            for member in members:
+                other = member(item, values)
+                if other is not None and are_equal(value, other):
+                    return True
+            return False
+
+        return check
+
+    def _function(self, tree: Function) -> Check:
+        first = tree.operands[0]
+        if tree.name in ("attribute_exists", "attribute_not_exists"):
+            assert isinstance(first, Attribute), "checked when the text was parsed"
+            return _existence(first, wanted=tree.name == "attribute_exists")
+        left, right = _operand(first), _operand(tree.operands[1])
+        decide = self._contains if tree.name == "contains" else _DECIDE[tree.name]
+
+        def check(item: Item, values: Item) -> bool:
+            one = left(item, values)
+            if one is None:
+                return False
+            other = right(item, values)
+            return other is not None and decide(one, other)
+
+        return check
+
+
+def _all(conditions: list[Check]) -> Check:
+    first, *others = conditions
 
     def check(item: Item, values: Item) -> bool:
         holds = first(item, values)
@@ -58,8 +135,8 @@ def _all(tree: And) -> Check:
     return check
 
 
-def _any(tree: Or) -> Check:
-    first, *others = [compile_condition(condition) for condition in tree.conditions]
+def _any(conditions: list[Check]) -> Check:
+    first, *others = conditions
 
     def check(item: Item, values: Item) -> bool:
         holds = first(item, values)
@@ -91,12 +168,7 @@ def _operand(operand: Operand) -> Read:
     return size
 
 
-def _comparison(tree: Comparison) -> Check:
-    left, right = _operand(tree.left), _operand(tree.right)
-    if tree.operator in ("=", "<>"):
-        return _equality(left, right, wanted=tree.operator == "=")
-    holds = _HOLDS[tree.operator]
-
+def _order(left: Read, right: Read, holds: Callable[[int], bool]) -> Check:
     def compare(item: Item, values: Item) -> bool:
         one = left(item, values)
         if one is None:
@@ -118,21 +190,6 @@ _HOLDS: Final[dict[str, Callable[[int], bool]]] = {
 }
 
 
-def _equality(left: Read, right: Read, *, wanted: bool) -> Check:
-    """What is not there equals nothing, and not even what is not there either."""
-
-    def compare(item: Item, values: Item) -> bool:
-        one = left(item, values)
-        if one is None:
-            return not wanted
-        other = right(item, values)
-        if other is None:
-            return not wanted
-        return are_equal(one, other) is wanted
-
-    return compare
-
-
 def _between(tree: Between) -> Check:
     operand, lower, upper = _operand(tree.operand), _operand(tree.lower), _operand(tree.upper)
 
@@ -145,41 +202,6 @@ def _between(tree: Between) -> Check:
             return False
         below = order_of(value, high)
         return below is not None and below <= 0
-
-    return check
-
-
-def _in(tree: In) -> Check:
-    operand = _operand(tree.operand)
-    members = tuple([_operand(member) for member in tree.members])
-
-    def check(item: Item, values: Item) -> bool:
-        value = operand(item, values)
-        if value is None:
-            return False
-        for member in members:
-            other = member(item, values)
-            if other is not None and are_equal(value, other):
-                return True
-        return False
-
-    return check
-
-
-def _function(tree: Function) -> Check:
-    first = tree.operands[0]
-    if tree.name in ("attribute_exists", "attribute_not_exists"):
-        assert isinstance(first, Attribute), "checked when the text was parsed"
-        return _existence(first, wanted=tree.name == "attribute_exists")
-    left, right = _operand(first), _operand(tree.operands[1])
-    decide = _DECIDE[tree.name]
-
-    def check(item: Item, values: Item) -> bool:
-        one = left(item, values)
-        if one is None:
-            return False
-        other = right(item, values)
-        return other is not None and decide(one, other)
 
     return check
 
@@ -197,5 +219,4 @@ def _existence(operand: Attribute, *, wanted: bool) -> Check:
 _DECIDE: Final[dict[str, Callable[[AttributeValue, AttributeValue], bool]]] = {
     "attribute_type": lambda value, kind: kind["S"] in value,
     "begins_with": begins_with,
-    "contains": contains,
 }

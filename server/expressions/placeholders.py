@@ -31,7 +31,7 @@ class Placeholders:
             _check_names(names)
         if values is not None:
             _check_keys(values, "ExpressionAttributeValues", _VALUE)
-            if item_bytes(values) > EXPRESSION_SUBSTITUTIONS_BYTES_MAX:
+            if item_bytes(values, EXPRESSION_SUBSTITUTIONS_BYTES_MAX) > EXPRESSION_SUBSTITUTIONS_BYTES_MAX:
                 raise ValidationError("ExpressionAttributeValues exceeds max size")
         self.names: Mapping[str, str] = names or {}
         self.values: Item = values or {}

@@ -14,7 +14,6 @@ from typing import Any, TypeAlias
 from server.model.errors import SerializationError, ValidationError
 from server.model.limits import (
     ATTRIBUTE_NAME_BYTES_MAX,
-    EXPRESSION_SUBSTITUTIONS_BYTES_MAX,
     ITEM_BYTES_MAX,
     NESTING_MAX,
 )
@@ -57,9 +56,9 @@ def check_item(item: Any, *, is_json: bool = False, bytes_max: int = ITEM_BYTES_
     return checked, checker.size
 
 
-def item_bytes(item: Item, stop_beyond: int = EXPRESSION_SUBSTITUTIONS_BYTES_MAX) -> int:
-    """The size of an item that has been checked, by the same rules. Counting stops once the size is larger than any
-    that is allowed: an update can put a large list into an item a thousand times."""
+def item_bytes(item: Item, stop_beyond: int = ITEM_BYTES_MAX) -> int:
+    """The size of an item that has been checked, by the same rules. Counting stops once the size is larger than
+    `stop_beyond`: an update can put a large list into an item a thousand times."""
     size = 0
     for name, value in item.items():
         size += len(name) if name.isascii() else len(name.encode())

@@ -205,6 +205,38 @@ def test_lists_that_no_item_has_room_for() -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "SET " + ", ".join(f"b{index} = list_append(huge, :list)" for index in range(3)),
+        "SET " + ", ".join(f"m.b{index} = huge" for index in range(3)),
+        "SET " + ", ".join(f"m.b{index} = doc" for index in range(3)),
+        "ADD " + ", ".join(f"s{index} :set" for index in range(3)),
+    ],
+)
+def test_what_no_item_has_room_for_several_times(text: str) -> None:
+    """Is refused before time and memory are spent on all of it: hundreds of actions fit into one expression."""
+    several: list[Any] = [{"S": ""}] * 150_000
+    item: Item = {"huge": {"L": several}, "m": {"M": {}}, "doc": {"M": {"a": {"M": {"b": {"L": several}}}}}}
+    item.update({f"s{index}": {"SS": ["x"]} for index in range(3)})
+    values: Item = {**VALUES, ":set": {"SS": [f"{number:x}" for number in range(150_000)]}}
+    update = parse_update(text, Placeholders(None, values))
+    compiled_ = compiled_update(encode(update.tree))
+    with pytest.raises(ValidationError, match="Item size to update has exceeded the maximum allowed size"):
+        compiled_.apply(item, update.values)
+
+
+def test_a_large_set_is_taken_out_of_many() -> None:
+    """Of each whatever it has of it."""
+    taken = {"SS": [str(number) for number in range(1000)]}
+    item: Item = {f"s{index}": {"SS": [str(index), "x"]} for index in range(200)}
+    update = parse_update(
+        "DELETE " + ", ".join(f"s{index} :set" for index in range(200)), Placeholders(None, {":set": taken})
+    )
+    new = compiled_update(encode(update.tree)).apply(item, update.values)
+    assert new == {name: {"SS": ["x"]} for name in item}
+
+
+@pytest.mark.parametrize(
     ("text", "creates"),
     [
         ("SET a = :one", True),

@@ -5,17 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from server.expressions.values import are_equal, kind_of, order_of, size_of
+from server.expressions.values import kind_of, order_of, size_of
 from server.model.item import AttributeValue
 from tests.server.expressions.reference import native
 from tests.server.expressions.strategies import attribute_values
-
-
-@given(attribute_values, attribute_values)
-def test_equality(left: AttributeValue, right: AttributeValue) -> None:
-    """Deep, of sets without order, of numbers by value."""
-    assert are_equal(left, right) is (native(left) == native(right))
-    assert are_equal(left, left)
 
 
 @given(attribute_values, attribute_values)
@@ -25,17 +18,7 @@ def test_order(left: AttributeValue, right: AttributeValue) -> None:
     assert (order is None) is (other is None)
     if order is not None and other is not None:
         assert order == -other
-        assert (order == 0) is are_equal(left, right)
-
-
-def test_sets_inside_lists_and_maps_have_no_order() -> None:
-    """However deep."""
-    one = {"L": [{"M": {"a": {"SS": ["x", "y"]}}}, {"NS": ["1", "2"]}]}
-    two = {"L": [{"M": {"a": {"SS": ["y", "x"]}}}, {"NS": ["2", "1"]}]}
-    assert are_equal(one, two)
-    assert not are_equal(one, {"L": [{"M": {"b": {"SS": ["x", "y"]}}}, {"NS": ["1", "2"]}]})
-    assert not are_equal(one, {"L": [{"M": {"a": {"SS": ["x", "z"]}}}, {"NS": ["1", "2"]}]})
-    assert not are_equal(one, {"L": one["L"][:1]})
+        assert (order == 0) is (native(left) == native(right))
 
 
 def test_strings_order_as_their_bytes() -> None:
