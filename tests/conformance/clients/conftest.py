@@ -7,11 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.database import Database
+from tests.conformance.database import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Database
 
 REGION = "us-east-1"
-ACCESS_KEY_ID = "any"
-SECRET_ACCESS_KEY = "any"
 
 
 @dataclass(frozen=True)
@@ -20,6 +18,8 @@ class Server:
 
     url: str
     _client: Any
+    access_key_id: str = ACCESS_KEY_ID
+    secret_access_key: str = SECRET_ACCESS_KEY
 
     @property
     def environment(self) -> dict[str, str]:
@@ -27,8 +27,8 @@ class Server:
             "AWS_ENDPOINT_URL": self.url,
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
-            "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+            "AWS_ACCESS_KEY_ID": self.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
             "AWS_CONFIG_FILE": "/dev/null",
             "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
             "AWS_PAGER": "",

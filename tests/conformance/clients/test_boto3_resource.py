@@ -12,8 +12,8 @@ from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 from boto3.dynamodb.types import Binary
 from botocore.exceptions import ClientError
 
-from tests.conformance.clients.conftest import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Server
-from tests.conformance.database import unique
+from tests.conformance.clients.conftest import REGION, Server
+from tests.conformance.database import ACCESS_KEY_ID, SECRET_ACCESS_KEY, unique
 
 pytestmark = pytest.mark.cluster
 

@@ -32,8 +32,10 @@ class Admin:
     def __init__(self, server: Server) -> None:
         script = npm.installed(PACKAGES) / "node_modules" / "dynamodb-admin" / "dist" / "dynamodb-admin.js"
         command = [npm.node(), str(script), "--host", "127.0.0.1", "--port", "0", "--dynamo-endpoint", server.url]
-        # Its own credentials and region: it sends a session token, too.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        if server.access_key_id != "any":
+            # Without these it signs with keys of its own, and sends a session token that nobody has given out.
+            environment |= {**server.environment, "AWS_SESSION_TOKEN": ""}
         self._process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         try:
             self.url = self._wait_listening()

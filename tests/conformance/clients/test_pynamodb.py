@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.clients.conftest import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Server
-from tests.conformance.database import unique
+from tests.conformance.clients.conftest import REGION, Server
+from tests.conformance.database import ACCESS_KEY_ID, SECRET_ACCESS_KEY, unique
 
 pynamodb = pytest.importorskip("pynamodb", reason="`make` installs it")
 
