@@ -12,10 +12,10 @@ from typing import Any
 
 from server.expressions.expression import Condition, Projection, parse_condition, parse_projection
 from server.expressions.legacy import attributes_to_get
-from server.expressions.placeholders import Placeholders
+from server.expressions.placeholders import VALUES_TOO_LARGE, Placeholders
 from server.model.errors import ValidationError
-from server.model.item import AttributeValue, Item, check_item
-from server.model.limits import REQUEST_BYTES_MAX
+from server.model.item import ITEM_TOO_LARGE, AttributeValue, Item, check_item
+from server.model.limits import EXPRESSION_SUBSTITUTIONS_BYTES_MAX, REQUEST_BYTES_MAX
 
 _INVALID = "One or more parameter values were invalid: "
 _ANY_VALUE: AttributeValue = {"NULL": True}
@@ -76,11 +76,17 @@ def read_placeholders(body: Mapping[str, Any], is_json: bool) -> Placeholders:
     if given is None:
         return Placeholders(names, None)
     values: Item = {}
+    size = 0
     for key, value in given.items():
         try:
-            values[key] = read_value(value, is_json)
+            values[key], value_size = _read_value(value, is_json)
+            size += value_size
+            if size > EXPRESSION_SUBSTITUTIONS_BYTES_MAX:
+                raise ValidationError(ITEM_TOO_LARGE)
         except ValidationError as error:
             Placeholders(names, dict.fromkeys(given, _ANY_VALUE))  # its complaints come first
+            if error.message == ITEM_TOO_LARGE:
+                raise ValidationError(VALUES_TOO_LARGE) from error
             message = f"ExpressionAttributeValues contains invalid value: {error.message} for key {key}"
             raise ValidationError(message) from error
     return Placeholders(names, values)
@@ -88,7 +94,15 @@ def read_placeholders(body: Mapping[str, Any], is_json: bool) -> Placeholders:
 
 def read_value(value: Any, is_json: bool) -> AttributeValue:
     """An attribute value by itself, in model form. Raises ValidationError."""
-    return check_item({"": value}, is_json=is_json, bytes_max=REQUEST_BYTES_MAX)[0][""]
+    return _read_value(value, is_json)[0]
+
+
+def _read_value(value: Any, is_json: bool) -> tuple[AttributeValue, int]:
+    """(value, its size in bytes)."""
+    item, size = check_item(
+        {"": value}, is_json=is_json, bytes_max=REQUEST_BYTES_MAX, walk_max=EXPRESSION_SUBSTITUTIONS_BYTES_MAX
+    )
+    return item[""], size
 
 
 def check_attributes_to_get(names: Sequence[str] | None) -> None:

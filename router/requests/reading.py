@@ -11,13 +11,16 @@ from router.requests.constraints import check_constraints
 from router.requests.deserialisation import normalise
 from router.requests.operation_shapes import NAME
 from router.requests.shapes import Structure
+from server.expressions.placeholders import VALUES_TOO_LARGE
 from server.model.errors import StatorError, ValidationError
+from server.model.item import ITEM_TOO_LARGE
 from server.model.table import name_in_arn
 
 T = TypeVar("T")
 Build: TypeAlias = Callable[[Mapping[str, Any], bool], T]
 """Makes a request of a body that the model allows (second argument: binary values are base64). Raises StatorError."""
 
+_TOO_LARGE = (ITEM_TOO_LARGE, VALUES_TOO_LARGE)
 _TABLE_NAME = Structure("", {"TableName": NAME})
 
 
@@ -30,25 +33,28 @@ def reader(shape: Structure, build: Build[T], *, is_enveloped: bool = False) -> 
     `is_enveloped`: what `build` finds wrong is said behind ENVELOPE.
 
     Where anything at all is wrong, the body is gone through again as DynamoDB does it, stage by stage, to find what is
-    to be said; `build` then sees it with nothing in it that the model does not have."""
+    to be said; `build` then sees it with nothing in it that the model does not have. Not so where something is too
+    large: that would be to go through all of it again."""
     accepts = quick_check(shape)
+
+    def said(error: ValidationError) -> ValidationError:
+        if not is_enveloped or error.message.startswith(ENVELOPE):
+            return error
+        return ValidationError(ENVELOPE + error.message)
 
     def read(body: Mapping[str, Any], is_json: bool) -> T:
         if accepts(body):
             try:
                 return build(body, is_json)
-            except StatorError:
-                pass
+            except StatorError as error:
+                if isinstance(error, ValidationError) and error.message in _TOO_LARGE:
+                    raise said(error) from None
         plain = normalise(shape, body, is_json=is_json)
         check_constraints(shape, plain)
-        if not is_enveloped:
-            return build(plain, False)
         try:
             return build(plain, False)
         except ValidationError as error:
-            if error.message.startswith(ENVELOPE):
-                raise
-            raise ValidationError(ENVELOPE + error.message) from None
+            raise said(error) from None
 
     return read
 

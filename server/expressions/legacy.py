@@ -3,11 +3,14 @@
 Expected, AttributeUpdates, QueryFilter, ScanFilter, KeyConditions, AttributesToGet. They are as a request has them, in
 DynamoDB's words, but for their attribute values, which have been checked. Names of attributes are names, whatever
 characters they have: no paths.
+
+They have the limits of expressions, and names that are asked for one of their own, though DynamoDB tells of none: what
+they become goes to every storage node again with each slice of a Scan.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from server.expressions.expression import Condition, Projection, Update
@@ -34,7 +37,11 @@ from server.expressions.trees import (
     Value,
 )
 from server.model.errors import ValidationError
-from server.model.item import AttributeValue, Item
+from server.model.item import AttributeValue, Item, item_bytes
+from server.model.limits import EXPRESSION_OPERATORS_MAX, EXPRESSION_SUBSTITUTIONS_BYTES_MAX
+
+ATTRIBUTES_TO_GET_MAX: Final = 2_000
+"""About as many as a ProjectionExpression has room for."""
 
 _COMPARATORS: Final = {"EQ": "=", "NE": "<>", "LT": "<", "LE": "<=", "GT": ">", "GE": ">="}
 _KEY_OPERATORS: Final = {**_COMPARATORS, "BETWEEN": "BETWEEN", "BEGINS_WITH": "begins_with"}
@@ -42,16 +49,18 @@ _KEY_OPERATORS: Final = {**_COMPARATORS, "BETWEEN": "BETWEEN", "BEGINS_WITH": "b
 
 def expected_condition(expected: Mapping[str, Any], conditional_operator: str | None) -> Condition | None:
     """`conditional_operator`: AND (and None), or OR. None: there is no condition. Raises ValidationError."""
+    _check_count("Expected", expected, EXPRESSION_OPERATORS_MAX)
     checked = {name: check_expected(name, condition) for name, condition in expected.items()}
-    return _condition(checked, conditional_operator)
+    return _condition(checked, conditional_operator, "Expected")
 
 
 def filter_condition(
     conditions: Mapping[str, Any], conditional_operator: str | None, parameter: str
 ) -> Condition | None:
     """As `expected_condition`; `parameter`: QueryFilter or ScanFilter."""
+    _check_count(parameter, conditions, EXPRESSION_OPERATORS_MAX)
     checked = {name: check_condition(name, condition, parameter) for name, condition in conditions.items()}
-    return _condition(checked, conditional_operator)
+    return _condition(checked, conditional_operator, parameter)
 
 
 def attribute_updates(updates: Mapping[str, Any]) -> Update | None:
@@ -92,6 +101,7 @@ def legacy_conditions_by_key(conditions: Mapping[str, Any]) -> dict[str, SortCon
 
 def attributes_to_get(names: Sequence[str]) -> Projection:
     """Raises ValidationError."""
+    _check_count("AttributesToGet", names, ATTRIBUTES_TO_GET_MAX)
     seen: set[str] = set()
     for name in names:
         if name in seen:
@@ -115,8 +125,15 @@ class _Values:
         return Value(name)
 
 
+def _check_count(parameter: str, given: Collection[str], count_max: int) -> None:
+    if len(given) > count_max:
+        raise ValidationError(
+            f"One or more parameter values were invalid: {parameter} has at most {count_max} entries, not {len(given)}"
+        )
+
+
 def _condition(
-    checked: Mapping[str, tuple[str, Sequence[AttributeValue]]], conditional_operator: str | None
+    checked: Mapping[str, tuple[str, Sequence[AttributeValue]]], conditional_operator: str | None, parameter: str
 ) -> Condition | None:
     if not checked:
         return None
@@ -124,6 +141,8 @@ def _condition(
     trees: list[ConditionTree] = []
     for name, (operator, operands) in checked.items():
         trees.append(_tree(operator, Attribute((name,)), [values.add(operand) for operand in operands]))
+    if item_bytes(values.values, EXPRESSION_SUBSTITUTIONS_BYTES_MAX) > EXPRESSION_SUBSTITUTIONS_BYTES_MAX:
+        raise ValidationError(f"{parameter} exceeds max size")
     several = Or if conditional_operator == "OR" else And
     tree = trees[0] if len(trees) == 1 else several(tuple(trees))
     return Condition(tree, values.values, frozenset((name,) for name in checked))

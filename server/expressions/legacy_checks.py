@@ -8,6 +8,7 @@ from typing import Any, Final
 from server.expressions.values import SET_TYPES, kind_of, order_of
 from server.model.errors import ValidationError
 from server.model.item import AttributeValue
+from server.model.limits import EXPRESSION_IN_OPERANDS_MAX
 
 _INVALID: Final = "One or more parameter values were invalid: "
 _ACTIONS: Final = ("ADD", "PUT", "DELETE")
@@ -28,7 +29,7 @@ _COUNTS: Final = {
     "GE": 1,
     "CONTAINS": 1,
 }
-"""Operators with the number of values each has; None: one or more."""
+"""Operators with the number of values each has; None: as many as in an expression."""
 
 _TYPES: Final = {
     **dict.fromkeys(("LT", "LE", "GT", "GE", "BETWEEN", "IN", "CONTAINS", "NOT_CONTAINS"), _SCALARS),
@@ -72,7 +73,7 @@ def check_condition(name: str, condition: Mapping[str, Any], parameter: str) -> 
 def check_values(operator: str, values: Sequence[AttributeValue]) -> Sequence[AttributeValue]:
     """The values, if the operator can have them. Raises ValidationError."""
     count = _COUNTS[operator]
-    if not values if count is None else len(values) != count:
+    if not 0 < len(values) <= EXPRESSION_IN_OPERANDS_MAX if count is None else len(values) != count:
         raise ValidationError(f"{_INVALID}Invalid number of argument(s) for the {operator} ComparisonOperator")
     kinds = [kind_of(value) for value in values]
     if len(set(kinds)) > 1:

@@ -15,6 +15,7 @@ from server.model.limits import (
 
 _NAME = re.compile(r"#[A-Za-z0-9_]+")
 _VALUE = re.compile(r":[A-Za-z0-9_]+")
+VALUES_TOO_LARGE = "ExpressionAttributeValues exceeds max size"
 
 
 class Placeholders:
@@ -32,7 +33,7 @@ class Placeholders:
         if values is not None:
             _check_keys(values, "ExpressionAttributeValues", _VALUE)
             if item_bytes(values, EXPRESSION_SUBSTITUTIONS_BYTES_MAX) > EXPRESSION_SUBSTITUTIONS_BYTES_MAX:
-                raise ValidationError("ExpressionAttributeValues exceeds max size")
+                raise ValidationError(VALUES_TOO_LARGE)
         self.names: Mapping[str, str] = names or {}
         self.values: Item = values or {}
         self._unused_names = dict.fromkeys(self.names)

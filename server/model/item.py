@@ -42,14 +42,19 @@ _ELEMENT_BYTES = 1
 _FLAG_BYTES = 1
 
 
-def check_item(item: Any, *, is_json: bool = False, bytes_max: int = ITEM_BYTES_MAX) -> tuple[Item, int]:
+def check_item(
+    item: Any, *, is_json: bool = False, bytes_max: int = ITEM_BYTES_MAX, walk_max: int = 2 * ITEM_BYTES_MAX
+) -> tuple[Item, int]:
     """(the item with canonical numbers, its size in bytes).
 
-    `is_json`: binary values are base64 text, as the JSON protocol has them. `bytes_max`: of its size. Raises
-    ValidationError for what DynamoDB's rules forbid, SerializationError for what is not of the protocol's shape."""
+    `is_json`: binary values are base64 text, as the JSON protocol has them. `bytes_max`: of its size. `walk_max`: of
+    the bytes that are looked at one by one: a body has room for a million empty values. Raises ValidationError for what
+    DynamoDB's rules forbid (ITEM_TOO_LARGE beyond either limit), SerializationError for what is not of the protocol's
+    shape."""
     if not isinstance(item, dict):
         raise SerializationError("an item must be a map of attribute names to attribute values")
-    checker = _Checker(_decode_base64 if is_json else _keep_bytes)
+    checker = _Checker(_decode_base64 if is_json else _keep_bytes, walk_max)
+    checker.make_room(len(item))
     checked = checker.entries(item, 0)
     if checker.size > bytes_max:
         raise ValidationError(ITEM_TOO_LARGE)
@@ -133,9 +138,15 @@ def _duplicates(kind: str, members: list[Any]) -> str:
 class _Checker:
     """One walk over an item; `size` adds up as it goes."""
 
-    def __init__(self, read_binary: Callable[[Any], bytes]) -> None:
+    def __init__(self, read_binary: Callable[[Any], bytes], walk_max: int) -> None:
         self.size = 0
         self._binary = read_binary
+        self._walk_max = walk_max
+
+    def make_room(self, count: int) -> None:
+        """Raises ValidationError before so many elements more are looked at, each of which is a byte at least."""
+        if self.size + count > self._walk_max:
+            raise ValidationError(ITEM_TOO_LARGE)
 
     def entries(self, entries: dict[str, Any], depth: int) -> Item:
         checked: Item = {}
@@ -199,10 +210,12 @@ class _Checker:
         if kind == "M":
             if not isinstance(content, dict):
                 raise SerializationError("a value of type M must be a map")
+            self.make_room(len(content))
             self.size += _CONTAINER_BYTES + _ELEMENT_BYTES * len(content)
             return {"M": self.entries(content, depth)}
         if not isinstance(content, list):
             raise SerializationError("a value of type L must be a list")
+        self.make_room(len(content))
         self.size += _CONTAINER_BYTES + _ELEMENT_BYTES * len(content)
         return {"L": [self.value(each, depth) for each in content]}
 
@@ -211,6 +224,7 @@ class _Checker:
             raise SerializationError(f"a value of type {kind} must be a list")
         if not content:
             raise ValidationError(f"One or more parameter values were invalid: {_EMPTY_SETS[kind]}")
+        self.make_room(len(content))
         if None in content:
             raise ValidationError(_NULL_IN_STRINGS if kind == "SS" else _EMPTY_VALUE)
         members: list[Any] = []

@@ -63,7 +63,7 @@ async def test_a_slice_ends_when_its_time_is_up(leader: RunningNode, index: int,
     """With one item at least; every item comes once, and is counted once."""
     (whole,) = slices(leader, 0, index, whole_items=whole_items)
     assert len(whole.items) == whole.evaluated == COUNT
-    for step_s, most in ((SLICE_CPU_S * 2, 1), (SLICE_CPU_S / 3, 4)):
+    for step_s, most in ((SLICE_CPU_S * 2, 1 if whole_items else 2), (SLICE_CPU_S / 3, 4)):
         several = slices(leader, step_s, index, whole_items=whole_items)
         assert [item for each in several for item in each.items] == list(whole.items)
         assert max(each.evaluated for each in several) == most
@@ -74,7 +74,7 @@ async def test_a_slice_ends_when_its_time_is_up(leader: RunningNode, index: int,
 
 
 async def test_a_filter_that_nothing_passes_is_cut_too(leader: RunningNode) -> None:
-    """What it has looked at is what it says."""
+    """What it has looked at is what it says. It goes on for as long as it took to get ready."""
     condition = parse_condition("attribute_exists(nowhere)", Placeholders(None, None))
     several = slices(leader, SLICE_CPU_S * 2, 0, filter=encode(condition.tree), count_only=True)
-    assert [(each.evaluated, each.matched) for each in several] == [(1, 0)] * COUNT
+    assert [(each.evaluated, each.matched) for each in several] == [(2, 0)] * (COUNT // 2) + [(COUNT % 2, 0)]

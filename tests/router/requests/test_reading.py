@@ -80,3 +80,58 @@ def test_other_operations_have_none(read: Callable[..., Any], body: Any) -> None
     with pytest.raises(ValidationError) as raised:
         read(body, is_json=True)
     assert ENVELOPE not in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("read", "body", "message"),
+    [
+        (
+            put_item.from_body,
+            {"TableName": "music", "Item": {**KEY, "l": {"L": [{"S": ""}] * 900_000}}, "ReturnValues": "ALL_NEW"},
+            ENVELOPE + "Item size has exceeded the maximum allowed size",
+        ),
+        (
+            put_item.from_body,
+            {"TableName": "music", "Item": {**KEY, "l": {"L": [{"S": ""}] * 500_000}}, "ReturnValues": "ALL_NEW"},
+            ENVELOPE + "ReturnValues can only be ALL_OLD or NONE",
+        ),
+        (
+            batch_write_item.from_body,
+            {"RequestItems": {"music": [{"PutRequest": {"Item": {**KEY, "l": {"L": [{"S": ""}] * 500_000}}}}]}},
+            "Item size has exceeded the maximum allowed size",
+        ),
+        (
+            scan.from_body,
+            {
+                "TableName": "music",
+                "FilterExpression": "a = :v",
+                "ExpressionAttributeValues": {":v": {"L": [{"S": ""}] * 2_100_000}},
+            },
+            "ExpressionAttributeValues exceeds max size",
+        ),
+        (
+            scan.from_body,
+            {
+                "TableName": "music",
+                "FilterExpression": "a = :v",
+                "ExpressionAttributeValues": {":v": {"S": "a" * 1_500_000}, ":w": {"S": "a" * 1_500_000}},
+            },
+            "ExpressionAttributeValues exceeds max size",
+        ),
+        (
+            scan.from_body,
+            {
+                "TableName": "music",
+                "FilterExpression": "a = :v",
+                "ExpressionAttributeValues": {"v": {"S": "a" * 2_500_000}},
+            },
+            'ExpressionAttributeValues contains invalid key: Syntax error; key: "v"',
+        ),
+    ],
+    ids=["far too large", "too large", "batch", "value", "values", "key"],
+)
+def test_what_is_too_large(read: Callable[..., Any], body: Any, message: str) -> None:
+    """It is not looked at to its end, nor twice."""
+    with pytest.raises(ValidationError) as raised:
+        read(body, is_json=True)
+    assert raised.value.message == message

@@ -237,3 +237,20 @@ def test_attributes_to_get() -> None:
     with pytest.raises(ValidationError) as raised:
         attributes_to_get(["a", "b", "a"])
     assert raised.value.message == "One or more parameter values were invalid: Duplicate value in attribute name: a"
+
+
+def test_there_are_limits() -> None:
+    """On conditions, on the bytes of their values, on names that are asked for: just so many are taken."""
+    condition = compare("EQ", s("x" * 1000))
+    just, many = ({f"a{number}": condition for number in range(count)} for count in (300, 301))
+    assert expected_condition(just, None) is not None
+    assert filter_condition(just, None, "ScanFilter") is not None
+    with pytest.raises(ValidationError, match="invalid: Expected has at most 300 entries, not 301"):
+        expected_condition(many, None)
+    with pytest.raises(ValidationError, match="invalid: ScanFilter has at most 300 entries, not 301"):
+        filter_condition(many, None, "ScanFilter")
+    with pytest.raises(ValidationError, match="ScanFilter exceeds max size"):
+        filter_condition({f"a{number}": compare("EQ", s("x" * 10_000)) for number in range(250)}, None, "ScanFilter")
+    assert len(attributes_to_get([f"a{number}" for number in range(2000)]).paths) == 2000
+    with pytest.raises(ValidationError, match="AttributesToGet has at most 2000 entries, not 2001"):
+        attributes_to_get([f"a{number}" for number in range(2001)])

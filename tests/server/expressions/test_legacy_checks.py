@@ -63,6 +63,7 @@ TYPE = INVALID + "ComparisonOperator {} is not valid for {} AttributeValue type"
         (compare("NULL", S), COUNT.format("NULL")),
         (compare("NOT_NULL", S), COUNT.format("NOT_NULL")),
         (compare("IN"), COUNT.format("IN")),
+        (compare("IN", *[S] * 101), COUNT.format("IN")),
         (compare("BETWEEN", S), COUNT.format("BETWEEN")),
         (compare("CONTAINS", S, S), COUNT.format("CONTAINS")),
         (compare("IN", S, N), INVALID + "AttributeValues inside AttributeValueList must be of same type"),
@@ -85,6 +86,11 @@ def test_operators(condition: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError) as raised:
         filter_condition({"a": condition}, None, "ScanFilter")
     assert raised.value.message == message
+
+
+def test_a_hundred_values_are_not_too_many() -> None:
+    """As in an expression."""
+    assert expected_condition({"a": compare("IN", *[S] * 100)}, None) is not None
 
 
 def test_unknown_operators() -> None:
