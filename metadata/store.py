@@ -15,6 +15,7 @@ import crc32c
 
 from metadata.catalog.catalog import Catalog
 from metadata.catalog_codec import CorruptCatalogError, decode_command, decode_snapshot, encode_snapshot
+from server.paxos.ballot import Ballot
 from server.runtime.identity import sync_directory, write_atomically
 
 _HEADER = struct.Struct("<8sIIQ")
@@ -82,6 +83,9 @@ class CatalogMachine:
     process: for an entry that this version cannot carry out, and for a disk that does not take a snapshot.
 
     Snapshots are small and written whole, so a restore that is interrupted leaves the former one in place."""
+
+    opening: Callable[[Ballot], bytes] | None = None
+    """A leadership needs none: everything is decided when it is applied."""
 
     def __init__(self, directory: Path, fail: Callable[[str], None]) -> None:
         self.directory = directory

@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from statorpb import cluster_pb2, partition_pb2
 
 from server.model.key_encoding import COLLECTIONS, after_prefix, index_number, prefix
+from server.paxos.ballot import Ballot
 from server.runtime.replica_host import ReplicaHost
 from server.runtime.snapshot_transfer import SnapshotFailedError, SnapshotSource
 from server.table_codec import key_schema, local_indexes
 from storage_node.btree import StoreError
-from storage_node.codec.mutation import decode_mutation
+from storage_node.codec.mutation import Mutation, decode_mutation, encode_mutation
 from storage_node.reads import Reads
 from storage_node.store import CorruptValueError, Ranges, Store
 from storage_node.writes import Reply, Writes
@@ -126,6 +127,12 @@ class PartitionReplica:
 
     def applied_no_op(self, slot: int) -> None:
         self._store.apply_no_op(self.partition_id, slot)
+
+    def opening(self, ballot: Ballot) -> bytes:
+        """What a leadership begins with: a mutation that changes nothing, so that it is known of its origin in all that
+        the leader decides, and also where it only refuses (RecentWrites says why)."""
+        nothing = prefix(self.descriptor.table_number, COLLECTIONS)
+        return encode_mutation(Mutation(b"", nothing, None, origin=ballot))
 
     def open_snapshot(self) -> SnapshotSource | None:
         if self.is_restoring:

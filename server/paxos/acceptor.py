@@ -37,6 +37,7 @@ from server.paxos.quorum import Configuration
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Callable
 
     from server.paxos.lease import NodeLeases
 
@@ -57,7 +58,10 @@ class Health(IntEnum):
 
 
 class Acceptor:
-    """What PaxosCore (core.py) is made of, without candidates and leaders. Effects gather in `_effects`."""
+    """What PaxosCore (core.py) is made of, without candidates and leaders. Effects gather in `_effects`.
+
+    `opening(ballot)`: the payload of the entry that a leadership begins with, behind what phase 1 brought; None: it
+    begins with none."""
 
     def __init__(
         self,
@@ -71,12 +75,14 @@ class Acceptor:
         log: Log | None = None,
         health: Health = Health.WHOLE,
         election: ElectionConfig | None = None,
+        opening: Callable[[Ballot], bytes] | None = None,
     ) -> None:
         self.node_id = node_id
         self.configuration = configuration
         self.leases = leases
         self.rng = rng
         self.election = election or ElectionConfig()
+        self.opening = opening
         self.log = log or Log(1, (), 0)
         self.health = health
         self.promised = promised

@@ -285,6 +285,8 @@ class PaxosCore(Acceptor):
         commit_slot = self.log.commit_slot
         chosen = choose_payloads(candidacy.from_slot, list(telling.values()))
         payloads = chosen[commit_slot + 1 - candidacy.from_slot :]  # it may have learned more since it stood
+        if self.opening is not None:
+            payloads = (*payloads, self.opening(candidacy.ballot))
         progress = begin_progress(self.configuration, self.node_id, candidacy.promises, commit_slot, now_ns)
         self.candidacy = None
         self.role = Role.LEADER

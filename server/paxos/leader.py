@@ -111,7 +111,8 @@ def begin_progress(
 class Leadership:
     """A leader's state for as long as it leads at `ballot`.
 
-    `recovered_slot`: the last slot that phase 1 brought; nothing is served before it is committed and applied.
+    `recovered_slot`: the last slot that phase 1 brought, or that of the opening entry behind it; nothing is served
+    before it is committed and applied.
     """
 
     ballot: Ballot

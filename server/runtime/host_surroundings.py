@@ -23,6 +23,11 @@ class StateMachine(Protocol):
 
     def applied_no_op(self, slot: int) -> None: ...
 
+    @property
+    def opening(self) -> Callable[[Ballot], bytes] | None:
+        """Makes the entry that a leadership begins with; None: it begins with none. Nothing is served before it is
+        applied."""
+
     def open_snapshot(self) -> SnapshotSource | None:
         """The state as of the last checkpoint, for another member; None: not possible now. It and its chunks raise
         SnapshotFailedError where what is stored cannot be read."""

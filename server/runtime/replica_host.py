@@ -171,6 +171,7 @@ class ReplicaHost:
             log=log,
             health=Health.DAMAGED if is_damaged else health,
             election=self._election,
+            opening=machine.opening,
         )
         core.is_restoring = machine.is_restoring
         group = Group(group_id, core, machine, checkpointed_slot)

@@ -24,6 +24,7 @@ _ENTRY: Final = struct.Struct("<16sQQ")
 _RESULT: Final = struct.Struct("<16sI")
 _PLAIN_VERSION: Final = b"\x02"
 _COUNT_BYTES: Final = 4
+_SUPERSEDED: Final = 1 << 63
 _COMPACT_BYTES: Final = 64 * 1024
 
 
@@ -43,11 +44,17 @@ class RecentWrites:
       own log only; when it is elected again, those of them that lie behind what was chosen meanwhile come back, rightly
       so by the rules of Paxos. They were decided upon a state that never came to be. None was ever acknowledged: what
       was acknowledged lies before anything that a later leader proposed.
+    - Neither is one behind an earlier leader's that came between its own leader's entries: what it was decided upon may
+      have lain in that slot.
+
+    Each leadership begins with an entry of its own that changes nothing, and decides nothing before that is applied.
+    So what earlier leaders have left behind is not carried out any more once it has answered, were it only to refuse.
     """
 
     __slots__ = (
         "_age_ms_max",
         "_entries",
+        "_is_superseded",
         "_now_ms",
         "_origin",
         "_result_bytes",
@@ -68,6 +75,7 @@ class RecentWrites:
         self._slots_max = slots_max
         self._now_ms = 0
         self._origin = ZERO
+        self._is_superseded = False  # an entry of that leader's was replaced by an earlier one's: no more of it count
         self._slots: dict[bytes, int] = {}
         # As they are encoded, so that this costs a copy: a checkpoint must not hold up the writes of a busy partition.
         self._entries = bytearray()
@@ -87,8 +95,10 @@ class RecentWrites:
     def admit(self, token: bytes, slot: int, time_ms: int, origin: Ballot, result: bytes | None = None) -> bool:
         """Whether the write in `slot` is to be carried out; if so its token (16 bytes, or none) and its result are
         remembered. Slots come in order."""
-        if origin < self._origin:
+        if origin < self._origin or (self._is_superseded and origin == self._origin):
+            self._is_superseded = True
             return False
+        self._is_superseded = False
         self._origin = origin
         self._now_ms = max(self._now_ms, time_ms)
         self._forget(slot)
@@ -131,7 +141,10 @@ class RecentWrites:
     def encode(self) -> bytes:
         """Version, highest origin, the log's time, number of tokens, number of results; then each token with its slot
         and time, then each result with its token and length, the oldest first."""
-        header = _HEADER.pack(FORMAT_VERSION, *self._origin, self._now_ms, len(self._slots), len(self._results))
+        round_, node_id = self._origin
+        if self._is_superseded:
+            node_id |= _SUPERSEDED
+        header = _HEADER.pack(FORMAT_VERSION, round_, node_id, self._now_ms, len(self._slots), len(self._results))
         results = b"".join(
             part for token, result in self._results.items() for part in (_RESULT.pack(token, len(result)), result)
         )
@@ -152,7 +165,8 @@ class RecentWrites:
             raise CorruptRecentWritesError("recent writes have another version or length than announced")
         found = cls()
         found._now_ms = now_ms
-        found._origin = Ballot(round_, node_id)
+        found._origin = Ballot(round_, node_id & ~_SUPERSEDED)
+        found._is_superseded = bool(node_id & _SUPERSEDED)
         found._entries = bytearray(data[_HEADER.size : position])
         found._slots = {token: slot for token, slot, _ in _ENTRY.iter_unpack(found._entries)}
         if len(found._slots) != count:

@@ -101,7 +101,7 @@ BREAKAGES = {
     "take a damaged log for whole": Broken(wal=OverlooksDamage),
     "decide on what is committed, not on what is in flight": Broken(overlooks_in_flight=True),
     "tell a refusal before what it rests on is committed": Broken(tells_at_once=True),
-    "carry out what a deposed leader left behind": Broken(overlooks_origins=True),
+    "carry out what a deposed leader left behind": Broken(overlooks_origins=True, opens_nothing=True),
 }
 
 

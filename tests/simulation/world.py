@@ -50,6 +50,7 @@ class Broken:
     overlooks_in_flight: bool = False
     tells_at_once: bool = False
     overlooks_origins: bool = False
+    opens_nothing: bool = False
 
 
 class Machine:
@@ -82,6 +83,12 @@ class Machine:
 
     def applied_no_op(self, slot: int) -> None:
         self._step(slot, b"")
+
+    @property
+    def opening(self) -> Callable[[Ballot], bytes] | None:
+        if self._world.broken.opens_nothing:
+            return None
+        return lambda ballot: encode_mutation(Mutation(b"", b"", None, origin=ballot))
 
     def _step(self, slot: int, payload: bytes) -> None:
         if slot != self.slot + 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from server.paxos.acceptor import Health
 from server.paxos.ballot import ZERO, Ballot
@@ -33,13 +33,25 @@ def member(
     boot: int = 1,
     configuration: Configuration = GROUP,
     health: Health = Health.WHOLE,
+    opening: Callable[[Ballot], bytes] | None = None,
 ) -> PaxosCore:
     """Node 2, as it comes up at time 0."""
     leases = NodeLeases(LeaseConfig(), boot=boot, is_first_boot=boot == 1, now_ns=0)
     log = Log(first_slot, entries, commit_slot)
     election = ElectionConfig(jitter_ns=1)
     rng = random.Random(0)
-    return PaxosCore(2, configuration, leases, rng, 0, promised=promised, log=log, health=health, election=election)
+    return PaxosCore(
+        2,
+        configuration,
+        leases,
+        rng,
+        0,
+        promised=promised,
+        log=log,
+        health=health,
+        election=election,
+        opening=opening,
+    )
 
 
 def shown(effects: list[Effect]) -> list[str]:

@@ -110,6 +110,14 @@ def test_what_is_learnt_while_standing_is_not_proposed_again() -> None:
     assert core.leadership is not None and core.leadership.recovered_slot == 2
 
 
+def test_a_leadership_begins_with_an_entry_of_its_own() -> None:
+    """Behind what phase 1 brought, in the same message; nothing is served before it is committed."""
+    core = member(entries=entries("ab"), promised=OLD, opening=lambda ballot: b"opens %d" % ballot.round)
+    found = shown(promised_by(core, 1, candidate(core)))
+    assert "2->1 Accept 2.2[1..3] a b opens 2 commit 0" in found
+    assert core.leadership is not None and core.leadership.recovered_slot == 3
+
+
 def test_whoever_could_not_say_everything_is_asked_for_the_rest() -> None:
     """Unless the third member tells within 150 ms, the candidate lets go, tells everybody, and catches up."""
     core = member(promised=OLD)

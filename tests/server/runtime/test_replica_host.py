@@ -110,6 +110,8 @@ class FakeSource:
 class FakeMachine:
     """Remembers what was applied. Chunks of a snapshot are stored when `store` says so."""
 
+    opening: Callable[[Ballot], bytes] | None = None
+
     def __init__(self) -> None:
         self.is_restoring = False
         self.is_readable = True

@@ -66,9 +66,23 @@ def test_nothing_is_carried_out_behind_a_later_leaders() -> None:
     assert not recent.admit(token(3), 3, 5, Ballot(1, 1))
     assert not recent.seen(token(3))
     assert not recent.admit(b"", 4, 5, Ballot(2, 1))
-    assert recent.admit(token(3), 5, 5, Ballot(2, 2))
-    assert recent.admit(b"", 6, 5, Ballot(2, 2))
+    assert recent.admit(token(3), 5, 5, Ballot(3, 1))
+    assert recent.admit(b"", 6, 5, Ballot(3, 1))
     assert len(recent) == 3
+
+
+def test_what_rests_on_an_entry_that_was_replaced_is_not_carried_out() -> None:
+    """Between two entries of one leader lies one of an earlier leader's: it took the place of what the second was
+    decided upon. Nothing more of that leader counts, also after a restart; the next leader's does."""
+    recent = RecentWrites()
+    assert recent.admit(b"", 1, 5, Ballot(2, 2))
+    assert not recent.admit(token(1), 2, 5, Ballot(1, 3))
+    for each in (recent, RecentWrites.decode(recent.encode())):
+        assert not each.admit(token(2), 3, 5, Ballot(2, 2))
+        assert not each.admit(token(2), 4, 5, Ballot(2, 1))
+        assert each.admit(token(2), 5, 5, Ballot(2, 3))
+        assert each.admit(token(3), 6, 5, Ballot(2, 3))
+        assert RecentWrites.decode(each.encode()).admit(token(4), 7, 5, Ballot(2, 3))
 
 
 def test_the_limits() -> None:
