@@ -94,8 +94,8 @@ class Reject:
 class Commit:
     """Sent when a group falls idle, and to a member that comes back. Answered with Accepted, or Reject for a hole.
 
-    `recovered_slot` is the last slot that the leadership began with: all that was ever chosen before lies at or below it. A
-    member that heals waits for it."""
+    `recovered_slot` is the last slot that the leadership began with: all that was ever chosen before lies at or below
+    it. A member that heals waits for it."""
 
     ballot: Ballot
     commit_slot: int
