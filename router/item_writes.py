@@ -137,10 +137,8 @@ def sum_capacity(capacities: Sequence[Capacity]) -> list[Capacity]:
             sums[one.table_name] = one
             continue
         table = None if one.table is None else one.table + (known.table or 0.0)
-        indexes = None
-        if one.indexes is not None:
-            indexes = dict(known.indexes or {})
-            for name, units in one.indexes.items():
-                indexes[name] = indexes.get(name, 0.0) + units
-        sums[one.table_name] = Capacity(one.table_name, one.units + known.units, table, indexes)
+        indexes = dict(known.indexes or {})
+        for name, units in (one.indexes or {}).items():
+            indexes[name] = indexes.get(name, 0.0) + units
+        sums[one.table_name] = Capacity(one.table_name, one.units + known.units, table, indexes or None)
     return list(sums.values())

@@ -7,6 +7,7 @@ its answer, its attempt's timeout or the stream's end.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -44,6 +45,10 @@ SWEEP_S = 0.1
 CONNECT_TIMEOUT_S = 1.0
 HOLD_OFF_S = 0.5
 """How long a node that cannot be connected to is passed over, where another may do."""
+
+REPEAT_S_MAX = 8.0
+"""How long a write is sent again after an attempt of which it is not known whether it was carried out: for less than
+partitions remember tokens, or it might be carried out twice."""
 
 CALL_OVERHEAD_BYTES = 32
 TIMEOUT_MS_MAX = 2**31 - 1
@@ -88,6 +93,7 @@ class PartitionCall:
     partition: Partition | None = field(default=None, init=False)
     node_id: int = field(default=0, init=False)
     size: int = field(default=0, init=False)  # bytes, once it is under way
+    repeat_until: float = field(default=math.inf, init=False)  # once an attempt of a write may have been carried out
 
 
 @dataclass(slots=True)
@@ -168,7 +174,10 @@ class StorageClient:
     def submit(self, call: PartitionCall) -> None:
         """Takes on a call."""
         assert call.is_consistent or call.operation in (GET, SCAN), "a write is the leader's"
-        size = call.size = len(call.item) + len(call.position) + CALL_OVERHEAD_BYTES
+        size = len(call.item) + len(call.position) + CALL_OVERHEAD_BYTES
+        if call.details is not None:
+            size += call.details.ByteSize()
+        call.size = size
         if self._calls >= CALLS_MAX or self._bytes + size > BYTES_MAX:
             call.done(None, RequestLimitExceededError("Too many requests are in flight in this router"))
             return
@@ -258,6 +267,8 @@ class StorageClient:
             self._partition_now(call).leader_node_id = reply.leader_node_id
             self._again(call, 0.0 if call.attempt < 4 else self._backoff_s(call))
         elif step in (Step.RETRY, Step.TRY_OTHER):
+            if reply.status == partition_pb2.UNKNOWN_OUTCOME:
+                self._note_unknown(call)
             if reply.status == partition_pb2.NOT_LEADER:
                 self._forget_leader(call)
             self._again(call, self._backoff_s(call))
@@ -276,9 +287,14 @@ class StorageClient:
     def _lost(self, call: PartitionCall, *, is_silent: bool) -> None:
         """An attempt came to nothing: its stream broke, or it got no answer in time. A write may have been carried out;
         it is sent again with the same token, which storage nodes recognise."""
+        self._note_unknown(call)
         self._forget_leader(call)
         self._cache.refresh_soon(call.table)
         self._again(call, 0.0 if is_silent else self._backoff_s(call))
+
+    def _note_unknown(self, call: PartitionCall) -> None:
+        if call.operation not in (GET, SCAN) and call.repeat_until == math.inf:
+            call.repeat_until = self._loop.time() + REPEAT_S_MAX
 
     def _partition_now(self, call: PartitionCall) -> Partition:
         return self._cache.partition_now(call.table, call.position)
@@ -294,8 +310,9 @@ class StorageClient:
 
     def _again(self, call: PartitionCall, delay_s: float) -> None:
         call.attempt += 1
-        if self._loop.time() + delay_s >= call.deadline:
-            self._loop.call_at(call.deadline, self._expire, call)
+        end = min(call.deadline, call.repeat_until)
+        if self._loop.time() + delay_s >= end:
+            self._loop.call_at(end, self._expire, call)
         elif delay_s:
             self._loop.call_later(delay_s, self._resend, call)
         else:

@@ -25,6 +25,9 @@ from storage_node.store import CorruptValueError, Store, StoreError
 from storage_node.writes import TOKEN_BYTES
 
 SLICE_ITEMS = 100
+SLICE_BYTES = 1024 * 1024
+"""As stored; of the items that are looked at before others get their turn."""
+
 DELETIONS_MAX = 32
 """In flight at once."""
 
@@ -78,9 +81,11 @@ class Expiry:
     def _slice(self, replica: PartitionReplica, start: bytes, attribute: str, now_s: int) -> tuple[list[bytes], bytes]:
         """(keys of the expired items of the next few, where to go on; empty: that was all)."""
         expired: list[bytes] = []
+        size = 0
         for count, (key, data) in enumerate(self._store.scan(start, replica.end_key)):
-            if count == SLICE_ITEMS:
+            if count == SLICE_ITEMS or size >= SLICE_BYTES:
                 return expired, key
+            size += len(data)
             if has_expired(item_from_bytes(data), attribute, now_s):
                 expired.append(key)
         return expired, b""

@@ -175,10 +175,7 @@ class PartitionReplica:
             else:
                 self._reads.get(request, key, reply)
         elif operation in _WRITES:
-            if is_full and operation != _DELETE:
-                reply(request.id, partition_pb2.STORAGE_FULL, message="the storage node's disk is nearly full")
-            else:
-                self._writes.serve(request, key, reply)
+            self._writes.serve(request, key, reply, is_full and operation != _DELETE)
         else:
             reply(request.id, partition_pb2.INVALID, message=f"operation {operation} is unknown")
 

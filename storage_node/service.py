@@ -23,6 +23,10 @@ BACKLOG_BYTES_MAX = 64 * 1024 * 1024
 
 REPLY_OVERHEAD_BYTES = 16
 
+SERVE_S = 0.01
+"""After so long in one frame others get their turn, heartbeats above all: ten thousand requests share a frame, and one
+may cost milliseconds."""
+
 
 class ReplyStream:
     """Replies that wait for one router. What comes while a write is on its way shares the next frame."""
@@ -102,13 +106,18 @@ class PartitionService(partition_pb2_grpc.PartitionsServicer):
         end_with(writer, task.cancel)
         serve = self._node.serve
         reply = replies.reply
+        time_s = asyncio.get_running_loop().time
         try:
             while not writer.done():
                 frame: object = await context.read()  # the end is not in its type
                 if not isinstance(frame, partition_pb2.PartitionRequestFrame):
                     break
+                end_s = time_s() + SERVE_S
                 for request in frame.requests:
                     serve(request, reply)
+                    if time_s() > end_s:
+                        await asyncio.sleep(0)
+                        end_s = time_s() + SERVE_S
                 await replies.wait_room()
         finally:
             writer.cancel()

@@ -122,8 +122,11 @@ class Writes:
         """Tells what the table's items look like."""
         self._table_number, self._schema, self._indexes = table_number, schema, indexes
 
-    def serve(self, request: partition_pb2.PartitionRequest, key: bytes, reply: Reply) -> None:
-        """Answers a put, an update or a deletion: now, or once it is committed."""
+    def serve(
+        self, request: partition_pb2.PartitionRequest, key: bytes, reply: Reply, has_no_room: bool = False
+    ) -> None:
+        """Answers a put, an update or a deletion: now, or once it is committed. `has_no_room`: only what has been
+        carried out already is told so."""
         request_id, token = request.id, request.token
         if len(token) != TOKEN_BYTES:
             reply(request_id, partition_pb2.INVALID, message=f"a write's token has {TOKEN_BYTES} bytes")
@@ -133,9 +136,11 @@ class Writes:
             self._repeat(request, reply)
         elif (waiting := self._waiting.get(token)) is not None:
             waiting.append(self._waiter(request, reply, None))
+        elif has_no_room:
+            reply(request_id, partition_pb2.STORAGE_FULL, message="the storage node's disk is nearly full")
         elif self._store.is_overloaded:
             reply(request_id, partition_pb2.THROTTLED)
-        elif request.HasField("write") or self._indexes:
+        elif request.HasField("write") or self._indexes or request.operation == _UPDATE:
             self._decide_and_propose(request, key, reply)
         else:
             self._propose_plain(request, key, request.item if request.operation == _PUT else None, reply)
@@ -270,13 +275,14 @@ class Writes:
             key_prefix = prefix(self._table_number, change.index.number)
             if change.old is not None and (change.new is None or change.new.position != change.old.position):
                 writes.append((key_prefix + change.old.position, None))
+            new_bytes += change.new.size if change.new is not None else 0
             if change.new is not None and change.new != change.old:
-                new_bytes += change.new.size
                 writes.append((key_prefix + change.new.position, item_to_bytes(change.new.item)))
         if new_bytes > ITEM_BYTES_MAX:
             raise ValidationError("Item size has exceeded the maximum allowed size")
         size_key = prefix(self._table_number, COLLECTIONS) + key[PREFIX_BYTES : PREFIX_BYTES + HASH_BYTES]
-        size = int.from_bytes(state.get(size_key) or b"", "big") + growth
+        # Never below nothing, whatever a version before may have measured in another way.
+        size = max(0, int.from_bytes(state.get(size_key) or b"", "big") + growth)
         if growth > 0 and size > COLLECTION_BYTES_MAX:
             return None
         result.collection_bytes = size

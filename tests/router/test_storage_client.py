@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 from statorpb import partition_pb2, tables_pb2
 
+from router import storage_client
 from router.partition_map_cache import REFRESH_INTERVAL_S, PartitionMapCache
 from router.storage_client import (
     ATTEMPT_TIMEOUT_S,
@@ -273,6 +274,26 @@ async def test_the_deadline_ends_a_call_that_nobody_answers(start_node: StartNod
     assert ("may or may not" in raised.value.message) == (operation == PUT)
 
 
+async def test_a_write_is_not_repeated_for_longer_than_its_token_is_known(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once an attempt may have been carried out. Where none can have been, there is no such limit."""
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(storage_client, "REPEAT_S_MAX", 0.2)
+    node = await start_node(says(partition_pb2.UNKNOWN_OUTCOME))
+    async with Router(node.address) as router:
+        begun = loop.time()
+        with pytest.raises(DeadlineExceededError, match="may or may not"):
+            await router.call(PUT, timeout_s=60)
+        assert 0.2 <= loop.time() - begun < 5
+    begun = loop.time()
+    node = await start_node(
+        lambda request: ok(request) if loop.time() > begun + 0.5 else says(partition_pb2.NO_LEASE)(request)
+    )
+    async with Router(node.address) as router:
+        assert (await router.call(PUT)).item == b"found"
+
+
 async def test_the_deadline_ends_retries(start_node: StartNode) -> None:
     """Also while a back-off would still run."""
     loop = asyncio.get_running_loop()
@@ -374,6 +395,8 @@ async def test_too_many_bytes_are_refused_at_once(start_node: StartNode) -> None
     """A bound on their memory."""
     node = await start_node(lambda _: None)
     async with Router(node.address) as router:
+        details = partition_pb2.WriteDetails(update_values=bytes(BYTES_MAX))
+        assert isinstance((await router.start(PUT, details=details)).future.exception(), RequestLimitExceededError)
         refused = await router.start(PUT, item=bytes(BYTES_MAX))
         assert refused.future.done()
         with pytest.raises(RequestLimitExceededError):

@@ -55,6 +55,21 @@ async def test_what_has_expired_goes(three: NodeSet) -> None:
     assert [each.node.expiry.deleted for each in three if each is not leader] == [0, 0]
 
 
+async def test_large_items_are_looked_at_a_few_at_a_time(three: NodeSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred of the largest would keep everybody waiting."""
+    monkeypatch.setattr(expiry, "SLICE_BYTES", 3_000)
+    leader = await three.found()
+    past = {"N": str(int(time.time()) - 5)}
+    for number in range(5):
+        await three.do(put(f"{number}", item_to_bytes({**row(f"{number}", past), "b": {"B": bytes(2_000)}})))
+    replica = leader.node.replicas[PARTITION]
+    slices, position = [], replica.first_key
+    while position:
+        found, position = leader.node.expiry._slice(replica, position, "until", int(time.time()))
+        slices.append(len(found))
+    assert slices == [2, 2, 1]
+
+
 async def test_an_item_that_got_more_time_stays(three: NodeSet, monkeypatch: pytest.MonkeyPatch) -> None:
     """The deletion is decided anew, on what is stored by then."""
     leader = await three.found()

@@ -357,13 +357,15 @@ async def test_a_scan_goes_on_where_it_was_cut(one: NodeSet) -> None:
 async def test_on_a_nearly_full_disk_only_puts_are_refused(one: NodeSet) -> None:
     """Below the reserve: puts get a status of their own, reads and deletions go on; with room again puts do too."""
     leader = await one.found()
-    assert await leader.status(put("a", item("a"))) == OK
+    request = put("a", item("a"))
+    assert await leader.status(request) == OK
     await leader.stop()
     await leader.start(disk_reserve_bytes=1 << 60)
     await one.wait_for_leader()
     await wait_until(lambda: "nearly full" in leader.node.note)
     refused = await leader.ask(put("b", b"item"))
     assert (refused.status, "full" in refused.message) == (partition_pb2.STORAGE_FULL, True)
+    assert await leader.status(request) == OK, "it has been carried out"
     assert (await leader.ask(get("a"))).item == item("a")
     assert (await leader.ask(scan())).scan.evaluated == 1
     assert await leader.status(delete("a")) == OK

@@ -291,6 +291,21 @@ async def test_an_index_key_of_the_wrong_type_is_refused(one: NodeSet) -> None:
     assert "attempted to update the secondary index key to unsupported type" in answer.message
 
 
+async def test_an_item_is_limited_together_with_its_entries(one: NodeSet) -> None:
+    """Also with those that a write leaves as they are."""
+    descriptor = indexed(one)
+    del descriptor.local_indexes[0]
+    descriptor.local_indexes[0].projection.type = tables_pb2.Projection.INCLUDE
+    descriptor.local_indexes[0].projection.non_key_attributes.append("b")
+    leader = await one.found(descriptor)
+    item = {**row("a", n=1), "b": {"B": bytes(190_000)}}
+    assert await leader.status(put("a", item_to_bytes(item))) == OK
+    larger = {**item, "c": {"B": bytes(40_000)}}
+    answer = await leader.ask(put("a", item_to_bytes(larger)))
+    assert (answer.status, "size" in answer.message) == (partition_pb2.INVALID_UPDATE, True)
+    assert await leader.status(put("a", item_to_bytes({**item, "c": {"B": bytes(20_000)}}))) == OK
+
+
 async def test_a_collection_has_a_limit(one: NodeSet, monkeypatch: pytest.MonkeyPatch) -> None:
     """What would make it larger is refused; what makes it smaller is not."""
     monkeypatch.setattr(writes, "COLLECTION_BYTES_MAX", 29)

@@ -1,0 +1,65 @@
+"""storage_node/service.py: frames of requests, and who else gets a turn meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from statorpb import partition_pb2
+
+from storage_node.service import SERVE_S, PartitionService
+
+
+class SlowNode:
+    """Each request takes a third of what a frame may take at a time; `others` counts the turns of others."""
+
+    def __init__(self) -> None:
+        self.others = 0
+        self.turns: list[int] = []
+
+    def serve(self, request: partition_pb2.PartitionRequest, reply: Any) -> None:
+        end_s = time.perf_counter() + SERVE_S / 3
+        while time.perf_counter() < end_s:
+            pass
+        self.turns.append(self.others)
+        reply(request.id, partition_pb2.OK)
+
+    async def count(self) -> None:
+        while True:
+            self.others += 1
+            await asyncio.sleep(0)
+
+
+class Stream:
+    """One frame comes, then the end; what goes out is kept."""
+
+    def __init__(self, *frames: partition_pb2.PartitionRequestFrame) -> None:
+        self._frames = list(frames)
+        self.ids: list[int] = []
+        self.is_answered = asyncio.Event()
+        self._count = sum(len(frame.requests) for frame in frames)
+
+    async def read(self) -> object:
+        if self._frames:
+            return self._frames.pop(0)
+        await self.is_answered.wait()
+        return object()
+
+    async def write(self, frame: partition_pb2.PartitionReplyFrame) -> None:
+        self.ids += [each.id for each in frame.replies]
+        if len(self.ids) == self._count:
+            self.is_answered.set()
+
+
+async def test_a_long_frame_gives_others_their_turn() -> None:
+    """And its requests are still served in their order."""
+    frame = partition_pb2.PartitionRequestFrame()
+    for number in range(30):
+        frame.requests.add(id=number)
+    node, stream = SlowNode(), Stream(frame)
+    others = asyncio.create_task(node.count())
+    await PartitionService(node).Serve(None, stream)  # type: ignore[arg-type]
+    others.cancel()
+    assert stream.ids == list(range(30))
+    assert len(set(node.turns)) >= 5
