@@ -60,6 +60,8 @@ def from_body(body: Mapping[str, Any], *, is_json: bool, partitions: int = 0) ->
     if len(content["KeySchema"]) > len(types):
         raise ValidationError("Invalid KeySchema: Some index key attribute have no definition")
     schema = _key_schema(content["KeySchema"], types)
+    if body.get("GlobalSecondaryIndexes"):
+        refuse(body, "CreateTable", ["GlobalSecondaryIndexes"])  # their keys would be among the definitions
     has_indexes = content.get("LocalSecondaryIndexes") is not None
     if not has_indexes and {key.name for key in schema.attributes} != types.keys():
         raise ValidationError(

@@ -1,5 +1,6 @@
 """`stator put`, `stator get`, `stator update` and `stator delete`."""
 
+import re
 import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -192,12 +193,23 @@ def delete(
 
 def read_paths(select: str | None) -> list[tuple[str | int, ...]] | None:
     """The paths in "title, tags[0]". Raises UsageError."""
-    return None if select is None else [_path(part.strip(), "--select") for part in select.split(",")]
+    if select is None:
+        return None
+    outside_backquotes = r",(?=(?:[^`]*`[^`]*`)*[^`]*$)"
+    return [_path(part.strip(), "--select") for part in re.split(outside_backquotes, select)]
+
+
+_NAME = r"(?:`[^`]+`|[^`.\[\]]+)"
+_PATH = re.compile(rf"{_NAME}(?:\[\d+\]|\.{_NAME})*")
+_PATH_STEP = re.compile(r"`([^`]+)`|\[(\d+)\]|([^`.\[\]]+)")
 
 
 def _path(text: str, option: str) -> tuple[str | int, ...]:
     from stator.expressions import attr
 
+    if "`" in text and _PATH.fullmatch(text):
+        steps = _PATH_STEP.finditer(text)
+        return tuple(int(step[2]) if step[2] is not None else step[1] or step[3] for step in steps)
     try:
         return attr(text).path
     except ValueError:
@@ -211,9 +223,10 @@ def _read_update(parts: dict[str, list[str] | None], removes: list[str], *, is_d
     for method, texts in parts.items():
         option = "--" + method.replace("_", "-")
         for text in texts or []:
-            name, equals, value_text = text.partition("=")
-            if not equals:
+            found = re.fullmatch(r"((?:`[^`]*`|[^=`])+)=(.*)", text, re.DOTALL)
+            if found is None:
                 raise UsageError(f"{option}: {text!r} has no =: write {_PATH_VALUE}.")
+            name, value_text = found.groups()
             value = _read_value(value_text, option, is_dynamodb_json=is_dynamodb_json)
             if method in ("add", "delete"):
                 value = _number_or_set(value, option)

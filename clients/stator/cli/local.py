@@ -46,10 +46,10 @@ def up(
     data: DataOption = None,
     http_port: Annotated[
         int | None,
-        typer.Option(help="First of three HTTP ports, one a zone; 0: any free ones. Default: as the last time, 8000."),
+        typer.Option(help="First of three HTTP ports, one a zone; 0: any free ones. Default: those named last, 8000."),
     ] = None,
     grpc_port: Annotated[
-        int | None, typer.Option(help="First of three gRPC ports, likewise. Default: as the last time, 9000.")
+        int | None, typer.Option(help="First of three gRPC ports, likewise. Default: those named last, 9000.")
     ] = None,
     nodes_per_zone: Annotated[
         int | None, typer.Option(help="Storage nodes a zone. Default: as the data folder has it, 1 for a new one.")

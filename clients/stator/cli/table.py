@@ -68,7 +68,7 @@ def create(
 ) -> None:
     """Create a table and wait until it can be used.
 
-    Example: stator table create music --partition-key artist:S --sort-key year:N --local-index by-label:label:S
+    Example: stator table create music --partition-key artist:S --sort-key year:N --local-index by-title:title:S
     """
     with connected(endpoint, timeout) as client:
         check_capacity(rcu, wcu)
@@ -264,7 +264,7 @@ def parse_key(text: str) -> tuple[str, str]:
 
 
 def parse_local_index(text: str) -> "LocalIndex":
-    """From "by-label:label:S:INCLUDE=title,year". Raises UsageError."""
+    """From "by-title:title:S:INCLUDE=plays,year". Raises UsageError."""
     from stator import LocalIndex
 
     name, _, rest = text.partition(":")
@@ -274,8 +274,8 @@ def parse_local_index(text: str) -> "LocalIndex":
     attributes = tuple(part for part in names.split(",") if part)
     if not name or kind not in ("", "ALL", "KEYS_ONLY", "INCLUDE") or (kind == "INCLUDE") != bool(attributes):
         raise UsageError(
-            f"{text!r} is not a local index: write NAME:ATTRIBUTE:TYPE[:PROJECTION], for example by-label:label:S, "
-            "by-label:label:S:KEYS_ONLY or by-label:label:S:INCLUDE=title,year."
+            f"{text!r} is not a local index: write NAME:ATTRIBUTE:TYPE[:PROJECTION], for example by-title:title:S, "
+            "by-title:title:S:KEYS_ONLY or by-title:title:S:INCLUDE=plays,year."
         )
     projected: Projection = "INCLUDE" if attributes else "KEYS_ONLY" if kind == "KEYS_ONLY" else "ALL"
     return LocalIndex(name, parse_key(f"{key}:{key_type}"), projected, attributes)

@@ -244,6 +244,17 @@ def test_wrong_usage_of_items(stator: CommandLine, words: list[str], said: str) 
     assert said in stator(*words, code=2).err
 
 
+def test_odd_names_stand_in_backquotes(stator: CommandLine) -> None:
+    """In every option that takes a name: dots, blanks, commas and = in it are the name's."""
+    stator("table", "create", "odd", "--partition-key", "id:S")
+    changes = ["--set", "`a.b`=1", "--set", "`x, y`=2", "--set", "`c=d`=3", "--set", "m={}"]
+    stator("update", "odd", "--pk", "1", *changes)
+    item = stator("update", "odd", "--pk", "1", "--set", "m.`e f`=4", "--remove", "`c=d`").json
+    assert item == {"id": "1", "a.b": 1, "x, y": 2, "m": {"e f": 4}}
+    shown = stator("get", "odd", "--pk", "1", "--select", "`x, y`, `a.b`, m.`e f`").json
+    assert shown == {"a.b": 1, "x, y": 2, "m": {"e f": 4}}
+
+
 def test_cluster_status(stator: CommandLine) -> None:
     """Nodes that are not alive and partitions without a leader stand out."""
     text = stator("cluster", "status", "--partitions").out
