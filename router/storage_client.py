@@ -344,7 +344,8 @@ class StorageClient:
             self._send_to(table, call)
 
     def _send_to(self, table: Table | None, call: PartitionCall) -> None:
-        if table is None or not table.is_active or table.schema != call.table.schema:
+        is_same = table is not None and (table.schema, table.indexes) == (call.table.schema, call.table.indexes)
+        if table is None or not table.is_active or not is_same:
             self._finish(call, None, ResourceNotFoundError("Requested resource not found"))
             return
         call.table = table

@@ -182,7 +182,8 @@ class PartitionReplica:
     def _scan(self, request: partition_pb2.PartitionRequest, reply: Reply) -> None:
         number = index_number(request.key)
         first_key, end_key = key_range(self.descriptor, number)
-        if not first_key <= request.key <= request.scan.end_key <= end_key:
+        is_known = not number or any(index.number == number for index in self.descriptor.local_indexes)
+        if not is_known or not first_key <= request.key <= request.scan.end_key <= end_key:
             reply(request.id, partition_pb2.NOT_MINE)
         elif self.is_restoring:
             self._refusal(request.id, reply)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 import grpc
+import structlog
 from statorpb import partition_pb2, partition_pb2_grpc
 
 from server.gathering import gather_arrivals
@@ -26,6 +27,8 @@ REPLY_OVERHEAD_BYTES = 16
 SERVE_S = 0.01
 """After so long in one frame others get their turn, heartbeats above all: ten thousand requests share a frame, and one
 may cost milliseconds."""
+
+log = structlog.get_logger()
 
 
 class ReplyStream:
@@ -114,7 +117,12 @@ class PartitionService(partition_pb2_grpc.PartitionsServicer):
                     break
                 end_s = time_s() + SERVE_S
                 for request in frame.requests:
-                    serve(request, reply)
+                    try:
+                        serve(request, reply)
+                    except Exception:
+                        # A bug costs one request, not the stream and all that wait on it.
+                        log.exception("a request failed", partition_id=request.partition_id)
+                        reply(request.id, partition_pb2.UNKNOWN_OUTCOME)
                     if time_s() > end_s:
                         await asyncio.sleep(0)
                         end_s = time_s() + SERVE_S

@@ -335,6 +335,20 @@ async def test_a_table_created_again_with_another_key_is_another_table(start_nod
             await router.call(timeout_s=30)
 
 
+async def test_a_table_created_again_with_other_indexes_is_another_table(start_node: StartNode) -> None:
+    """A call that waits names an index by its number, which may be another's now."""
+    node = await start_node(says(partition_pb2.NOT_MINE))
+    async with Router(node.address) as router:
+        await table_of(router.cache)
+        made_again = route(nodes=(node.address,), number=2)
+        index = made_again.local_indexes.add(number=1, name="by-n")
+        index.sort_key.name, index.sort_key.type = "n", "N"
+        index.projection.type = tables_pb2.Projection.ALL
+        router.metadata.routes[TABLE] = made_again
+        with pytest.raises(ResourceNotFoundError):
+            await router.call(timeout_s=30)
+
+
 async def test_a_table_created_again_with_the_same_key_takes_the_calls(start_node: StartNode) -> None:
     """A table's name is what the client gave."""
     node = await start_node(

@@ -16,6 +16,7 @@ class SlowNode:
 
     def __init__(self) -> None:
         self.others = 0
+        self.fails_at = -1
         self.turns: list[int] = []
 
     def serve(self, request: partition_pb2.PartitionRequest, reply: Any) -> None:
@@ -23,6 +24,8 @@ class SlowNode:
         while time.perf_counter() < end_s:
             pass
         self.turns.append(self.others)
+        if request.id == self.fails_at:
+            raise ValueError("a bug")
         reply(request.id, partition_pb2.OK)
 
     async def count(self) -> None:
@@ -37,6 +40,7 @@ class Stream:
     def __init__(self, *frames: partition_pb2.PartitionRequestFrame) -> None:
         self._frames = list(frames)
         self.ids: list[int] = []
+        self.failed: list[int] = []
         self.is_answered = asyncio.Event()
         self._count = sum(len(frame.requests) for frame in frames)
 
@@ -48,6 +52,7 @@ class Stream:
 
     async def write(self, frame: partition_pb2.PartitionReplyFrame) -> None:
         self.ids += [each.id for each in frame.replies]
+        self.failed += [each.id for each in frame.replies if each.status == partition_pb2.UNKNOWN_OUTCOME]
         if len(self.ids) == self._count:
             self.is_answered.set()
 
@@ -63,3 +68,14 @@ async def test_a_long_frame_gives_others_their_turn() -> None:
     others.cancel()
     assert stream.ids == list(range(30))
     assert len(set(node.turns)) >= 5
+
+
+async def test_a_bug_costs_one_request() -> None:
+    """Of which nobody knows how far it got; the others on the stream are answered."""
+    frame = partition_pb2.PartitionRequestFrame()
+    for number in range(3):
+        frame.requests.add(id=number)
+    node, stream = SlowNode(), Stream(frame)
+    node.fails_at = 1
+    await PartitionService(node).Serve(None, stream)  # type: ignore[arg-type]
+    assert (stream.ids, stream.failed) == ([0, 1, 2], [1])

@@ -14,7 +14,7 @@ from server.expressions.codec import encode
 from server.expressions.expression import parse_condition, parse_update
 from server.expressions.placeholders import Placeholders
 from server.model.item import Item
-from server.model.key_encoding import COLLECTIONS, PREFIX_BYTES, prefix
+from server.model.key_encoding import COLLECTIONS, PREFIX_BYTES, after_prefix, prefix
 from server.wire import item_from_bytes, item_to_bytes
 from storage_node import writes
 from tests.storage_node.nodes import PARTITION, TABLE, NodeSet, RunningNode, delete, get, key, put, scan, token
@@ -265,6 +265,17 @@ async def test_indexes_follow_the_item(one: NodeSet) -> None:
     assert await leader.status(delete("a")) == OK
     assert await shown(leader, 1) == await shown(leader, 2) == []
     assert collection_bytes(leader, "a") == 0
+
+
+async def test_an_index_that_the_table_does_not_have(one: NodeSet) -> None:
+    """A router of another time may ask for it, also for what is kept under such a number."""
+    leader = await one.found(indexed(one))
+    assert await leader.status(put("a", item_to_bytes(row("a", n=1)))) == OK
+    for number in (3, COLLECTIONS):
+        request = scan()
+        request.key = prefix(TABLE, number)
+        request.scan.end_key = after_prefix(request.key)
+        assert await leader.status(request) == partition_pb2.NOT_MINE
 
 
 async def test_an_index_gives_whole_items_where_they_are_asked_for(one: NodeSet) -> None:
