@@ -9,6 +9,7 @@ from server.expressions.tokens import END, IDENTIFIER, NAME, VALUE
 from server.expressions.trees import (
     COMPARATORS,
     CONDITION_FUNCTIONS,
+    UPDATE_FUNCTIONS,
     And,
     Attribute,
     Between,
@@ -23,7 +24,6 @@ from server.expressions.trees import (
     Value,
 )
 
-_UPDATE_FUNCTIONS = ("if_not_exists", "list_append")
 _FUNCTIONS_DEPTH_MAX = 8
 """Of calls inside calls. Three deep are wrong in any case: only `size` may be inside, and it takes no number."""
 
@@ -195,7 +195,7 @@ class ConditionParser(Parser):
         return Attribute(self.path())
 
     def _function(self, name: str, operands: tuple[Operand, ...]) -> Function:
-        if name in _UPDATE_FUNCTIONS:
+        if name in UPDATE_FUNCTIONS:
             self.note("function", f"The function is not allowed in a condition expression; function: {name}")
         elif name not in CONDITION_FUNCTIONS:
             self.note("function", f"Invalid function name; function: {name}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from server.expressions.codec import CorruptTreeError
 from server.expressions.comparison import Comparisons
 from server.expressions.document_path import compile_path
 from server.expressions.trees import (
@@ -157,8 +158,7 @@ def _operand(operand: Operand) -> Read:
         at_path = compile_path(operand.path)
         return lambda item, _: at_path(item)
     if isinstance(operand, Value):
-        name = operand.name
-        return lambda _, values: values[name]
+        return _value(operand.name)
     inner = _operand(operand.operands[0])
 
     def size(item: Item, values: Item) -> AttributeValue | None:
@@ -166,6 +166,16 @@ def _operand(operand: Operand) -> Read:
         return None if value is None else size_of(value)
 
     return size
+
+
+def _value(name: str) -> Read:
+    def read(_: Item, values: Item) -> AttributeValue:
+        try:
+            return values[name]
+        except KeyError:
+            raise CorruptTreeError(f"a tree with a value that did not come with it: {name}") from None
+
+    return read
 
 
 def _order(left: Read, right: Read, holds: Callable[[int], bool]) -> Check:
@@ -217,6 +227,6 @@ def _existence(operand: Attribute, *, wanted: bool) -> Check:
 
 
 _DECIDE: Final[dict[str, Callable[[AttributeValue, AttributeValue], bool]]] = {
-    "attribute_type": lambda value, kind: kind["S"] in value,
+    "attribute_type": lambda value, kind: kind.get("S") in value,
     "begins_with": begins_with,
 }

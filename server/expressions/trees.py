@@ -17,6 +17,7 @@ CONDITION_FUNCTIONS = {
     "contains": 2,
 }
 """Functions that are conditions, with the number of their operands."""
+UPDATE_FUNCTIONS = ("if_not_exists", "list_append")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from server.expressions.parser import Parser
 from server.expressions.tokens import END, IDENTIFIER, VALUE
 from server.expressions.trees import (
+    UPDATE_FUNCTIONS,
     AddAction,
     Arithmetic,
     Attribute,
@@ -18,7 +19,6 @@ from server.expressions.trees import (
     Value,
 )
 
-UPDATE_FUNCTIONS = ("if_not_exists", "list_append")
 _CONDITION_FUNCTIONS = frozenset(
     ("attribute_exists", "attribute_not_exists", "attribute_type", "begins_with", "contains", "size")
 )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itertools import chain
 from typing import Any, Final, TypeAlias
 
+from server.expressions.codec import CorruptTreeError
 from server.expressions.document_path import compile_path
 from server.expressions.trees import (
     AddAction,
@@ -42,13 +43,20 @@ class Application:
         if self._room < 0:
             raise ValidationError(TOO_LARGE)
 
+    def value(self, name: str) -> AttributeValue:
+        """The value of a placeholder. Raises CorruptTreeError."""
+        try:
+            return self.values[name]
+        except KeyError:
+            raise CorruptTreeError(f"a tree with a value that did not come with it: {name}") from None
+
     def members(self, name: str) -> frozenset[Any]:
         """The members of the set that is the value of a placeholder."""
         if self._members is None:
             self._members = {}
         found = self._members.get(name)
         if found is None:
-            (content,) = self.values[name].values()
+            (content,) = self.value(name).values()
             found = self._members[name] = frozenset(content)
         return found
 
@@ -62,6 +70,7 @@ Change: TypeAlias = Callable[[AttributeValue | None, Application], AttributeValu
 WRONG_TYPE: Final = "An operand in the update expression has an incorrect data type"
 WRONG_TYPE_LEGACY: Final = "Type mismatch for attribute to update"
 TOO_LARGE: Final = "Item size to update has exceeded the maximum allowed size"
+_ADDED: Final = frozenset(("N", "L")) | SET_TYPES
 _NO_ATTRIBUTE: Final = "The provided expression refers to an attribute that does not exist in the item"
 
 
@@ -69,7 +78,7 @@ def compile_operand(operand: UpdateOperand) -> Make:
     """The function of what SET assigns. Recursion is bounded, as a text has at most so many operators."""
     if isinstance(operand, Value):
         name = operand.name
-        return lambda applied: applied.values[name]
+        return lambda applied: applied.value(name)
     if isinstance(operand, Attribute):
         return _attribute(operand)
     if isinstance(operand, Arithmetic):
@@ -86,12 +95,12 @@ def compile_add(action: AddAction, *, is_legacy: bool) -> Change:
     name = action.value.name
 
     def add(old: AttributeValue | None, applied: Application) -> AttributeValue | None:
-        operand = applied.values[name]
+        operand = applied.value(name)
         if old is None:
             return operand
         ((kind, content),) = operand.items()
         there = old.get(kind)
-        if there is None:
+        if there is None or kind not in _ADDED:
             raise ValidationError(WRONG_TYPE_LEGACY if is_legacy else WRONG_TYPE)
         if kind == "N":
             return {"N": add_numbers(there, content)}
@@ -111,7 +120,7 @@ def compile_delete(action: DeleteAction, *, is_legacy: bool) -> Change:
     def delete(old: AttributeValue | None, applied: Application) -> AttributeValue | None:
         if old is None:
             return None
-        (kind,) = applied.values[name]
+        (kind,) = applied.value(name)
         there: list[Any] | None = old.get(kind)
         if there is None or kind not in SET_TYPES:
             raise ValidationError(WRONG_TYPE_LEGACY if is_legacy else WRONG_TYPE)

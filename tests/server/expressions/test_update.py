@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.expressions.codec import encode
+from server.expressions.codec import CorruptTreeError, encode
 from server.expressions.compiled import compiled_update
 from server.expressions.expression import parse_update
 from server.expressions.placeholders import Placeholders
@@ -234,6 +234,21 @@ def test_a_large_set_is_taken_out_of_many() -> None:
     )
     new = compiled_update(encode(update.tree)).apply(item, update.values)
     assert new == {name: {"SS": ["x"]} for name in item}
+
+
+@pytest.mark.parametrize("action", ["SET num = :v", "ADD num :v", "DELETE tags :v", "SET num = :v + num"])
+def test_values_that_did_not_come_with_the_tree(action: str) -> None:
+    """Are a tree that is no good, and nothing worse."""
+    with pytest.raises(CorruptTreeError, match="did not come with it: :v"):
+        CompiledUpdate(UpdateTree(UpdateParser(action).parse())).apply(ITEM, {})
+
+
+@pytest.mark.parametrize("is_legacy", [False, True])
+def test_values_that_nobody_adds(is_legacy: bool) -> None:
+    """Routers refuse them; whoever is asked to add them all the same says what is wrong."""
+    update = CompiledUpdate(UpdateTree(UpdateParser("ADD num :v").parse(), is_legacy))
+    with pytest.raises(ValidationError):
+        update.apply({"num": {"BOOL": True}}, {":v": {"BOOL": True}})
 
 
 @pytest.mark.parametrize(
