@@ -26,13 +26,6 @@ PIECES = (
     *(b"#a", b":v", b" AND ", b" OR ", b"NOT ", b"SET ", b"size(", b"list_append(", b"a[0]", b".a", b"=", b"{}"),
     *(b'{"S":"a"}', b'{"N":"1"}', b'{"L":[]}', b'{"SS":["a","a"]}', b"\r\n", b"\r\n\r\n", b": ", b"AWS4-HMAC-SHA256 "),
 )
-
-
-@cache
-def seeds(name: str) -> tuple[bytes, ...]:
-    return tuple(TARGETS[name].seeds())
-
-
 """What inputs are made of."""
 
 _METHODS = {

@@ -16,6 +16,11 @@ INPUT_S_MAX = 1.0
 """Of processor time; a thousand times what most take."""
 
 
+@cache
+def seeds(name: str) -> tuple[bytes, ...]:
+    return tuple(TARGETS[name].seeds())
+
+
 @st.composite
 def damaged(draw: st.DrawFn, name: str) -> bytes:
     """A seed with pieces taken out, put in, or put in place of others; or of two seeds, one behind the other."""
