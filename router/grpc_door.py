@@ -41,6 +41,9 @@ FRAME_BYTES_MAX = 4 * 1024 * 1024
 STREAM_REQUESTS_MAX = 10_000
 """Requests in flight on one session; past it they are refused at once."""
 
+SERVE_S = 0.01
+"""After so long in one frame others get their turn: a frame has room for a million small requests."""
+
 FRAMES_WAITING_MAX = 8
 """Reply frames that a session's client has not taken; past it no more of its requests are read."""
 
@@ -100,7 +103,9 @@ class _SessionStream:
         reply = self._frames[-1].replies.add(id=request_id)
         self._size += REPLY_OVERHEAD_BYTES
         if error is not None:
-            reply.error.CopyFrom(error_to_message(error))
+            message = error_to_message(error)
+            self._size += message.ByteSize()
+            reply.error.CopyFrom(message)
         else:
             self._size += fill_reply(reply, kind, result)
 
@@ -157,8 +162,15 @@ class SessionService:
                     break
                 if caller is not None and caller.is_disabled:
                     break
+                end_s = self._loop.time() + SERVE_S
                 for request in frame.requests:
                     self._serve(stream, request)
+                    if self._loop.time() > end_s:
+                        await asyncio.sleep(0)
+                        await stream.wait_room()
+                        if writer.done():
+                            break
+                        end_s = self._loop.time() + SERVE_S
                 await stream.wait_room()
             stream.end()
             await asyncio.wait([writer])

@@ -169,13 +169,8 @@ class StorageNode:
         replica = self.replicas.get(request.partition_id)
         if replica is None:
             reply(request.id, partition_pb2.NOT_MINE)
-            return
-        try:
+        else:
             replica.serve(request, reply, self._is_full)
-        except Exception:
-            # A bug costs one request, not the stream that all of a router's requests are on.
-            log.exception("request failed", partition_id=request.partition_id, operation=request.operation)
-            reply(request.id, partition_pb2.INVALID, message="internal error")
 
     def leaders(self) -> list[cluster_pb2.LeaderReport]:
         """The partitions that this node leads and has recovered."""

@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 from statorpb import admin_pb2, item_pb2, items_pb2, passthrough_pb2
 
+from router import grpc_door
 from router.authentication import CALLER
 from router.grpc_door import FRAMES_WAITING_MAX, AdminService, ItemsService, SessionService
 from router.results import ReadResult
@@ -246,3 +247,29 @@ async def test_a_session_of_a_user_who_was_disabled_ends() -> None:
     assert len(rig.dispatcher.requests) == 1
     await rig.channel.close()
     await rig.server.stop(0)
+
+
+async def test_a_long_frame_gives_others_their_turn(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that comes in the middle of it is answered before its end."""
+    monkeypatch.setattr(grpc_door, "SERVE_S", 0.0)
+    rig.answer = lambda _: b""
+    call = rig.converse()
+    await call.write(frame(*range(1, 2001)))
+    await call.done_writing()
+    other = items_pb2.GetItemRequest(table_name="other", key=GET.key)
+    assert await rig.get(other.SerializeToString()) == EMPTY_ITEM
+    assert len(await replies(call)) == 2000
+    assert [request.table_name for request in rig.dispatcher.requests].index("other") < 2000
+
+
+async def test_errors_count_towards_the_size_of_a_frame(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many small requests as fit into a frame can be wrong, and their replies are larger."""
+    monkeypatch.setattr(grpc_door, "FRAME_BYTES_MAX", 1000)
+    call = rig.converse()
+    message = items_pb2.SessionRequestFrame()
+    for number in range(1, 1001):
+        message.requests.add(id=number)
+    await call.write(message.SerializeToString())
+    await call.done_writing()
+    sizes = [len(data) async for data in call]
+    assert len(sizes) > 50 and max(sizes) < 1500

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from statorpb import cluster_pb2, item_pb2, partition_pb2
+from statorpb import cluster_pb2, partition_pb2
 
 from server.expressions.codec import encode
 from server.expressions.legacy import attributes_to_get
@@ -329,18 +329,6 @@ async def test_malformed_requests_are_refused(one: NodeSet) -> None:
     for request, status in wrong:
         assert await leader.status(request) == status
     assert await leader.status(put("a", b"x")) == OK
-
-
-async def test_a_bug_costs_one_request(one: NodeSet) -> None:
-    """Here that an item is stored which no router sends: its list has an element without a value."""
-    leader = await one.found()
-    odd = item_pb2.Item()
-    odd.attributes["l"].l.values.add()
-    assert await leader.status(put("a", odd.SerializeToString())) == OK
-    measured = partition_pb2.ReadDetails(measured=True)
-    assert await leader.status(get("a", read=measured)) == partition_pb2.INVALID
-    assert await leader.status(put("a", item("a"))) == OK
-    assert await leader.status(get("a", read=measured)) == OK
 
 
 async def test_a_scan_goes_on_where_it_was_cut(one: NodeSet) -> None:
