@@ -181,7 +181,8 @@ def http(data: bytes) -> None:
         return
     for door in _doors():
         dispatcher: Any = door.dispatcher
-        dispatcher.requests.clear()
+        for kept in (dispatcher.requests, dispatcher.deadlines, dispatcher.token_seeds):
+            kept.clear()
         loop: Any = _Loop()
         connection = door.connect(loop)
         transport = _Transport()
@@ -278,7 +279,10 @@ def sessions(data: bytes) -> None:
     if not isinstance(frame, passthrough_pb2.RawSessionRequestFrame):
         return
     _, service = _session()
+    dispatcher: Any = service._dispatcher
     for request in frame.requests:
+        for kept in (dispatcher.requests, dispatcher.deadlines, dispatcher.token_seeds):
+            kept.clear()
         stream: Any = _Stream()
         service._serve(stream, request)
         (error,) = stream.replies.values()

@@ -232,7 +232,8 @@ class _Database:
         metadata = FakeMetadata(described)
         cache_ = PartitionMapCache(metadata)
         cache_._take(described, 1)
-        self.dispatcher = Dispatcher(cache_, FakeStorage(self._answer), metadata)
+        self.storage = FakeStorage(self._answer)
+        self.dispatcher = Dispatcher(cache_, self.storage, metadata)
         self.steps = 0
 
     def carry_out(self, request: Any) -> Any:
@@ -286,6 +287,7 @@ def databases(data: bytes) -> None:
     for body in data.split(b"\0"):
         operation = _OPERATIONS[body[0] % len(_OPERATIONS) if body else 0]
         database.steps = 0
+        database.storage.calls.clear()
         try:
             request = operation.read(_parse(body[1:]))
             if _names(request) == {TABLE}:

@@ -11,7 +11,7 @@ def test_results_are_kept_until_others_come() -> None:
     """The oldest makes room."""
     made: list[str] = []
 
-    @kept(2, 3, lambda key, _: len(key))
+    @kept(2, 16, lambda key, _: len(key))
     def double(key: str) -> str:
         """Twice."""
         made.append(key)
@@ -31,7 +31,7 @@ def test_what_is_heavy_is_made_each_time() -> None:
     """And so is what raises."""
     made: list[str] = []
 
-    @kept(2, 3, lambda _, value: len(value))
+    @kept(8, 3, lambda _, value: len(value))
     def same(key: str) -> str:
         made.append(key)
         if key == "no":
@@ -44,3 +44,24 @@ def test_what_is_heavy_is_made_each_time() -> None:
         with pytest.raises(ValueError, match="no"):
             same("no")
     assert made == ["abc", "abcd", "no", "abcd", "no"]
+
+
+def test_all_together_have_a_weight() -> None:
+    """However many there may be: the oldest make room, as many as have to."""
+    made: list[str] = []
+
+    @kept(100, 8, lambda key, _: len(key))
+    def same(key: str) -> str:
+        made.append(key)
+        return key
+
+    light = [f"{number:04}" for number in range(25)]
+    for key in light * 2:
+        same(key)
+    assert made == light
+    same("8 is much")
+    same("8 heavy.")
+    same(light[2])
+    same("8 heavy.")
+    same(light[0])
+    assert made == [*light, "8 is much", "8 heavy.", light[0]]
