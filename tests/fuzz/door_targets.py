@@ -38,7 +38,7 @@ from server.wire import item_to_bytes
 from tests.fuzz.seeds import bodies
 from tests.router import test_authentication
 from tests.router.fakes import FakeDispatcher
-from tests.router.signature.signing import NOW_S, SECRET, signed
+from tests.router.signature.signing import ACCESS_KEY_ID, NOW_S, SECRET, signed
 from tests.router.test_http_door import call
 
 OPERATIONS = [
@@ -168,6 +168,7 @@ def answer(request: Any) -> Any:
 @cache
 def _doors() -> tuple[HttpDoor, ...]:
     users = test_authentication.Rig()
+    asyncio.run(users.users.find(ACCESS_KEY_ID, 5.0))  # whom the seeds are signed by
     return (
         HttpDoor(FakeDispatcher(answer), 7.0),
         SignedHttpDoor(FakeDispatcher(answer), 7.0, users.authentication),

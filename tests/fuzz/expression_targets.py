@@ -12,6 +12,7 @@ from server.expressions.placeholders import Placeholders
 from server.model.errors import ValidationError
 from server.model.item import Item, check_item, item_bytes
 from server.wire import item_from_bytes, item_to_bytes
+from tests.fuzz import seeds
 from tests.fuzz.seeds import texts
 from tests.server.expressions.reference import holds
 
@@ -26,17 +27,7 @@ ITEM: Item = {
 }
 ITEMS: tuple[Item, ...] = ({}, {"pk": {"S": "a"}}, ITEM)
 NAMES = {"#a": "a", "#b": "b", "#n": "a.b", "#pk": "pk", "#size": "size"}
-VALUES: Item = {
-    ":v": {"S": "a"},
-    ":w": {"S": "b"},
-    ":a": {"N": "1"},
-    ":n": {"N": "2"},
-    ":s": {"SS": ["a", "b"]},
-    ":l": {"L": [{"SS": ["y", "x"]}, {"N": "1"}]},
-    ":m": {"M": {"a": {"NULL": True}}},
-    ":b": {"B": b"\x00"},
-    ":t": {"S": "SS"},
-}
+VALUES: Item = {**seeds.VALUES, ":b": {"B": b"\x00"}}
 
 
 def _text(data: bytes) -> str:

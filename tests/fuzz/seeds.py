@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -15,10 +16,11 @@ from server.expressions.condition_parser import ConditionParser
 from server.expressions.parser import ExpressionError
 from server.expressions.projection_parser import ProjectionParser
 from server.expressions.update_parser import UpdateParser
+from server.model.item import Item
 
 TESTS = Path(__file__).parent.parent
 SOURCES = ("conformance", "router/requests", "server/expressions")
-BODIES_MAX = 400
+BODIES_MAX = 800
 TEXTS_MAX = 300
 
 PIECES = (
@@ -42,22 +44,78 @@ _OPERATIONS = {operation.name for operation in (*ITEM_OPERATIONS.values(), *TABL
 _NO_TABLE = frozenset({"BatchGetItem", "BatchWriteItem"})
 
 
+KEY: Item = {"pk": {"S": "a"}, "sk": {"N": "1"}}
+VALUES: Item = {
+    ":v": {"S": "a"},
+    ":w": {"S": "b"},
+    ":a": {"N": "1"},
+    ":n": {"N": "2"},
+    ":s": {"SS": ["a", "b"]},
+    ":l": {"L": [{"SS": ["y", "x"]}, {"N": "1"}]},
+    ":m": {"M": {"a": {"NULL": True}}},
+    ":b": {"B": "AA=="},
+    ":t": {"S": "SS"},
+}
+_LIKELY: dict[str, Any] = {
+    "Key": KEY,
+    "Item": KEY,
+    "ExclusiveStartKey": KEY,
+    "ExpressionAttributeNames": {"#a": "a"},
+    "ExpressionAttributeValues": {":v": {"S": "a"}},
+    "Limit": 1,
+    "ConsistentRead": True,
+    "Expected": {"a": {"Exists": False}},
+    "ScanFilter": {"a": {"ComparisonOperator": "NULL"}},
+    "KeyConditions": {"pk": {"ComparisonOperator": "EQ", "AttributeValueList": [{"S": "a"}]}},
+}
+
+
 class _UnknownError(Exception):
     """It can only be known by running the test."""
 
 
-def _value(node: ast.expr) -> Any:
-    """What a literal is; a name in it stands for some text."""
+def _value(node: ast.expr, member: str = "") -> Any:
+    """What a literal is; what only a run could tell in it stands for something that a member of a body may be."""
     if isinstance(node, ast.Constant):
         return node.value
     if isinstance(node, ast.Dict) and all(key is not None for key in node.keys):
-        pairs = zip(node.keys, node.values, strict=True)
-        return {str(_value(key)): _value(value) for key, value in pairs if key is not None}
+        pairs = [
+            (str(_value(key)), value) for key, value in zip(node.keys, node.values, strict=True) if key is not None
+        ]
+        return {key: _value(value, key) for key, value in pairs}
     if isinstance(node, ast.List | ast.Tuple):
         return [_value(each) for each in node.elts]
-    if isinstance(node, ast.Name | ast.JoinedStr | ast.Attribute):
-        return "music"
+    if isinstance(node, ast.expr):
+        return _LIKELY.get(member, "music")
     raise _UnknownError
+
+
+def _used(text: str) -> dict[str, Any]:
+    """The names and values that an expression has."""
+    names = {name: name[1:] for name in re.findall(r"#\w+", text)}
+    values = {name: VALUES.get(name, {"S": "a"}) for name in re.findall(r":\w+", text)}
+    return ({"ExpressionAttributeNames": names} if names else {}) | (
+        {"ExpressionAttributeValues": values} if values else {}
+    )
+
+
+def _with_texts() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Bodies with the expressions that there are."""
+    for text in texts():
+        for parser, operation, member in (
+            (ConditionParser, "Scan", "FilterExpression"),
+            (ConditionParser, "PutItem", "ConditionExpression"),
+            (UpdateParser, "UpdateItem", "UpdateExpression"),
+            (ProjectionParser, "GetItem", "ProjectionExpression"),
+        ):
+            try:
+                parser(text).parse()
+            except ExpressionError:
+                continue
+            at = {"Scan": {}, "PutItem": {"Item": {**KEY, "n": {"N": "5"}, "a": {"S": "x"}}}}.get(
+                operation, {"Key": KEY}
+            )
+            yield operation, {"TableName": "music", **at, member: text, **_used(text)}
 
 
 def _trees() -> Iterator[ast.AST]:
@@ -93,7 +151,7 @@ def _called(node: ast.Call) -> Iterator[tuple[str, dict[str, Any]]]:
     method = _METHODS.get(function.attr, "") if isinstance(function, ast.Attribute) else ""
     if method and node.keywords and all(keyword.arg for keyword in node.keywords):
         body = {} if method in _NO_TABLE else {"TableName": "music"}
-        yield method, body | {str(keyword.arg): _value(keyword.value) for keyword in node.keywords}
+        yield method, body | {str(keyword.arg): _value(keyword.value, str(keyword.arg)) for keyword in node.keywords}
     if len(node.args) >= 2 and isinstance(node.args[1], ast.Dict) and isinstance(node.args[0], ast.Constant):
         yield str(node.args[0].value), _value(node.args[1])
 
@@ -114,6 +172,8 @@ def bodies() -> tuple[tuple[str, bytes], ...]:
                         found[operation, orjson.dumps(body, default=str)] = None
             except (_UnknownError, TypeError):
                 continue
+    for operation, body in _with_texts():
+        found[operation, orjson.dumps(body)] = None
     return tuple(sorted(found, key=lambda each: len(each[1])))[:BODIES_MAX]
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import itertools
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -127,8 +129,10 @@ def add_indexes(described: Any) -> None:
 
 
 @cache
-def _directory() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="stator-fuzz-")
+def _directory() -> Path:
+    directory = tempfile.mkdtemp(prefix="stator-fuzz-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return Path(directory)
 
 
 _numbers = itertools.count()
@@ -140,7 +144,7 @@ def partition() -> Partition:
     if _partition and _partition[0].store.memtable_bytes > 8 * MIB:
         _partition.pop().store.close()
     if not _partition:
-        directory = Path(_directory().name) / str(next(_numbers))
+        directory = _directory() / str(next(_numbers))
         directory.mkdir()
         _partition.append(Partition(directory))
     return _partition[0]
