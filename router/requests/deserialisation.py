@@ -8,8 +8,6 @@ order of the body, is told, in the words of the reader that DynamoDB uses.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,7 +25,7 @@ from router.requests.shapes import (
     Text,
 )
 from server.model.errors import SerializationError, ValidationError
-from server.model.item import NESTED_TOO_DEEPLY
+from server.model.item import NESTED_TOO_DEEPLY, bytes_of_base64
 from server.model.limits import NESTING_MAX
 
 _JAVA_PACKAGE = "com.amazonaws.dynamodb.v20120810."
@@ -164,6 +162,6 @@ def _read_blob(value: Any) -> bytes:
     if len(value) % 4:
         raise SerializationError(f"Base64 encoded length is expected a multiple of 4 bytes but found: {len(value)}")
     try:
-        return base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError) as error:
+        return bytes_of_base64(value)
+    except ValueError as error:
         raise SerializationError("Invalid last non-pad Base64 character dectected") from error

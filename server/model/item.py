@@ -7,7 +7,6 @@ adds up the size by DynamoDB's rules (developer guide, "Item sizes and formats")
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -109,9 +108,18 @@ def _decode_base64(value: Any) -> bytes:
     if not isinstance(value, str):
         raise SerializationError("a binary value must be base64 text")
     try:
-        return base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError) as error:
+        return bytes_of_base64(value)
+    except ValueError as error:
         raise SerializationError("a binary value is not valid base64") from error
+
+
+def bytes_of_base64(text: str) -> bytes:
+    """What base64 text stands for. Raises ValueError for what is not just as it is written, also for bits behind the
+    last byte: two texts would stand for the same bytes."""
+    data = base64.b64decode(text, validate=True)
+    if text.endswith("=") and base64.b64encode(data[-(len(data) % 3) :]) != text[-4:].encode():
+        raise ValueError("bits behind the last byte")
+    return data
 
 
 def text_bytes(value: Any) -> int:

@@ -6,7 +6,7 @@ import time
 from functools import cache
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz.seeds import PIECES
@@ -50,6 +50,7 @@ def test_seeds(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TARGETS)
+@settings(deadline=None)
 @given(data=st.data())
 def test_damaged_seeds(name: str, data: st.DataObject) -> None:
     """Whatever they are: an answer, soon."""
@@ -57,6 +58,7 @@ def test_damaged_seeds(name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", TARGETS)
+@settings(deadline=None)
 @given(data=st.binary(max_size=100))
 def test_any_bytes(name: str, data: bytes) -> None:
     """As with damaged seeds."""

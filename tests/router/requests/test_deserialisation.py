@@ -92,6 +92,8 @@ def test_what_is_read(shape: Shape, value: Any, expected: Any) -> None:
         (Blob(), "A", "Base64 encoded length is expected a multiple of 4 bytes but found: 1"),
         (Blob(), "AAAAA", "Base64 encoded length is expected a multiple of 4 bytes but found: 5"),
         (Blob(), "-_8=", "Invalid last non-pad Base64 character dectected"),
+        (Blob(), "AB==", "Invalid last non-pad Base64 character dectected"),
+        (Blob(), "AAB=", "Invalid last non-pad Base64 character dectected"),
         (Blob(), "ä===", "Invalid last non-pad Base64 character dectected"),
         (ListOf(Text()), "a", "Unexpected field type"),
         (ListOf(Text()), {}, MAP_NOT_EXPECTED),

@@ -213,6 +213,8 @@ def test_what_is_no_item(item: Any) -> None:
         ("A", "a binary value is not valid base64"),
         ("AA", "a binary value is not valid base64"),
         ("AAA", "a binary value is not valid base64"),
+        ("AB==", "a binary value is not valid base64"),
+        ("AAB=", "a binary value is not valid base64"),
         ("AA==AA==", "a binary value is not valid base64"),
         ("AA==\n", "a binary value is not valid base64"),
         ("A A=", "a binary value is not valid base64"),
