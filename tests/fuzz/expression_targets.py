@@ -14,7 +14,7 @@ from server.model.item import Item, check_item, item_bytes
 from server.wire import item_from_bytes, item_to_bytes
 from tests.fuzz import seeds
 from tests.fuzz.seeds import texts
-from tests.server.expressions.reference import holds
+from tests.server.expressions.reference import holds, projected, updated
 
 ITEM: Item = {
     "pk": {"S": "a"},
@@ -57,7 +57,7 @@ def conditions(data: bytes) -> None:
 
 
 def updates(data: bytes) -> None:
-    """An update comes back from its bytes, leaves its argument alone, and makes an item of canonical values."""
+    """An update comes back from its bytes, leaves its argument alone, and does what the reference says."""
     try:
         update = parse_update(_text(data), Placeholders(NAMES, VALUES))
     except ValidationError:
@@ -67,12 +67,15 @@ def updates(data: bytes) -> None:
     compiled = compiled_update(encoded)
     for item in ITEMS:
         before = item_to_bytes(item)
+        expected = updated(update.tree, item, update.values)
         try:
             new = compiled.apply(item, update.values)
-        except ValidationError:
+        except ValidationError as error:
+            assert isinstance(expected, set) and error.message in expected
             continue
         finally:
             assert item_to_bytes(item) == before
+        assert new == expected
         assert check_item(new) == (new, item_bytes(new))
         assert item_from_bytes(item_to_bytes(new)) == new
         check_item(compiled.touched(new))
@@ -89,6 +92,7 @@ def projections(data: bytes) -> None:
     project = compiled_projection(encoded)
     for item in ITEMS:
         part = project(item)
+        assert part == projected(projection.tree, item)
         assert check_item(part)[0] == part
         assert part.keys() <= item.keys()
 

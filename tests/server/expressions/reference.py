@@ -224,7 +224,7 @@ def updated(tree: UpdateTree, item: Item, values: Item) -> Item | set[str]:
     if errors:
         return errors
     new: Any = {"M": copy.deepcopy(item)}
-    for path, outcome in sorted(outcomes, key=lambda each: str(each[0])):
+    for path, outcome in sorted(outcomes, key=lambda each: [(isinstance(step, str), step) for step in each[0]]):
         parent = new
         for step in path[:-1]:
             parent = parent["M" if isinstance(step, str) else "L"][step]
