@@ -176,7 +176,8 @@ class Supervisor:
             await asyncio.wait(waits, timeout=self._options.ready_timeout_s, return_when=asyncio.FIRST_COMPLETED)
             if self._stop.is_set():
                 return
-            if not ready.done():
+            # Whoever died last has settled all: then both are done at once.
+            if self._died.is_set() or not ready.done():
                 raise self._start_failure()
             await ready
         finally:

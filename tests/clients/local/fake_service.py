@@ -1,8 +1,8 @@
 """A stand-in for the three services, as small as the supervisor's contract allows: it starts fast and has no data.
 
 It serves health on its gRPC port, ends cleanly on SIGTERM and when its parent is gone, and writes the arguments it was
-given to its data folder. `FAKE_<NAME>` in the environment makes one misbehave: "exit:CODE" (at start), "never-ready",
-"stubborn" (ignores SIGTERM).
+given to its data folder. `FAKE_<NAME>` in the environment makes one misbehave: "exit:CODE" (at start), "exit-late:CODE"
+(when others have long been ready), "never-ready", "stubborn" (ignores SIGTERM).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -67,7 +68,10 @@ def main() -> None:
         folder = Path(given["data"])
         folder.mkdir(exist_ok=True)
         (folder / "arguments").write_text(" ".join(sys.argv[1:]))
-    if behaviour.startswith("exit:"):
+    how, _, code = behaviour.partition(":")
+    if how.startswith("exit"):
+        if how == "exit-late":
+            time.sleep(1)
         print(f"{given['name']} cannot go on", file=sys.stderr, flush=True)
-        sys.exit(int(behaviour.removeprefix("exit:")))
+        sys.exit(int(code))
     asyncio.run(run(given, behaviour))

@@ -7,7 +7,7 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,8 +71,13 @@ def environ(services: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def cluster_options(tmp_path: Path) -> ClusterOptions:
-    return ClusterOptions(tmp_path / "data", http_port=0, grpc_port=0, ready_timeout_s=30)
+def cluster_options(tmp_path: Path) -> Iterator[ClusterOptions]:
+    """Of a cluster that is down when the test has ended, however it ended."""
+    options = ClusterOptions(tmp_path / "data", http_port=0, grpc_port=0, ready_timeout_s=30)
+    yield options
+    folder = DataFolder(options.data)
+    if folder.is_locked():
+        stop_cluster(folder)
 
 
 @asynccontextmanager
@@ -349,12 +354,13 @@ def test_a_detached_cluster_outlives_its_starter_and_goes_down(
         stop_cluster(folder)
 
 
+@pytest.mark.parametrize("death", ["exit:1", "exit-late:1"])
 def test_a_detached_start_that_fails_says_why(
-    cluster_options: ClusterOptions, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    death: str, cluster_options: ClusterOptions, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sentence comes from the supervisor, with the log of the process that failed."""
+    """The sentence comes from the supervisor, with the log of the process that failed, were it the last to settle."""
     with pytest.raises(LocalClusterError, match=r"storage-2(.|\n)*cannot go on"):
-        detached(cluster_options, {**environ, "FAKE_STORAGE_2": "exit:1"}, monkeypatch)
+        detached(cluster_options, {**environ, "FAKE_STORAGE_2": death}, monkeypatch)
     until_blocking(lambda: not DataFolder(cluster_options.data).is_locked())
 
 
