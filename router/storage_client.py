@@ -139,6 +139,10 @@ def _fill_scan(request: partition_pb2.PartitionRequest, call: PartitionCall) -> 
     request.scan.backwards = call.is_backwards
 
 
+def _doubt(call: PartitionCall) -> str:
+    return "; it may or may not have been carried out" if call.operation in (PUT, UPDATE, DELETE) else ""
+
+
 class StorageClient:
     """Sends calls where they belong."""
 
@@ -154,8 +158,11 @@ class StorageClient:
         self._rng = random.Random()
         self._look_ups: set[asyncio.Task[None]] = set()
         self._sweeper = asyncio.create_task(self._sweep_forever())
+        self._is_closed = False
 
     async def close(self) -> None:
+        """Ends the streams. What has no answer yet is told so, and nothing is sent any more."""
+        self._is_closed = True
         tasks = [stream.task for stream in self._streams.values() if stream.task is not None]
         tasks += [self._sweeper, *self._look_ups]
         for task in tasks:
@@ -178,6 +185,9 @@ class StorageClient:
         if call.details is not None:
             size += call.details.ByteSize()
         call.size = size
+        if self._is_closed:
+            call.done(None, ServiceUnavailableError("The router is stopping"))
+            return
         if self._calls >= CALLS_MAX or self._bytes + size > BYTES_MAX:
             call.done(None, RequestLimitExceededError("Too many requests are in flight in this router"))
             return
@@ -309,6 +319,9 @@ class StorageClient:
         return backoff_ms(call.attempt, self._rng.random()) / 1000
 
     def _again(self, call: PartitionCall, delay_s: float) -> None:
+        if self._is_closed:
+            self._give_up(call)
+            return
         call.attempt += 1
         end = min(call.deadline, call.repeat_until)
         if self._loop.time() + delay_s >= end:
@@ -321,6 +334,9 @@ class StorageClient:
     def _resend(self, call: PartitionCall) -> None:
         """The table may have been deleted since the last attempt, or since this router last heard of it; if another of
         the same kind has taken its name, that is the one that is meant."""
+        if self._is_closed:
+            self._give_up(call)
+            return
         table = self._cache.get(call.table.name)
         if table is not None:
             self._send_to(table, call)
@@ -333,6 +349,9 @@ class StorageClient:
     async def _look_up_then_send(self, call: PartitionCall) -> None:
         try:
             table = await self._cache.fetch(call.table.name, max(0.05, call.deadline - self._loop.time()))
+        except asyncio.CancelledError:
+            self._give_up(call)
+            raise
         except StatorError as error:
             self._finish(call, None, error)
         except grpc.aio.AioRpcError as error:
@@ -352,8 +371,10 @@ class StorageClient:
         self._send(call)
 
     def _expire(self, call: PartitionCall) -> None:
-        what = "; it may or may not have been carried out" if call.operation in (PUT, UPDATE, DELETE) else ""
-        self._finish(call, None, DeadlineExceededError(f"The request's time ran out{what}"))
+        self._finish(call, None, DeadlineExceededError(f"The request's time ran out{_doubt(call)}"))
+
+    def _give_up(self, call: PartitionCall) -> None:
+        self._finish(call, None, ServiceUnavailableError(f"The router is stopping{_doubt(call)}"))
 
     # Streams
 

@@ -406,6 +406,25 @@ async def test_too_many_calls_are_refused_at_once(start_node: StartNode) -> None
             await later.wait()
 
 
+async def test_nothing_is_sent_after_the_end(start_node: StartNode) -> None:
+    """Who still waits is told so; no stream is opened that nobody would close."""
+    node = await start_node(lambda _: None)
+    stopped = await start_node(says(partition_pb2.NOT_LEADER))
+    async with Router(node.address) as router, Router(stopped.address) as other:
+        waits_for_answer = await router.start(PUT, item=b"item", token=b"t" * 16)
+        waits_for_turn = await other.start()
+        await until(lambda: len(node.requests) == 1 and len(stopped.requests) > 5)
+    for outcome, router_, message in (
+        (waits_for_answer, router, "stopping; it may or may not have been carried out"),
+        (waits_for_turn, other, "stopping$"),
+        (await router.start(), router, "stopping$"),
+    ):
+        with pytest.raises(ServiceUnavailableError, match=message):
+            await outcome.wait()
+        assert router_.storage.in_flight == 0
+    assert len(node.requests) == 1
+
+
 async def test_too_many_bytes_are_refused_at_once(start_node: StartNode) -> None:
     """A bound on their memory."""
     node = await start_node(lambda _: None)
