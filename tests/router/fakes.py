@@ -72,7 +72,8 @@ class FakeMetadata(MetadataClient):
     async def call(self, invoke: Callable[[Any], Awaitable[object]], deadline_s: float) -> object:
         """As the real one: an answer, what the answer raised, or ServiceUnavailableError when the time is over."""
         try:
-            await asyncio.wait_for(self.is_up.wait(), deadline_s)
+            async with asyncio.timeout(deadline_s):  # not wait_for: on Python 3.11 it can swallow a cancellation
+                await self.is_up.wait()
         except TimeoutError as error:
             raise ServiceUnavailableError("no metadata process answers") from error
         return await invoke(self)

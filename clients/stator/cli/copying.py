@@ -230,6 +230,7 @@ class _RowFeed:
         """No more rows are wanted, nor waited for."""
         self._is_stopped = True
         self._has_news.set()
+        self._room.release()  # the thread may wait for it
 
     def _read(self) -> None:
         try:
@@ -237,6 +238,8 @@ class _RowFeed:
             for row in self._rows:
                 self.is_reading = False
                 self._room.acquire()
+                if self._is_stopped:
+                    return
                 self._ready.append(row)
                 if self._is_awaited:
                     self._tell()
