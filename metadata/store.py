@@ -16,6 +16,7 @@ import crc32c
 from metadata.catalog.catalog import Catalog
 from metadata.catalog_codec import CorruptCatalogError, decode_command, decode_snapshot, encode_snapshot
 from server.paxos.ballot import Ballot
+from server.paxos.quorum import Configuration
 from server.runtime.identity import sync_directory, write_atomically
 
 _HEADER = struct.Struct("<8sIIQ")
@@ -115,6 +116,14 @@ class CatalogMachine:
         self.slot = slot
         self.on_change()
         return result
+
+    @property
+    def configuration(self) -> tuple[int, Configuration] | None:
+        """The metadata service's members are given in its processes' configuration, and stay."""
+        return None
+
+    def apply_configuration(self, slot: int, configuration: Configuration) -> None:
+        raise ValueError(f"slot {slot} changes the members of the metadata service, which cannot be")
 
     def applied_no_op(self, slot: int) -> None:
         self.slot = slot

@@ -75,9 +75,9 @@ class BTree:
                 str(self._directory), map_size=self._map_bytes, max_dbs=8, metasync=True, sync=True, writemap=False
             )
             self._env.reader_check()
-            self.items, self.overflow, self.meta, self.groups, self.recent, self.descriptors = (
-                self._env.open_db(name)
-                for name in (b"items", b"overflow", b"meta", b"groups", b"recent", b"descriptors")
+            names = (b"items", b"overflow", b"meta", b"groups", b"recent", b"descriptors", b"configurations")
+            self.items, self.overflow, self.meta, self.groups, self.recent, self.descriptors, self.configurations = (
+                self._env.open_db(name) for name in names
             )
         except lmdb.DiskError as error:
             raise StoreFullError(f"{self._directory}: {error}") from error

@@ -17,7 +17,7 @@ ENTRY_BYTES: Final = 160
 class GroupState:
     """What the store knows of one group. `is_void`: dropped or restored, its memtable entries no longer count."""
 
-    __slots__ = ("applied_slot", "checkpointed_slot", "is_restoring", "is_void", "recent", "sizes")
+    __slots__ = ("applied_slot", "checkpointed_slot", "configuration", "is_restoring", "is_void", "recent", "sizes")
 
     def __init__(
         self, applied_slot: int = 0, sizes: Mapping[int, Size] | None = None, is_restoring: bool = False
@@ -28,6 +28,7 @@ class GroupState:
         self.is_restoring = is_restoring
         self.is_void = False
         self.recent: RecentWrites | None = None
+        self.configuration = b""  # what was last applied of the group's members; empty: nothing was
 
 
 Entry = tuple[GroupState, bytes | None]

@@ -10,6 +10,7 @@ from statorpb import cluster_pb2, partition_pb2
 
 from server.model.key_encoding import COLLECTIONS, after_prefix, index_number, prefix
 from server.paxos.ballot import Ballot
+from server.paxos.quorum import Configuration
 from server.runtime.replica_host import ReplicaHost
 from server.runtime.snapshot_transfer import SnapshotFailedError, SnapshotSource
 from server.table_codec import key_schema, local_indexes
@@ -127,6 +128,13 @@ class PartitionReplica:
 
     def applied_no_op(self, slot: int) -> None:
         self._store.apply_no_op(self.partition_id, slot)
+
+    def apply_configuration(self, slot: int, configuration: Configuration) -> None:
+        self._store.apply_configuration(self.partition_id, slot, configuration)
+
+    @property
+    def configuration(self) -> tuple[int, Configuration] | None:
+        return self._store.configuration(self.partition_id)
 
     def opening(self, ballot: Ballot) -> bytes:
         """What a leadership begins with: a mutation that changes nothing, so that it is known of its origin in all that

@@ -12,7 +12,7 @@ from storage_node.codec.snapshot import ChunkKind, encode_chunk
 
 
 class SnapshotReader:
-    """Pins the B-tree as it is now: the items in `ranges`, and the group's recent writes, at `slot`.
+    """Pins the B-tree as it is now: the items in `ranges`, and the group's recent writes and members, at `slot`.
 
     May be used in any one thread at a time. Until `close` the B-tree's map cannot grow.
     """
@@ -43,6 +43,9 @@ class SnapshotReader:
         recent = self._btree.row(self._txn, self._btree.recent, group_key(self._group_id))
         if recent is not None:
             yield encode_chunk(ChunkKind.RECENT_WRITES, [(b"", recent)])
+        configuration = self._btree.row(self._txn, self._btree.configurations, group_key(self._group_id))
+        if configuration is not None:
+            yield encode_chunk(ChunkKind.CONFIGURATION, [(b"", configuration)])
         pairs: list[tuple[bytes, bytes]] = []
         size = 0
         scans = (self._btree.keys.scan(self._txn, start, end, False) for start, end in self._ranges)

@@ -6,12 +6,14 @@ transaction together with the slots that it stands for. What was not is applied 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from server.model.key_encoding import index_number
+from server.paxos.quorum import Configuration, decode_configuration, encode_configuration
 from storage_node.btree import GROW_WAIT_S, BTree, CorruptValueError, StoreError, StoreFullError, group_key
 from storage_node.codec.mutation import Mutation
 from storage_node.codec.snapshot import ChunkKind, CorruptChunkError, decode_chunk
@@ -34,6 +36,8 @@ OVERLOADED_FACTOR: Final = 3
 """With so many times the memtable's limit not yet in the B-tree, writes are to be refused."""
 RESTORE_SLICE_ITEMS: Final = 2_000
 
+
+_SLOT: Final = struct.Struct("<Q")  # of the configuration entry, before its payload
 
 Ranges = Sequence[tuple[bytes, bytes]]
 """Half-open ranges of keys: a group's, one for its table and for each of the table's indexes."""
@@ -67,8 +71,8 @@ class Checkpoint:
     """A frozen memtable, the slots whose state it completes, and once it is written the groups' new sizes."""
 
     memtable: Memtable
-    groups: list[tuple[int, GroupState, int, bytes | None]]
-    """(group id, group, applied slot, recent writes as of that slot if there was one)."""
+    groups: list[tuple[int, GroupState, int, bytes | None, bytes]]
+    """(group id, group, applied slot, recent writes as of that slot if there was one, row of its members)."""
     sizes: dict[int, Mapping[int, Size]] = field(default_factory=dict)
     """Group id -> index number -> (items, bytes)."""
 
@@ -97,6 +101,8 @@ class Store:
         for group_id in self._btree.all_rows(self._btree.groups):
             row = self._btree.read(lambda txn, group_id=group_id: self._btree.group_row(txn, group_id))  # type: ignore[misc]
             self._groups[group_id] = GroupState(row.applied_slot, row.sizes, row.is_restoring)
+        for group_id, data in self._btree.all_rows(self._btree.configurations).items():
+            self._groups[group_id].configuration = data
 
     def close(self) -> None:
         """Closes the B-tree; what is in the memtable only is in the log."""
@@ -144,6 +150,19 @@ class Store:
     def apply_no_op(self, group_id: int, slot: int) -> None:
         """A committed slot that changes nothing."""
         self._advance(group_id, slot)
+
+    def apply_configuration(self, group_id: int, slot: int, configuration: Configuration) -> None:
+        """A committed slot that changes who the group's members are."""
+        group = self._advance(group_id, slot)
+        group.configuration = _SLOT.pack(slot) + encode_configuration(configuration)
+
+    def configuration(self, group_id: int) -> tuple[int, Configuration] | None:
+        """(slot, members) as last applied; None: they are the first ones."""
+        group = self._groups.get(group_id)
+        if group is None or not group.configuration:
+            return None
+        (slot,) = _SLOT.unpack_from(group.configuration)
+        return slot, decode_configuration(group.configuration[_SLOT.size :])
 
     def _advance(self, group_id: int, slot: int) -> GroupState:
         group = self._groups.get(group_id)
@@ -200,7 +219,13 @@ class Store:
         if self._checkpoint is not None:
             return self._checkpoint
         groups = [
-            (group_id, group, group.applied_slot, None if group.recent is None else group.recent.encode())
+            (
+                group_id,
+                group,
+                group.applied_slot,
+                None if group.recent is None else group.recent.encode(),
+                group.configuration,
+            )
             for group_id, group in self._groups.items()
             if group.applied_slot > group.checkpointed_slot
         ]
@@ -218,7 +243,7 @@ class Store:
 
     def _write(self, txn: Transaction, checkpoint: Checkpoint) -> dict[int, Mapping[int, Size]]:
         btree, keys, pace = self._btree, self._btree.keys, Pace()
-        counts = {id(group): _Counts() for _, group, _, _ in checkpoint.groups}
+        counts = {id(group): _Counts() for _, group, *_ in checkpoint.groups}
         for key, (group, item) in checkpoint.memtable.entries.items():
             pace.step()
             if group.is_void:
@@ -226,13 +251,15 @@ class Store:
             old_bytes = keys.delete(txn, key) if item is None else keys.put(txn, key, item)
             counts[id(group)].count(key, item, old_bytes)
         totals: dict[int, Mapping[int, Size]] = {}
-        for group_id, group, slot, recent in checkpoint.groups:
+        for group_id, group, slot, recent, configuration in checkpoint.groups:
             if group.is_void:
                 continue
             total = counts[id(group)].added_to(btree.group_row(txn, group_id).sizes)
             btree.put_group_row(txn, group_id, GroupRow(slot, total))
             if recent is not None:
                 btree.put_row(txn, btree.recent, group_key(group_id), recent)
+            if configuration:
+                btree.put_row(txn, btree.configurations, group_key(group_id), configuration)
             totals[group_id] = total
             pace.step()
         return totals
@@ -240,7 +267,7 @@ class Store:
     def finish_checkpoint(self, checkpoint: Checkpoint) -> None:
         """After it was written: reads go to the B-tree."""
         self._frozen = self._checkpoint = None
-        for group_id, group, slot, _ in checkpoint.groups:
+        for group_id, group, slot, *_ in checkpoint.groups:
             if not group.is_void:
                 group.checkpointed_slot = slot
                 group.sizes = checkpoint.sizes[group_id]
@@ -261,7 +288,8 @@ class Store:
         """Removes all rows of a group. In the worker thread; durable on return."""
 
         def delete(txn: Transaction) -> None:
-            for db in (self._btree.descriptors, self._btree.groups, self._btree.recent):
+            btree = self._btree
+            for db in (btree.descriptors, btree.groups, btree.recent, btree.configurations):
                 txn.delete(group_key(group_id), db=db)
 
         self._btree.write(delete)
@@ -308,7 +336,8 @@ class Store:
 
         def begin(txn: Transaction) -> None:
             self._btree.put_group_row(txn, group_id, GroupRow(slot, is_restoring=True))
-            txn.delete(group_key(group_id), db=self._btree.recent)
+            for db in (self._btree.recent, self._btree.configurations):
+                txn.delete(group_key(group_id), db=db)
 
         self._emptied.discard(group_id)
         self._btree.write(begin)
@@ -330,9 +359,11 @@ class Store:
         kind, pairs = decode_chunk(chunk)
 
         def restore(txn: Transaction) -> None:
-            if kind is ChunkKind.RECENT_WRITES:
+            if kind is not ChunkKind.ITEMS:
+                btree = self._btree
                 for _, data in pairs:
-                    self._btree.put_row(txn, self._btree.recent, group_key(group_id), data)
+                    db = btree.recent if kind is ChunkKind.RECENT_WRITES else btree.configurations
+                    btree.put_row(txn, db, group_key(group_id), data)
                 return
             pace = Pace()
             row = self._btree.group_row(txn, group_id)
@@ -348,13 +379,14 @@ class Store:
     def finish_restore(self, group_id: int, slot: int) -> None:
         """The group's state is now the snapshot's, as of `slot`. In the worker thread; durable on return."""
 
-        def finish(txn: Transaction) -> GroupRow:
+        def finish(txn: Transaction) -> tuple[GroupRow, bytes | None]:
             row = self._btree.group_row(txn, group_id)
             self._btree.put_group_row(txn, group_id, GroupRow(slot, row.sizes))
-            return row
+            return row, self._btree.row(txn, self._btree.configurations, group_key(group_id))
 
-        row = self._btree.write(finish)
+        row, configuration = self._btree.write(finish)
         self._groups[group_id] = GroupState(slot, row.sizes)
+        self._groups[group_id].configuration = configuration or b""
 
 
 def _merge(

@@ -154,6 +154,7 @@ class GroupMessage(google.protobuf.message.Message):
     SNAPSHOT_CHUNK_FIELD_NUMBER: builtins.int
     SNAPSHOT_ACK_FIELD_NUMBER: builtins.int
     LEADERSHIP_QUERY_FIELD_NUMBER: builtins.int
+    LOG_START_FIELD_NUMBER: builtins.int
     group_id: builtins.int
     @property
     def prepare(self) -> Global___Prepare: ...
@@ -179,6 +180,8 @@ class GroupMessage(google.protobuf.message.Message):
     def snapshot_ack(self) -> Global___SnapshotAck: ...
     @property
     def leadership_query(self) -> Global___LeadershipQuery: ...
+    @property
+    def log_start(self) -> Global___LogStart: ...
     def __init__(
         self,
         *,
@@ -195,10 +198,11 @@ class GroupMessage(google.protobuf.message.Message):
         snapshot_chunk: Global___SnapshotChunk | None = ...,
         snapshot_ack: Global___SnapshotAck | None = ...,
         leadership_query: Global___LeadershipQuery | None = ...,
+        log_start: Global___LogStart | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["accept", b"accept", "accepted", b"accepted", "catch_up", b"catch_up", "catch_up_request", b"catch_up_request", "commit", b"commit", "leadership_query", b"leadership_query", "message", b"message", "prepare", b"prepare", "promise", b"promise", "reject", b"reject", "release", b"release", "snapshot_ack", b"snapshot_ack", "snapshot_chunk", b"snapshot_chunk"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["accept", b"accept", "accepted", b"accepted", "catch_up", b"catch_up", "catch_up_request", b"catch_up_request", "commit", b"commit", "group_id", b"group_id", "leadership_query", b"leadership_query", "message", b"message", "prepare", b"prepare", "promise", b"promise", "reject", b"reject", "release", b"release", "snapshot_ack", b"snapshot_ack", "snapshot_chunk", b"snapshot_chunk"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["prepare", "promise", "accept", "accepted", "reject", "commit", "catch_up_request", "catch_up", "release", "snapshot_chunk", "snapshot_ack", "leadership_query"] | None: ...
+    def HasField(self, field_name: typing.Literal["accept", b"accept", "accepted", b"accepted", "catch_up", b"catch_up", "catch_up_request", b"catch_up_request", "commit", b"commit", "leadership_query", b"leadership_query", "log_start", b"log_start", "message", b"message", "prepare", b"prepare", "promise", b"promise", "reject", b"reject", "release", b"release", "snapshot_ack", b"snapshot_ack", "snapshot_chunk", b"snapshot_chunk"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["accept", b"accept", "accepted", b"accepted", "catch_up", b"catch_up", "catch_up_request", b"catch_up_request", "commit", b"commit", "group_id", b"group_id", "leadership_query", b"leadership_query", "log_start", b"log_start", "message", b"message", "prepare", b"prepare", "promise", b"promise", "reject", b"reject", "release", b"release", "snapshot_ack", b"snapshot_ack", "snapshot_chunk", b"snapshot_chunk"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["prepare", "promise", "accept", "accepted", "reject", "commit", "catch_up_request", "catch_up", "release", "snapshot_chunk", "snapshot_ack", "leadership_query", "log_start"] | None: ...
 
 Global___GroupMessage: typing_extensions.TypeAlias = GroupMessage
 
@@ -209,7 +213,10 @@ class Prepare(google.protobuf.message.Message):
     BALLOT_FIELD_NUMBER: builtins.int
     FROM_SLOT_FIELD_NUMBER: builtins.int
     RELEASED_FIELD_NUMBER: builtins.int
+    CONFIGURATION_SLOT_FIELD_NUMBER: builtins.int
     from_slot: builtins.int
+    configuration_slot: builtins.int
+    """of the entry that put the candidate's configuration in force; 0: the first one"""
     @property
     def ballot(self) -> Global___Ballot: ...
     @property
@@ -222,9 +229,10 @@ class Prepare(google.protobuf.message.Message):
         ballot: Global___Ballot | None = ...,
         from_slot: builtins.int = ...,
         released: Global___Ballot | None = ...,
+        configuration_slot: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["ballot", b"ballot", "released", b"released"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["ballot", b"ballot", "from_slot", b"from_slot", "released", b"released"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["ballot", b"ballot", "configuration_slot", b"configuration_slot", "from_slot", b"from_slot", "released", b"released"]) -> None: ...
 
 Global___Prepare: typing_extensions.TypeAlias = Prepare
 
@@ -447,6 +455,28 @@ class LeadershipQuery(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["ballot", b"ballot"]) -> None: ...
 
 Global___LeadershipQuery: typing_extensions.TypeAlias = LeadershipQuery
+
+@typing.final
+class LogStart(google.protobuf.message.Message):
+    """To a log replica: its log begins behind `slot`. Answered with Accepted."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    BALLOT_FIELD_NUMBER: builtins.int
+    SLOT_FIELD_NUMBER: builtins.int
+    slot: builtins.int
+    @property
+    def ballot(self) -> Global___Ballot: ...
+    def __init__(
+        self,
+        *,
+        ballot: Global___Ballot | None = ...,
+        slot: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["ballot", b"ballot"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["ballot", b"ballot", "slot", b"slot"]) -> None: ...
+
+Global___LogStart: typing_extensions.TypeAlias = LogStart
 
 @typing.final
 class SnapshotChunk(google.protobuf.message.Message):

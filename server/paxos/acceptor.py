@@ -12,6 +12,7 @@ from server.paxos.log import Log
 from server.paxos.messages import (
     Accept,
     Accepted,
+    ApplyConfiguration,
     ApplyEntries,
     CatchUp,
     CatchUpRequest,
@@ -22,6 +23,7 @@ from server.paxos.messages import (
     HealRecord,
     LeadershipChanged,
     LeadershipQuery,
+    LogStart,
     Message,
     PersistRecord,
     Prepare,
@@ -29,11 +31,12 @@ from server.paxos.messages import (
     Reject,
     RejectReason,
     Release,
+    ResetRecord,
     Run,
     SendMessage,
     SendSnapshot,
 )
-from server.paxos.quorum import Configuration
+from server.paxos.quorum import CONFIGURATION_MARK, Configuration, ReplicaKind, decode_configuration
 
 if TYPE_CHECKING:
     import random
@@ -60,8 +63,9 @@ class Health(IntEnum):
 class Acceptor:
     """What PaxosCore (core.py) is made of, without candidates and leaders. Effects gather in `_effects`.
 
-    `opening(ballot)`: the payload of the entry that a leadership begins with, behind what phase 1 brought; None: it
-    begins with none."""
+    `configuration` is in force behind the last slot known to be committed, since the entry of `configuration_slot` (0:
+    since the group's birth). `opening(ballot)`: the payload of the entry that a leadership begins with, behind what
+    phase 1 brought; None: it begins with none."""
 
     def __init__(
         self,
@@ -71,6 +75,7 @@ class Acceptor:
         rng: random.Random,
         now_ns: int,
         *,
+        configuration_slot: int = 0,
         promised: Ballot = ZERO,
         log: Log | None = None,
         health: Health = Health.WHOLE,
@@ -79,6 +84,7 @@ class Acceptor:
     ) -> None:
         self.node_id = node_id
         self.configuration = configuration
+        self.configuration_slot = configuration_slot
         self.leases = leases
         self.rng = rng
         self.election = election or ElectionConfig()
@@ -96,6 +102,8 @@ class Acceptor:
         self._highest_seen = promised
         self._released = ZERO  # a ballot whose owner is known not to lead under it, now or ever again
         self._is_led = False  # the owner of `promised` has been seen to lead under it
+        for slot, committed in self._configurations(self.log.first_slot, self.log.commit_slot):
+            self._configure(slot, committed)
         self._healed_slot = -1  # what the log has to reach before a healing member votes; -1: not known yet
         self._stand_at_ns = self._first_stand_ns(now_ns)
         self._retry_ns = self.election.retry_ns
@@ -185,7 +193,52 @@ class Acceptor:
             first_slot = self.log.commit_slot + 1
             self.log.commit_slot = slot
             self.applied_slot = slot
-            self._effects.append(ApplyEntries(first_slot, self.log.payloads(first_slot, slot)))
+            effects = self.apply_effects(first_slot, slot)
+            self._effects += effects
+            if len(effects) > 1 or isinstance(effects[0], ApplyConfiguration):
+                for effect in effects:
+                    if isinstance(effect, ApplyConfiguration):
+                        self._configure(effect.slot, effect.configuration)
+
+    def apply_effects(self, first_slot: int, last_slot: int) -> list[ApplyEntries | ApplyConfiguration]:
+        """What to apply of the log from `first_slot` to `last_slot`: entries, and configurations in their places."""
+        payloads = self.log.payloads(first_slot, last_slot)
+        effects: list[ApplyEntries | ApplyConfiguration] = []
+        start = 0
+        for at, payload in enumerate(payloads):
+            if payload.startswith(CONFIGURATION_MARK):
+                if at > start:
+                    effects.append(ApplyEntries(first_slot + start, payloads[start:at]))
+                effects.append(ApplyConfiguration(first_slot + at, decode_configuration(payload)))
+                start = at + 1
+        if start < len(payloads):
+            effects.append(ApplyEntries(first_slot + start, payloads[start:] if start else payloads))
+        return effects
+
+    def _configurations(self, first_slot: int, last_slot: int) -> list[tuple[int, Configuration]]:
+        """(slot, configuration) of the configuration entries that the log holds in a range."""
+        return [
+            (slot, decode_configuration(payload))
+            for slot, payload in enumerate(self.log.payloads(first_slot, last_slot), first_slot)
+            if payload.startswith(CONFIGURATION_MARK)
+        ]
+
+    def _configure(self, slot: int, configuration: Configuration) -> None:
+        """A configuration has come into force. A candidate that gathers promises of the former one begins anew: a
+        promise may be of a former life of a node that was a member, is one again and has nothing left of that life."""
+        if slot <= self.configuration_slot:
+            return
+        self.configuration, self.configuration_slot = configuration, slot
+        if self.candidacy is not None:
+            self.role = Role.FOLLOWER
+            self.candidacy = None
+            self._stand_at_ns = 0
+
+    @property
+    def is_log_replica(self) -> bool:
+        """Whether this member, as far as it knows, has a log only, or does not belong to the group (any more)."""
+        member = self.configuration.member(self.node_id)
+        return member is None or member.kind == ReplicaKind.LOG
 
     def _on_commit(self, sender: int, message: Commit, now_ns: int) -> None:
         if message.ballot < self.promised or message.ballot.node_id != sender:
@@ -212,6 +265,9 @@ class Acceptor:
         continue the part that is known to be committed."""
         if self.role == Role.LEADER:
             return
+        if not message.runs and message.commit_slot > self.log.commit_slot:
+            # Somebody who cannot lead knows more than this member, and nobody leads who would bring it.
+            self._send(sender, CatchUpRequest(self.log.commit_slot + 1))
         is_from_leader = message.ballot >= self.promised and message.ballot.node_id == sender
         if is_from_leader and self._adopt(message.ballot, now_ns):
             self._effects.append(PersistRecord(PromiseRecord(message.ballot)))
@@ -231,6 +287,26 @@ class Acceptor:
             self._effects.append(PersistRecord(PromiseRecord(message.ballot), (SendMessage(sender, answer),), event))
             self._note_healed()
 
+    def _on_log_start(self, sender: int, message: LogStart, now_ns: int) -> None:
+        """Only from the leader in force, and only while this member has no state that its log would have to reach."""
+        if message.ballot < self.promised or message.ballot.node_id != sender:
+            self._reject(sender, message.ballot, RejectReason.LOWER_BALLOT)
+            return
+        if self._adopt(message.ballot, now_ns):
+            self._effects.append(PersistRecord(PromiseRecord(message.ballot)))
+        if self.is_restoring and message.slot > self.log.commit_slot:
+            self.log.reset(message.slot)
+            self.applied_slot = message.slot
+            self._matched_slot = max(self._matched_slot, message.slot)
+            self._effects.append(PersistRecord(ResetRecord(self.promised, message.slot)))
+        elif message.slot > self._matched_slot:
+            self._send(sender, CatchUpRequest(self.log.commit_slot + 1))  # its state needs what lies in between
+        last_slot = self._matched_slot
+        answer = Accepted(message.ballot, last_slot, self.leases.epoch_towards(sender))
+        event = Durable(message.ballot, last_slot, is_promise=False)
+        self._effects.append(PersistRecord(PromiseRecord(message.ballot), (SendMessage(sender, answer),), event))
+        self._note_healed()
+
     def _on_catch_up_request(self, sender: int, message: CatchUpRequest) -> None:
         first = message.first_slot
         if first < self.log.first_slot:
@@ -243,6 +319,8 @@ class Acceptor:
         self._highest_seen = max(self._highest_seen, message.ballot)
         if message.ballot < self.promised or message.ballot.node_id != sender:
             self._reject(sender, message.ballot, RejectReason.LOWER_BALLOT)
+        elif self.configuration.member(sender) is None and message.configuration_slot <= self.configuration_slot:
+            self._reject(sender, message.ballot, RejectReason.NOT_A_MEMBER)
         elif now_ns < self.leases.votes_from_ns or self.health != Health.WHOLE:
             self._reject(sender, message.ballot, RejectReason.WAITING)
         elif self._is_bound(sender, message.released, now_ns):
@@ -279,8 +357,7 @@ class Acceptor:
         else:
             self._is_led = False  # somebody has promised a later ballot: whether this one is still led must be asked
         if self.role == Role.FOLLOWER and self.health == Health.WHOLE:
-            rank = self.configuration.node_ids.index(self.node_id)
-            self._stand_at_ns = min(self._stand_at_ns, now_ns + rank * self.election.rank_ns // 4)
+            self._stand_at_ns = min(self._stand_at_ns, now_ns + self._rank() * self.election.rank_ns // 4)
 
     # Healing: a member whose log has lost something
 
@@ -317,9 +394,13 @@ class Acceptor:
     def _first_stand_ns(self, now_ns: int) -> int:
         from_ns = max(now_ns, self.leases.votes_from_ns)
         if self.promised.node_id in (0, self.node_id):
-            rank = self.configuration.node_ids.index(self.node_id) if self.promised == ZERO else 0
-            return from_ns + rank * self.election.rank_ns
+            return from_ns + (self._rank() * self.election.rank_ns if self.promised == ZERO else 0)
         return from_ns + self.election.retry_ns + self._jitter()
+
+    def _rank(self) -> int:
+        """The order in which members stand where nobody led, or the leader let go."""
+        node_ids = self.configuration.node_ids
+        return node_ids.index(self.node_id) if self.node_id in node_ids else len(node_ids)
 
     def _jitter(self) -> int:
         return self.rng.randrange(self.election.jitter_ns)

@@ -14,11 +14,18 @@ from collections.abc import Mapping
 from server.paxos.acceptor import Acceptor, Health
 from server.paxos.ballot import ABOVE_ALL, ZERO, Ballot
 from server.paxos.election import Candidacy, Role, choose_payloads, promise_of
-from server.paxos.leader import RETRY_NS_MAX, RUN_BYTES_MAX, Leadership, begin_progress, split_run
+from server.paxos.leader import (
+    RETRY_NS,
+    RETRY_NS_MAX,
+    RUN_BYTES_MAX,
+    Leadership,
+    Progress,
+    begin_progress,
+    split_run,
+)
 from server.paxos.messages import (
     Accept,
     Accepted,
-    ApplyEntries,
     CatchUp,
     CatchUpRequest,
     Commit,
@@ -26,6 +33,7 @@ from server.paxos.messages import (
     Effect,
     LeadershipChanged,
     LeadershipQuery,
+    LogStart,
     Message,
     PersistRecord,
     Prepare,
@@ -38,7 +46,16 @@ from server.paxos.messages import (
     Run,
     SendMessage,
 )
-from server.paxos.quorum import ReplicaKind
+from server.paxos.quorum import (
+    CONFIGURATION_MARK,
+    Configuration,
+    ReplicaKind,
+    decode_configuration,
+    encode_configuration,
+)
+
+LAG_SLOTS_MAX = 1_000
+"""How far a member may be behind that a change of members needs."""
 
 
 class PaxosCore(Acceptor):
@@ -51,9 +68,8 @@ class PaxosCore(Acceptor):
     # Events
 
     def handle(self, sender: int, message: Message, now_ns: int) -> list[Effect]:
-        """A message of another member. One from a node that is not a member is ignored."""
-        if self.configuration.member(sender) is None:
-            return []
+        """A message of another node of the group. It may be a member of a configuration that this member has not heard
+        of yet, or of one that it has left behind: whose votes count is looked at where they are counted."""
         if self.health == Health.DAMAGED and isinstance(message, Accept | Commit | CatchUp):
             ballot = message.run.ballot if isinstance(message, Accept) else message.ballot
             if ballot.node_id == sender:
@@ -78,16 +94,52 @@ class PaxosCore(Acceptor):
                 self._on_catch_up_request(sender, message)
             case LeadershipQuery():
                 self._on_leadership_query(sender, message)
+            case LogStart():
+                self._on_log_start(sender, message, now_ns)
             case _:
                 self._on_release(sender, message, now_ns)
         return self._take()
 
     def propose(self, payloads: tuple[bytes, ...], now_ns: int) -> list[Effect]:
-        """Proposes entries in the slots from `next_slot` on. Requires that this member leads."""
+        """Proposes entries in the slots from `next_slot` on. Requires `can_propose`."""
         leadership = self.leadership
-        assert leadership is not None and payloads
+        assert leadership is not None and payloads and self.can_propose
         self._accept_own(Run(leadership.ballot, self.next_slot, payloads), now_ns)
         return self._take()
+
+    @property
+    def can_propose(self) -> bool:
+        """Whether this member leads and no configuration entry is on its way: nothing is proposed past one until it is
+        committed, so that any slot's configuration is known to whoever proposes in it."""
+        return self.leadership is not None and not self.leadership.configuration_slot
+
+    def propose_configuration(self, configuration: Configuration, now_ns: int) -> list[Effect]:
+        """Proposes the group's next members. Requires `may_configure`."""
+        leadership = self.leadership
+        assert leadership is not None and self.may_configure(configuration, now_ns)
+        leadership.configuration_slot = self.next_slot
+        leadership.successor = configuration
+        self._accept_own(Run(leadership.ballot, self.next_slot, (encode_configuration(configuration),)), now_ns)
+        return self._take()
+
+    def may_configure(self, configuration: Configuration, now_ns: int) -> bool:
+        """Whether `configuration` may be proposed now: this member serves and stays; and of those that stay so many
+        follow closely that they alone make a majority of the new members. The entry counts as committed only when it is
+        on their disks, and all before it with it: a member that begins empty must never be needed for what came before.
+        And nothing else can be proposed meanwhile, so it must not take long."""
+        leadership = self.leadership
+        member = configuration.member(self.node_id)
+        if leadership is None or member is None or member.kind == ReplicaKind.LOG:
+            return False
+        if not self.can_propose or not self.is_serving(now_ns):
+            return False
+        held = leadership.held_until_ns(self.node_id, self.leases)
+        following = {
+            node_id
+            for node_id, slot in leadership.acked_slots(self.node_id).items()
+            if slot + LAG_SLOTS_MAX >= self.log.commit_slot and held.get(node_id, 0) > now_ns
+        }
+        return configuration.is_majority(following.intersection(self.configuration.survivors(configuration)))
 
     def durable(self, event: Durable, now_ns: int) -> list[Effect]:
         """A record that was to come back as this event is on disk."""
@@ -110,6 +162,8 @@ class PaxosCore(Acceptor):
 
     def peer_renewed(self, node_id: int, now_ns: int) -> list[Effect]:
         """Node `node_id` is connected anew, or grants at a new epoch: what it last acknowledged may be void."""
+        if self.configuration.member(node_id) is None:
+            return []
         if self.health == Health.DAMAGED:
             # Which ballot it led at may be lost. A release of a later one makes the peer ask about the one it knows.
             self._send(node_id, Release(Ballot(ABOVE_ALL, self.node_id)))
@@ -132,9 +186,11 @@ class PaxosCore(Acceptor):
             self._tell_commit(self.leadership, node_id)
         return self._take()
 
-    def snapshot_restored(self, slot: int) -> list[Effect]:
+    def snapshot_restored(self, slot: int, configuration: tuple[int, Configuration] | None = None) -> list[Effect]:
         """This member's state machine holds, durably, the state as of `slot`. Where the log goes further than that,
-        what it holds after `slot` is applied again."""
+        what it holds after `slot` is applied again. `configuration`: what the state says is in force, if it says."""
+        if configuration is not None:
+            self._configure(*configuration)
         if slot > self.log.commit_slot:
             self.log.reset(slot)
             self.applied_slot = slot
@@ -145,8 +201,7 @@ class PaxosCore(Acceptor):
         elif self.log.first_slot > slot + 1:
             return self._take()  # too old to be of use: the log has been trimmed past it
         elif slot < self.log.commit_slot:
-            commit_slot = self.log.commit_slot
-            self._effects.append(ApplyEntries(slot + 1, self.log.payloads(slot + 1, commit_slot)))
+            self._effects += self.apply_effects(slot + 1, self.log.commit_slot)
         self.is_restoring = False
         return self._take()
 
@@ -175,7 +230,7 @@ class PaxosCore(Acceptor):
         leadership = self.leadership
         if leadership is None:
             return self._stand_at_ns
-        last_slot = self.log.last_slot
+        last_slot = leadership.end_slot(self.log)
         times = [progress.retry_at_ns for progress in leadership.progress.values() if progress.is_behind(last_slot)]
         if leadership.flush_at_ns:
             times.append(leadership.flush_at_ns)
@@ -198,9 +253,8 @@ class PaxosCore(Acceptor):
 
     def _tick_follower(self, now_ns: int) -> None:
         """The time to stand may have come: unless a grant binds this node, or it cannot lead, it does."""
-        member = self.configuration.member(self.node_id)
-        if member is None or member.kind == ReplicaKind.LOG or self.is_restoring:
-            self._stand_at_ns = now_ns + self.leases.config.duration_ns
+        if self.is_log_replica or self.is_restoring:
+            self._offer(now_ns)
         elif self.health != Health.WHOLE:
             self._ask_to_heal(now_ns)
         elif now_ns < self.leases.votes_from_ns:
@@ -218,6 +272,15 @@ class PaxosCore(Acceptor):
         else:
             self._stand(now_ns)
 
+    def _offer(self, now_ns: int) -> None:
+        """Instead of standing: a member that cannot lead, and hears nobody lead, tells the others how much it knows to
+        be committed. It may be the only one that knows of the configuration that they are members of."""
+        self._stand_at_ns = now_ns + self.leases.config.duration_ns + self._jitter()
+        if not self._is_bound(self.node_id, ZERO, now_ns) and self.health == Health.WHOLE:
+            for node_id in self.configuration.node_ids:
+                if node_id != self.node_id:
+                    self._send(node_id, CatchUp(ZERO, (), self.log.commit_slot))
+
     def _stand(self, now_ns: int) -> None:
         """Asks for promises at a new ballot. This member promises itself only once the others' promises would make a
         majority with its own: a member that nobody will elect disturbs nobody, the leader least of all."""
@@ -229,10 +292,15 @@ class PaxosCore(Acceptor):
         # Longer each time: where disks are slow, an attempt must live until its promises are on them.
         self._stand_at_ns = now_ns + self._retry_ns + self._jitter()
         self._retry_ns = min(self._retry_ns * 2, max(self.election.retry_ns, self.leases.config.duration_ns))
-        prepare = Prepare(ballot, self.candidacy.from_slot, self._released)
+        prepare = Prepare(ballot, self.candidacy.from_slot, self._released, self.configuration_slot)
         for node_id in self.configuration.node_ids:
             if node_id != self.node_id:
                 self._send(node_id, prepare)
+        for _, successor in self._configurations(self.log.commit_slot + 1, self.log.last_slot):
+            # It may be in force, and this member the only one here that has not heard so.
+            for node_id in successor.node_ids:
+                if self.configuration.member(node_id) is None:
+                    self._send(node_id, CatchUpRequest(self.log.commit_slot + 1))
         self._promise_itself(self.candidacy)
 
     def _on_promise(self, sender: int, message: Promise, now_ns: int) -> None:
@@ -285,13 +353,22 @@ class PaxosCore(Acceptor):
         commit_slot = self.log.commit_slot
         chosen = choose_payloads(candidacy.from_slot, list(telling.values()))
         payloads = chosen[commit_slot + 1 - candidacy.from_slot :]  # it may have learned more since it stood
-        if self.opening is not None:
-            payloads = (*payloads, self.opening(candidacy.ballot))
+        recovered_slot = commit_slot + len(payloads)
+        successors = [at for at, payload in enumerate(payloads) if payload.startswith(CONFIGURATION_MARK)]
+        if successors:
+            # What lies behind a configuration is for its members to promise: this leadership brings the configuration
+            # into force, serves nobody, and ends.
+            payloads, recovered_slot = payloads[: successors[0] + 1], ABOVE_ALL
+        elif self.opening is not None:
+            payloads, recovered_slot = (*payloads, self.opening(candidacy.ballot)), recovered_slot + 1
         progress = begin_progress(self.configuration, self.node_id, candidacy.promises, commit_slot, now_ns)
         self.candidacy = None
         self.role = Role.LEADER
         self._retry_ns = self.election.retry_ns
-        self.leadership = Leadership(candidacy.ballot, commit_slot + len(payloads), commit_slot, progress)
+        self.leadership = Leadership(candidacy.ballot, recovered_slot, commit_slot, progress)
+        if successors:
+            self.leadership.configuration_slot = commit_slot + len(payloads)
+            self.leadership.successor = decode_configuration(payloads[-1])
         self._effects.append(LeadershipChanged(candidacy.ballot, is_leader=True))
         for run in split_run(Run(candidacy.ballot, commit_slot + 1, payloads), RUN_BYTES_MAX):
             self._accept_own(run, now_ns)
@@ -313,29 +390,80 @@ class PaxosCore(Acceptor):
         leadership = self.leadership
         if leadership is None or message.ballot != leadership.ballot:
             return
-        progress = leadership.progress[sender]
-        progress.support_epoch = max(progress.support_epoch, message.grant_epoch)
+        progress = leadership.progress.get(sender)
+        if progress is None:
+            return  # it is a member no more
+        if message.last_slot >= progress.joined_slot:
+            progress.support_epoch = max(progress.support_epoch, message.grant_epoch)
         if message.last_slot > progress.acked_slot:
             progress.note_acked(message.last_slot, now_ns)
             self._advance_commit(now_ns)
-        if progress.sent_slot < self.log.last_slot:
+        if self.leadership is leadership and progress.sent_slot < leadership.end_slot(self.log):
             leadership.send_missing(sender, self.log, now_ns, self._effects)
 
     def _advance_commit(self, now_ns: int) -> None:
         leadership = self.leadership
         assert leadership is not None
-        slot = self.configuration.majority_value(leadership.acked_slots(self.node_id))
+        acked_slots = leadership.acked_slots(self.node_id)
+        slot = self.configuration.majority_value(acked_slots)
+        if leadership.configuration_slot and slot >= leadership.configuration_slot:
+            slot = self._configuration_commit(leadership, acked_slots)
         if slot > self.log.commit_slot:
             self._commit(slot)
             if not leadership.flush_at_ns:
                 leadership.flush_at_ns = now_ns + self.election.flush_ns
+            if slot == leadership.configuration_slot:
+                self._lead_on(leadership, now_ns)
+
+    def _configuration_commit(self, leadership: Leadership, acked_slots: Mapping[int, int]) -> int:
+        """Up to where the log is committed once a majority has the configuration entry at its end: all of it, if those
+        that stay have it in numbers that make a majority of the new members too."""
+        assert leadership.successor is not None
+        staying = {node_id: acked_slots[node_id] for node_id in self.configuration.survivors(leadership.successor)}
+        slot = leadership.configuration_slot
+        return slot if leadership.successor.majority_value(staying) >= slot else slot - 1
+
+    def _lead_on(self, leadership: Leadership, now_ns: int) -> None:
+        """The configuration that this leadership proposed is in force. If it proposed it of its own accord, nobody can
+        have proposed anything behind it at a lower ballot, and it goes on; if phase 1 brought it, somebody may have."""
+        leadership.configuration_slot, leadership.successor = 0, None
+        if leadership.recovered_slot == ABOVE_ALL:
+            node_ids = tuple(leadership.progress)
+            for node_id in node_ids:
+                self._tell_commit(leadership, node_id)
+            self._step_down(now_ns)
+            if self.is_log_replica:
+                self._release(leadership.ballot, node_ids)
+            else:
+                self._released = leadership.ballot
+                self._stand(now_ns)
+            return
+        commit_slot = self.log.commit_slot
+        for node_id in tuple(leadership.progress):
+            self._tell_commit(leadership, node_id)
+            if self.configuration.member(node_id) is None:
+                del leadership.progress[node_id]
+        for node_id in self.configuration.node_ids:
+            if node_id != self.node_id and node_id not in leadership.progress:
+                leadership.progress[node_id] = Progress(
+                    0, commit_slot, joined_slot=commit_slot, retry_at_ns=now_ns + RETRY_NS
+                )
+                self._tell_commit(leadership, node_id)
+        self._note_log_replicas(leadership)
+
+    def _note_log_replicas(self, leadership: Leadership) -> None:
+        for node_id, progress in leadership.progress.items():
+            member = self.configuration.member(node_id)
+            progress.is_log_replica = member is not None and member.kind == ReplicaKind.LOG
 
     def _on_reject(self, sender: int, message: Reject, now_ns: int) -> None:
         self._highest_seen = max(self._highest_seen, message.promised)
         leadership = self.leadership
         if leadership is not None and message.ballot == leadership.ballot:
             if message.reason == RejectReason.HOLE:
-                progress = leadership.progress[sender]
+                progress = leadership.progress.get(sender)
+                if progress is None:
+                    return  # it is a member no more
                 # Each message after a hole is refused: one answer does. The hole may lie below what was acknowledged:
                 # a follower that restarted vouches for what is committed only.
                 if progress.hole_slot != message.last_slot:
@@ -348,12 +476,16 @@ class PaxosCore(Acceptor):
                 self._step_down(now_ns)
                 self._released = message.ballot
                 self._stand(now_ns)
+        elif message.reason == RejectReason.NOT_A_MEMBER:
+            # The group has gone on without this member, or is about to tell it that it has not.
+            self._send(sender, CatchUpRequest(self.log.commit_slot + 1))
+            self._stand_at_ns = max(self._stand_at_ns, now_ns + self.leases.config.duration_ns + self._jitter())
         elif self.candidacy is not None and message.ballot == self.candidacy.ballot:
             self._stand_at_ns = min(self._stand_at_ns, now_ns + self.election.retry_ns // 2 + self._jitter())
 
     def _tick_leader(self, leadership: Leadership, now_ns: int) -> None:
         for node_id, progress in leadership.progress.items():
-            if progress.is_behind(self.log.last_slot) and now_ns >= progress.retry_at_ns:
+            if progress.is_behind(leadership.end_slot(self.log)) and now_ns >= progress.retry_at_ns:
                 # Asks how far it is rather than sending everything again; the answer brings what it lacks.
                 progress.retry_ns = min(progress.retry_ns * 2, RETRY_NS_MAX)
                 progress.retry_at_ns = now_ns + progress.retry_ns
@@ -366,5 +498,6 @@ class PaxosCore(Acceptor):
                     self._tell_commit(leadership, node_id)
 
     def _tell_commit(self, leadership: Leadership, node_id: int) -> None:
-        leadership.progress[node_id].told_commit_slot = self.log.commit_slot
+        if (progress := leadership.progress.get(node_id)) is not None:
+            progress.told_commit_slot = self.log.commit_slot
         self._send(node_id, Commit(leadership.ballot, self.log.commit_slot, leadership.recovered_slot))

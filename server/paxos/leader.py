@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from server.paxos.ballot import Ballot
 from server.paxos.lease import NodeLeases
 from server.paxos.log import Log
-from server.paxos.messages import Accept, CatchUp, Effect, Promise, Run, SendMessage, SendSnapshot
-from server.paxos.quorum import Configuration
+from server.paxos.messages import Accept, CatchUp, Effect, LogStart, Promise, Run, SendMessage, SendSnapshot
+from server.paxos.quorum import Configuration, ReplicaKind
 
 RUN_BYTES_MAX = 1024 * 1024
 """Payload bytes in one Accept or CatchUp that brings a follower up to date."""
@@ -34,7 +34,9 @@ class Progress:
     acked_slot: int
     sent_slot: int
     is_in_snapshot: bool = False
+    is_log_replica: bool = False
     support_epoch: int = -1  # of the follower's grants when it last promised or accepted at this ballot; -1: never
+    joined_slot: int = 0  # what acknowledges less may be of a life before it joined, whose promises are forgotten
     told_commit_slot: int = -1
     retry_at_ns: int = 0
     retry_ns: int = RETRY_NS
@@ -99,11 +101,12 @@ def begin_progress(
         node_id: Progress(
             acked_slot=0,
             sent_slot=commit_slot,
+            is_log_replica=member.kind == ReplicaKind.LOG,
             retry_at_ns=now_ns + RETRY_NS,
             support_epoch=promises[node_id].grant_epoch if node_id in promises else -1,
         )
-        for node_id in configuration.node_ids
-        if node_id != own_node_id
+        for member in configuration.members
+        if (node_id := member.node_id) != own_node_id
     }
 
 
@@ -112,7 +115,7 @@ class Leadership:
     """A leader's state for as long as it leads at `ballot`.
 
     `recovered_slot`: the last slot that phase 1 brought, or that of the opening entry behind it; nothing is served
-    before it is committed and applied.
+    before it is committed and applied; ABOVE_ALL: nothing is served at all.
     """
 
     ballot: Ballot
@@ -120,6 +123,13 @@ class Leadership:
     durable_slot: int
     progress: dict[int, Progress]
     flush_at_ns: int = 0  # when to tell an idle group's followers the commit slot; 0: nothing to tell
+    configuration_slot: int = 0  # of the configuration entry that it has proposed and that is not committed; 0: none
+    successor: Configuration | None = None  # what that entry puts in force
+
+    def end_slot(self, log: Log) -> int:
+        """The last slot that this leadership proposes something in. What a log holds behind a configuration entry that
+        phase 1 brought is not its to propose."""
+        return self.configuration_slot or log.last_slot
 
     def acked_slots(self, own_node_id: int) -> dict[int, int]:
         slots = {node_id: progress.acked_slot for node_id, progress in self.progress.items()}
@@ -150,8 +160,13 @@ class Leadership:
         """Sends what a follower lacks, as far as its window allows: committed entries as they are, the others at this
         ballot, or word that it needs a snapshot."""
         progress = self.progress[node_id]
-        while progress.sent_slot < log.last_slot and progress.has_room() and not progress.is_in_snapshot:
+        last_slot = self.end_slot(log)
+        while progress.sent_slot < last_slot and progress.has_room() and not progress.is_in_snapshot:
             first = progress.sent_slot + 1
+            if first < log.first_slot and progress.is_log_replica:
+                progress.sent_slot = log.first_slot - 1
+                effects.append(SendMessage(node_id, LogStart(self.ballot, progress.sent_slot)))
+                continue
             if first < log.first_slot:
                 progress.is_in_snapshot = True
                 effects.append(SendSnapshot(node_id))
@@ -161,7 +176,7 @@ class Leadership:
                 runs = log.runs(first, log.commit_slot, RUN_BYTES_MAX)
                 message = CatchUp(self.ballot, runs, log.commit_slot)
             else:
-                runs = log.runs(first, log.last_slot, RUN_BYTES_MAX)[:1]
+                runs = log.runs(first, last_slot, RUN_BYTES_MAX)[:1]
                 message = Accept(runs[0], log.commit_slot)
             size = sum(len(payload) for run in runs for payload in run.payloads)
             progress.note_sent(runs[-1].last_slot, size, now_ns)

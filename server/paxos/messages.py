@@ -7,6 +7,7 @@ from enum import IntEnum
 from typing import TypeAlias
 
 from server.paxos.ballot import Ballot
+from server.paxos.quorum import Configuration
 
 NO_OP = b""
 """The payload of an entry that changes nothing: it fills a hole that a former leader left."""
@@ -32,6 +33,7 @@ class RejectReason(IntEnum):
     BOUND_BY_GRANT = 2  # the leader in force still holds this node's grant
     WAITING = 3  # the node has forgotten something: what it granted before a restart, or part of its log
     HOLE = 4  # entries before the offered ones are missing
+    NOT_A_MEMBER = 5  # the group has gone on without the sender
 
 
 # Messages
@@ -39,11 +41,14 @@ class RejectReason(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """Phase 1, for every slot from `from_slot` on. `released` is a ballot whose owner let go of it, or ZERO."""
+    """Phase 1, for every slot from `from_slot` on. `released` is a ballot whose owner let go of it, or ZERO.
+
+    `configuration_slot`: that of the entry which put the candidate's configuration in force; 0: the first one."""
 
     ballot: Ballot
     from_slot: int
     released: Ballot
+    configuration_slot: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,15 @@ class CatchUp:
 
 
 @dataclass(frozen=True, slots=True)
+class LogStart:
+    """To a log replica: what lies at or below `slot` has been trimmed by the leader and is on the disks of a majority
+    of storage replicas; its log begins behind that. Answered with Accepted."""
+
+    ballot: Ballot
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """The holder of `ballot` does not and will not serve under it: grants given to it bind nobody."""
 
@@ -134,7 +148,17 @@ class LeadershipQuery:
 
 
 Message: TypeAlias = (
-    Prepare | Promise | Accept | Accepted | Reject | Commit | CatchUpRequest | CatchUp | Release | LeadershipQuery
+    Prepare
+    | Promise
+    | Accept
+    | Accepted
+    | Reject
+    | Commit
+    | CatchUpRequest
+    | CatchUp
+    | LogStart
+    | Release
+    | LeadershipQuery
 )
 
 
@@ -210,6 +234,15 @@ class ApplyEntries:
 
 
 @dataclass(frozen=True, slots=True)
+class ApplyConfiguration:
+    """The entry of `slot` is committed: from the next slot on `configuration` is in force. For the state machine it is
+    an entry like any other, in its place in the order, and has to be kept with its checkpoints and snapshots."""
+
+    slot: int
+    configuration: Configuration
+
+
+@dataclass(frozen=True, slots=True)
 class LeadershipChanged:
     """This member has begun (`ballot` is its own) or ceased to lead. In-flight proposals of a leader that ceases have
     an unknown outcome."""
@@ -225,4 +258,4 @@ class SendSnapshot:
     to: int
 
 
-Effect: TypeAlias = SendMessage | PersistRecord | ApplyEntries | LeadershipChanged | SendSnapshot
+Effect: TypeAlias = SendMessage | PersistRecord | ApplyEntries | ApplyConfiguration | LeadershipChanged | SendSnapshot

@@ -6,6 +6,7 @@ distinct zones, so that losing one zone can never take an acknowledged write wit
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -71,3 +72,40 @@ class Configuration:
         if len(best) < self.zones_needed:
             return -1
         return sorted(best.values(), reverse=True)[self.zones_needed - 1]
+
+    def survivors(self, successor: Configuration) -> tuple[int, ...]:
+        """The nodes that are members here and in `successor`, the configuration after this one."""
+        return tuple(node_id for node_id in self.node_ids if successor.member(node_id) is not None)
+
+
+CONFIGURATION_MARK = b"\xffC"
+"""What the payload of a configuration entry begins with, and that of no other entry."""
+
+_COUNT = struct.Struct("<B")
+_MEMBER = struct.Struct("<QBB")  # node id, kind, bytes of the zone's name
+
+
+def encode_configuration(configuration: Configuration) -> bytes:
+    """The payload of the entry that puts a configuration in force."""
+    parts = [CONFIGURATION_MARK, _COUNT.pack(len(configuration.members))]
+    for node_id, zone, kind in configuration.members:
+        name = zone.encode()
+        parts += (_MEMBER.pack(node_id, kind, len(name)), name)
+    return b"".join(parts)
+
+
+def decode_configuration(payload: bytes) -> Configuration:
+    """The configuration in a payload that begins with CONFIGURATION_MARK. Raises ValueError where it is malformed."""
+    offset = len(CONFIGURATION_MARK) + _COUNT.size
+    members = []
+    try:
+        (count,) = _COUNT.unpack_from(payload, len(CONFIGURATION_MARK))
+        for _ in range(count):
+            node_id, kind, name_bytes = _MEMBER.unpack_from(payload, offset)
+            offset += _MEMBER.size + name_bytes
+            members.append(Member(node_id, payload[offset - name_bytes : offset].decode(), ReplicaKind(kind)))
+    except struct.error as error:
+        raise ValueError(f"a configuration ends early: {error}") from error
+    if offset != len(payload):
+        raise ValueError(f"a configuration of {len(payload)} bytes should have {offset}")
+    return Configuration(tuple(members))

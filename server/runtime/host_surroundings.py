@@ -10,6 +10,7 @@ from typing import Protocol
 from server.paxos.ballot import Ballot
 from server.paxos.lease import Grant
 from server.paxos.messages import Message
+from server.paxos.quorum import Configuration
 from server.runtime.snapshot_transfer import SnapshotSource
 
 
@@ -22,6 +23,13 @@ class StateMachine(Protocol):
         """Carries out one entry; deterministic. What it returns goes to whoever proposed the entry here."""
 
     def applied_no_op(self, slot: int) -> None: ...
+
+    def apply_configuration(self, slot: int, configuration: Configuration) -> None:
+        """An entry as well: what it says is part of the state, of its checkpoints and its snapshots."""
+
+    @property
+    def configuration(self) -> tuple[int, Configuration] | None:
+        """(slot, configuration) of the last `apply_configuration` that is in the state; None: there was none."""
 
     @property
     def opening(self) -> Callable[[Ballot], bytes] | None:

@@ -13,6 +13,7 @@ from server.paxos.messages import (
     CatchUpRequest,
     Commit,
     LeadershipQuery,
+    LogStart,
     Message,
     Prepare,
     Promise,
@@ -53,6 +54,7 @@ def encode_message(group_id: int, message: Message, record: bytes | None) -> rep
             _set_ballot(encoded.prepare.ballot, message.ballot)
             encoded.prepare.from_slot = message.from_slot
             _set_ballot(encoded.prepare.released, message.released)
+            encoded.prepare.configuration_slot = message.configuration_slot
         case Promise():
             promise = encoded.promise
             _set_ballot(promise.ballot, message.ballot)
@@ -69,6 +71,9 @@ def encode_message(group_id: int, message: Message, record: bytes | None) -> rep
             _set_ballot(catch_up.ballot, message.ballot)
             catch_up.records.extend(encode_log_record(group_id, run, message.commit_slot) for run in message.runs)
             catch_up.commit_slot = message.commit_slot
+        case LogStart():
+            _set_ballot(encoded.log_start.ballot, message.ballot)
+            encoded.log_start.slot = message.slot
         case Release():
             _set_ballot(encoded.release.ballot, message.ballot)
         case LeadershipQuery():
@@ -102,7 +107,8 @@ def _decode_rare(encoded: replication_pb2.GroupMessage, kind: str | None) -> Mes
         return Reject(_ballot(reject.ballot), _ballot(reject.promised), reject.last_slot, reason)
     if kind == "prepare":
         prepare = encoded.prepare
-        return Prepare(_ballot(prepare.ballot), prepare.from_slot, _ballot(prepare.released))
+        ballot, released = _ballot(prepare.ballot), _ballot(prepare.released)
+        return Prepare(ballot, prepare.from_slot, released, prepare.configuration_slot)
     if kind == "promise":
         promise = encoded.promise
         runs = tuple(_run(group_id, record) for record in promise.records)
@@ -121,6 +127,8 @@ def _decode_rare(encoded: replication_pb2.GroupMessage, kind: str | None) -> Mes
         catch_up = encoded.catch_up
         runs = tuple(_run(group_id, record) for record in catch_up.records)
         return CatchUp(_ballot(catch_up.ballot), runs, catch_up.commit_slot)
+    if kind == "log_start":
+        return LogStart(_ballot(encoded.log_start.ballot), encoded.log_start.slot)
     if kind == "release":
         return Release(_ballot(encoded.release.ballot))
     if kind == "leadership_query":

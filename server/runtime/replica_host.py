@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 
-from server.paxos.acceptor import Health
 from server.paxos.ballot import ZERO, Ballot
 from server.paxos.core import PaxosCore
 from server.paxos.election import ElectionConfig, Role
-from server.paxos.leader import Leadership
 from server.paxos.lease import Grant, NodeLeases
-from server.paxos.log import Log
 from server.paxos.messages import (
     Accept,
+    ApplyConfiguration,
     ApplyEntries,
     CatchUp,
     CatchUpRequest,
@@ -35,6 +31,7 @@ from server.paxos.messages import (
     SendSnapshot,
 )
 from server.paxos.quorum import Configuration
+from server.runtime.group import Group, recovered_state
 from server.runtime.host_surroundings import (
     COMMITTED,
     OVERLOADED,
@@ -70,28 +67,6 @@ BATCH_BYTES_MAX = 1024 * 1024
 """What one Accept carries at most (at least one entry)."""
 
 
-@dataclass(slots=True)
-class Group:
-    """One group's member on this node."""
-
-    group_id: int
-    core: PaxosCore
-    machine: StateMachine
-    checkpointed_slot: int
-    pending: deque[tuple[bytes, Done]] = field(default_factory=deque)
-    waiting: dict[int, Done] = field(default_factory=dict)
-    in_flight_bytes: int = 0
-    scheduled_ns: int = 1 << 62
-    is_serving: bool = False
-    lease_of: Leadership | None = None
-    lease_until_ns: int = 0
-    """The lease of this leadership holds at least until then: grants are never taken back."""
-    unapplied: list[ApplyEntries] = field(default_factory=list)
-    senders: dict[int, SnapshotSender] = field(default_factory=dict)
-    receiver: SnapshotReceiver | None = None
-    request_snapshot_at_ns: int = 0
-
-
 class ReplicaHost:
     """The members of replication groups on one node.
 
@@ -117,6 +92,7 @@ class ReplicaHost:
         self.groups: dict[int, Group] = {}
         self.on_leadership: Callable[[int, bool], None] = lambda group_id, is_serving: None
         self.on_healed: Callable[[int], None] = lambda group_id: None
+        self.on_configured: Callable[[int], None] = lambda group_id: None
         self.in_flight_bytes = 0
         self._wal = wal
         self._transport = transport
@@ -149,39 +125,32 @@ class ReplicaHost:
     ) -> None:
         """Starts this node's member of a group from what it has on disk (nothing: a new group).
 
-        Requires that `machine` holds the state as of `checkpointed_slot`. A member is damaged where the log has lost
+        Requires that `machine` holds the state as of `checkpointed_slot`. `configuration`: the group's first; what the
+        machine or the log knows of a later one counts. A member that is restoring needs nothing of the log but what is
+        there: that of a log replica begins anywhere. Another member is damaged where the log has lost
         something (`is_damaged`), or does not reach back to that slot: it takes nothing from its log and is healed by
         the others before it votes."""
-        promised, log, health = ZERO, Log(checkpointed_slot + 1, (), checkpointed_slot), Health.WHOLE
-        if recovered is not None:
-            promised = recovered.promised
-            health = Health.HEALING if recovered.is_healing else Health.WHOLE
-            is_damaged |= bool(recovered.entries) and recovered.first_slot > checkpointed_slot + 1
-            entries = recovered.entries[checkpointed_slot + 1 - recovered.first_slot :]
-            commit_slot = max(checkpointed_slot, min(recovered.commit_slot, checkpointed_slot + len(entries)))
-            if not is_damaged:
-                log = Log(checkpointed_slot + 1, entries, commit_slot)
+        promised, log, health = recovered_state(recovered, checkpointed_slot, machine.is_restoring, is_damaged)
+        configuration_slot, configuration = machine.configuration or (0, configuration)
         core = PaxosCore(
             self.node_id,
             configuration,
             self.leases,
             self._rng,
             self._now_ns(),
+            configuration_slot=configuration_slot,
             promised=promised,
             log=log,
-            health=Health.DAMAGED if is_damaged else health,
+            health=health,
             election=self._election,
             opening=machine.opening,
         )
         core.is_restoring = machine.is_restoring
-        group = Group(group_id, core, machine, checkpointed_slot)
+        group = Group(group_id, core, machine, log.first_slot - 1)
         self.groups[group_id] = group
-        for node_id in configuration.node_ids:
-            if node_id != self.node_id:
-                self._groups_of_peer.setdefault(node_id, set()).add(group_id)
-        if not machine.is_restoring:
-            payloads = log.payloads(checkpointed_slot + 1, log.commit_slot)
-            self._apply(group, ApplyEntries(checkpointed_slot + 1, payloads))
+        self._note_peers(group)
+        for effect in core.apply_effects(log.first_slot, log.commit_slot):
+            self._apply(group, effect)
         self._schedule(group)
 
     def close_group(self, group_id: int) -> None:
@@ -264,6 +233,21 @@ class ReplicaHost:
             self._is_flush_due = True
             self._defer(self._flush_deferred)
 
+    def configure(self, group_id: int, configuration: Configuration) -> bool:
+        """Begins to change the group's members, if this node leads it and may do so now; whether it has. The change is
+        over when `configuration_of` says so."""
+        group = self.groups.get(group_id)
+        if group is None or not group.core.may_configure(configuration, self._now_ns()):
+            return False
+        self._carry_out(group, group.core.propose_configuration(configuration, self._now_ns()))
+        return True
+
+    def configuration_of(self, group_id: int) -> tuple[int, Configuration]:
+        """(slot of its entry or 0, configuration) in force, as far as this node knows. Requires that the group is
+        open."""
+        core = self.groups[group_id].core
+        return core.configuration_slot, core.configuration
+
     def hand_over(self, group_id: int) -> None:
         """Gives the group's leadership to another member, if this one has it."""
         group = self.groups.get(group_id)
@@ -311,8 +295,10 @@ class ReplicaHost:
             return
         receiver = group.receiver
         if sequence == 0 and (receiver is None or receiver.snapshot_id != snapshot_id):
-            is_ahead = slot <= group.core.applied_slot and not group.core.is_restoring
-            if group.core.role != Role.FOLLOWER or is_ahead:
+            # Of no use: this member has more, or a log that begins behind it.
+            is_old = not group.core.is_restoring and slot <= group.core.applied_slot
+            is_old |= slot < group.core.log.first_slot - 1
+            if group.core.role != Role.FOLLOWER or is_old:
                 self._transport.send_snapshot_ack(sender, group_id, snapshot_id, DECLINED_SEQUENCE)
                 return
             if receiver is not None and not receiver.is_stale(self._now_ns()):
@@ -331,7 +317,9 @@ class ReplicaHost:
             if group.receiver is receiver and self.groups.get(group_id) is group:
                 group.receiver = None
                 group.checkpointed_slot = max(group.checkpointed_slot, slot)
-                self._carry_out(group, group.core.snapshot_restored(slot))
+                self._apply_due(group)  # what was committed meanwhile is dropped: it is applied again, from `slot` on
+                self._carry_out(group, group.core.snapshot_restored(slot, group.machine.configuration))
+                self._note_peers(group)
                 acknowledge()
 
         def stored() -> None:
@@ -389,6 +377,12 @@ class ReplicaHost:
 
     # Inside
 
+    def _note_peers(self, group: Group) -> None:
+        """Exchanges heartbeats with the nodes of the group's members; of those that may still become members, too."""
+        for node_id in group.core.configuration.node_ids:
+            if node_id != self.node_id:
+                self._groups_of_peer.setdefault(node_id, set()).add(group.group_id)
+
     def _renew(self, node_id: int) -> None:
         for group_id in tuple(self._groups_of_peer.get(node_id, ())):
             group = self.groups[group_id]
@@ -417,6 +411,9 @@ class ReplicaHost:
                 self._propose_batch(group)
 
     def _propose_batch(self, group: Group) -> None:
+        if not group.core.can_propose:
+            self._with_pending.add(group.group_id)  # until the new configuration is in force
+            return
         payloads: list[bytes] = []
         size = 0
         slot = group.core.next_slot
@@ -440,7 +437,7 @@ class ReplicaHost:
                 self._send(group, effect)
             elif isinstance(effect, PersistRecord):
                 self._persist(group, effect)
-            elif isinstance(effect, ApplyEntries):
+            elif isinstance(effect, ApplyEntries | ApplyConfiguration):
                 if group.core.leadership is None:
                     self._apply_later(group, effect)
                 else:
@@ -499,10 +496,17 @@ class ReplicaHost:
 
         self._wal.append(encoded, group.group_id, last_slot, durable)
 
-    def _apply(self, group: Group, effect: ApplyEntries) -> None:
+    def _apply(self, group: Group, effect: ApplyEntries | ApplyConfiguration) -> None:
+        if isinstance(effect, ApplyConfiguration):
+            self._note_peers(group)
+            self._defer(self._flush_deferred)  # what could not be proposed meanwhile
+            self.on_configured(group.group_id)
         if group.core.is_restoring:
             return  # the snapshot that is being restored stands for these entries
         machine, waiting = group.machine, group.waiting
+        if isinstance(effect, ApplyConfiguration):
+            machine.apply_configuration(effect.slot, effect.configuration)
+            return
         for slot, payload in enumerate(effect.payloads, effect.first_slot):
             if payload:
                 result = machine.apply(slot, payload)
@@ -515,7 +519,7 @@ class ReplicaHost:
                 self.in_flight_bytes -= len(payload)
                 done(COMMITTED if result is None else Outcome(OutcomeKind.COMMITTED, result))
 
-    def _apply_later(self, group: Group, effect: ApplyEntries) -> None:
+    def _apply_later(self, group: Group, effect: ApplyEntries | ApplyConfiguration) -> None:
         """Nobody waits for what a follower applies, but a leader waits for what it has to write down: that goes
         first."""
         group.unapplied.append(effect)

@@ -31,6 +31,11 @@ class ChunkKind(IntEnum):
     """Keys and items, in key order."""
     RECENT_WRITES = 2
     """One pair: an empty key, and RecentWrites.encode()."""
+    CONFIGURATION = 3
+    """One pair: an empty key, and the row of the group's members (storage_node/store.py)."""
+
+
+_KINDS: Final = frozenset(ChunkKind)
 
 
 def encode_chunk(kind: ChunkKind, pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
@@ -48,7 +53,7 @@ def decode_chunk(data: bytes) -> tuple[ChunkKind, list[tuple[bytes, bytes]]]:
     if len(data) < position:
         raise CorruptChunkError(f"a chunk of {len(data)} bytes is shorter than its header")
     version, kind, zero, crc = _START.unpack_from(data)
-    if version != FORMAT_VERSION or zero != 0 or kind not in (ChunkKind.ITEMS, ChunkKind.RECENT_WRITES):
+    if version != FORMAT_VERSION or zero != 0 or kind not in _KINDS:
         raise CorruptChunkError(f"chunk format version {version}, kind {kind} is unknown")
     if crc32c(memoryview(data)[_START.size :], kind) != crc:
         raise CorruptChunkError("the chunk's checksum does not match")

@@ -21,6 +21,7 @@ class Report:
     events: int = 0
     committed: int = 0
     healed: int = 0
+    reconfigured: int = 0
     seconds: float = 0.0
     failures: list[str] = field(default_factory=list)
 
@@ -29,7 +30,8 @@ class Report:
         speed = self.events / self.seconds if self.seconds else 0.0
         return (
             f"{self.seeds} seeds in {self.seconds:.1f} s ({rate:.0f} seeds/s, {speed:,.0f} events/s), "
-            f"{self.committed:,} writes committed, {self.healed} damaged logs healed, {len(self.failures)} failures"
+            f"{self.committed:,} writes committed, {self.healed} damaged logs healed, "
+            f"{self.reconfigured} changes of members, {len(self.failures)} failures"
         )
 
 
@@ -38,9 +40,9 @@ def chaos_ns(seed: int) -> int:
     return (20_000 if seed % 8 == 0 else 4_000) * MS
 
 
-def play(seed: int) -> tuple[int, int, int, str]:
-    """(events, committed writes, members healed, what went wrong or empty) of one seed; one seed in 50 is played twice,
-    and the two have to take the same course."""
+def play(seed: int) -> tuple[int, int, int, int, str]:
+    """(events, committed writes, members healed, changes of members, what went wrong or empty) of one seed; one seed in
+    50 is played twice, and the two have to take the same course."""
     world = World(seed, chaos_ns(seed))
     try:
         world.run()
@@ -48,10 +50,11 @@ def play(seed: int) -> tuple[int, int, int, str]:
             again = World(seed, chaos_ns(seed))
             again.run()
             if again.trace != world.trace:
-                return world.scheduler.events, 0, 0, "two runs of this seed took different courses"
+                return world.scheduler.events, 0, 0, 0, "two runs of this seed took different courses"
     except Exception as error:  # noqa: BLE001 (whatever it is, it belongs to this seed and is reported with it)
-        return world.scheduler.events, 0, 0, f"{type(error).__name__}: {error}"
-    return world.scheduler.events, sum(world.outcomes.values()), world.healed, ""
+        return world.scheduler.events, 0, 0, 0, f"{type(error).__name__}: {error}"
+    changes = 0 if world.membership is None else world.membership.changes
+    return world.scheduler.events, sum(world.outcomes.values()), world.healed, changes, ""
 
 
 def run_seeds(seeds: Iterable[int], processes: int | None = None, until: float | None = None) -> Report:
@@ -63,11 +66,12 @@ def run_seeds(seeds: Iterable[int], processes: int | None = None, until: float |
     with context.Pool(processes or os.cpu_count() or 1) as pool:
         seed_list = list(seeds)
         results = pool.imap(play, seed_list, chunksize=4)
-        for seed, (events, committed, healed, failure) in zip(seed_list, results, strict=True):
+        for seed, (events, committed, healed, changes, failure) in zip(seed_list, results, strict=True):
             report.seeds += 1
             report.events += events
             report.committed += committed
             report.healed += healed
+            report.reconfigured += changes
             if failure:
                 report.failures.append(f"seed {seed}: {failure[:500]}\n  replay: make simulate SEED={seed} N=1")
             if until is not None and time.monotonic() > until:

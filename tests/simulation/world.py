@@ -18,7 +18,7 @@ from server.paxos.ballot import ZERO, Ballot
 from server.paxos.election import ElectionConfig
 from server.paxos.lease import LeaseConfig, NodeLeases
 from server.paxos.messages import Message, Promise
-from server.paxos.quorum import Configuration, Member
+from server.paxos.quorum import Configuration, Member, encode_configuration
 from server.runtime.replica_host import Outcome, OutcomeKind, ReplicaHost
 from storage_node.codec.mutation import Mutation, decode_mutation, encode_mutation
 from storage_node.partition.in_flight import InFlightWrites
@@ -26,6 +26,7 @@ from storage_node.partition.recent_writes import RecentWrites
 from tests.simulation.checkers import ANYTHING, NEVER_NS, Operation, is_linearizable
 from tests.simulation.clock import NodeClock, Scheduler
 from tests.simulation.disk import SimulatedWal
+from tests.simulation.members import Membership
 from tests.simulation.network import Network, NetworkFaults, SimulatedTransport
 
 MS = 1_000_000
@@ -74,15 +75,20 @@ class Machine:
 
     def dump(self) -> bytes:
         """The state, for a checkpoint or a snapshot."""
-        return pickle.dumps((self.items, self.recent.encode()))
+        return pickle.dumps((self.items, self.recent.encode(), self.configuration))
 
     def _load(self, state: bytes) -> None:
         self.items: dict[str, str]
-        self.items, recent = pickle.loads(state)
+        self.configuration: tuple[int, Configuration] | None
+        self.items, recent, self.configuration = pickle.loads(state)
         self.recent = RecentWrites.decode(recent)
 
     def applied_no_op(self, slot: int) -> None:
         self._step(slot, b"")
+
+    def apply_configuration(self, slot: int, configuration: Configuration) -> None:
+        self._step(slot, encode_configuration(configuration))
+        self.configuration = (slot, configuration)
 
     @property
     def opening(self) -> Callable[[Ballot], bytes] | None:
@@ -136,20 +142,29 @@ class _Snapshot:
         self.chunks.clear()
 
 
+EMPTY = (0, pickle.dumps(({}, RecentWrites().encode(), None)))
+
+
 @dataclass
 class Node:
     """One simulated node: what survives a crash, and what runs if it is up."""
 
-    node_id: int
+    member: Member
     clock: NodeClock
     wal: SimulatedWal
-    durable: tuple[int, bytes] = (0, pickle.dumps(({}, RecentWrites().encode())))
+    is_assigned: bool = False  # to keep a replica of the group
+    assigned: Configuration | None = None  # the members it was told of then
+    durable: tuple[int, bytes] = EMPTY
     is_restoring: bool = False
     boot: int = 0
     promised_told: Ballot = ZERO
     host: ReplicaHost | None = None
     machine: Machine | None = None
     in_flight: InFlightWrites = field(default_factory=InFlightWrites)
+
+    @property
+    def node_id(self) -> int:
+        return self.member.node_id
 
 
 @dataclass
@@ -161,6 +176,7 @@ class World:
     broken: Broken = field(default_factory=Broken)
 
     def __post_init__(self) -> None:
+        self.group = GROUP
         self.rng = random.Random(self.seed)
         self.scheduler = Scheduler()
         self.chosen: dict[int, bytes] = {}
@@ -185,15 +201,18 @@ class World:
         sync_ns = rng.choice((200_000, 3 * MS, 15 * MS))
         self.damage = rng.choice((0, 0, 0.3))
         drift_max = rng.choice((0, 4_000))
-        zones = [Member(node_id, f"zone-{node_id}") for node_id in (1, 2, 3)]
-        self.configuration = self.broken.configuration(tuple(zones))
-        for member in zones:
-            node_id = member.node_id
+        members = [Member(node_id, f"zone-{node_id}") for node_id in (1, 2, 3)]
+        self.configuration = self.broken.configuration(tuple(members))
+        # In half of the seeds two zones have a spare node each, and members are replaced.
+        spares = [Member(4, "zone-1"), Member(5, "zone-2")] if rng.random() < 0.5 else []
+        for member in (*members, *spares):
             clock = NodeClock(self.scheduler, rng.randrange(10**12), rng.randint(-drift_max, drift_max))
             wal = self.broken.wal(self.scheduler.schedule, rng, sync_ns=sync_ns)
-            self.nodes[node_id] = Node(node_id, clock, wal)
+            node = self.nodes[member.node_id] = Node(member, clock, wal)
+            node.is_assigned = member in members
         for node in self.nodes.values():
             self._boot(node)
+        self.membership = Membership(self, rng) if spares else None
         for client in range(rng.randint(1, 4)):
             self.scheduler.schedule(rng.randrange(200 * MS), partial(self._client, client))
         self.scheduler.schedule(500 * MS, self._nemesis)
@@ -258,13 +277,36 @@ class World:
         host.on_leadership = lambda group_id, is_serving: self._check_leader(node, is_serving)
         host.on_healed = lambda group_id: self._healed(node)
         recovered = recovery.groups.get(GROUP)
-        host.open_group(GROUP, self.configuration, node.machine, recovered, node.durable[0], is_damaged=is_damaged)
-        if not is_damaged and host.groups[GROUP].core.promised < node.promised_told:
-            raise InvariantError(f"node {node.node_id} promised {node.promised_told} and forgot it in a crash")
+        if node.is_assigned:
+            configuration = node.assigned or self.configuration
+            host.open_group(GROUP, configuration, node.machine, recovered, node.durable[0], is_damaged=is_damaged)
+            if not is_damaged and host.groups[GROUP].core.promised < node.promised_told:
+                raise InvariantError(f"node {node.node_id} promised {node.promised_told} and forgot it in a crash")
         self._tick(node.node_id, boot)
         for other in self.nodes.values():
             if other is not node and other.host is not None:
                 self._connect(node.node_id, other.node_id)
+
+    def assign(self, node: Node, configuration: Configuration) -> None:
+        """The node is to become a member: it opens a replica that has nothing."""
+        assert node.host is not None and node.machine is not None
+        node.is_assigned, node.assigned = True, configuration
+        node.is_restoring = node.machine.is_restoring = True
+        node.promised_told = ZERO
+        node.host.open_group(GROUP, configuration, node.machine, None, 0)
+
+    def unassign(self, node: Node) -> None:
+        """The group has gone on without the node: what it has of it is removed."""
+        assert node.host is not None
+        node.is_assigned, node.assigned = False, None
+        node.host.close_group(GROUP)
+        node.wal.forget_group(GROUP)
+        node.durable, node.is_restoring = EMPTY, False
+        node.machine = Machine(self, node.node_id, EMPTY)
+
+    def members_up(self) -> list[Node]:
+        """The nodes that run and have a replica of the group, members or not."""
+        return [node for node in self.nodes.values() if node.host is not None and GROUP in node.host.groups]
 
     def _tick(self, node_id: int, boot: int) -> None:
         node = self.nodes[node_id]
@@ -305,7 +347,8 @@ class World:
             for node in up:
                 self._crash_for_a_while(node)
         elif roll < 0.5:
-            node_id = rng.randint(1, 3)
+            serving = [node.node_id for node in up if node.host and node.host.is_serving_leader(GROUP)]
+            node_id = serving[0] if serving and rng.random() < 0.5 else rng.randint(1, len(self.nodes))
             self.network.cuts = {pair for pair in self._pairs() if node_id in pair}
         elif roll < 0.65:
             self.network.cuts.add(rng.choice(self._pairs()))
@@ -313,6 +356,8 @@ class World:
             leaders = [node for node in up if node.host is not None and node.host.is_serving_leader(GROUP)]
             if leaders and leaders[0].host is not None:
                 leaders[0].host.hand_over(GROUP)
+        elif roll < 0.82 and self.membership is not None:
+            self.membership.replace_somebody()
         elif roll < 0.9:
             self._checkpoint(rng.choice(list(self.nodes.values())))
         else:
@@ -320,7 +365,7 @@ class World:
         self.scheduler.schedule(rng.randrange(50 * MS, 700 * MS), self._nemesis)
 
     def _pairs(self) -> list[tuple[int, int]]:
-        return [(one, two) for one in (1, 2, 3) for two in (1, 2, 3) if one != two]
+        return [(one, two) for one in self.nodes for two in self.nodes if one != two]
 
     def _healed(self, node: Node) -> None:
         self.healed += 1
@@ -331,7 +376,8 @@ class World:
         """In some seeds the disk flips a bit meanwhile; never of two members at once, which may lose what was
         acknowledged: both may have been the majority that had it."""
         self._crash(node)
-        if self.rng.random() < self.damage and self.damaged_node_id in (0, node.node_id) and node.wal.damage(GROUP):
+        may_be_damaged = node.is_assigned and self.damaged_node_id in (0, node.node_id)
+        if self.rng.random() < self.damage and may_be_damaged and node.wal.damage(GROUP):
             self.damaged_node_id = node.node_id
 
         def boot_again() -> None:
@@ -342,7 +388,7 @@ class World:
 
     def _checkpoint(self, node: Node) -> None:
         """The machine's state becomes durable as of now, and the log lets go of what it stands for."""
-        if node.host is None or node.machine is None or node.machine.is_restoring:
+        if node.host is None or GROUP not in node.host.groups or node.machine is None or node.machine.is_restoring:
             return
         node.durable = (node.machine.slot, node.machine.dump())
         node.host.groups[GROUP].checkpointed_slot = node.durable[0]
@@ -362,15 +408,19 @@ class World:
         for node in self.nodes.values():
             if node.host is None:
                 self._boot(node)
+        for node in self.nodes.values():
+            self.scheduler.schedule(1_000 * MS, partial(self._checkpoint, node))  # as from time to time in real life
         # Streams lose messages only when they break: after a time of losses every pair connects anew.
         for one, two in self._pairs():
             if one < two:
                 self._connect(one, two)
 
     def _has_converged(self) -> bool:
+        if self.membership is not None and not self.membership.is_settled:
+            return False
         slots = set()
         is_served = False
-        for node in self.nodes.values():
+        for node in self._replicas():
             if node.host is None or node.machine is None or node.machine.is_restoring:
                 return False
             if node.host.groups[GROUP].core.health != Health.WHOLE:
@@ -380,10 +430,13 @@ class World:
         pending = any(op.returned_ns == -1 for ops in self.history.values() for op in ops)
         if len(slots) > 1 or not is_served or pending or slots.pop() < self.acknowledged_slot:
             return False
-        states = [node.machine.dump() for node in self.nodes.values() if node.machine is not None]
+        states = [node.machine.dump() for node in self._replicas() if node.machine is not None]
         if any(state != states[0] for state in states):
             raise InvariantError("replicas at the same slot hold different items")
         return True
+
+    def _replicas(self) -> list[Node]:
+        return [node for node in self.nodes.values() if node.is_assigned]
 
     # Clients
 
@@ -393,7 +446,7 @@ class World:
             return
         rng = self.rng
         key = f"k{rng.randrange(3)}"
-        node = self.nodes[rng.randint(1, 3)]
+        node = self.nodes[rng.randint(1, len(self.nodes))]
         if node.host is not None and rng.random() < 0.9:
             node = self.nodes.get(node.host.leader_of(GROUP)[0], node)
         if node.host is None or node.machine is None:
@@ -500,7 +553,7 @@ class World:
     def _check_leases(self) -> None:
         holders = [
             node.node_id
-            for node in self.nodes.values()
+            for node in self.members_up()
             if node.host is not None
             and node.host.groups[GROUP].core.leadership is not None
             and node.host.is_serving_leader(GROUP)

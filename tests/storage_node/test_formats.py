@@ -13,6 +13,7 @@ from metadata.store import write_snapshot
 from server.codec.frame import SegmentHeader, encode_frame, encode_segment_header, encode_sync_mark
 from server.codec.record import Record, RecordType, encode_record, record_crc
 from server.paxos.ballot import ZERO, Ballot
+from server.paxos.quorum import Configuration, Member, ReplicaKind, encode_configuration
 from server.runtime.identity import Identity, release
 from storage_node.btree import BTree
 from storage_node.codec.mutation import Mutation, encode_mutation
@@ -42,6 +43,9 @@ def examples() -> dict[str, bytes]:
         "value": encode_value(b"key", b"item"),
         "row": encode_group_row(GroupRow(7, {0: (1, 7), 2: (3, 9)})),
         "recent": recent.encode(),
+        "configuration": encode_configuration(
+            Configuration((Member(1, "zone-1"), Member(4, "zone-2", ReplicaKind.LOG)))
+        ),
         "chunk": encode_chunk(ChunkKind.ITEMS, [(b"key", b"item")]),
     }
 
@@ -117,6 +121,6 @@ def test_every_record_type_and_file_is_in_the_document(tmp_path: Path) -> None:
     for path in node.directory.rglob("*"):
         if path.is_file():
             assert f"`{path.relative_to(node.directory)}`" in text, path
-    assert len(databases) == 6
+    assert len(databases) == 7
     for database in databases:
         assert f"| `{database}` |" in text, database

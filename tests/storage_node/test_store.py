@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from server.paxos.ballot import Ballot
+from server.paxos.quorum import Configuration, Member, ReplicaKind
 from storage_node.codec.mutation import Mutation
 from storage_node.codec.snapshot import ChunkKind, encode_chunk
 from storage_node.store import (
@@ -247,6 +248,38 @@ def test_a_restore_removes_any_number_of_items(store: Store) -> None:
     assert store.size(100)[0] == 2501
     store.begin_restore(100, [(b"g", b"h")])
     assert list(store.scan(b"g", b"h")) == []
+
+
+def test_members_are_kept_with_the_state(tmp_path: Path) -> None:
+    """As of the slot of the checkpoint, and of the snapshot; a group that is dropped leaves none behind."""
+    store = open_store(tmp_path / "btree")
+    first, second = Configuration((Member(1, "a"),)), Configuration((Member(1, "a"), Member(2, "b", ReplicaKind.LOG)))
+    store.apply(100, 1, Mutation(b"", b"g", b"item"))
+    assert store.configuration(100) is None
+    store.apply_configuration(100, 2, first)
+    checkpoint(store)
+    store.apply_configuration(100, 3, second)
+    assert store.configuration(100) == (3, second)
+    reader = store.read_snapshot(100, [ENDS[100]])
+    chunks = list(reader.chunks(1000))
+    reader.close()
+    store.close()
+
+    store = open_store(tmp_path / "btree")
+    assert (store.applied_slot(100), store.configuration(100)) == (2, (2, first))
+    store.apply_configuration(100, 3, second)
+    store.begin_restore(100, [ENDS[100]])
+    assert store.configuration(100) is None
+    for chunk in chunks:
+        store.restore_chunk(100, chunk)
+    store.finish_restore(100, 2)
+    assert store.configuration(100) == (2, first)
+    store.forget(100)
+    store.delete_descriptor(100)
+    store.close()
+    store = open_store(tmp_path / "btree")
+    assert store.configuration(100) is None
+    store.close()
 
 
 def test_descriptors(store: Store, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from server.paxos.election import ElectionConfig
 from server.paxos.lease import LeaseConfig, NodeLeases
 from server.paxos.log import Log
 from server.paxos.messages import (
+    ApplyConfiguration,
     ApplyEntries,
     Effect,
     HealedRecord,
@@ -30,7 +31,13 @@ from server.paxos.messages import (
     SendMessage,
     SendSnapshot,
 )
-from server.paxos.quorum import Configuration, Member
+from server.paxos.quorum import (
+    CONFIGURATION_MARK,
+    Configuration,
+    Member,
+    decode_configuration,
+    encode_configuration,
+)
 
 LEASES = LeaseConfig()
 ELECTION = ElectionConfig(jitter_ns=1)
@@ -39,10 +46,12 @@ ELECTION = ElectionConfig(jitter_ns=1)
 
 @dataclass
 class Node:
-    """A member. `records` (each with the commit slot that it tells), `checkpoint`, `boot` and `is_damaged` survive a
-    crash; the rest is what runs, if it is up."""
+    """A member. `records` (each with the commit slot that it tells), `checkpoint`, `boot`, `is_damaged` and
+    `is_restoring` survive a crash; the rest is what runs, if it is up."""
 
     member: Member
+    configuration: Configuration  # the first it was told of
+    is_restoring: bool = False  # it has no state yet: a log only
     records: list[tuple[LogRecord, int]] = field(default_factory=list)
     checkpoint: list[bytes] = field(default_factory=list)
     boot: int = 0
@@ -83,12 +92,18 @@ class Node:
         return promised, Log(base + 1, found, max(base, min(commit_slot, base + len(found)))), health
 
 
+def last_configuration(state: Sequence[bytes]) -> tuple[int, Configuration] | None:
+    """(slot, configuration) of the last configuration entry in a state; None: there is none."""
+    slots = [slot for slot, payload in enumerate(state, 1) if payload.startswith(CONFIGURATION_MARK)]
+    return (slots[-1], decode_configuration(state[slots[-1] - 1])) if slots else None
+
+
 class Group:
     """The members, what is in flight between them, and the time. `trace` is told of every effect."""
 
     def __init__(self, members: Sequence[Member]) -> None:
         self.configuration = Configuration(tuple(members))
-        self.nodes = {member.node_id: Node(member) for member in members}
+        self.nodes = {member.node_id: Node(member, self.configuration) for member in members}
         self.now_ns = 0
         self.in_flight: dict[tuple[int, int], list[Message]] = {}
         self.cuts: set[tuple[int, int]] = set()
@@ -113,19 +128,28 @@ class Group:
         leases = NodeLeases(LEASES, boot=node.boot, is_first_boot=node.boot == 1, now_ns=self.now_ns)
         node.leases = leases
         rng = random.Random(0)
+        slot, configuration = last_configuration(node.checkpoint) or (0, node.configuration)
         node.core = PaxosCore(
             node_id,
-            self.configuration,
+            configuration,
             leases,
             rng,
             self.now_ns,
+            configuration_slot=slot,
             promised=promised,
             log=log,
             health=health,
             election=ELECTION,
         )
+        node.core.is_restoring = node.is_restoring
         node.state = list(node.checkpoint)
-        self._apply(node, log.first_slot, log.payloads(log.first_slot, log.commit_slot))
+        for effect in node.core.apply_effects(log.first_slot, log.commit_slot):
+            self._apply(node, effect)
+
+    def join(self, member: Member, configuration: Configuration) -> None:
+        """A node that has nothing begins as a log replica of the group; `configuration` is what it is told of it."""
+        self.nodes[member.node_id] = Node(member, configuration, is_restoring=True)
+        self.boot(member.node_id)
 
     def crash(self, node_id: int) -> None:
         """Loses what was not synced, and what was on its way to the node."""
@@ -165,8 +189,8 @@ class Group:
                     min(self.core(node_id).log.commit_slot, record.last_slot) if isinstance(record, Run) else 0
                 )
                 node.unsynced.append((effect, commit_slot))
-            elif isinstance(effect, ApplyEntries):
-                self._apply(node, effect.first_slot, effect.payloads)
+            elif isinstance(effect, ApplyEntries | ApplyConfiguration):
+                self._apply(node, effect)
             elif isinstance(effect, SendSnapshot):
                 self.snapshots_due.append((node_id, effect.to))
         self.check()
@@ -227,7 +251,8 @@ class Group:
         node.checkpoint = list(state)
         node.state = list(state)
         core, _ = node.running()
-        self.carry_out(to, core.snapshot_restored(slot))
+        node.is_restoring = False
+        self.carry_out(to, core.snapshot_restored(slot, last_configuration(state)))
         self.carry_out(sender, self.core(sender).snapshot_sent(to, slot, self.now_ns))
         return slot
 
@@ -280,9 +305,15 @@ class Group:
         if (node_id, send.to) not in self.cuts:
             self.in_flight.setdefault((node_id, send.to), []).append(send.message)
 
-    def _apply(self, node: Node, first_slot: int, payloads: tuple[bytes, ...]) -> None:
+    def _apply(self, node: Node, effect: ApplyEntries | ApplyConfiguration) -> None:
         node_id = node.member.node_id
         core, _ = node.running()
+        if core.is_restoring and node.is_restoring:
+            return
+        if isinstance(effect, ApplyEntries):
+            first_slot, payloads = effect.first_slot, effect.payloads
+        else:
+            first_slot, payloads = effect.slot, (encode_configuration(effect.configuration),)
         assert first_slot == len(node.state) + 1, f"node {node_id} applies {first_slot} after {len(node.state)}"
         for slot, payload in enumerate(payloads, first_slot):
             chosen = self._chosen.setdefault(slot, payload)

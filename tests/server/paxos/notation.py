@@ -8,6 +8,7 @@ from server.paxos.ballot import ZERO, Ballot
 from server.paxos.messages import (
     Accept,
     Accepted,
+    ApplyConfiguration,
     ApplyEntries,
     CatchUp,
     CatchUpRequest,
@@ -17,6 +18,7 @@ from server.paxos.messages import (
     HealRecord,
     LeadershipChanged,
     LogRecord,
+    LogStart,
     Message,
     PersistRecord,
     Prepare,
@@ -27,6 +29,7 @@ from server.paxos.messages import (
     SendMessage,
     SendSnapshot,
 )
+from server.paxos.quorum import CONFIGURATION_MARK, Configuration, ReplicaKind, decode_configuration
 
 MS = 1_000_000
 EVER_NS = 1 << 62
@@ -57,8 +60,20 @@ def show_epoch(epoch: int) -> str:
     return f"{epoch >> 32}:{epoch & 0xFFFFFFFF}"
 
 
+def show_payload(payload: bytes) -> str:
+    if payload.startswith(CONFIGURATION_MARK):
+        return show_configuration(decode_configuration(payload))
+    return payload.decode() or "(no-op)"
+
+
 def show_payloads(payloads: Iterable[bytes]) -> str:
-    return " ".join(payload.decode() or "(no-op)" for payload in payloads)
+    return " ".join(map(show_payload, payloads))
+
+
+def show_configuration(configuration: Configuration) -> str:
+    """`<1 2 4-log>`: the nodes, and which of them have a log only."""
+    members = (f"{each.node_id}{'-log' if each.kind == ReplicaKind.LOG else ''}" for each in configuration.members)
+    return f"<{' '.join(members)}>"
 
 
 def show_run(run: Run) -> str:
@@ -73,7 +88,8 @@ def show_message(message: Message) -> str:
     match message:
         case Prepare():
             released = "" if message.released == ZERO else f" released {show_ballot(message.released)}"
-            return f"Prepare {show_ballot(message.ballot)} from {message.from_slot}{released}"
+            since = f" members since {message.configuration_slot}" if message.configuration_slot else ""
+            return f"Prepare {show_ballot(message.ballot)} from {message.from_slot}{released}{since}"
         case Promise():
             trimmed = f" log from {message.log_first_slot}" if message.log_first_slot > message.from_slot else ""
             partial = "" if message.is_complete else " and more"
@@ -99,6 +115,8 @@ def show_message(message: Message) -> str:
             return f"CatchUpRequest from {message.first_slot}"
         case CatchUp():
             return f"CatchUp {show_ballot(message.ballot)}: {show_runs(message.runs)} commit {message.commit_slot}"
+        case LogStart():
+            return f"LogStart {show_ballot(message.ballot)} behind {message.slot}"
         case _:
             return f"{type(message).__name__} {show_ballot(message.ballot)}"
 
@@ -124,6 +142,8 @@ def show_effect(node_id: int, effect: Effect) -> str:
             return f"{node_id} persists {show_record(effect.record)}{sends}"
         case ApplyEntries():
             return f"{node_id} applies {effect.first_slot}: {show_payloads(effect.payloads)}"
+        case ApplyConfiguration():
+            return f"{node_id} applies {effect.slot}: {show_configuration(effect.configuration)}"
         case LeadershipChanged():
             return f"{node_id} {'leads' if effect.is_leader else 'ceases to lead'} at {show_ballot(effect.ballot)}"
         case SendSnapshot():

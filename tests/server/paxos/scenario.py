@@ -18,8 +18,11 @@ the expected output. The commands, with N, A and B for nodes and numbers of mill
     heartbeats                       everybody asks everybody
     crash N | restart N              N loses what was not synced, and what was on its way to it | starts again
     damage N                         all that is in the log of N, which is down, is lost
+    join N ZONE NODES                N starts with nothing, and is told that the members are to be NODES: 1,2,4-log
+    configure N NODES                the leader N proposes these members
     hand-over N                      the leader N gives its leadership to somebody else
     checkpoint N SLOT                N's state as of SLOT is on disk, the log up to there is trimmed
+    ask A->B                         A, which has no state, asks B for a snapshot
     snapshot A->B [fails]            the snapshot that A has to send to B arrives
     settle                           syncs and delivers until nothing is left, as `live` prints
     live DURATION                    time passes and everything works; prints leadership, what is applied, snapshots
@@ -33,9 +36,16 @@ from dataclasses import dataclass
 
 from server.paxos.acceptor import Health
 from server.paxos.election import Role
-from server.paxos.messages import ApplyEntries, Effect, LeadershipChanged, SendSnapshot
-from server.paxos.quorum import Member, ReplicaKind
-from tests.server.paxos.group import Group
+from server.paxos.messages import (
+    ApplyConfiguration,
+    ApplyEntries,
+    CatchUpRequest,
+    Effect,
+    LeadershipChanged,
+    SendSnapshot,
+)
+from server.paxos.quorum import Configuration, Member, ReplicaKind
+from tests.server.paxos.group import Group, Node
 from tests.server.paxos.notation import (
     parse_duration,
     show_ballot,
@@ -113,8 +123,11 @@ class Scenario:
             "crash": lambda words: self.group.crash(int(words[0])),
             "restart": lambda words: self.group.boot(int(words[0])),
             "damage": lambda words: self.group.damage(int(words[0])),
+            "join": self._join,
+            "configure": self._configure,
             "hand-over": self._hand_over,
             "checkpoint": lambda words: self.group.checkpoint(int(words[0]), int(words[1])),
+            "ask": self._ask,
             "snapshot": self._snapshot,
             "settle": self._settle,
             "live": self._live,
@@ -140,7 +153,7 @@ class Scenario:
     def _trace(self, node_id: int, effect: Effect) -> None:
         if not self._is_brief:
             self._say(f"  {show_effect(node_id, effect)}")
-        elif isinstance(effect, (LeadershipChanged, ApplyEntries, SendSnapshot)):
+        elif isinstance(effect, LeadershipChanged | ApplyEntries | ApplyConfiguration | SendSnapshot):
             self._say(f"  [{show_time(self.group.now_ns)}] {show_effect(node_id, effect)}")
 
     # Commands
@@ -222,9 +235,34 @@ class Scenario:
                 if grantee != grantor:
                     self.group.heartbeat(grantee, grantor)
 
+    def _members(self, text: str) -> Configuration:
+        nodes = self.group.nodes
+        members = []
+        for word in text.split(","):
+            node_id, _, kind = word.partition("-")
+            zone = nodes[int(node_id)].member.zone
+            members.append(Member(int(node_id), zone, ReplicaKind.LOG if kind == "log" else ReplicaKind.STORAGE))
+        return Configuration(tuple(members))
+
+    def _join(self, words: list[str]) -> None:
+        member = Member(int(words[0]), words[1], ReplicaKind.LOG)
+        self.group.nodes[member.node_id] = Node(member, self.group.configuration)  # so that its zone is known
+        self.group.join(member, self._members(words[2]))
+
+    def _configure(self, words: list[str]) -> None:
+        core, configuration = self.group.core(int(words[0])), self._members(words[1])
+        if core.may_configure(configuration, self.group.now_ns):
+            self.group.carry_out(int(words[0]), core.propose_configuration(configuration, self.group.now_ns))
+        else:
+            self._say(f"{words[0]} may not")
+
     def _hand_over(self, words: list[str]) -> None:
         node_id = int(words[0])
         self.group.carry_out(node_id, self.group.core(node_id).hand_over(self.group.now_ns))
+
+    def _ask(self, words: list[str]) -> None:
+        sender, to = link(words[0])
+        self.group.carry_out(to, self.group.core(to).handle(sender, CatchUpRequest(0), self.group.now_ns))
 
     def _snapshot(self, words: list[str]) -> None:
         sender, to = link(words[0])

@@ -13,7 +13,6 @@ from server.paxos.messages import (
     CatchUp,
     CatchUpRequest,
     Commit,
-    LeadershipQuery,
     Message,
     PersistRecord,
     Prepare,
@@ -27,26 +26,33 @@ from server.paxos.messages import (
 from tests.server.paxos.lone_member import OLD, candidate, entries, handle, leader, member, shown
 from tests.server.paxos.notation import MS
 
-ANY_MESSAGE: list[Message] = [
-    Prepare(Ballot(7, 9), 1, ZERO),
+FOLLOWERS_WORDS: list[Message] = [
     Promise(Ballot(7, 9), 1, 1, 0, (), True, 0),
-    Accept(Run(Ballot(7, 9), 1, (b"x",)), 0),
     Accepted(Ballot(7, 9), 1, 0),
-    Reject(Ballot(7, 9), Ballot(8, 9), 0, RejectReason.LOWER_BALLOT),
-    Commit(Ballot(7, 9), 0, 0),
-    CatchUpRequest(1),
+    Accepted(Ballot(2, 2), 4, 0),
+    Reject(Ballot(2, 2), Ballot(1, 9), 0, RejectReason.HOLE),
     CatchUp(Ballot(7, 9), (Run(OLD, 1, (b"x",)),), 1),
-    Release(Ballot(7, 9)),
-    LeadershipQuery(Ballot(7, 9)),
 ]
 
 
-@pytest.mark.parametrize("message", ANY_MESSAGE, ids=lambda message: type(message).__name__)
-def test_strangers_are_not_heard(message: Message) -> None:
-    """Whatever a node says that is no member changes nothing, and gets no answer."""
+@pytest.mark.parametrize("message", FOLLOWERS_WORDS, ids=lambda message: type(message).__name__)
+def test_strangers_are_not_counted(message: Message) -> None:
+    """What a node that is no member says as a follower changes nothing for a leader, and gets no answer."""
     core = member(entries=entries("ab"), commit_slot=2, promised=OLD)
+    leader(core)
+    before = (core.promised, core.log.commit_slot, core.role)
     assert core.handle(9, message, 0) == []
-    assert (core.promised, core.log.commit_slot, core.role) == (OLD, 2, Role.FOLLOWER)
+    assert (core.promised, core.log.commit_slot, core.role) == before
+
+
+def test_a_stranger_is_not_elected_unless_it_knows_of_later_members() -> None:
+    """It may have left, and not have heard so; or it has joined, and this member has not heard so."""
+    core = member(entries=entries("ab"), commit_slot=2, promised=OLD)
+    assert handle(core, 9, Prepare(Ballot(7, 9), 3, ZERO)) == ["2->9 Reject 7.9 NOT_A_MEMBER promised 1.1 last 2"]
+    assert core.promised == OLD
+    assert handle(core, 9, Prepare(Ballot(7, 9), 3, ZERO, configuration_slot=2)) == [
+        "2 persists promise 7.9, then 2->9 Promise 7.9 from 3: nothing commit 2 epoch 1:0"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -273,7 +279,8 @@ def test_who_is_restoring_votes_and_does_not_stand() -> None:
     """It has no state to serve from."""
     core = member()
     core.is_restoring = True
-    assert core.tick(1000 * MS) == []
+    offers = ["2->1 CatchUp -: nothing commit 0", "2->3 CatchUp -: nothing commit 0"]
+    assert shown(core.tick(1000 * MS)) == offers, "it may be the only one that knows of what is committed"
     assert core.deadline_ns() == 3000 * MS
     assert handle(core, 1, Prepare(OLD, 1, ZERO))[0].startswith("2 persists promise 1.1")
 

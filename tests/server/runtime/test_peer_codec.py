@@ -20,6 +20,7 @@ from server.paxos.messages import (
     CatchUpRequest,
     Commit,
     LeadershipQuery,
+    LogStart,
     Message,
     Prepare,
     Promise,
@@ -36,7 +37,7 @@ BALLOTS = st.builds(Ballot, U64, U64)
 RUNS = st.builds(Run, BALLOTS, U64, st.lists(st.binary(max_size=20), min_size=1, max_size=4).map(tuple))
 MANY_RUNS = st.lists(RUNS, max_size=3).map(tuple)
 MESSAGES: dict[type, st.SearchStrategy[Any]] = {
-    Prepare: st.builds(Prepare, BALLOTS, U64, BALLOTS),
+    Prepare: st.builds(Prepare, BALLOTS, U64, BALLOTS, U64),
     Promise: st.builds(Promise, BALLOTS, U64, U64, U64, MANY_RUNS, st.booleans(), U64),
     Accept: st.builds(Accept, RUNS, U64),
     Accepted: st.builds(Accepted, BALLOTS, U64, U64),
@@ -46,6 +47,7 @@ MESSAGES: dict[type, st.SearchStrategy[Any]] = {
     CatchUp: st.builds(CatchUp, BALLOTS, MANY_RUNS, U64),
     Release: st.builds(Release, BALLOTS),
     LeadershipQuery: st.builds(LeadershipQuery, BALLOTS),
+    LogStart: st.builds(LogStart, BALLOTS, U64),
 }
 GROUP = 7
 RUN = Run(Ballot(3, 1), 5, (b"one", b"", b"three"))

@@ -113,6 +113,7 @@ class FakeMachine:
     opening: Callable[[Ballot], bytes] | None = None
 
     def __init__(self) -> None:
+        self.configuration: tuple[int, Configuration] | None = None
         self.is_restoring = False
         self.is_readable = True
         self.applied: list[tuple[int, bytes]] = []
@@ -126,6 +127,9 @@ class FakeMachine:
         return None
 
     def applied_no_op(self, slot: int) -> None: ...
+
+    def apply_configuration(self, slot: int, configuration: Configuration) -> None:
+        self.configuration = (slot, configuration)
 
     def open_snapshot(self) -> SnapshotSource | None:
         self.sources.append(FakeSource(self.durable_slot, is_readable=self.is_readable))

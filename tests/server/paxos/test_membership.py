@@ -1,0 +1,315 @@
+"""Configuration entries: who may propose which, when they count, and what a member makes of those it finds."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.paxos.ballot import ABOVE_ALL, ZERO, Ballot
+from server.paxos.core import LAG_SLOTS_MAX, PaxosCore
+from server.paxos.election import Role
+from server.paxos.messages import (
+    Accept,
+    Accepted,
+    CatchUp,
+    CatchUpRequest,
+    Commit,
+    Durable,
+    LogStart,
+    Prepare,
+    Promise,
+    Reject,
+    RejectReason,
+    Run,
+)
+from server.paxos.quorum import (
+    CONFIGURATION_MARK,
+    Configuration,
+    Member,
+    ReplicaKind,
+    decode_configuration,
+    encode_configuration,
+)
+from tests.server.paxos.group import Group
+from tests.server.paxos.lone_member import GROUP, OLD, candidate, entries, handle, leader, member, shown
+from tests.server.paxos.notation import MS
+
+THIRD_REPLACED = Configuration((Member(1, "a"), Member(2, "b"), Member(4, "c", ReplicaKind.LOG)))
+SECOND_REPLACED = Configuration((Member(1, "a"), Member(4, "b", ReplicaKind.LOG), Member(3, "c")))
+ENTRY = (OLD, encode_configuration(THIRD_REPLACED))
+
+MEMBERS = st.builds(Member, st.integers(0, 2**64 - 1), st.text(max_size=40), st.sampled_from(ReplicaKind))
+CONFIGURATIONS = st.lists(MEMBERS, min_size=1, max_size=5, unique_by=lambda each: each.node_id).map(
+    lambda members: Configuration(tuple(members))
+)
+
+
+# As bytes
+
+
+@given(CONFIGURATIONS)
+def test_round_trip(configuration: Configuration) -> None:
+    """What is decoded is what was encoded, and its payload is known by its beginning."""
+    payload = encode_configuration(configuration)
+    assert payload.startswith(CONFIGURATION_MARK)
+    assert decode_configuration(payload) == configuration
+
+
+@given(CONFIGURATIONS, st.data())
+def test_a_payload_that_ends_early_or_late_is_refused(configuration: Configuration, data: st.DataObject) -> None:
+    """Nothing is made of a part of one, and nothing may follow it."""
+    payload = encode_configuration(configuration)
+    with pytest.raises(ValueError, match=r"configuration|zone|codec|member"):
+        decode_configuration(payload[: data.draw(st.integers(2, len(payload) - 1))])
+    with pytest.raises(ValueError, match="should have"):
+        decode_configuration(payload + b"x")
+
+
+# Proposing
+
+
+def serving_leader(**members: object) -> PaxosCore:
+    """Node 2 leads with a lease that nodes 1 and 3 grant, and all that it has is committed."""
+    core = member(**members)  # type: ignore[arg-type]
+    ballot = leader(core)
+    for node_id in (1, 3):
+        grant = core.leases.grant(node_id, 0, 0)
+        assert grant is not None
+        core.leases.granted(node_id, grant._replace(sent_ns=1000 * MS), 1000 * MS)
+        assert core.leadership is not None
+        core.leadership.progress[node_id].support_epoch = grant.epoch
+    last_slot = core.log.last_slot
+    core.durable(Durable(ballot, last_slot, is_promise=False), 1000 * MS)
+    for node_id in (1, 3):
+        core.handle(node_id, Accepted(ballot, last_slot, 1 << 32 | 1), 1000 * MS)
+    assert core.is_serving(1000 * MS)
+    return core
+
+
+def test_who_leads_and_serves_may_propose_members() -> None:
+    """Not a follower, not one without a lease, not one that would leave or have a log only, nor twice at a time."""
+    assert not member().may_configure(THIRD_REPLACED, 0)
+    core = serving_leader()
+    assert core.may_configure(THIRD_REPLACED, 1000 * MS)
+    assert not core.may_configure(THIRD_REPLACED, 9000 * MS), "its lease is over"
+    assert not core.may_configure(SECOND_REPLACED, 1000 * MS), "it would leave"
+    log_only = Configuration((Member(1, "a"), Member(2, "b", ReplicaKind.LOG), Member(3, "c")))
+    assert not core.may_configure(log_only, 1000 * MS), "it would have a log only"
+    core.propose_configuration(THIRD_REPLACED, 1000 * MS)
+    assert not core.can_propose
+    assert not core.may_configure(THIRD_REPLACED, 1000 * MS)
+
+
+def test_who_stays_must_be_able_to_carry_the_change() -> None:
+    """A change that those who stay cannot commit soon would only hold up everything else."""
+    core = serving_leader()
+    assert core.leadership is not None
+    both_replaced = Configuration((Member(4, "a"), Member(2, "b"), Member(5, "c")))
+    assert not core.may_configure(both_replaced, 1000 * MS), "one that stays is no majority"
+    ballot = core.leadership.ballot
+    core.propose(tuple(b"x" for _ in range(LAG_SLOTS_MAX + 1)), 1000 * MS)
+    core.durable(Durable(ballot, core.log.last_slot, is_promise=False), 1000 * MS)
+    core.handle(3, Accepted(ballot, core.log.last_slot, 1 << 32 | 1), 1000 * MS)
+    assert core.log.commit_slot == LAG_SLOTS_MAX + 1
+    assert not core.may_configure(THIRD_REPLACED, 1000 * MS), "node 1 is too far behind"
+    core.handle(1, Accepted(ballot, 1, 1 << 32 | 1), 1000 * MS)
+    assert core.may_configure(THIRD_REPLACED, 1000 * MS)
+
+
+def test_it_is_committed_when_those_who_stay_have_it() -> None:
+    """The majority that the leader makes with the member that leaves is not enough; what is before it, is."""
+    core = serving_leader()
+    assert core.leadership is not None
+    ballot = core.leadership.ballot
+    core.propose((b"x",), 1000 * MS)
+    core.propose_configuration(THIRD_REPLACED, 1000 * MS)
+    core.durable(Durable(ballot, 2, is_promise=False), 1000 * MS)
+    assert shown(core.handle(3, Accepted(ballot, 2, 0), 1000 * MS)) == ["2 applies 1: x"]
+    assert core.configuration == GROUP
+    assert shown(core.handle(1, Accepted(ballot, 2, 0), 1000 * MS))[0] == "2 applies 2: <1 2 4-log>"
+    assert core.configuration == THIRD_REPLACED
+    assert core.can_propose
+    assert core.handle(3, Accepted(ballot, 2, 0), 1000 * MS) == [], "it is a member no more"
+    assert core.handle(3, Reject(ballot, ZERO, 0, RejectReason.HOLE), 1000 * MS) == []
+    assert core.peer_renewed(3, 1000 * MS) == []
+
+
+def test_support_of_a_former_life_is_none() -> None:
+    """What a member that joined acknowledges of before may be what it said when it was a member once before: it has
+    forgotten what it promised then, and may help to elect somebody else."""
+    core = serving_leader()
+    assert core.leadership is not None
+    ballot = core.leadership.ballot
+    core.propose((b"x", b"y"), 1000 * MS)
+    core.propose_configuration(THIRD_REPLACED, 1000 * MS)
+    core.durable(Durable(ballot, 3, is_promise=False), 1000 * MS)
+    core.handle(1, Accepted(ballot, 3, 0), 1000 * MS)
+    progress = core.leadership.progress[4]
+    core.handle(4, Accepted(ballot, 2, 7), 1000 * MS)
+    assert progress.support_epoch == -1
+    core.handle(4, Accepted(ballot, 3, 7), 1000 * MS)
+    assert progress.support_epoch == 7
+
+
+# Finding
+
+
+def test_a_candidate_that_finds_one_brings_it_into_force_and_stands_again() -> None:
+    """What is behind it is not its to propose: others may have promised something about that."""
+    log = [*entries("a"), ENTRY, *entries("b")]
+    core = member(entries=log, commit_slot=1, promised=OLD)
+    ballot = leader(core)
+    assert core.leadership is not None
+    assert (core.leadership.recovered_slot, core.leadership.end_slot(core.log)) == (ABOVE_ALL, 2)
+    assert not core.can_propose
+    core.durable(Durable(ballot, 2, is_promise=False), 1000 * MS)
+    effects = shown(core.handle(1, Accepted(ballot, 2, 0), 1000 * MS))
+    assert effects[0] == "2 applies 2: <1 2 4-log>"
+    assert effects[-2:] == [
+        "2->1 Prepare 3.2 from 3 released 2.2 members since 2",
+        "2->4 Prepare 3.2 from 3 released 2.2 members since 2",
+    ]
+    assert not core.is_serving(1000 * MS)
+
+
+def test_one_that_leaves_with_it_lets_go() -> None:
+    """It is no member of what it has brought into force."""
+    core = member(entries=[(OLD, encode_configuration(SECOND_REPLACED))], promised=OLD)
+    ballot = leader(core)
+    core.durable(Durable(ballot, 1, is_promise=False), 1000 * MS)
+    core.handle(1, Accepted(ballot, 1, 0), 1000 * MS)
+    effects = shown(core.handle(3, Accepted(ballot, 1, 0), 1000 * MS))
+    assert effects[0] == "2 applies 1: <1 4-log 3>"
+    assert effects[-2:] == ["2->1 Release 2.2", "2->3 Release 2.2"]
+    assert core.role == Role.FOLLOWER
+    core.tick(9000 * MS)
+    assert core.role == Role.FOLLOWER, "it does not stand any more"
+
+
+def test_a_candidate_asks_those_who_may_have_become_members() -> None:
+    """They may know that the entry is in force."""
+    core = member(entries=[ENTRY], promised=OLD)
+    assert shown(core.tick(1000 * MS))[2] == "2->4 CatchUpRequest from 1"
+
+
+def test_promises_of_former_members_are_void() -> None:
+    """A configuration that comes into force ends a candidacy: the next has a ballot of its own."""
+    core = member(entries=entries("a"), promised=OLD)
+    ballot = candidate(core)
+    core.handle(1, CatchUp(ZERO, (Run(OLD, 1, (b"a", ENTRY[1])),), 2), 1000 * MS)
+    assert core.configuration == THIRD_REPLACED
+    assert core.role == Role.FOLLOWER
+    core.handle(1, Promise(ballot, 1, 1, 0, (), True, 0), 1000 * MS)
+    assert candidate(core) > ballot
+
+
+def test_the_log_tells_at_the_start_who_the_members_are() -> None:
+    """As far as it is known to be committed."""
+    assert member(entries=[ENTRY], commit_slot=1).configuration == THIRD_REPLACED
+    assert member(entries=[ENTRY], commit_slot=0).configuration == GROUP
+
+
+def test_a_snapshot_tells_who_the_members_are() -> None:
+    """Unless the log knows of later ones."""
+    core = member()
+    core.snapshot_restored(5, (4, THIRD_REPLACED))
+    assert (core.configuration_slot, core.configuration) == (4, THIRD_REPLACED)
+    core.snapshot_restored(6, (3, GROUP))
+    assert core.configuration == THIRD_REPLACED
+
+
+def test_who_is_no_member_learns_why_nobody_elects_it() -> None:
+    """It asks for what it has missed."""
+    core = member()
+    ballot = candidate(core)
+    answer = Reject(ballot, ZERO, 0, RejectReason.NOT_A_MEMBER)
+    assert handle(core, 1, answer, 1000 * MS) == ["2->1 CatchUpRequest from 1"]
+    assert core.deadline_ns() >= 3000 * MS
+
+
+def test_who_is_behind_asks_who_cannot_lead() -> None:
+    """A log replica offers what it knows, and is asked for it."""
+    core = member(entries=entries("a"), commit_slot=1)
+    assert handle(core, 4, CatchUp(ZERO, (), 1)) == []
+    assert handle(core, 4, CatchUp(ZERO, (), 2)) == ["2->4 CatchUpRequest from 2"]
+    bound = member(promised=OLD)
+    bound.is_restoring = True
+    bound.leases.grant(1, 0, 0)
+    assert bound.tick(1000 * MS) == [], "somebody leads who can tell the others"
+
+
+# The beginning of a log replica's log
+
+
+def log_replica(**members: object) -> PaxosCore:
+    core = member(**members)  # type: ignore[arg-type]
+    core.is_restoring = True
+    return core
+
+
+def test_a_log_replica_begins_where_the_leader_says() -> None:
+    """What it has is void, and what it acknowledges counts from there on."""
+    core = log_replica()
+    assert handle(core, 1, LogStart(OLD, 7)) == [
+        "2 persists promise 1.1",
+        "2 persists reset 7",
+        "2 persists promise 1.1, then 2->1 Accepted 1.1 up to 7 epoch 1:0",
+    ]
+    assert (core.log.first_slot, core.log.last_slot, core.log.commit_slot) == (8, 7, 7)
+    assert handle(core, 1, Accept(Run(OLD, 8, (b"x",)), 7)) == [
+        "2 persists 1.1[8..8] x, then 2->1 Accepted 1.1 up to 8 epoch 1:0"
+    ]
+    again = ["2 persists promise 1.1, then 2->1 Accepted 1.1 up to 8 epoch 1:0"]
+    assert handle(core, 1, LogStart(OLD, 7)) == again, "a copy that comes late changes nothing"
+
+
+def test_only_the_leader_in_force_says_where_a_log_begins() -> None:
+    """Somebody else may have trimmed what the leader still has to commit."""
+    core = log_replica(promised=Ballot(3, 3))
+    assert handle(core, 1, LogStart(OLD, 7)) == ["2->1 Reject 1.1 LOWER_BALLOT promised 3.3 last 0"]
+    assert handle(core, 1, LogStart(Ballot(4, 3), 7)) == ["2->1 Reject 4.3 LOWER_BALLOT promised 3.3 last 0"]
+
+
+def test_who_has_a_state_wants_a_snapshot_instead() -> None:
+    """Its state needs what lies between."""
+    core = member(entries=entries("ab"), commit_slot=2, promised=OLD)
+    core.handle(1, Commit(OLD, 2, 2), 0)
+    assert handle(core, 1, LogStart(OLD, 7)) == [
+        "2->1 CatchUpRequest from 3",
+        "2 persists promise 1.1, then 2->1 Accepted 1.1 up to 2 epoch 1:0",
+    ]
+    assert handle(core, 1, LogStart(OLD, 2))[0].startswith("2 persists promise 1.1")
+
+
+# All together
+
+
+def test_a_node_that_comes_back_to_the_group_has_nothing_of_its_former_life() -> None:
+    """It left, was emptied and is a member again: what it had promised it may promise otherwise, and nothing breaks."""
+    group = Group([Member(1, "a"), Member(2, "b"), Member(3, "c")])
+    group.live(3000 * MS)
+    for node_id, back in ((4, 3), (3, 4)):
+        zone = "c"
+        group.crash(back)
+        group.live(1000 * MS)
+        joining = Configuration((Member(1, "a"), Member(2, "b"), Member(node_id, zone, ReplicaKind.LOG)))
+        if node_id in group.nodes and group.is_up(node_id):
+            group.crash(node_id)
+        group.join(Member(node_id, zone, ReplicaKind.LOG), joining)
+        leader_id = group.serving()[0]
+        core = group.core(leader_id)
+        group.carry_out(leader_id, core.propose_configuration(joining, group.now_ns))
+        group.live(1000 * MS)
+        group.carry_out(leader_id, core.propose((b"x",), group.now_ns))
+        group.live(1000 * MS)
+        assert group.core(node_id).log.commit_slot == core.log.commit_slot
+    assert group.core(1).configuration.node_ids == (1, 2, 3)
+
+
+def test_prepare_says_which_members_the_candidate_knows() -> None:
+    """A later configuration makes it heard where it is not known."""
+    core = member(entries=[ENTRY], commit_slot=1, promised=OLD)
+    assert handle(core, 9, Prepare(Ballot(7, 9), 2, ZERO, 1))[0].endswith("NOT_A_MEMBER promised 1.1 last 1")
+    assert handle(core, 9, CatchUpRequest(1))[0].startswith("2->9 CatchUp")
+    assert handle(core, 9, Prepare(Ballot(7, 9), 2, ZERO, 2))[0].startswith("2 persists promise 7.9")
