@@ -20,7 +20,14 @@ class Attendee:
     leads: set[int] = field(default_factory=set)
     opened: set[int] = field(default_factory=set)
     dropped: set[int] = field(default_factory=set)
+    restoring: set[int] = field(default_factory=set)
+    members: dict[int, dict[int, bool]] = field(default_factory=dict)
+    """Of the partitions that it leads: node id -> whether it has a log only."""
     note: str = ""
+
+    def state(self) -> tuple[object, ...]:
+        """What changes only when something has happened."""
+        return self.leads, self.opened, self.dropped, self.restoring, self.members
 
 
 class Attendance:
@@ -36,18 +43,24 @@ class Attendance:
         self.changed = asyncio.Event()
         self._silence_s = silence_s
         self._clock = clock
+        self._began_at_s = clock()
 
     def report(self, report: cluster_pb2.NodeReport) -> None:
         """Takes a node's report (complete, not a difference)."""
         attendee = self.nodes.get(report.node_id)
         if attendee is None:
             attendee = self.nodes[report.node_id] = Attendee(0.0)
-        before = (attendee.leads, attendee.opened, attendee.dropped)
+        before = attendee.state()
         attendee.reported_at_s = self._clock()
         attendee.note = report.note
         attendee.leads = {leader.partition_id for leader in report.leaders}
         attendee.opened = set(report.opened)
         attendee.dropped = set(report.dropped)
+        attendee.restoring = set(report.restoring)
+        attendee.members = {
+            leader.partition_id: {member.node_id: member.log_only for member in leader.members}
+            for leader in report.leaders
+        }
         for leader in report.leaders:
             ballot = (leader.ballot_round, leader.leader_node_id)
             self.leaders[leader.partition_id] = max(ballot, self.leaders.get(leader.partition_id, (0, 0)))
@@ -55,12 +68,24 @@ class Attendance:
             if self.leaders.get(size.partition_id, (0, 0))[1] == report.node_id:
                 self.sizes[size.partition_id] = (size.items, size.bytes)
                 self.index_sizes[size.partition_id] = {each.number: (each.items, each.bytes) for each in size.indexes}
-        if before != (attendee.leads, attendee.opened, attendee.dropped):
+        if before != attendee.state():
             self.changed.set()
 
     def is_alive(self, node_id: int) -> bool:
         attendee = self.nodes.get(node_id)
         return attendee is not None and self._clock() - attendee.reported_at_s < self._silence_s
+
+    def silent_s(self, node_id: int) -> float:
+        """For how long a node has not reported, as far as this process can tell: it has not listened for longer than it
+        has run."""
+        attendee = self.nodes.get(node_id)
+        return self._clock() - (self._began_at_s if attendee is None else attendee.reported_at_s)
+
+    def members_in_force(self, partition_id: int) -> dict[int, bool]:
+        """Node id -> whether it has a log only, of a partition whose leader lives and serves; empty: there is none."""
+        if not self.has_leader(partition_id):
+            return {}
+        return self.nodes[self.leaders[partition_id][1]].members.get(partition_id, {})
 
     def has_leader(self, partition_id: int) -> bool:
         """Whether a live node has reported that it leads the partition and serves it."""
@@ -82,7 +107,7 @@ def assignments(catalog: Catalog, slot: int, node_id: int) -> cluster_pb2.NodeAs
     message = cluster_pb2.NodeAssignments(catalog_slot=slot)
     for table in catalog.tables.values():
         for partition in table.partitions:
-            if node_id not in partition.node_ids:
+            if node_id not in partition.holders:
                 continue
             if table.status == TableStatus.DELETING:
                 message.removed.append(partition.partition_id)
@@ -93,12 +118,17 @@ def assignments(catalog: Catalog, slot: int, node_id: int) -> cluster_pb2.NodeAs
                 table_name=table.name,
                 range_start=partition.range_start,
                 range_end=partition.range_end,
-                fresh=table.status == TableStatus.CREATING,
+                fresh=table.status == TableStatus.CREATING or node_id == partition.log_node_id,
                 time_to_live_attribute=table.settings.time_to_live,
             )
             for member_id in partition.node_ids:
                 node = catalog.nodes[member_id]
-                descriptor.members.add(node_id=member_id, zone=node.zone, address=node.address)
+                descriptor.members.add(
+                    node_id=member_id,
+                    zone=node.zone,
+                    address=node.address,
+                    log_only=member_id == partition.log_node_id,
+                )
             put_schema(descriptor, table.key_schema, table.local_indexes)
     message.removed.extend(sorted(each for each, node_ids in catalog.garbage.items() if node_id in node_ids))
     return message

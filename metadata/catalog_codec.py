@@ -5,7 +5,7 @@ from __future__ import annotations
 from google.protobuf.message import DecodeError
 from statorpb import cluster_pb2, tables_pb2
 
-from metadata.catalog.catalog import Catalog, Node, Partition, Table, TableStatus, User
+from metadata.catalog.catalog import Catalog, Node, Table, TableStatus, User
 from metadata.catalog.commands import (
     ActivateTable,
     Command,
@@ -14,15 +14,20 @@ from metadata.catalog.commands import (
     DeleteTable,
     DisableUser,
     FoundCluster,
+    MemberCommand,
+    MemberReplaced,
     PartitionsDropped,
     PlannedPartition,
+    PromoteMember,
     RegisterNode,
     RemoveTable,
+    ReplaceMember,
     TagTable,
     UntagTable,
     UpdateTable,
     UpdateTimeToLive,
 )
+from metadata.catalog.members import Partition
 from metadata.settings_codec import change_in, put_change, put_settings, settings_of
 from server.table_codec import key_schema, local_indexes, put_schema
 
@@ -69,6 +74,16 @@ def encode_command(command: Command) -> bytes:
         case PartitionsDropped():
             message.partitions_dropped.node_id = command.node_id
             message.partitions_dropped.partition_ids.extend(command.partition_ids)
+        case ReplaceMember():
+            change = message.replace_member
+            change.partition_id = command.partition_id
+            change.leaving_node_id, change.joining_node_id = command.leaving_node_id, command.joining_node_id
+        case MemberReplaced():
+            message.member_replaced.partition_id = command.partition_id
+            message.member_replaced.left_node_id = command.left_node_id
+        case PromoteMember():
+            message.promote_member.partition_id = command.partition_id
+            message.promote_member.node_id = command.node_id
         case CreateUser():
             user = message.create_user
             user.user_name, user.access_key_id = command.user_name, command.access_key_id
@@ -119,10 +134,24 @@ def decode_command(data: bytes) -> Command:
         return CreateUser(user.user_name, user.access_key_id, user.sealed_secret, user.created_at_ms)
     if kind == "disable_user":
         return DisableUser(message.disable_user)
+    member = _member_change_in(message, kind)
+    if member is not None:
+        return member
     change = change_in(message)
     if change is not None:
         return change
     raise CorruptCatalogError("a command of a kind that this version does not know")
+
+
+def _member_change_in(message: cluster_pb2.CatalogCommand, kind: str | None) -> MemberCommand | None:
+    if kind == "replace_member":
+        change = message.replace_member
+        return ReplaceMember(change.partition_id, change.leaving_node_id, change.joining_node_id)
+    if kind == "member_replaced":
+        return MemberReplaced(message.member_replaced.partition_id, message.member_replaced.left_node_id)
+    if kind == "promote_member":
+        return PromoteMember(message.promote_member.partition_id, message.promote_member.node_id)
+    return None
 
 
 def encode_snapshot(catalog: Catalog) -> bytes:
@@ -156,6 +185,8 @@ def encode_snapshot(catalog: Catalog) -> bytes:
                 range_start=partition.range_start,
                 range_end=partition.range_end,
                 node_ids=partition.node_ids,
+                log_node_id=partition.log_node_id,
+                leaving_node_id=partition.leaving_node_id,
             )
     for partition_id, node_ids in sorted(catalog.garbage.items()):
         message.garbage.add(partition_id=partition_id, node_ids=sorted(node_ids))
@@ -183,7 +214,14 @@ def decode_snapshot(data: bytes) -> Catalog:
         catalog.nodes[node.node_id] = Node(node.node_id, node.name, node.zone, node.address, node.data_id)
     for table in message.tables:
         partitions = tuple(
-            Partition(each.partition_id, each.range_start, each.range_end, tuple(each.node_ids))
+            Partition(
+                each.partition_id,
+                each.range_start,
+                each.range_end,
+                tuple(each.node_ids),
+                each.log_node_id,
+                each.leaving_node_id,
+            )
             for each in table.partitions
         )
         catalog.tables[table.table_name] = Table(

@@ -50,6 +50,11 @@ class Config:
         default=3_000, metadata={"help": "a storage node that has not reported for this long counts as not alive"}
     )
 
+    member_failure_ms: int = field(
+        default=10_000,
+        metadata={"help": "a storage node that has not reported for this long is replaced where another node can be"},
+    )
+
     def member_addresses(self) -> tuple[MemberAddress, ...]:
         """The members, parsed; those that cannot be are left out (`problems` names them)."""
         matches = [_MEMBER.fullmatch(member) for member in self.members]
@@ -89,6 +94,8 @@ class Config:
             found.append("snapshot_every must be at least 1.")
         if self.node_silence_ms < 1_000:
             found.append("node_silence_ms must be at least 1000: nodes report every 500 ms.")
+        if self.member_failure_ms < self.node_silence_ms:
+            found.append("member_failure_ms must be at least node_silence_ms.")
         if self.log_level not in ("debug", "info", "warning", "error"):
             found.append(f"log_level must be debug, info, warning or error, not {self.log_level!r}.")
         if self.log_format not in ("console", "json"):

@@ -79,7 +79,8 @@ class MetadataNode:
         self.host = ReplicaHost(config.node_id, self._wal, self.peers, leases, random.Random(), now_ns, self._defer)
         self.host.on_healed = lambda group_id: log.info("the log is healed")
         self.peers.bind(self.host)
-        self._reconciler = Reconciler(self.machine, self.attendance, self.propose)
+        failure_s = config.member_failure_ms / 1000
+        self._reconciler = Reconciler(self.machine, self.attendance, self.propose, failure_s)
         self._snapshot_slot = 0
         self._snapshot_not_before_s = 0.0
         self._tasks: list[asyncio.Task[None]] = []

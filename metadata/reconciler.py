@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from metadata.attendance import Attendance
 from metadata.catalog.catalog import Table, TableStatus
 from metadata.catalog.commands import ActivateTable, Command, FoundCluster, PartitionsDropped, RemoveTable
+from metadata.healing import Healing
 from metadata.store import CatalogMachine
 
 
@@ -15,11 +16,16 @@ class Reconciler:
     """Each step is a command that may be proposed twice; being interrupted between two of them is harmless."""
 
     def __init__(
-        self, machine: CatalogMachine, attendance: Attendance, propose: Callable[[Command], Awaitable[object]]
+        self,
+        machine: CatalogMachine,
+        attendance: Attendance,
+        propose: Callable[[Command], Awaitable[object]],
+        failure_s: float,
     ) -> None:
         self._machine = machine
         self._attendance = attendance
         self._propose = propose
+        self._healing = Healing(attendance, failure_s)
 
     async def reconcile(self) -> None:
         """Proposes whatever is due now. Raises what `propose` does: the rest is done the next time."""
@@ -31,6 +37,8 @@ class Reconciler:
                 await self._propose(ActivateTable(table.number))
             elif table.status == TableStatus.DELETING:
                 await self._remove(table)
+        for command in self._healing.due(catalog):
+            await self._propose(command)
         for node_id, attendee in list(attendance.nodes.items()):
             dropped = [each for each in sorted(attendee.dropped) if node_id in catalog.garbage.get(each, ())]
             if dropped:
@@ -52,7 +60,7 @@ class Reconciler:
         garbage: list[tuple[int, tuple[int, ...]]] = []
         for partition in table.partitions:
             owing = []
-            for node_id in partition.node_ids:
+            for node_id in partition.holders:
                 attendee = self._attendance.nodes.get(node_id)
                 if attendee is not None and partition.partition_id in attendee.dropped:
                     continue

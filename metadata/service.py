@@ -353,10 +353,15 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
                 )
                 leads = attendance.leaders.get(partition.partition_id, (0, 0))[1]
                 is_led = attendance.has_leader(partition.partition_id)
-                for node_id in partition.node_ids:
+                for node_id in partition.holders:
                     replicas[node_id] = replicas.get(node_id, 0) + 1
                     zone = catalog.nodes[node_id].zone
-                    status.replicas.add(node_id=node_id, zone=zone, is_leader=is_led and node_id == leads)
+                    status.replicas.add(
+                        node_id=node_id,
+                        zone=zone,
+                        is_leader=is_led and node_id == leads,
+                        state=partition.state_of(node_id),
+                    )
         for node_id, each in sorted(catalog.nodes.items()):
             attendee = attendance.nodes.get(node_id)
             is_alive = attendance.is_alive(node_id)
@@ -459,7 +464,7 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
                     leader_node_id=leader,
                     leader_round=round_,
                 )
-                for node_id in partition.node_ids:
+                for node_id in partition.storage_node_ids:
                     node = catalog.nodes[node_id]
                     entry.members.add(node_id=node_id, zone=node.zone, address=node.address)
         return response

@@ -112,6 +112,7 @@ class Attendance:
                     note=node.note,
                     complete=True,
                     sizes=node.sizes(),
+                    restoring=node.restoring(),
                 )
             )
             # Not wait_for: on Python 3.11 it can swallow a cancellation that comes together with the event.

@@ -16,7 +16,7 @@ from statorpb import cluster_pb2, partition_pb2
 from server.model.key_encoding import COLLECTIONS
 from server.paxos.acceptor import Health
 from server.paxos.lease import LeaseConfig, NodeLeases
-from server.paxos.quorum import Configuration, Member
+from server.paxos.quorum import Configuration, ReplicaKind
 from server.runtime.clock import now_ns
 from server.runtime.identity import Identity
 from server.runtime.peers import PeerStreams
@@ -24,6 +24,7 @@ from server.wal import Recovery, Wal, WalError
 from server.wal_recovery import RecoveredGroup
 from storage_node.btree import StoreError, StoreFullError
 from storage_node.config import Config
+from storage_node.descriptors import configuration_of, is_news, members_in_force, with_news
 from storage_node.disk import DiskSpace
 from storage_node.expiry import Expiry
 from storage_node.host import NodeHost
@@ -62,6 +63,7 @@ class StorageNode:
         self.on_change: Callable[[], None] = lambda: None
         self._descriptors: dict[int, cluster_pb2.PartitionDescriptor] = {}  # of everything that is on disk
         self._logged: frozenset[int] = frozenset()  # groups that the log knew at the start
+        self._targets: dict[int, Configuration] = {}  # whom the partitions here are to have as members
         directory = Path(config.data)
         self._fail = fail
         self._store = Store(directory / "btree", map_bytes=config.map_bytes, memtable_bytes=config.memtable_bytes)
@@ -97,6 +99,7 @@ class StorageNode:
         )
         self.host.on_leadership = lambda group_id, is_serving: self.on_change()
         self.host.on_healed = self._healed
+        self.host.on_configured = lambda group_id: self.on_change()
         self.peers.bind(self.host)
 
     # Start and stop
@@ -179,10 +182,19 @@ class StorageNode:
                 partition_id=group_id,
                 leader_node_id=self.identity.node_id,
                 ballot_round=group.core.promised.round,
+                members=members_in_force(group.core.configuration),
             )
             for group_id, group in self.host.groups.items()
             if group.is_serving
         ]
+
+    def restoring(self) -> list[int]:
+        """The partitions that this node has no state of yet."""
+        return sorted(
+            partition_id
+            for partition_id, replica in self.replicas.items()
+            if replica.is_restoring or self.host.groups[partition_id].core.is_restoring
+        )
 
     def sizes(self) -> list[cluster_pb2.PartitionSize]:
         """Items and bytes of each partition, as of the last checkpoint."""
@@ -207,9 +219,11 @@ class StorageNode:
                 addresses[member.node_id] = member.address
             partition_id = descriptor.partition_id
             if (replica := self.replicas.get(partition_id)) is not None:
-                if descriptor.HasField("partition_key") and not replica.descriptor.HasField("partition_key"):
-                    await self._keep_descriptor(descriptor)
-                    replica.describe(descriptor)
+                self._targets[partition_id] = configuration_of(descriptor.members)
+                if is_news(replica.descriptor, descriptor):
+                    kept = with_news(replica.descriptor, descriptor)
+                    await self._keep_descriptor(kept)
+                    replica.describe(kept)
                 continue
             if not descriptor.fresh or partition_id in self._logged:
                 if partition_id not in self.missing:
@@ -217,6 +231,11 @@ class StorageNode:
                 self.missing.add(partition_id)
                 continue
             await self._keep_descriptor(descriptor)
+            if any(member.log_only and member.node_id == self.identity.node_id for member in descriptor.members):
+                # Until it has the state it takes part with its log alone, also after a crash.
+                await self._loop.run_in_executor(
+                    self._engine, self._store.begin_restore, partition_id, key_ranges(descriptor)
+                )
             self._open(descriptor, None)
             self.on_change()
         self.peers.set_peers(addresses)
@@ -228,6 +247,21 @@ class StorageNode:
         for partition_id in assignments.removed:
             await self._drop(partition_id)
         self._note_absent()
+        self._change_members()
+
+    def _change_members(self) -> None:
+        """Proposes, where this node leads, the members that the metadata service wants; hands over where it is not to
+        be one of them. What cannot be done now is tried again."""
+        for partition_id, target in self._targets.items():
+            if not self.host.is_serving_leader(partition_id):
+                continue
+            if self.host.configuration_of(partition_id)[1].members == target.members:
+                continue
+            own = target.member(self.identity.node_id)
+            if own is None or own.kind == ReplicaKind.LOG:
+                self.host.hand_over(partition_id)
+            elif self.host.configure(partition_id, target):
+                log.info("members are changed", partition_id=partition_id, node_ids=target.node_ids)
 
     async def _keep_descriptor(self, descriptor: cluster_pb2.PartitionDescriptor) -> None:
         """Writes down what a partition is, but for what may change at any time. Raises StoreFullError."""
@@ -243,11 +277,11 @@ class StorageNode:
     ) -> None:
         partition_id = descriptor.partition_id
         replica = PartitionReplica(descriptor, self._store, self.host, self._run, self._note_rotten)
-        members = tuple(Member(member.node_id, member.zone) for member in descriptor.members)
+        configuration = configuration_of(descriptor.members)
         slot = self._store.checkpointed_slot(partition_id)
-        self.host.open_group(partition_id, Configuration(members), replica, recovered, slot, is_damaged=is_damaged)
+        self.host.open_group(partition_id, configuration, replica, recovered, slot, is_damaged=is_damaged)
         self.replicas[partition_id] = replica
-        self.peers.set_peers({member.node_id: member.address for member in descriptor.members})
+        self.peers.set_peers({each.node_id: each.address for each in (*descriptor.members, *descriptor.peers)})
         if self.host.groups[partition_id].core.health == Health.WHOLE:
             log.info("replica opened", partition_id=partition_id, table=descriptor.table_name)
         else:
@@ -262,6 +296,8 @@ class StorageNode:
     async def _drop(self, partition_id: int) -> None:
         """Removes a deleted partition's replica and data; what is not here counts as removed."""
         self.replicas.pop(partition_id, None)
+        self._targets.pop(partition_id, None)
+        self._logged -= {partition_id}  # what its log says of the partition is void from here on
         for kept in (self.damaged, self.missing, self.rotten):
             kept.discard(partition_id)
         self.host.close_group(partition_id)
@@ -343,6 +379,7 @@ class StorageNode:
                 self._is_full = is_full
                 log.warning("disk nearly full: writes are refused" if is_full else "room on the disk again")
                 self.on_change()
+            self._change_members()
             waited_ms = (now_s - self._checkpointed_at) * 1000
             has_enough = self._store.memtable_bytes >= self.config.memtable_bytes
             if self._wal.log_bytes > LOG_SEGMENTS_MAX * self.config.wal_segment_bytes:

@@ -121,6 +121,8 @@ class ReplicaDescription:
     node_id: int
     zone: str
     is_leader: bool
+    state: str = ""
+    """Empty: it has the items; "log": it has a log only, until it has got them; "leaving": another takes its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +259,7 @@ def cluster_description(wire: admin_pb2.DescribeClusterResponse) -> ClusterDescr
             table_name=partition.table_name,
             range_start=partition.range_start,
             range_end=partition.range_end,
-            replicas=tuple(ReplicaDescription(r.node_id, r.zone, r.is_leader) for r in partition.replicas),
+            replicas=tuple(ReplicaDescription(r.node_id, r.zone, r.is_leader, r.state) for r in partition.replicas),
         )
         for partition in wire.partitions
     )

@@ -14,14 +14,19 @@ from metadata.catalog.commands import (
     DeleteTable,
     DisableUser,
     FoundCluster,
+    MemberCommand,
+    MemberReplaced,
     PartitionsDropped,
+    PromoteMember,
     RegisterNode,
     RemoveTable,
+    ReplaceMember,
     TableCommand,
     TagTable,
     UntagTable,
     UpdateTable,
 )
+from metadata.catalog.members import Partition, with_member
 from metadata.catalog.settings import TableSettings
 from server.model.errors import (
     LimitExceededError,
@@ -54,16 +59,6 @@ class Node:
     zone: str
     address: str
     data_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Partition:
-    """A half-open range of range positions, and the nodes that hold it."""
-
-    partition_id: int
-    range_start: bytes
-    range_end: bytes
-    node_ids: tuple[int, ...]
 
 
 @dataclass(slots=True)
@@ -134,6 +129,8 @@ class Catalog:
             case PartitionsDropped():
                 self._dropped(command)
                 return None
+            case ReplaceMember() | MemberReplaced() | PromoteMember():
+                return self._change_member(command)
             case _:
                 try:
                     return self._change(command)
@@ -253,7 +250,7 @@ class Catalog:
             del self.tables[table.name]
             for partition_id, node_ids in command.garbage:
                 if node_ids:
-                    self.garbage[partition_id] = set(node_ids)
+                    self.garbage.setdefault(partition_id, set()).update(node_ids)
         return table
 
     def _dropped(self, command: PartitionsDropped) -> None:
@@ -263,6 +260,28 @@ class Catalog:
                 left.discard(command.node_id)
                 if not left:
                     del self.garbage[partition_id]
+
+    def partition_of(self, partition_id: int) -> tuple[Table, Partition] | None:
+        """A partition and its table, or None."""
+        for table in self.tables.values():
+            for partition in table.partitions:
+                if partition.partition_id == partition_id:
+                    return table, partition
+        return None
+
+    def _change_member(self, command: MemberCommand) -> Partition | None:
+        """Returns the partition as it is then; None if there is nothing to change (any more)."""
+        found = self.partition_of(command.partition_id)
+        if found is None:
+            return None
+        table, partition = found
+        changed = with_member(partition, command, self.garbage.get(partition.partition_id, set()))
+        if changed is None or table.status != TableStatus.ACTIVE:
+            return None
+        if isinstance(command, MemberReplaced):
+            self.garbage.setdefault(partition.partition_id, set()).add(command.left_node_id)
+        table.partitions = tuple(changed if each is partition else each for each in table.partitions)
+        return changed
 
     def _create_user(self, command: CreateUser) -> User | StatorError:
         try:

@@ -121,6 +121,31 @@ class PartitionsDropped:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplaceMember:
+    """A partition's replica on one node is to be replaced by one on another, a log replica at first."""
+
+    partition_id: int
+    leaving_node_id: int
+    joining_node_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemberReplaced:
+    """The partition's leader serves with the new members: what `left_node_id` still has is to be removed."""
+
+    partition_id: int
+    left_node_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class PromoteMember:
+    """The log replica on a node has the state now: it is to be a storage replica."""
+
+    partition_id: int
+    node_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class CreateUser:
     """Somebody may sign requests. `sealed_secret`: what only those can open who have the cluster's key."""
 
@@ -140,6 +165,9 @@ class DisableUser:
 TableCommand = DeleteTable | UpdateTable | TagTable | UntagTable | UpdateTimeToLive
 """What is asked for by a table's name, and may be refused."""
 
+MemberCommand = ReplaceMember | MemberReplaced | PromoteMember
+"""What changes who holds a partition."""
+
 Command = (
     FoundCluster
     | RegisterNode
@@ -148,6 +176,7 @@ Command = (
     | TableCommand
     | RemoveTable
     | PartitionsDropped
+    | MemberCommand
     | CreateUser
     | DisableUser
 )

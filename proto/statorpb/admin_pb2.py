@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14statorpb/admin.proto\x12\tstator.v1\"\x18\n\x16\x44\x65scribeClusterRequest\"\xab\x01\n\nNodeStatus\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x0c\n\x04zone\x18\x04 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\x12\r\n\x05\x61live\x18\x06 \x01(\x08\x12\x10\n\x08replicas\x18\x07 \x01(\r\x12\x0f\n\x07leaders\x18\x08 \x01(\r\x12\x0c\n\x04note\x18\t \x01(\t\x12\x11\n\tis_leader\x18\n \x01(\x08\"A\n\rReplicaStatus\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x0c\n\x04zone\x18\x02 \x01(\t\x12\x11\n\tis_leader\x18\x03 \x01(\x08\"\x8f\x01\n\x0fPartitionStatus\x12\x14\n\x0cpartition_id\x18\x01 \x01(\x04\x12\x12\n\ntable_name\x18\x02 \x01(\t\x12\x13\n\x0brange_start\x18\x03 \x01(\x0c\x12\x11\n\trange_end\x18\x04 \x01(\x0c\x12*\n\x08replicas\x18\x05 \x03(\x0b\x32\x18.stator.v1.ReplicaStatus\"o\n\x17\x44\x65scribeClusterResponse\x12$\n\x05nodes\x18\x01 \x03(\x0b\x32\x15.stator.v1.NodeStatus\x12.\n\npartitions\x18\x02 \x03(\x0b\x32\x1a.stator.v1.PartitionStatus\"Y\n\x04User\x12\x11\n\tuser_name\x18\x01 \x01(\t\x12\x15\n\raccess_key_id\x18\x02 \x01(\t\x12\x10\n\x08\x64isabled\x18\x03 \x01(\x08\x12\x15\n\rcreated_at_ms\x18\x04 \x01(\x03\"&\n\x11\x43reateUserRequest\x12\x11\n\tuser_name\x18\x01 \x01(\t\"N\n\x12\x43reateUserResponse\x12\x1d\n\x04user\x18\x01 \x01(\x0b\x32\x0f.stator.v1.User\x12\x19\n\x11secret_access_key\x18\x02 \x01(\t\"\x12\n\x10ListUsersRequest\"3\n\x11ListUsersResponse\x12\x1e\n\x05users\x18\x01 \x03(\x0b\x32\x0f.stator.v1.User\"\'\n\x12\x44isableUserRequest\x12\x11\n\tuser_name\x18\x01 \x01(\t\"4\n\x13\x44isableUserResponse\x12\x1d\n\x04user\x18\x01 \x01(\x0b\x32\x0f.stator.v1.User2\xc2\x02\n\x05\x41\x64min\x12X\n\x0f\x44\x65scribeCluster\x12!.stator.v1.DescribeClusterRequest\x1a\".stator.v1.DescribeClusterResponse\x12I\n\nCreateUser\x12\x1c.stator.v1.CreateUserRequest\x1a\x1d.stator.v1.CreateUserResponse\x12\x46\n\tListUsers\x12\x1b.stator.v1.ListUsersRequest\x1a\x1c.stator.v1.ListUsersResponse\x12L\n\x0b\x44isableUser\x12\x1d.stator.v1.DisableUserRequest\x1a\x1e.stator.v1.DisableUserResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14statorpb/admin.proto\x12\tstator.v1\"\x18\n\x16\x44\x65scribeClusterRequest\"\xab\x01\n\nNodeStatus\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x0c\n\x04zone\x18\x04 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\x12\r\n\x05\x61live\x18\x06 \x01(\x08\x12\x10\n\x08replicas\x18\x07 \x01(\r\x12\x0f\n\x07leaders\x18\x08 \x01(\r\x12\x0c\n\x04note\x18\t \x01(\t\x12\x11\n\tis_leader\x18\n \x01(\x08\"P\n\rReplicaStatus\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x0c\n\x04zone\x18\x02 \x01(\t\x12\x11\n\tis_leader\x18\x03 \x01(\x08\x12\r\n\x05state\x18\x04 \x01(\t\"\x8f\x01\n\x0fPartitionStatus\x12\x14\n\x0cpartition_id\x18\x01 \x01(\x04\x12\x12\n\ntable_name\x18\x02 \x01(\t\x12\x13\n\x0brange_start\x18\x03 \x01(\x0c\x12\x11\n\trange_end\x18\x04 \x01(\x0c\x12*\n\x08replicas\x18\x05 \x03(\x0b\x32\x18.stator.v1.ReplicaStatus\"o\n\x17\x44\x65scribeClusterResponse\x12$\n\x05nodes\x18\x01 \x03(\x0b\x32\x15.stator.v1.NodeStatus\x12.\n\npartitions\x18\x02 \x03(\x0b\x32\x1a.stator.v1.PartitionStatus\"Y\n\x04User\x12\x11\n\tuser_name\x18\x01 \x01(\t\x12\x15\n\raccess_key_id\x18\x02 \x01(\t\x12\x10\n\x08\x64isabled\x18\x03 \x01(\x08\x12\x15\n\rcreated_at_ms\x18\x04 \x01(\x03\"&\n\x11\x43reateUserRequest\x12\x11\n\tuser_name\x18\x01 \x01(\t\"N\n\x12\x43reateUserResponse\x12\x1d\n\x04user\x18\x01 \x01(\x0b\x32\x0f.stator.v1.User\x12\x19\n\x11secret_access_key\x18\x02 \x01(\t\"\x12\n\x10ListUsersRequest\"3\n\x11ListUsersResponse\x12\x1e\n\x05users\x18\x01 \x03(\x0b\x32\x0f.stator.v1.User\"\'\n\x12\x44isableUserRequest\x12\x11\n\tuser_name\x18\x01 \x01(\t\"4\n\x13\x44isableUserResponse\x12\x1d\n\x04user\x18\x01 \x01(\x0b\x32\x0f.stator.v1.User2\xc2\x02\n\x05\x41\x64min\x12X\n\x0f\x44\x65scribeCluster\x12!.stator.v1.DescribeClusterRequest\x1a\".stator.v1.DescribeClusterResponse\x12I\n\nCreateUser\x12\x1c.stator.v1.CreateUserRequest\x1a\x1d.stator.v1.CreateUserResponse\x12\x46\n\tListUsers\x12\x1b.stator.v1.ListUsersRequest\x1a\x1c.stator.v1.ListUsersResponse\x12L\n\x0b\x44isableUser\x12\x1d.stator.v1.DisableUserRequest\x1a\x1e.stator.v1.DisableUserResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,25 +36,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NODESTATUS']._serialized_start=62
   _globals['_NODESTATUS']._serialized_end=233
   _globals['_REPLICASTATUS']._serialized_start=235
-  _globals['_REPLICASTATUS']._serialized_end=300
-  _globals['_PARTITIONSTATUS']._serialized_start=303
-  _globals['_PARTITIONSTATUS']._serialized_end=446
-  _globals['_DESCRIBECLUSTERRESPONSE']._serialized_start=448
-  _globals['_DESCRIBECLUSTERRESPONSE']._serialized_end=559
-  _globals['_USER']._serialized_start=561
-  _globals['_USER']._serialized_end=650
-  _globals['_CREATEUSERREQUEST']._serialized_start=652
-  _globals['_CREATEUSERREQUEST']._serialized_end=690
-  _globals['_CREATEUSERRESPONSE']._serialized_start=692
-  _globals['_CREATEUSERRESPONSE']._serialized_end=770
-  _globals['_LISTUSERSREQUEST']._serialized_start=772
-  _globals['_LISTUSERSREQUEST']._serialized_end=790
-  _globals['_LISTUSERSRESPONSE']._serialized_start=792
-  _globals['_LISTUSERSRESPONSE']._serialized_end=843
-  _globals['_DISABLEUSERREQUEST']._serialized_start=845
-  _globals['_DISABLEUSERREQUEST']._serialized_end=884
-  _globals['_DISABLEUSERRESPONSE']._serialized_start=886
-  _globals['_DISABLEUSERRESPONSE']._serialized_end=938
-  _globals['_ADMIN']._serialized_start=941
-  _globals['_ADMIN']._serialized_end=1263
+  _globals['_REPLICASTATUS']._serialized_end=315
+  _globals['_PARTITIONSTATUS']._serialized_start=318
+  _globals['_PARTITIONSTATUS']._serialized_end=461
+  _globals['_DESCRIBECLUSTERRESPONSE']._serialized_start=463
+  _globals['_DESCRIBECLUSTERRESPONSE']._serialized_end=574
+  _globals['_USER']._serialized_start=576
+  _globals['_USER']._serialized_end=665
+  _globals['_CREATEUSERREQUEST']._serialized_start=667
+  _globals['_CREATEUSERREQUEST']._serialized_end=705
+  _globals['_CREATEUSERRESPONSE']._serialized_start=707
+  _globals['_CREATEUSERRESPONSE']._serialized_end=785
+  _globals['_LISTUSERSREQUEST']._serialized_start=787
+  _globals['_LISTUSERSREQUEST']._serialized_end=805
+  _globals['_LISTUSERSRESPONSE']._serialized_start=807
+  _globals['_LISTUSERSRESPONSE']._serialized_end=858
+  _globals['_DISABLEUSERREQUEST']._serialized_start=860
+  _globals['_DISABLEUSERREQUEST']._serialized_end=899
+  _globals['_DISABLEUSERRESPONSE']._serialized_start=901
+  _globals['_DISABLEUSERRESPONSE']._serialized_end=953
+  _globals['_ADMIN']._serialized_start=956
+  _globals['_ADMIN']._serialized_end=1278
 # @@protoc_insertion_point(module_scope)

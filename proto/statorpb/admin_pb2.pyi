@@ -81,17 +81,21 @@ class ReplicaStatus(google.protobuf.message.Message):
     NODE_ID_FIELD_NUMBER: builtins.int
     ZONE_FIELD_NUMBER: builtins.int
     IS_LEADER_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
     node_id: builtins.int
     zone: builtins.str
     is_leader: builtins.bool
+    state: builtins.str
+    """empty: a storage replica; "log": a log replica, until it has the state; "leaving" """
     def __init__(
         self,
         *,
         node_id: builtins.int = ...,
         zone: builtins.str = ...,
         is_leader: builtins.bool = ...,
+        state: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["is_leader", b"is_leader", "node_id", b"node_id", "zone", b"zone"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["is_leader", b"is_leader", "node_id", b"node_id", "state", b"state", "zone", b"zone"]) -> None: ...
 
 Global___ReplicaStatus: typing_extensions.TypeAlias = ReplicaStatus
 

@@ -74,17 +74,21 @@ class Member(google.protobuf.message.Message):
     NODE_ID_FIELD_NUMBER: builtins.int
     ZONE_FIELD_NUMBER: builtins.int
     ADDRESS_FIELD_NUMBER: builtins.int
+    LOG_ONLY_FIELD_NUMBER: builtins.int
     node_id: builtins.int
     zone: builtins.str
     address: builtins.str
+    log_only: builtins.bool
+    """a log replica: it votes, and serves nothing"""
     def __init__(
         self,
         *,
         node_id: builtins.int = ...,
         zone: builtins.str = ...,
         address: builtins.str = ...,
+        log_only: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["address", b"address", "node_id", b"node_id", "zone", b"zone"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["address", b"address", "log_only", b"log_only", "node_id", b"node_id", "zone", b"zone"]) -> None: ...
 
 Global___Member: typing_extensions.TypeAlias = Member
 
@@ -154,6 +158,7 @@ class PartitionDescriptor(google.protobuf.message.Message):
     SORT_KEY_FIELD_NUMBER: builtins.int
     LOCAL_INDEXES_FIELD_NUMBER: builtins.int
     TIME_TO_LIVE_ATTRIBUTE_FIELD_NUMBER: builtins.int
+    PEERS_FIELD_NUMBER: builtins.int
     partition_id: builtins.int
     """also the group id"""
     table_number: builtins.int
@@ -164,11 +169,13 @@ class PartitionDescriptor(google.protobuf.message.Message):
     range_end: builtins.bytes
     """exclusive; empty: no bound"""
     fresh: builtins.bool
-    """being created: a node that has no replica yet makes one"""
+    """being created, or joined: a node that has no replica yet makes one"""
     time_to_live_attribute: builtins.str
     """as it is now, never on disk; empty: no item expires"""
     @property
-    def members(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Member]: ...
+    def members(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Member]:
+        """whom the group is to have; on disk: whom it had when the replica was made"""
+
     @property
     def partition_key(self) -> Global___KeyAttribute:
         """absent in what older versions have on disk: the next assignment brings it"""
@@ -180,6 +187,10 @@ class PartitionDescriptor(google.protobuf.message.Message):
     @property
     def local_indexes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LocalIndex]:
         """in the order of their numbers"""
+
+    @property
+    def peers(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Member]:
+        """on disk only: who became members later, and where they are"""
 
     def __init__(
         self,
@@ -195,9 +206,10 @@ class PartitionDescriptor(google.protobuf.message.Message):
         sort_key: Global___KeyAttribute | None = ...,
         local_indexes: collections.abc.Iterable[Global___LocalIndex] | None = ...,
         time_to_live_attribute: builtins.str = ...,
+        peers: collections.abc.Iterable[Global___Member] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["partition_key", b"partition_key", "sort_key", b"sort_key"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["fresh", b"fresh", "local_indexes", b"local_indexes", "members", b"members", "partition_id", b"partition_id", "partition_key", b"partition_key", "range_end", b"range_end", "range_start", b"range_start", "sort_key", b"sort_key", "table_name", b"table_name", "table_number", b"table_number", "time_to_live_attribute", b"time_to_live_attribute"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["fresh", b"fresh", "local_indexes", b"local_indexes", "members", b"members", "partition_id", b"partition_id", "partition_key", b"partition_key", "peers", b"peers", "range_end", b"range_end", "range_start", b"range_start", "sort_key", b"sort_key", "table_name", b"table_name", "table_number", b"table_number", "time_to_live_attribute", b"time_to_live_attribute"]) -> None: ...
 
 Global___PartitionDescriptor: typing_extensions.TypeAlias = PartitionDescriptor
 
@@ -206,19 +218,25 @@ class LeaderReport(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     PARTITION_ID_FIELD_NUMBER: builtins.int
+    MEMBERS_FIELD_NUMBER: builtins.int
     LEADER_NODE_ID_FIELD_NUMBER: builtins.int
     BALLOT_ROUND_FIELD_NUMBER: builtins.int
     partition_id: builtins.int
     leader_node_id: builtins.int
     ballot_round: builtins.int
+    @property
+    def members(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Member]:
+        """in force, as the group's log has them"""
+
     def __init__(
         self,
         *,
         partition_id: builtins.int = ...,
+        members: collections.abc.Iterable[Global___Member] | None = ...,
         leader_node_id: builtins.int = ...,
         ballot_round: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["ballot_round", b"ballot_round", "leader_node_id", b"leader_node_id", "partition_id", b"partition_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["ballot_round", b"ballot_round", "leader_node_id", b"leader_node_id", "members", b"members", "partition_id", b"partition_id"]) -> None: ...
 
 Global___LeaderReport: typing_extensions.TypeAlias = LeaderReport
 
@@ -233,6 +251,7 @@ class NodeReport(google.protobuf.message.Message):
     NOTE_FIELD_NUMBER: builtins.int
     COMPLETE_FIELD_NUMBER: builtins.int
     SIZES_FIELD_NUMBER: builtins.int
+    RESTORING_FIELD_NUMBER: builtins.int
     node_id: builtins.int
     note: builtins.str
     complete: builtins.bool
@@ -251,6 +270,10 @@ class NodeReport(google.protobuf.message.Message):
 
     @property
     def sizes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PartitionSize]: ...
+    @property
+    def restoring(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """of `opened`, those that have no state yet"""
+
     def __init__(
         self,
         *,
@@ -261,8 +284,9 @@ class NodeReport(google.protobuf.message.Message):
         note: builtins.str = ...,
         complete: builtins.bool = ...,
         sizes: collections.abc.Iterable[Global___PartitionSize] | None = ...,
+        restoring: collections.abc.Iterable[builtins.int] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["complete", b"complete", "dropped", b"dropped", "leaders", b"leaders", "node_id", b"node_id", "note", b"note", "opened", b"opened", "sizes", b"sizes"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["complete", b"complete", "dropped", b"dropped", "leaders", b"leaders", "node_id", b"node_id", "note", b"note", "opened", b"opened", "restoring", b"restoring", "sizes", b"sizes"]) -> None: ...
 
 Global___NodeReport: typing_extensions.TypeAlias = NodeReport
 
@@ -547,6 +571,9 @@ class CatalogCommand(google.protobuf.message.Message):
     TAG_TABLE_FIELD_NUMBER: builtins.int
     UNTAG_TABLE_FIELD_NUMBER: builtins.int
     UPDATE_TIME_TO_LIVE_FIELD_NUMBER: builtins.int
+    REPLACE_MEMBER_FIELD_NUMBER: builtins.int
+    MEMBER_REPLACED_FIELD_NUMBER: builtins.int
+    PROMOTE_MEMBER_FIELD_NUMBER: builtins.int
     CREATE_USER_FIELD_NUMBER: builtins.int
     DISABLE_USER_FIELD_NUMBER: builtins.int
     found_cluster: builtins.str
@@ -574,6 +601,12 @@ class CatalogCommand(google.protobuf.message.Message):
     @property
     def update_time_to_live(self) -> Global___UpdateTimeToLiveCommand: ...
     @property
+    def replace_member(self) -> Global___ReplaceMember: ...
+    @property
+    def member_replaced(self) -> Global___MemberReplaced: ...
+    @property
+    def promote_member(self) -> Global___PromoteMember: ...
+    @property
     def create_user(self) -> Global___CatalogUser: ...
     def __init__(
         self,
@@ -589,14 +622,74 @@ class CatalogCommand(google.protobuf.message.Message):
         tag_table: Global___TagTable | None = ...,
         untag_table: Global___UntagTable | None = ...,
         update_time_to_live: Global___UpdateTimeToLiveCommand | None = ...,
+        replace_member: Global___ReplaceMember | None = ...,
+        member_replaced: Global___MemberReplaced | None = ...,
+        promote_member: Global___PromoteMember | None = ...,
         create_user: Global___CatalogUser | None = ...,
         disable_user: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["activate_table", b"activate_table", "command", b"command", "create_table", b"create_table", "create_user", b"create_user", "delete_table", b"delete_table", "disable_user", b"disable_user", "found_cluster", b"found_cluster", "partitions_dropped", b"partitions_dropped", "register_node", b"register_node", "remove_table", b"remove_table", "tag_table", b"tag_table", "untag_table", b"untag_table", "update_table", b"update_table", "update_time_to_live", b"update_time_to_live"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["activate_table", b"activate_table", "command", b"command", "create_table", b"create_table", "create_user", b"create_user", "delete_table", b"delete_table", "disable_user", b"disable_user", "found_cluster", b"found_cluster", "partitions_dropped", b"partitions_dropped", "register_node", b"register_node", "remove_table", b"remove_table", "tag_table", b"tag_table", "untag_table", b"untag_table", "update_table", b"update_table", "update_time_to_live", b"update_time_to_live"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["command", b"command"]) -> typing.Literal["found_cluster", "register_node", "create_table", "activate_table", "delete_table", "remove_table", "partitions_dropped", "update_table", "tag_table", "untag_table", "update_time_to_live", "create_user", "disable_user"] | None: ...
+    def HasField(self, field_name: typing.Literal["activate_table", b"activate_table", "command", b"command", "create_table", b"create_table", "create_user", b"create_user", "delete_table", b"delete_table", "disable_user", b"disable_user", "found_cluster", b"found_cluster", "member_replaced", b"member_replaced", "partitions_dropped", b"partitions_dropped", "promote_member", b"promote_member", "register_node", b"register_node", "remove_table", b"remove_table", "replace_member", b"replace_member", "tag_table", b"tag_table", "untag_table", b"untag_table", "update_table", b"update_table", "update_time_to_live", b"update_time_to_live"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["activate_table", b"activate_table", "command", b"command", "create_table", b"create_table", "create_user", b"create_user", "delete_table", b"delete_table", "disable_user", b"disable_user", "found_cluster", b"found_cluster", "member_replaced", b"member_replaced", "partitions_dropped", b"partitions_dropped", "promote_member", b"promote_member", "register_node", b"register_node", "remove_table", b"remove_table", "replace_member", b"replace_member", "tag_table", b"tag_table", "untag_table", b"untag_table", "update_table", b"update_table", "update_time_to_live", b"update_time_to_live"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["command", b"command"]) -> typing.Literal["found_cluster", "register_node", "create_table", "activate_table", "delete_table", "remove_table", "partitions_dropped", "update_table", "tag_table", "untag_table", "update_time_to_live", "replace_member", "member_replaced", "promote_member", "create_user", "disable_user"] | None: ...
 
 Global___CatalogCommand: typing_extensions.TypeAlias = CatalogCommand
+
+@typing.final
+class ReplaceMember(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARTITION_ID_FIELD_NUMBER: builtins.int
+    LEAVING_NODE_ID_FIELD_NUMBER: builtins.int
+    JOINING_NODE_ID_FIELD_NUMBER: builtins.int
+    partition_id: builtins.int
+    leaving_node_id: builtins.int
+    joining_node_id: builtins.int
+    def __init__(
+        self,
+        *,
+        partition_id: builtins.int = ...,
+        leaving_node_id: builtins.int = ...,
+        joining_node_id: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["joining_node_id", b"joining_node_id", "leaving_node_id", b"leaving_node_id", "partition_id", b"partition_id"]) -> None: ...
+
+Global___ReplaceMember: typing_extensions.TypeAlias = ReplaceMember
+
+@typing.final
+class MemberReplaced(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARTITION_ID_FIELD_NUMBER: builtins.int
+    LEFT_NODE_ID_FIELD_NUMBER: builtins.int
+    partition_id: builtins.int
+    left_node_id: builtins.int
+    def __init__(
+        self,
+        *,
+        partition_id: builtins.int = ...,
+        left_node_id: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["left_node_id", b"left_node_id", "partition_id", b"partition_id"]) -> None: ...
+
+Global___MemberReplaced: typing_extensions.TypeAlias = MemberReplaced
+
+@typing.final
+class PromoteMember(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARTITION_ID_FIELD_NUMBER: builtins.int
+    NODE_ID_FIELD_NUMBER: builtins.int
+    partition_id: builtins.int
+    node_id: builtins.int
+    def __init__(
+        self,
+        *,
+        partition_id: builtins.int = ...,
+        node_id: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["node_id", b"node_id", "partition_id", b"partition_id"]) -> None: ...
+
+Global___PromoteMember: typing_extensions.TypeAlias = PromoteMember
 
 @typing.final
 class CreateTableCommand(google.protobuf.message.Message):
@@ -912,9 +1005,15 @@ class CatalogPartition(google.protobuf.message.Message):
     RANGE_START_FIELD_NUMBER: builtins.int
     RANGE_END_FIELD_NUMBER: builtins.int
     NODE_IDS_FIELD_NUMBER: builtins.int
+    LOG_NODE_ID_FIELD_NUMBER: builtins.int
+    LEAVING_NODE_ID_FIELD_NUMBER: builtins.int
     partition_id: builtins.int
     range_start: builtins.bytes
     range_end: builtins.bytes
+    log_node_id: builtins.int
+    """of node_ids, the one that has a log only; 0: none"""
+    leaving_node_id: builtins.int
+    """whose place in node_ids another has taken, and that is a member still; 0: none"""
     @property
     def node_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]: ...
     def __init__(
@@ -924,8 +1023,10 @@ class CatalogPartition(google.protobuf.message.Message):
         range_start: builtins.bytes = ...,
         range_end: builtins.bytes = ...,
         node_ids: collections.abc.Iterable[builtins.int] | None = ...,
+        log_node_id: builtins.int = ...,
+        leaving_node_id: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["node_ids", b"node_ids", "partition_id", b"partition_id", "range_end", b"range_end", "range_start", b"range_start"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["leaving_node_id", b"leaving_node_id", "log_node_id", b"log_node_id", "node_ids", b"node_ids", "partition_id", b"partition_id", "range_end", b"range_end", "range_start", b"range_start"]) -> None: ...
 
 Global___CatalogPartition: typing_extensions.TypeAlias = CatalogPartition
 

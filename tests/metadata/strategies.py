@@ -14,10 +14,13 @@ from metadata.catalog.commands import (
     DeleteTable,
     DisableUser,
     FoundCluster,
+    MemberReplaced,
     PartitionsDropped,
     PlannedPartition,
+    PromoteMember,
     RegisterNode,
     RemoveTable,
+    ReplaceMember,
     TagTable,
     UntagTable,
     UpdateTable,
@@ -77,6 +80,9 @@ def plans(draw: st.DrawFn) -> tuple[PlannedPartition, ...]:
 
 commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(FoundCluster, st.sampled_from(["one", "two"])),
+    st.builds(ReplaceMember, _PARTITION_IDS, _NODE_IDS, _NODE_IDS),
+    st.builds(MemberReplaced, _PARTITION_IDS, _NODE_IDS),
+    st.builds(PromoteMember, _PARTITION_IDS, _NODE_IDS),
     st.builds(
         RegisterNode,
         st.sampled_from(["storage-1", "storage-2"]),

@@ -34,7 +34,7 @@ def group(tmp_path: Path) -> FakeGroup:
 
 @pytest.fixture
 def reconciler(group: FakeGroup) -> Reconciler:
-    return Reconciler(group.machine, group.attendance, group.propose)
+    return Reconciler(group.machine, group.attendance, group.propose, failure_s=10.0)
 
 
 async def make_active(group: FakeGroup) -> None:
@@ -47,7 +47,7 @@ async def make_active(group: FakeGroup) -> None:
 async def test_the_first_leader_founds_the_cluster(tmp_path: Path) -> None:
     """Once; afterwards there is nothing to do."""
     group = FakeGroup(tmp_path)
-    reconciler = Reconciler(group.machine, group.attendance, group.propose)
+    reconciler = Reconciler(group.machine, group.attendance, group.propose, failure_s=10.0)
     await reconciler.reconcile()
     assert [type(command) for command in group.commands] == [FoundCluster]
     await reconciler.reconcile()

@@ -69,7 +69,11 @@ def _print_partitions(cluster: "ClusterDescription") -> None:
     rows = []
     for partition in cluster.partitions:
         leader = partition.leader
-        followers = [names.get(r.node_id, str(r.node_id)) for r in partition.replicas if not r.is_leader]
+        followers = [
+            names.get(r.node_id, str(r.node_id)) + (f" ({r.state})" if r.state else "")
+            for r in partition.replicas
+            if not r.is_leader
+        ]
         rows.append(
             [
                 *(partition.table_name, partition.partition_id, partition.range_start.hex()[:8] or "-"),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadata.catalog.catalog import FIRST_PARTITION_ID, Catalog, Node, Partition, Table, TableStatus, User
+from metadata.catalog.catalog import FIRST_PARTITION_ID, Catalog, Node, Table, TableStatus, User
 from metadata.catalog.commands import (
     ActivateTable,
     Command,
@@ -26,6 +26,7 @@ from metadata.catalog.commands import (
     UpdateTable,
     UpdateTimeToLive,
 )
+from metadata.catalog.members import Partition
 from metadata.catalog.settings import TableSettings
 from server.model.errors import LimitExceededError, ResourceInUseError, ResourceNotFoundError, ValidationError
 from server.model.limits import USERS_MAX

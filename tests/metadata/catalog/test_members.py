@@ -1,0 +1,89 @@
+"""Who holds a partition: one member is replaced at a time, by steps that may come twice or too late."""
+
+from __future__ import annotations
+
+import pytest
+
+from metadata.catalog.catalog import Catalog
+from metadata.catalog.commands import (
+    ActivateTable,
+    DeleteTable,
+    MemberCommand,
+    MemberReplaced,
+    PartitionsDropped,
+    PromoteMember,
+    RemoveTable,
+    ReplaceMember,
+)
+from metadata.catalog.members import Partition, with_member
+from tests.metadata.catalog.test_catalog import create
+
+WHOLE = Partition(100, b"", b"", (1, 2, 3))
+JOINING = Partition(100, b"", b"", (1, 4, 3), log_node_id=4, leaving_node_id=2)
+JOINED = Partition(100, b"", b"", (1, 4, 3), log_node_id=4)
+REPLACED = Partition(100, b"", b"", (1, 4, 3))
+
+
+@pytest.mark.parametrize(
+    ("before", "command", "after"),
+    [
+        (WHOLE, ReplaceMember(100, 2, 4), JOINING),
+        (JOINING, MemberReplaced(100, 2), JOINED),
+        (JOINED, PromoteMember(100, 4), REPLACED),
+        # A log replica that dies before it has the state is replaced in its turn.
+        (JOINED, ReplaceMember(100, 4, 5), Partition(100, b"", b"", (1, 5, 3), 5, 4)),
+        # Twice, or too late.
+        (JOINING, ReplaceMember(100, 2, 4), None),
+        (JOINED, MemberReplaced(100, 2), None),
+        (REPLACED, PromoteMember(100, 4), None),
+        (WHOLE, PromoteMember(100, 2), None),
+        # Too early: the one that leaves may still be a member.
+        (JOINING, PromoteMember(100, 4), None),
+        # One at a time.
+        (JOINING, ReplaceMember(100, 1, 5), None),
+        (JOINED, ReplaceMember(100, 1, 5), None),
+        # Who is no member cannot leave; who is one, or has not removed what it had, cannot join.
+        (WHOLE, ReplaceMember(100, 9, 4), None),
+        (WHOLE, ReplaceMember(100, 2, 3), None),
+        (WHOLE, ReplaceMember(100, 2, 7), None),
+    ],
+)
+def test_a_step(before: Partition, command: MemberCommand, after: Partition | None) -> None:
+    """Node 7 owes the removal of what it has."""
+    assert with_member(before, command, {7}) == after
+
+
+def test_who_may_have_something_and_who_has_the_state() -> None:
+    """The one that leaves is asked to remove it; a log replica is not asked for items."""
+    assert (WHOLE.holders, JOINING.holders) == ((1, 2, 3), (1, 4, 3, 2))
+    assert (JOINING.storage_node_ids, REPLACED.storage_node_ids) == ((1, 3), (1, 4, 3))
+    assert [JOINING.state_of(node_id) for node_id in (1, 4, 2)] == ["", "log", "leaving"]
+
+
+def test_what_was_left_behind_is_garbage() -> None:
+    """From when the group has gone on until the node has removed it; and it is garbage still if the table goes too."""
+    catalog = Catalog()
+    catalog.apply(create())
+    assert catalog.apply(ReplaceMember(100, 2, 4)) is None, "the table is not active yet"
+    catalog.apply(ActivateTable(1))
+    catalog.apply(ReplaceMember(100, 2, 4))
+    found = catalog.partition_of(100)
+    assert found is not None
+    assert found[1].node_ids == (1, 4, 3)
+    assert catalog.garbage == {}
+    catalog.apply(MemberReplaced(100, 2))
+    assert catalog.garbage == {100: {2}}
+    assert catalog.apply(ReplaceMember(100, 1, 2)) is None, "it owes the removal of what it has"
+    catalog.apply(PromoteMember(100, 4))
+    catalog.apply(DeleteTable("music"))
+    catalog.apply(RemoveTable(1, ((100, (3,)),)))
+    assert catalog.garbage == {100: {2, 3}}
+    catalog.apply(PartitionsDropped(2, (100,)))
+    assert catalog.garbage == {100: {3}}
+
+
+def test_a_partition_that_is_not_there_changes_nothing() -> None:
+    """Its table has gone."""
+    catalog = Catalog()
+    assert catalog.partition_of(100) is None
+    assert catalog.apply(PromoteMember(100, 4)) is None
