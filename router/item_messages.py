@@ -19,7 +19,7 @@ from router.requests import (
     update_item,
 )
 from router.requests.put_item import PutItemRequest
-from router.results import BatchRead, BatchWritten, Capacity, CollectionMetrics, Page, ReadResult, WriteResult
+from router.results import NOTHING, BatchRead, BatchWritten, Capacity, CollectionMetrics, Page, ReadResult, WriteResult
 from server.model.errors import SerializationError, ValidationError
 from server.model.item import Item
 from server.wire import item_from_bytes, item_to_bytes, put_value
@@ -96,23 +96,20 @@ def body_of(message: Message) -> Body:
 
 
 def _get(message: passthrough_pb2.RawGetItemRequest) -> Any:
-    if message.projection_expression or message.return_consumed_capacity or message.expression_attribute_names:
-        body = body_of(message)
-    else:  # what most are: looked at in the shortest way
-        body = {"TableName": message.table_name, "ConsistentRead": message.consistent_read}
-        if message.HasField("key"):
-            body["Key"] = item_of(message.key)
-    return get_item.from_body(body, is_json=False)
+    key = message.key
+    is_plain = key and not (
+        message.projection_expression or message.return_consumed_capacity or message.expression_attribute_names
+    )
+    if is_plain:  # what most are: looked at in the shortest way
+        return get_item.plain(message.table_name, item_of(key), is_consistent=message.consistent_read)
+    return get_item.from_body(body_of(message), is_json=False)
 
 
 def _put(message: passthrough_pb2.RawPutItemRequest) -> Any:
-    if len(message.ListFields()) > 2:
-        body = body_of(message)
-    else:
-        body = {"TableName": message.table_name}
-        if message.HasField("item"):
-            body["Item"] = item_of(message.item)
-    return put_item.from_body(body, is_json=False)
+    item = message.item
+    if item and len(message.ListFields()) == 2:
+        return put_item.plain(message.table_name, item_of(item))
+    return put_item.from_body(body_of(message), is_json=False)
 
 
 def _batch_write(message: passthrough_pb2.RawBatchWriteItemRequest) -> Any:
@@ -173,8 +170,11 @@ def read_item_request(kind: str, message: Any) -> Any:
 def fill_reply(reply: passthrough_pb2.RawSessionReply, kind: str, result: Any) -> int:
     """Puts a result into a session's reply; returns about how many bytes that are."""
     target = getattr(reply, kind)
+    if kind == "get_item" and result[1] is None and result[0] is not None:
+        target.item = result[0]  # what most are: that it is there comes with what is in it
+        return len(result[0])
     target.SetInParent()
-    return _FILLERS[kind](target, result)
+    return 0 if result is NOTHING else _FILLERS[kind](target, result)
 
 
 def _fill_read(target: passthrough_pb2.RawGetItemResponse, result: ReadResult) -> int:

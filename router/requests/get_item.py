@@ -43,6 +43,14 @@ def from_body(body: Mapping[str, Any], *, is_json: bool) -> GetItemRequest:
     return _read(body, is_json)
 
 
+def plain(table_name: str, key: Item, *, is_consistent: bool) -> GetItemRequest:
+    """The request of nothing but these, as `from_body` makes it of a body (in model form)."""
+    try:
+        return GetItemRequest(table_name_of(table_name), check_item(key)[0], is_consistent)
+    except StatorError:
+        return _read({"TableName": table_name, "Key": key, "ConsistentRead": is_consistent}, False)
+
+
 def _build(body: Mapping[str, Any], is_json: bool) -> GetItemRequest:
     table_name = table_name_of(body["TableName"])
     _PARAMETERS.check_together(body)

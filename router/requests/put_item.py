@@ -34,6 +34,14 @@ def from_body(body: Mapping[str, Any], *, is_json: bool) -> PutItemRequest:
     return _read(body, is_json)
 
 
+def plain(table_name: str, item: Item) -> PutItemRequest:
+    """The request of nothing but these, as `from_body` makes it of a body (in model form)."""
+    try:
+        return PutItemRequest(table_name_of(table_name), check_item(item)[0])
+    except StatorError:
+        return _read({"TableName": table_name, "Item": item}, False)
+
+
 def _build(body: Mapping[str, Any], is_json: bool) -> PutItemRequest:
     table_name = table_name_of(body["TableName"])
     _PARAMETERS.check_together(body)
