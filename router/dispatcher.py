@@ -115,7 +115,11 @@ class Dispatcher:
         elif isinstance(request, BatchGetItemRequest):
             names = {read.table_name for read in request.reads}
         else:
-            names = (request.table_name,)
+            name = request.table_name
+            if (table := self._cache.get(name)) is not None:
+                self._carry_out(request, {name: table}, deadline, token_seed, done)
+                return
+            names = (name,)
         tables: dict[str, Table] = {}
         for name in names:
             table = self._cache.get(name)

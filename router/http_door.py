@@ -216,7 +216,7 @@ class HttpConnection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._has_headers = False
-        self._silent_bytes = 0  # given to the parser since it last said something
+        self._silent_bytes = 0  # given to the parser since it was last done with the line, the headers or a body's part
 
     # Transport
 
@@ -343,7 +343,6 @@ class HttpConnection(asyncio.Protocol):
             self._refuse(431, "SerializationException", "the request's line is too long")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._silent_bytes = 0
         self._header_bytes += len(name) + len(value)
         self._headers += 1
         if self._header_bytes > HEADER_BYTES_MAX or self._headers > HEADERS_MAX:
@@ -396,6 +395,7 @@ class HttpConnection(asyncio.Protocol):
         return self._negotiation
 
     def on_headers_complete(self) -> None:
+        self._silent_bytes = 0
         self._has_headers = True
         if self._length > REQUEST_BYTES_MAX:
             self._refuse(413, "SerializationException", _TOO_LARGE)
