@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from stator.bench.runner import QUANTILES, BenchmarkError, Level
 
 
-def write_plot(path: Path, title: str, levels: Sequence[Level]) -> None:
-    """Writes a picture; its type by the name (.png, .svg, .pdf). Raises BenchmarkError without matplotlib."""
+def load_pyplot() -> Any:
+    """matplotlib's pyplot, for drawing into files. Raises BenchmarkError where it is not installed."""
     try:
         import matplotlib as mpl
     except ImportError:
@@ -15,6 +16,12 @@ def write_plot(path: Path, title: str, levels: Sequence[Level]) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot
 
+    return pyplot
+
+
+def write_plot(path: Path, title: str, levels: Sequence[Level]) -> None:
+    """Writes a picture; its type by the name (.png, .svg, .pdf). Raises BenchmarkError without matplotlib."""
+    pyplot = load_pyplot()
     figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
     throughputs = [level.throughput for level in levels]
     for name in QUANTILES:

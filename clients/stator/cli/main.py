@@ -52,19 +52,33 @@ app.add_typer(cluster.app, name="cluster")
 app.add_typer(user.app, name="user")
 
 
-@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def bench(context: typer.Context) -> None:
-    """Measure throughput and latency of a cluster. See `stator bench --help`."""
+def _run_inner(name: str, arguments: list[str]) -> None:
+    """A command whose module is large: imported only when it runs, with help and options of its own."""
     import importlib
 
-    command = importlib.import_module("stator.cli.bench").bench
+    command = getattr(importlib.import_module(f"stator.cli.{name}"), name)
     inner = typer.Typer(
         pretty_exceptions_enable=False,
         add_completion=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     inner.command(help=_help(command))(command)
-    inner(args=context.args, prog_name="stator bench")
+    inner(args=arguments, prog_name=f"stator {name}")
+
+
+_PASSES_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+@app.command(add_help_option=False, context_settings=_PASSES_ON)
+def bench(context: typer.Context) -> None:
+    """Measure throughput and latency of a cluster. See `stator bench --help`."""
+    _run_inner("bench", context.args)
+
+
+@app.command(add_help_option=False, context_settings=_PASSES_ON)
+def gameday(context: typer.Context) -> None:
+    """Break a cluster under load, and prove that nothing is lost. See `stator gameday --help`."""
+    _run_inner("gameday", context.args)
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""Game days: a load that remembers everything, faults at their times, and a judgement of what the clients saw."""

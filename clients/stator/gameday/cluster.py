@@ -1,0 +1,86 @@
+"""The cluster of a game day: a new one in a folder of its own, or a local one that runs already."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from stator.credentials import Credentials
+from stator.local.control import ask
+from stator.local.errors import LocalClusterError
+from stator.local.folder import DataFolder
+from stator.local.keys import root_credentials
+from stator.local.layout import LOOPBACK, ClusterOptions, Role, select
+from stator.local.supervisor import ClusterReady, Event, Supervisor
+
+_COMMAND_TIMEOUT_S = 90.0
+
+
+class GamedayCluster:
+    """What a game day needs of a local cluster: its doors, its processes, commands to them."""
+
+    def __init__(self, folder: DataFolder) -> None:
+        self.folder = folder
+        cluster = folder.read()
+        self.nodes_per_zone = cluster.nodes_per_zone
+        self.routers = [(f"router-{index}", f"{LOOPBACK}:{port}") for index, port in enumerate(cluster.grpc_ports, 1)]
+        self.credentials: Credentials | None = root_credentials(folder.path) if cluster.auth else None
+
+    @property
+    def endpoints(self) -> list[str]:
+        """The routers' gRPC addresses."""
+        return [address for _, address in self.routers]
+
+    async def command(self, word: str, names: Sequence[str]) -> list[dict[str, Any]]:
+        """kill, pause, resume, start or status; the state of the processes afterwards. Raises LocalClusterError."""
+        answer = await asyncio.to_thread(ask, self.folder, word, names, timeout_s=_COMMAND_TIMEOUT_S)
+        return list(answer["processes"])
+
+    async def names(self, words: Sequence[str]) -> list[str]:
+        """The processes that names, zones, roles and "all" mean. Raises UnknownProcessError."""
+        known = [(entry["name"], Role(entry["role"]), entry["zone"]) for entry in await self.command("status", ["all"])]
+        return select(words, known)
+
+    def node_folder(self, name: str) -> Path:
+        """The data folder of a storage node or metadata process."""
+        return self.folder.path / name
+
+
+@contextlib.asynccontextmanager
+async def new_cluster(path: Path, nodes_per_zone: int) -> AsyncIterator[GamedayCluster]:
+    """A cluster in an empty folder, on ports that are free. It ends with this process, whatever becomes of that.
+
+    Raises LocalClusterError.
+    """
+    stop = asyncio.Event()
+    ready = asyncio.Event()
+
+    def note(event: Event) -> None:
+        if isinstance(event, ClusterReady):
+            ready.set()
+
+    options = ClusterOptions(path, http_port=0, grpc_port=0, nodes_per_zone=nodes_per_zone)
+    life = asyncio.create_task(Supervisor(options, os.environ, note).run(stop), name="supervisor")
+    is_ready = asyncio.create_task(ready.wait(), name="ready")
+    try:
+        await asyncio.wait([life, is_ready], return_when=asyncio.FIRST_COMPLETED)
+        if not ready.is_set():
+            await life
+            raise LocalClusterError("The cluster was stopped before it was ready.")
+        yield GamedayCluster(DataFolder(path))
+    finally:
+        is_ready.cancel()
+        stop.set()
+        await asyncio.gather(life, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def running_cluster(path: Path) -> AsyncIterator[GamedayCluster]:
+    """The cluster that runs in a data folder; it stays. Raises LocalClusterError unless all of it serves."""
+    cluster = GamedayCluster(DataFolder(path))
+    idle = [entry["name"] for entry in await cluster.command("status", ["all"]) if entry["state"] != "ready"]
+    if idle:
+        raise LocalClusterError(f"A game day begins with a whole cluster, and {', '.join(idle)} is not ready.")
+    yield cluster

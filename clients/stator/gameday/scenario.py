@@ -1,0 +1,215 @@
+"""A scenario: what load, which faults, when, and what is expected. Read from TOML, complained about in sentences."""
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from stator.local.errors import UnknownProcessError
+from stator.local.layout import NODES_PER_ZONE_MAX, node_names, select
+
+LEADER = "leader"
+FOLLOWER = "follower"
+CLIENTS_MIN = 8
+"""Fewer do not meet at one key often enough for a history to say much."""
+
+
+class ScenarioError(Exception):
+    """There is no such scenario, or its file is wrong. `str(error)` is one sentence: what, and where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """What a number may be."""
+
+    default: float | None
+    least: float
+    most: float
+    is_whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FaultShape:
+    """What a kind of fault takes. `for` says when it is undone; without, that is when everything is healed."""
+
+    may_last: bool = True
+
+
+NUMBERS: Mapping[str, Number] = {
+    "duration": Number(None, 1, 24 * 3600),
+    "clients": Number(CLIENTS_MIN, CLIENTS_MIN, 512, is_whole=True),
+    "operations_per_second": Number(400, 1, 100_000),
+    "item_bytes": Number(400, 100, 300_000, is_whole=True),
+    "partitions": Number(3, 1, 256, is_whole=True),
+    "nodes_per_zone": Number(1, 1, NODES_PER_ZONE_MAX, is_whole=True),
+    "timeout": Number(5, 0.1, 300),
+    "eventual_within": Number(10, 0, 3600),
+}
+EXPECTATIONS: Mapping[str, Number] = {"longest_gap": Number(None, 0, 3600), "errors": Number(None, 0, 1e9, True)}
+FAULTS: Mapping[str, FaultShape] = {
+    "kill": FaultShape(),
+    "start": FaultShape(may_last=False),
+    "pause": FaultShape(),
+    "resume": FaultShape(may_last=False),
+    "flip-bit": FaultShape(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is done to the cluster `at_s` seconds after the load began, and undone `for_s` seconds later
+    (None: at the end). `processes`: names, zones, roles, "all", LEADER or FOLLOWER."""
+
+    at_s: float
+    do: str
+    processes: tuple[str, ...]
+    for_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What to play. Times are in seconds; `eventual_within_s` bounds how old an eventually consistent read may be.
+
+    `longest_gap_s`: the longest time without any success among reads and among writes that is still a pass;
+    `errors_max`: how many calls may fail. None: as it comes.
+    """
+
+    name: str
+    description: str
+    duration_s: float
+    clients: int
+    operations_per_second: float
+    item_bytes: int
+    partitions: int
+    nodes_per_zone: int
+    timeout_s: float
+    eventual_within_s: float
+    faults: tuple[Fault, ...]
+    longest_gap_s: float | None = None
+    errors_max: int | None = None
+
+
+def parse_scenario(text: str, name: str) -> Scenario:
+    """The scenario that TOML text describes; `name` is what errors call it. Raises ScenarioError."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ScenarioError(f"{name} is not TOML: {str(error)[:1].lower()}{str(error)[1:]}.") from None
+    _check_names(document, ("description", *NUMBERS, "expect", "fault"), name)
+    description = document.get("description", "")
+    if not isinstance(description, str):
+        raise ScenarioError(f"{name}: description must be a text, not {description!r}.")
+    numbers = {key: _number(document, key, shape, name) for key, shape in NUMBERS.items()}
+    if numbers["duration"] is None:
+        raise ScenarioError(f"{name}: it does not say how many seconds it takes: write, for example, duration = 30.")
+    expect = document.get("expect", {})
+    if not isinstance(expect, dict):
+        raise ScenarioError(f"{name}: expect must be a table: write [expect] on a line of its own.")
+    _check_names(expect, EXPECTATIONS, f"{name}: expect")
+    expected = {key: _number(expect, key, shape, f"{name}: expect") for key, shape in EXPECTATIONS.items()}
+    entries = document.get("fault", [])
+    if not isinstance(entries, list):
+        raise ScenarioError(f"{name}: each fault begins with [[fault]], in double brackets.")
+    duration_s, nodes_per_zone = float(numbers["duration"]), int(numbers["nodes_per_zone"] or 1)
+    faults = [
+        _fault(entry, f"{name}: fault {index}", duration_s, nodes_per_zone) for index, entry in enumerate(entries, 1)
+    ]
+    return Scenario(
+        name=Path(name).stem,
+        description=" ".join(description.split()),
+        duration_s=duration_s,
+        clients=int(numbers["clients"] or 0),
+        operations_per_second=float(numbers["operations_per_second"] or 0),
+        item_bytes=int(numbers["item_bytes"] or 0),
+        partitions=int(numbers["partitions"] or 0),
+        nodes_per_zone=nodes_per_zone,
+        timeout_s=float(numbers["timeout"] or 0),
+        eventual_within_s=float(numbers["eventual_within"] or 0),
+        faults=tuple(sorted(faults, key=lambda fault: fault.at_s)),
+        longest_gap_s=expected["longest_gap"],
+        errors_max=None if expected["errors"] is None else int(expected["errors"]),
+    )
+
+
+def _fault(entry: Any, where: str, duration_s: float, nodes_per_zone: int) -> Fault:
+    if not isinstance(entry, dict):
+        raise ScenarioError(f"{where}: each fault begins with [[fault]], in double brackets.")
+    _check_names(entry, ("at", "do", "process", "for"), where)
+    missing = [key for key in ("at", "do", "process") if key not in entry]
+    if missing:
+        raise ScenarioError(f"{where}: it lacks `{missing[0]}`.")
+    at_s = _number(entry, "at", Number(None, 0, 1e9), where) or 0.0
+    do = entry["do"]
+    if do not in FAULTS:
+        raise ScenarioError(f"{where}: {do!r} is nothing that can be done: choose one of {', '.join(FAULTS)}.")
+    for_s = _number(entry, "for", Number(None, 0.001, 1e9), where)
+    if for_s is not None and not FAULTS[do].may_last:
+        raise ScenarioError(f"{where}: `for` does not go with {do}, which is done once and for all.")
+    if at_s > duration_s:
+        raise ScenarioError(f"{where}: it comes at {at_s:g} s, and the run ends at {duration_s:g} s.")
+    if for_s is not None and at_s + for_s > duration_s:
+        raise ScenarioError(f"{where}: it lasts until {at_s + for_s:g} s, and the run ends at {duration_s:g} s.")
+    processes = entry["process"]
+    words = [processes] if isinstance(processes, str) else processes
+    if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
+        raise ScenarioError(f"{where}: process must be a name or a list of names, not {processes!r}.")
+    try:
+        select([word for word in words if word not in (LEADER, FOLLOWER)], known_processes(nodes_per_zone))
+    except UnknownProcessError as error:
+        raise ScenarioError(f"{where}: {str(error)[:1].lower()}{str(error)[1:-1]}, {LEADER} or {FOLLOWER}.") from None
+    return Fault(at_s, do, tuple(words), for_s)
+
+
+def known_processes(nodes_per_zone: int) -> list[tuple[str, Any, str]]:
+    """(name, role, zone) of every process of a cluster, as `select` takes them."""
+    return [(name, role, zone) for name, (role, zone) in node_names(nodes_per_zone).items()]
+
+
+def _number(table: Mapping[str, Any], key: str, shape: Number, where: str) -> float | None:
+    value = table.get(key, shape.default)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ScenarioError(f"{where}: {key} must be a number, not {value!r}.")
+    if shape.is_whole and not isinstance(value, int):
+        raise ScenarioError(f"{where}: {key} must be a whole number, not {value:g}.")
+    if not shape.least <= value <= shape.most:
+        raise ScenarioError(f"{where}: {key} must be {shape.least:g} to {shape.most:g}, not {value:g}.")
+    return value
+
+
+def _check_names(table: Mapping[str, Any], known: Sequence[str] | Mapping[str, Any], where: str) -> None:
+    for key in table:
+        if key not in known:
+            close = difflib.get_close_matches(key, list(known), 1)
+            hint = f"did you mean `{close[0]}`?" if close else f"there are {', '.join(known)}."
+            raise ScenarioError(f"{where}: there is no `{key}`; {hint}")
+
+
+# ---- where scenarios are
+
+
+def shipped_scenarios() -> dict[str, str]:
+    """Name -> TOML text of each scenario that comes with Stator, in the order of their names."""
+    folder = resources.files("stator.gameday") / "scenarios"
+    files = {entry.name: entry for entry in folder.iterdir() if entry.name.endswith(".toml")}
+    return {name.removesuffix(".toml"): files[name].read_text(encoding="utf-8") for name in sorted(files)}
+
+
+def load_scenario(named: str) -> Scenario:
+    """The scenario of a file, or the shipped one of that name. Raises ScenarioError."""
+    path = Path(named)
+    shipped = shipped_scenarios()
+    if named in shipped:
+        return parse_scenario(shipped[named], f"{named}.toml")
+    try:
+        return parse_scenario(path.read_text(encoding="utf-8"), str(path))
+    except FileNotFoundError:
+        close = difflib.get_close_matches(named, list(shipped), 1)
+        hint = f"did you mean {close[0]}?" if close else "`stator gameday --list` shows those that come with Stator."
+        raise ScenarioError(f"there is no file and no shipped scenario {named!r}; {hint}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScenarioError(f"{path} cannot be read: {error}.") from None

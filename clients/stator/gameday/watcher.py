@@ -1,0 +1,76 @@
+"""What a game day sees of the cluster from outside, while it plays."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from stator.client import AsyncClient
+from stator.descriptions import ClusterDescription
+from stator.errors import StatorError
+from stator.gameday.cluster import GamedayCluster
+from stator.gameday.history import EventKind
+
+_INTERVAL_S = 0.5
+_TIMEOUT_S = 2.0
+
+
+@dataclass(slots=True)
+class Watcher:
+    """Looks at the cluster twice a second and tells what has changed. A process that ended of its own accord is a
+    problem. `seen` is the last description; None: none yet."""
+
+    client: AsyncClient
+    cluster: GamedayCluster
+    table: str
+    tell: Callable[[EventKind, str], None]
+    seen: ClusterDescription | None = None
+    _states: dict[str, str] = field(default_factory=dict)
+    _ended: set[str] = field(default_factory=set)
+    _is_silent: bool = False
+
+    async def watch(self) -> None:
+        """Goes on until it is cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(_INTERVAL_S)
+
+    async def look(self) -> ClusterDescription | None:
+        """Looks once; None if nobody told."""
+        await self._look_at_processes()
+        try:
+            description = await self.client.describe_cluster(timeout_s=_TIMEOUT_S)
+        except StatorError as error:
+            if not self._is_silent:
+                self.tell(EventKind.SEEN, f"nobody describes the cluster: {type(error).__name__}")
+            self._is_silent = True
+            return None
+        if self._is_silent:
+            self.tell(EventKind.SEEN, "the cluster is described again")
+            self._is_silent = False
+        self.seen = description
+        states = self._describe(description)
+        for name, state in states.items():
+            if self._states and self._states.get(name) != state:
+                self.tell(EventKind.SEEN, f"{name}: {state}")
+        self._states = states
+        return description
+
+    def _describe(self, description: ClusterDescription) -> dict[str, str]:
+        states = {}
+        for node in description.nodes:
+            ids = [p.leader.node_id for p in description.partitions if p.table_name == self.table and p.leader]
+            leads = f"leads {ids.count(node.node_id)} of {self.table}" if node.role == "storage" else ""
+            if node.role == "metadata" and node.is_leader:
+                leads = "leads"
+            parts = ["alive" if node.is_alive else "NOT ALIVE", leads, node.note]
+            states[node.name] = ", ".join(part for part in parts if part)
+        return states
+
+    async def _look_at_processes(self) -> None:
+        ended = {entry["name"]: entry for entry in await self.cluster.command("status", ["all"])}
+        for name, entry in ended.items():
+            if entry["state"] != "exited":
+                self._ended.discard(name)
+            elif name not in self._ended:
+                self._ended.add(name)
+                self.tell(EventKind.PROBLEM, f"{name} ended by itself (code {entry['exit_code']}); see {entry['log']}.")

@@ -1,0 +1,1 @@
+"""Game days: scenarios, histories, and what is judged of them."""
