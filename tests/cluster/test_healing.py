@@ -1,0 +1,139 @@
+"""A storage node that is gone is replaced, on real processes under load: every partition has three members again, and
+nothing acknowledged is lost, whichever node is killed next."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+import pytest_asyncio
+import stator
+from stator.descriptions import PartitionDescription
+
+from tests.cluster.harness import LocalCluster, Workload, running_cluster, wait_for_leaders
+
+pytestmark = pytest.mark.cluster
+
+FAILURE_MS = 3_000
+PARTITIONS = 3
+HEALED_WITHIN_S = 60.0
+"""Far above what it takes (that is printed), for machines that do much else."""
+
+
+@pytest.fixture
+def cluster(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCluster]:
+    """Two storage nodes a zone; one that is silent for three seconds is given up."""
+    monkeypatch.setenv("STATOR_MEMBER_FAILURE_MS", str(FAILURE_MS))
+    with running_cluster(tmp_path_factory.mktemp("cluster"), "--nodes-per-zone", "2") as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def client(cluster: LocalCluster) -> AsyncIterator[stator.AsyncClient]:
+    async with stator.AsyncClient(cluster.endpoints, timeout_s=15.0) as opened:
+        yield opened
+
+
+class Members:
+    """Who holds the partitions of a table, by the names of their nodes."""
+
+    def __init__(self, client: stator.AsyncClient, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    async def partitions(self) -> list[tuple[PartitionDescription, dict[str, str]]]:
+        """Each partition, with the name of each holder's node and its state (empty: a storage replica)."""
+        described = await self._client.describe_cluster()
+        names = {node.node_id: node.name for node in described.nodes if node.role == "storage"}
+        return [
+            (partition, {names[replica.node_id]: replica.state for replica in partition.replicas})
+            for partition in described.partitions
+            if partition.table_name == self._table
+        ]
+
+    async def wait(self, holds: Callable[[dict[str, str]], bool], what: str) -> float:
+        """Until it holds of every partition's holders, and each has a leader; how long that took."""
+        began = time.monotonic()
+        while True:
+            found = await self.partitions()
+            if len(found) == PARTITIONS and all(p.leader is not None and holds(names) for p, names in found):
+                return time.monotonic() - began
+            assert time.monotonic() < began + HEALED_WITHIN_S, f"{what}: {[names for _, names in found]}"
+            await asyncio.sleep(0.05)
+
+    async def wait_whole_without(self, *gone: str) -> float:
+        """Until three storage replicas hold every partition, none of them on these nodes."""
+
+        def holds(names: dict[str, str]) -> bool:
+            return len(names) == 3 and not any(names.values()) and not names.keys() & set(gone)
+
+        return await self.wait(holds, f"not healed without {gone}")
+
+    async def busiest(self) -> str:
+        """The node that leads most of the partitions."""
+        led = [names_of for names_of in await self._leaders() if names_of]
+        return max(sorted(set(led)), key=led.count)
+
+    async def _leaders(self) -> list[str]:
+        described = await self._client.describe_cluster()
+        names = {node.node_id: node.name for node in described.nodes if node.role == "storage"}
+        return [names[each.leader.node_id] for each in described.partitions if each.leader is not None]
+
+
+async def kill(cluster: LocalCluster, name: str) -> None:
+    await asyncio.to_thread(cluster.local, "kill", name)
+
+
+async def test_a_node_that_is_gone_is_replaced_and_removes_what_it_has(
+    cluster: LocalCluster, client: stator.AsyncClient
+) -> None:
+    """Two nodes that led, one after the other, for good; each time the partitions become whole before the next. Then
+    the first comes back: it has nothing to do with them any more, and what it still has is removed."""
+    await client.create_table("healed", partition_key=("pk", "S"), partitions=PARTITIONS)
+    await client.wait_until_table_active("healed")
+    await wait_for_leaders(client, "healed", PARTITIONS)
+    members = Members(client, "healed")
+    async with Workload(client, "healed", workers=16) as load:
+        gone: list[str] = []
+        for _ in range(2):
+            name = await members.busiest()
+            await kill(cluster, name)
+            gone.append(name)
+            took_s = await members.wait_whole_without(*gone)
+            print(f"{name} killed: whole again after {took_s:.2f} s, of which {FAILURE_MS / 1000} s to give it up")
+            await load.wait_writes(100)
+        assert load.errors == []
+        await asyncio.to_thread(cluster.local, "start", gone[0])
+        await load.wait_writes(500)
+    await load.verify(client)
+    log = cluster.data / "logs" / f"{gone[0]}.log"
+    deadline = time.monotonic() + HEALED_WITHIN_S
+    # It has opened what it has twice, once in each of its lives.
+    while (text := log.read_text()).count("replica dropped") < text.count("replica opened") // 2:
+        assert time.monotonic() < deadline, "it has not removed what it had"
+        await asyncio.sleep(0.1)
+    await members.wait_whole_without(*gone)
+
+
+async def test_who_joins_dies_on_the_way(cluster: LocalCluster, client: stator.AsyncClient) -> None:
+    """As soon as the log replica is a member, it is killed, and started again: it goes on where it was."""
+    await client.create_table("joined", partition_key=("pk", "S"), partitions=PARTITIONS)
+    await client.wait_until_table_active("joined")
+    await wait_for_leaders(client, "joined", PARTITIONS)
+    members = Members(client, "joined")
+    async with Workload(client, "joined", workers=16) as load:
+        before = {name for _, names in await members.partitions() for name in names}
+        name = await members.busiest()
+        await kill(cluster, name)
+        await members.wait(lambda names: name not in names or names[name] == "leaving", f"{name} is not replaced")
+        joining = next(
+            each for _, names in await members.partitions() for each in names if each not in before or names[each]
+        )
+        await kill(cluster, joining)
+        await asyncio.to_thread(cluster.local, "start", joining)
+        took_s = await members.wait_whole_without(name)
+        print(f"{joining} killed on the way: whole {took_s:.2f} s later")
+        await load.wait_writes(100)
+    await load.verify(client)
