@@ -17,6 +17,7 @@ from server.paxos.messages import (
     CatchUp,
     Commit,
     LeadershipQuery,
+    LogStart,
     Message,
     PersistRecord,
     Promise,
@@ -26,7 +27,7 @@ from server.paxos.messages import (
     Release,
     Run,
 )
-from server.paxos.quorum import Configuration, Member
+from server.paxos.quorum import Configuration, Member, ReplicaKind
 from server.runtime.replica_host import LOG_QUEUED_BYTES_MAX, Outcome, OutcomeKind, ReplicaHost
 from server.runtime.snapshot_transfer import DECLINED_SEQUENCE, UNAVAILABLE_NS, SnapshotFailedError, SnapshotSource
 
@@ -403,6 +404,62 @@ def test_a_candidate_declines_a_snapshot() -> None:
     lone.host.receive_snapshot_chunk(3, GROUP, 5, 10, 0, b"", False)
     assert lone.transport.acknowledged == [DECLINED_SEQUENCE]
     assert not lone.core.is_restoring
+
+
+class LogReplica(Follower):
+    """Node 1 has a log and no state; snapshots are stored when `store` is called."""
+
+    def __init__(self) -> None:
+        Lone.__init__(self, FakeMachine())
+        self.host.close_group(GROUP)
+        self.machine.is_restoring = True
+        self.host.open_group(GROUP, MEMBERS, self.machine, None, 0)
+        self.due = []
+        self.host._later = self.due.append
+        self.receive(2, LogStart(LEADER, 4))
+        self.receive(2, Accept(Run(LEADER, 5, (b"e", b"f")), 4))
+
+
+def test_what_was_committed_while_restoring_is_applied_behind_the_snapshot() -> None:
+    """Once, in order, and nothing of it while there is no state."""
+    replica = LogReplica()
+    replica.receive(2, Commit(LEADER, 5, 0))
+    replica.do_what_is_due()
+    replica.receive(2, Commit(LEADER, 6, 0))
+    assert replica.applied == []
+    replica.host.receive_snapshot_chunk(2, GROUP, 1, 4, 0, b"x", True)
+    replica.do_what_is_due()
+    assert replica.machine.restored_slots == [4]
+    assert replica.machine.applied == [(5, b"e"), (6, b"f")]
+
+
+def test_a_snapshot_that_the_log_does_not_reach_back_to_is_declined() -> None:
+    """What lies between would be missing."""
+    replica = LogReplica()
+    replica.host.receive_snapshot_chunk(2, GROUP, 1, 3, 0, b"x", True)
+    assert replica.transport.acknowledged == [DECLINED_SEQUENCE]
+    replica.host.receive_snapshot_chunk(2, GROUP, 2, 4, 0, b"x", True)
+    assert replica.machine.restored_slots == [4]
+
+
+def test_proposals_wait_until_the_new_members_are_in_force() -> None:
+    """They are proposed then, without being asked again; and the machine is told of the members in its turn."""
+    lone = Lone()
+    ballot = lone.lead()
+    lone.write(ballot, 1, 10)
+    successor = Configuration((Member(1, "a"), Member(2, "b"), Member(4, "c", ReplicaKind.LOG)))
+    assert lone.host.configure(GROUP, successor)
+    assert not lone.host.configure(GROUP, successor), "one at a time"
+    outcomes: list[Outcome] = []
+    lone.host.propose(GROUP, b"later", outcomes.append)
+    assert lone.core.log.last_slot == 2
+    lone.receive(2, Accepted(ballot, 2, 1))
+    assert lone.host.configuration_of(GROUP) == (2, successor)
+    assert lone.machine.configuration == (2, successor)
+    assert lone.core.log.payloads(3, 3) == (b"later",)
+    lone.receive(2, Accepted(ballot, 3, 1))
+    assert [outcome.kind for outcome in outcomes] == [OutcomeKind.COMMITTED]
+    assert not lone.host.configure(99, successor), "no such group here"
 
 
 def test_what_waits_for_a_full_disk_is_bounded() -> None:
