@@ -425,9 +425,10 @@ def test_what_was_committed_while_restoring_is_applied_behind_the_snapshot() -> 
     replica = LogReplica()
     replica.receive(2, Commit(LEADER, 5, 0))
     replica.do_what_is_due()
+    replica.host.receive_snapshot_chunk(2, GROUP, 1, 4, 0, b"x", False)
     replica.receive(2, Commit(LEADER, 6, 0))
     assert replica.applied == []
-    replica.host.receive_snapshot_chunk(2, GROUP, 1, 4, 0, b"x", True)
+    replica.host.receive_snapshot_chunk(2, GROUP, 1, 4, 1, b"x", True)
     replica.do_what_is_due()
     assert replica.machine.restored_slots == [4]
     assert replica.machine.applied == [(5, b"e"), (6, b"f")]
