@@ -59,6 +59,7 @@ def test_the_wheel_puts_nothing_else_on_the_import_path(wheel: Path) -> None:
     for service in ("metadata", "router", "storage_node"):
         assert f"stator/_services/{service}/__main__.py" in names
     assert "stator/py.typed" in names
+    assert "stator/gameday/scenarios/mixed.toml" in names
     assert not [name for name in names if "tests" in name.split("/") or "__pycache__" in name]
 
 
@@ -82,6 +83,12 @@ def test_a_cluster_of_the_installed_wheel_works(stator: Installed) -> None:
     stator("put", "music", json.dumps(ITEM))
     key = json.dumps({"artist": ITEM["artist"], "year": ITEM["year"]})
     assert json.loads(stator("get", "music", key, "--consistent")) == ITEM
+
+
+def test_the_shipped_scenarios_are_in_the_wheel(stator: Installed) -> None:
+    """And are found by name."""
+    assert "leader-killed" in stator("gameday", "--list")
+    assert "[[fault]]" in stator("gameday", "--show", "leader-killed")
 
 
 def test_the_services_ran_from_the_wheel(stator: Installed, commands: Path) -> None:

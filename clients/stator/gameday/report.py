@@ -2,16 +2,19 @@
 
 import math
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from stator.bench.runner import BenchmarkError
 from stator.gameday.availability import QUANTILES, Availability
 from stator.gameday.history import EventKind, History, Outcome
 from stator.gameday.judge import Flaw, Verdict
+from stator.gameday.plot import write_gameday_plot
 
 REPORT_FILE = "report.md"
 PLOT_FILE = "plot.svg"
+
+Draw = Callable[[Path, History, Availability], None]
 
 _FLAWS = (
     (Flaw.LOST, "keys whose last acknowledged write is missing at the end"),
@@ -61,13 +64,11 @@ def availability_rows(availability: Availability) -> tuple[list[str], list[list[
     return columns, rows
 
 
-def write_report(folder: Path, history: History, verdict: Verdict) -> str:
+def write_report(folder: Path, history: History, verdict: Verdict, draw: Draw = write_gameday_plot) -> str:
     """Writes the page, and the plot where it can be drawn; why it could not, else ""."""
     missing = ""
     try:
-        from stator.gameday.plot import write_gameday_plot
-
-        write_gameday_plot(folder / PLOT_FILE, history, verdict.availability)
+        draw(folder / PLOT_FILE, history, verdict.availability)
     except BenchmarkError as error:
         missing = str(error)
     (folder / REPORT_FILE).write_text(page(folder, history, verdict, missing), encoding="utf-8")

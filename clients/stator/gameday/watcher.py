@@ -1,17 +1,28 @@
 """What a game day sees of the cluster from outside, while it plays."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from stator.client import AsyncClient
 from stator.descriptions import ClusterDescription
 from stator.errors import StatorError
-from stator.gameday.cluster import GamedayCluster
 from stator.gameday.history import EventKind
 
 _INTERVAL_S = 0.5
 _TIMEOUT_S = 2.0
+
+
+class Describing(Protocol):
+    """Whoever describes the cluster: a client."""
+
+    async def describe_cluster(self, *, timeout_s: float | None = None) -> ClusterDescription: ...
+
+
+class Commanding(Protocol):
+    """Whoever knows its processes: the local cluster."""
+
+    async def command(self, word: str, names: Sequence[str]) -> list[dict[str, Any]]: ...
 
 
 @dataclass(slots=True)
@@ -19,8 +30,8 @@ class Watcher:
     """Looks at the cluster twice a second and tells what has changed. A process that ended of its own accord is a
     problem. `seen` is the last description; None: none yet."""
 
-    client: AsyncClient
-    cluster: GamedayCluster
+    client: Describing
+    cluster: Commanding
     table: str
     tell: Callable[[EventKind, str], None]
     seen: ClusterDescription | None = None

@@ -35,6 +35,7 @@ COMMANDS = [
     ["import"],
     ["export"],
     ["cluster", "status"],
+    ["gameday"],
 ]
 
 
