@@ -464,7 +464,10 @@ class LogStart(google.protobuf.message.Message):
 
     BALLOT_FIELD_NUMBER: builtins.int
     SLOT_FIELD_NUMBER: builtins.int
+    HELD_FIELD_NUMBER: builtins.int
     slot: builtins.int
+    held: builtins.bool
+    """all up to `slot` is on the disks of storage replicas that make a majority"""
     @property
     def ballot(self) -> Global___Ballot: ...
     def __init__(
@@ -472,9 +475,10 @@ class LogStart(google.protobuf.message.Message):
         *,
         ballot: Global___Ballot | None = ...,
         slot: builtins.int = ...,
+        held: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["ballot", b"ballot"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["ballot", b"ballot", "slot", b"slot"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["ballot", b"ballot", "held", b"held", "slot", b"slot"]) -> None: ...
 
 Global___LogStart: typing_extensions.TypeAlias = LogStart
 

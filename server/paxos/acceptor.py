@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from server.paxos.ballot import ZERO, Ballot
+from server.paxos.ballot import ABOVE_ALL, ZERO, Ballot
 from server.paxos.election import Candidacy, ElectionConfig, Role, promise_of
 from server.paxos.leader import RUN_BYTES_MAX, Leadership
 from server.paxos.log import Log
@@ -263,8 +263,13 @@ class Acceptor:
 
         What a leader in force sends continues the part of the log that agrees with it; what anybody else sends can only
         continue the part that is known to be committed."""
-        if self.role == Role.LEADER:
-            return
+        if self.leadership is not None:
+            if self.leadership.recovered_slot < ABOVE_ALL or message.commit_slot < self.leadership.configuration_slot:
+                return
+            # The configuration that this leadership is to bring into force is in force, and its members may have gone
+            # on: those that this leadership asks may never be enough.
+            self._released = self.leadership.ballot
+            self._step_down(now_ns)
         if not message.runs and message.commit_slot > self.log.commit_slot:
             # Somebody who cannot lead knows more than this member, and nobody leads who would bring it.
             self._send(sender, CatchUpRequest(self.log.commit_slot + 1))
@@ -288,19 +293,22 @@ class Acceptor:
             self._note_healed()
 
     def _on_log_start(self, sender: int, message: LogStart, now_ns: int) -> None:
-        """Only from the leader in force, and only while this member has no state that its log would have to reach."""
+        """Only from the leader in force, and only while this member has no state that its log would have to reach. What
+        it has acknowledged may be on no other disk but the leader's: it lets go of that only where it is told that it
+        is."""
         if message.ballot < self.promised or message.ballot.node_id != sender:
             self._reject(sender, message.ballot, RejectReason.LOWER_BALLOT)
             return
         if self._adopt(message.ballot, now_ns):
             self._effects.append(PersistRecord(PromiseRecord(message.ballot)))
-        if self.is_restoring and message.slot > self.log.commit_slot:
+        may_begin = self.is_restoring and (message.is_held or self.log.last_slot < self.log.first_slot)
+        if may_begin and message.slot > self.log.commit_slot:
             self.log.reset(message.slot)
             self.applied_slot = message.slot
             self._matched_slot = max(self._matched_slot, message.slot)
             self._effects.append(PersistRecord(ResetRecord(self.promised, message.slot)))
         elif message.slot > self._matched_slot:
-            self._send(sender, CatchUpRequest(self.log.commit_slot + 1))  # its state needs what lies in between
+            self._send(sender, CatchUpRequest(self.log.commit_slot + 1))  # what lies in between is needed
         last_slot = self._matched_slot
         answer = Accepted(message.ballot, last_slot, self.leases.epoch_towards(sender))
         event = Durable(message.ballot, last_slot, is_promise=False)

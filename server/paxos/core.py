@@ -70,7 +70,7 @@ class PaxosCore(Acceptor):
     def handle(self, sender: int, message: Message, now_ns: int) -> list[Effect]:
         """A message of another node of the group. It may be a member of a configuration that this member has not heard
         of yet, or of one that it has left behind: whose votes count is looked at where they are counted."""
-        if self.health == Health.DAMAGED and isinstance(message, Accept | Commit | CatchUp):
+        if self.health == Health.DAMAGED and isinstance(message, Accept | Commit | CatchUp | LogStart):
             ballot = message.run.ballot if isinstance(message, Accept) else message.ballot
             if ballot.node_id == sender:
                 self._begin_healing(sender, ballot)
@@ -399,7 +399,21 @@ class PaxosCore(Acceptor):
             progress.note_acked(message.last_slot, now_ns)
             self._advance_commit(now_ns)
         if self.leadership is leadership and progress.sent_slot < leadership.end_slot(self.log):
-            leadership.send_missing(sender, self.log, now_ns, self._effects)
+            self._send_missing(leadership, sender, now_ns)
+
+    def _send_missing(self, leadership: Leadership, node_id: int, now_ns: int) -> None:
+        held_slot = -1
+        progress = leadership.progress[node_id]
+        if progress.is_log_replica and progress.sent_slot + 1 < self.log.first_slot:
+            acked_slots = leadership.acked_slots(self.node_id)
+            held_slot = self.configuration.majority_value(
+                {
+                    member.node_id: acked_slots[member.node_id]
+                    for member in self.configuration.members
+                    if member.kind == ReplicaKind.STORAGE
+                }
+            )
+        leadership.send_missing(node_id, self.log, now_ns, self._effects, held_slot=held_slot)
 
     def _advance_commit(self, now_ns: int) -> None:
         leadership = self.leadership
@@ -470,7 +484,7 @@ class PaxosCore(Acceptor):
                     progress.acked_slot = min(progress.acked_slot, message.last_slot)
                     progress.restart_from(message.last_slot)
                     progress.hole_slot = message.last_slot
-                    leadership.send_missing(sender, self.log, now_ns, self._effects)
+                    self._send_missing(leadership, sender, now_ns)
             elif message.promised > leadership.ballot:
                 # A member is lost to this ballot. This leadership lets go of itself and stands again above it.
                 self._step_down(now_ns)

@@ -156,16 +156,18 @@ class Leadership:
                 progress.told_commit_slot = commit_slot
                 effects.append(SendMessage(node_id, message))
 
-    def send_missing(self, node_id: int, log: Log, now_ns: int, effects: list[Effect]) -> None:
+    def send_missing(self, node_id: int, log: Log, now_ns: int, effects: list[Effect], *, held_slot: int = -1) -> None:
         """Sends what a follower lacks, as far as its window allows: committed entries as they are, the others at this
-        ballot, or word that it needs a snapshot."""
+        ballot, or word that it needs a snapshot. A log replica's log begins where this one does if it has nothing, or
+        if all before that is on the disks of enough others (`held_slot`)."""
         progress = self.progress[node_id]
         last_slot = self.end_slot(log)
         while progress.sent_slot < last_slot and progress.has_room() and not progress.is_in_snapshot:
             first = progress.sent_slot + 1
-            if first < log.first_slot and progress.is_log_replica:
+            is_held = held_slot >= log.first_slot - 1
+            if first < log.first_slot and progress.is_log_replica and (is_held or first == 1):
                 progress.sent_slot = log.first_slot - 1
-                effects.append(SendMessage(node_id, LogStart(self.ballot, progress.sent_slot)))
+                effects.append(SendMessage(node_id, LogStart(self.ballot, progress.sent_slot, is_held)))
                 continue
             if first < log.first_slot:
                 progress.is_in_snapshot = True

@@ -125,11 +125,13 @@ class CatchUp:
 
 @dataclass(frozen=True, slots=True)
 class LogStart:
-    """To a log replica: what lies at or below `slot` has been trimmed by the leader and is on the disks of a majority
-    of storage replicas; its log begins behind that. Answered with Accepted."""
+    """To a log replica: what lies at or below `slot` has been trimmed by the leader; its log begins behind that.
+    Answered with Accepted. `is_held`: all of it is on the disks of storage replicas that make a majority; otherwise
+    what the log replica has may be the only copy beside the leader's, and only one that has nothing may begin there."""
 
     ballot: Ballot
     slot: int
+    is_held: bool
 
 
 @dataclass(frozen=True, slots=True)

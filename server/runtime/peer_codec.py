@@ -74,6 +74,7 @@ def encode_message(group_id: int, message: Message, record: bytes | None) -> rep
         case LogStart():
             _set_ballot(encoded.log_start.ballot, message.ballot)
             encoded.log_start.slot = message.slot
+            encoded.log_start.held = message.is_held
         case Release():
             _set_ballot(encoded.release.ballot, message.ballot)
         case LeadershipQuery():
@@ -128,7 +129,7 @@ def _decode_rare(encoded: replication_pb2.GroupMessage, kind: str | None) -> Mes
         runs = tuple(_run(group_id, record) for record in catch_up.records)
         return CatchUp(_ballot(catch_up.ballot), runs, catch_up.commit_slot)
     if kind == "log_start":
-        return LogStart(_ballot(encoded.log_start.ballot), encoded.log_start.slot)
+        return LogStart(_ballot(encoded.log_start.ballot), encoded.log_start.slot, encoded.log_start.held)
     if kind == "release":
         return Release(_ballot(encoded.release.ballot))
     if kind == "leadership_query":

@@ -116,7 +116,8 @@ def show_message(message: Message) -> str:
         case CatchUp():
             return f"CatchUp {show_ballot(message.ballot)}: {show_runs(message.runs)} commit {message.commit_slot}"
         case LogStart():
-            return f"LogStart {show_ballot(message.ballot)} behind {message.slot}"
+            held = ", held by others" if message.is_held else ""
+            return f"LogStart {show_ballot(message.ballot)} behind {message.slot}{held}"
         case _:
             return f"{type(message).__name__} {show_ballot(message.ballot)}"
 

@@ -12,6 +12,7 @@ from server.paxos.messages import (
     Commit,
     Effect,
     LeadershipQuery,
+    LogStart,
     Message,
     Prepare,
     Release,
@@ -51,6 +52,14 @@ def forget(group: Group, node_id: int) -> None:
     group.damage(node_id)
     group.boot(node_id)
     group.now_ns += 3000 * MS
+
+
+def test_a_damaged_log_replica_supports_nobody_whose_log_it_is_to_follow() -> None:
+    """It may have helped to supersede that leader: it refuses, as it refuses entries."""
+    core = member(health=Health.DAMAGED)
+    core.is_restoring = True
+    assert handle(core, 1, LogStart(OLD, 7, True))[0].endswith("Reject 1.1 LOWER_BALLOT promised 4294967297.2 last 0")
+    assert core.health == Health.HEALING
 
 
 def test_a_forgotten_promise_binds() -> None:

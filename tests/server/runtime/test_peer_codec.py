@@ -47,7 +47,7 @@ MESSAGES: dict[type, st.SearchStrategy[Any]] = {
     CatchUp: st.builds(CatchUp, BALLOTS, MANY_RUNS, U64),
     Release: st.builds(Release, BALLOTS),
     LeadershipQuery: st.builds(LeadershipQuery, BALLOTS),
-    LogStart: st.builds(LogStart, BALLOTS, U64),
+    LogStart: st.builds(LogStart, BALLOTS, U64, st.booleans()),
 }
 GROUP = 7
 RUN = Run(Ballot(3, 1), 5, (b"one", b"", b"three"))

@@ -416,7 +416,7 @@ class LogReplica(Follower):
         self.host.open_group(GROUP, MEMBERS, self.machine, None, 0)
         self.due = []
         self.host._later = self.due.append
-        self.receive(2, LogStart(LEADER, 4))
+        self.receive(2, LogStart(LEADER, 4, True))
         self.receive(2, Accept(Run(LEADER, 5, (b"e", b"f")), 4))
 
 
