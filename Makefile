@@ -8,7 +8,7 @@ PROTOS := $(wildcard proto/statorpb/*.proto)
 PURE := server/codec server/expressions server/model server/paxos router/requests router/routing router/signature \
         storage_node/codec storage_node/partition metadata/catalog metadata/placement
 
-.PHONY: up test check coverage proto simulate fuzz bench demo clean
+.PHONY: up test check coverage proto simulate mutants fuzz bench demo clean
 
 # Installed again only when what is to be installed has changed. README.md is needed to build the package.
 $(VENV)/.ready: pyproject.toml
@@ -41,6 +41,9 @@ proto: $(VENV)/.ready
 
 simulate: $(VENV)/.ready
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(N),--n $(N)) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
+
+mutants: $(VENV)/.ready
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 fuzz: $(VENV)/.ready
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --group fuzz || true

@@ -30,6 +30,7 @@ def main() -> int:
         total.events += report.events
         total.committed += report.committed
         total.healed += report.healed
+        total.reconfigured += report.reconfigured
         total.seconds += report.seconds
         total.failures += report.failures
         print(total, flush=True)

@@ -1,0 +1,144 @@
+"""The breakages: a rule of replication that is broken in one place of the code, and where it should be noticed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PAXOS = "tests/server/paxos"
+HOST = "tests/server/runtime"
+STORAGE = "tests/storage_node"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """`before` stands once in the file at `path`, and is replaced by `after`. `tests`: those that are the nearest to
+    it."""
+
+    name: str
+    path: str
+    before: str
+    after: str
+    tests: str
+
+
+MUTANTS = (
+    Mutant(
+        "answer before the record is on disk",
+        "server/runtime/replica_host.py",
+        "        self._wal.append(encoded, group.group_id, last_slot, durable)\n",
+        "        self._wal.append(encoded, group.group_id, last_slot, None)\n        durable()\n",
+        HOST,
+    ),
+    Mutant(
+        "promise without writing it down",
+        "server/paxos/acceptor.py",
+        "        self._effects.append(PersistRecord(PromiseRecord(message.ballot), (SendMessage(sender, promise),)))\n",
+        "        self._send(sender, promise)\n",
+        PAXOS,
+    ),
+    Mutant(
+        "date a lease from when the grant came, not from when it was asked for",
+        "server/paxos/lease.py",
+        "        until_ns = grant.sent_ns + self.config.held_ns\n",
+        "        until_ns = now_ns + self.config.held_ns\n",
+        PAXOS,
+    ),
+    Mutant(
+        "count two members of one zone as a majority",
+        "server/paxos/quorum.py",
+        "        zones = {member.zone for member in self.members if member.node_id in node_ids}\n",
+        "        zones = {member.node_id for member in self.members if member.node_id in node_ids}\n",
+        PAXOS,
+    ),
+    Mutant(
+        "apply out of order",
+        "server/runtime/replica_host.py",
+        "        for slot, payload in enumerate(effect.payloads, effect.first_slot):\n",
+        "        for slot, payload in reversed(list(enumerate(effect.payloads, effect.first_slot))):\n",
+        HOST,
+    ),
+    Mutant(
+        "answer reads without a state",
+        "storage_node/replica.py",
+        "        elif operation == _GET:\n            if self.is_restoring:\n",
+        "        elif operation == _GET:\n            if False:\n",
+        STORAGE,
+    ),
+    Mutant(
+        "vote after a restart without waiting",
+        "server/paxos/lease.py",
+        "        self.votes_from_ns = now_ns if is_first_boot else now_ns + config.restart_wait_ns\n",
+        "        self.votes_from_ns = now_ns\n",
+        PAXOS,
+    ),
+    Mutant(
+        "elect somebody despite a grant",
+        "server/paxos/acceptor.py",
+        "        elif self._is_bound(sender, message.released, now_ns):\n",
+        "        elif False:\n",
+        PAXOS,
+    ),
+    Mutant(
+        "trim what no checkpoint stands for",
+        "server/runtime/replica_host.py",
+        "        limit = min([group.checkpointed_slot, *sent_slots])\n",
+        "        limit = min([group.core.applied_slot, *sent_slots])\n",
+        HOST,
+    ),
+    Mutant(
+        "use a ballot again after a restart",
+        "server/paxos/core.py",
+        "        ballot = self._highest_seen.next_for(self.node_id)\n",
+        "        ballot = Ballot(1, self.node_id)\n",
+        PAXOS,
+    ),
+    Mutant(
+        "accept with a hole",
+        "server/paxos/acceptor.py",
+        "        if run.first_slot > self._matched_slot + 1:\n",
+        "        if run.first_slot > self.log.last_slot + 1:\n",
+        PAXOS,
+    ),
+    Mutant(
+        "take a configuration for committed although those who stay have not got it",
+        "server/paxos/core.py",
+        "        return slot if leadership.successor.majority_value(staying) >= slot else slot - 1\n",
+        "        return slot\n",
+        PAXOS,
+    ),
+    Mutant(
+        "propose past a configuration that is not in force",
+        "server/paxos/core.py",
+        "        return self.leadership is not None and not self.leadership.configuration_slot\n",
+        "        return self.leadership is not None\n",
+        PAXOS,
+    ),
+    Mutant(
+        "lead on past a configuration that phase 1 brought",
+        "server/paxos/core.py",
+        "        if successors:\n            # What lies",
+        "        if False:\n            # What lies",
+        PAXOS,
+    ),
+    Mutant(
+        "serve before what phase 1 brought is applied",
+        "server/paxos/acceptor.py",
+        "            leadership is not None and self.applied_slot >= leadership.recovered_slot and now_ns",
+        "            leadership is not None and now_ns",
+        PAXOS,
+    ),
+    Mutant(
+        "forget in a snapshot which writes were carried out",
+        "storage_node/snapshots.py",
+        "        if recent is not None:\n",
+        "        if False:\n",
+        STORAGE,
+    ),
+    Mutant(
+        "believe what the B-tree holds without its checksum",
+        "storage_node/codec/value.py",
+        "    if crc32c(item, crc32c(key)) != crc:\n",
+        "    if False:\n",
+        STORAGE,
+    ),
+)
