@@ -347,6 +347,14 @@ def test_an_entry_is_handed_to_the_log_before_another_is_applied() -> None:
     assert [decode_record(record).first_slot for record in lone.wal.records] == [1, 2]
 
 
+def test_the_log_is_not_trimmed_past_the_checkpoint() -> None:
+    """However much memory it takes: what no checkpoint stands for is nowhere else on this node."""
+    lone = Lone()
+    lone.write(lone.lead(), 40, 1024 * 1024)
+    lone.host.trim(GROUP, 3)
+    assert lone.core.log.first_slot == 4
+
+
 def test_the_log_is_not_trimmed_past_a_snapshot_under_way() -> None:
     """A member that is sent a snapshot finds what follows it in the log, however much was written meanwhile."""
     lone = Lone()
