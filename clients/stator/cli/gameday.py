@@ -56,7 +56,7 @@ def gameday(
 
     Exit code 0: a pass; 1: none; 2: the scenario or the command line is wrong.
 
-    A scenario is a few lines of TOML: duration = 30, and for each fault [[fault]] with at = 5 (seconds), do = "kill"
+    A scenario is a few lines of TOML: duration = 30, and a "fault" table for each fault: at = 5 (seconds), do = "kill"
     (or pause, start, resume, flip-bit), process = "storage-2" (a name, a zone, a role, all, leader or follower) and
     for = 10 (seconds until it is undone).
 
