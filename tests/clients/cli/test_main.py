@@ -52,7 +52,14 @@ def test_help_is_quick() -> None:
     told = subprocess.run(line, check=True, capture_output=True, text=True).stderr
     imported = {row.rpartition("|")[2].strip() for row in told.splitlines()}
     assert "typer" in imported
-    assert not imported & {"uvloop", "pydantic", "orjson", "stator.local.supervisor", "stator.bench.runner", "stator.gameday.run"}
+    assert not imported & {
+        "uvloop",
+        "pydantic",
+        "orjson",
+        "stator.local.supervisor",
+        "stator.bench.runner",
+        "stator.gameday.run",
+    }
 
 
 def test_version(offline: CommandLine) -> None:
