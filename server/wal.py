@@ -109,7 +109,7 @@ class Wal:
         self._quiet: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._close_waiter: asyncio.Future[None] | None = None
-        self._batches: SimpleQueue[_Batch | None] = SimpleQueue()
+        self._batches: SimpleQueue[_Batch | OpenSegment | None] = SimpleQueue()
         self._chores: SimpleQueue[tuple[Callable[[], object], Callable[[object], None]] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
 
@@ -255,6 +255,9 @@ class Wal:
         assert self._loop is not None
         while (batch := self._batches.get()) is not None:
             try:
+                if isinstance(batch, OpenSegment):
+                    self._files.close(batch)
+                    continue
                 if batch.records:
                     began_s = time.monotonic()
                     self._files.write_synced(batch.segment.fd, batch.buffers, batch.position)
@@ -345,7 +348,8 @@ class Wal:
         full, self._active, self._spare = self._active, self._spare, None
         self._contents.segments[-1].is_reusable = True
         self._contents.segments.append(SegmentContents(self._active.number, self._active.path))
-        self._chores.put((lambda: self._files.close(full), lambda _: None))
+        # By the writer itself: a mark for the full segment may still wait there.
+        self._batches.put(full)
         return self._active
 
     def _make_spare(self) -> None:

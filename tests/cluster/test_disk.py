@@ -81,6 +81,8 @@ async def test_a_disk_fills_up_under_load(cluster: LocalCluster, small_disk: Pat
                 try:
                     await client.put_item("disk", {"pk": name, "value": value}, timeout_s=1.0)
                     acknowledged[name] = value
+                except stator.ThrottledError:
+                    pass  # the disk is slower than the writers, which is another matter than its being full
                 except stator.StatorError as error:
                     refusals.append(error)
 

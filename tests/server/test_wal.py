@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import random
+import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import structlog.testing
 from server.codec.frame import SEGMENT_HEADER_BYTES
 from server.codec.record import Record, RecordType, encode_record
 from server.wal import REUSABLE_MAX, Recovery, Wal, WalError
-from server.wal_segment import SegmentFiles
+from server.wal_segment import OpenSegment, SegmentFiles
 from tests.server.wal_contract import ONE, TWO, Harness, Recovered, WalContract, entries, put
 from tests.server.wal_files import MemoryFiles
 from tests.simulation.clock import Scheduler
@@ -339,3 +340,39 @@ async def test_a_folder_is_never_without_a_segment(tmp_path: Path) -> None:
         await harness.log.close()
     assert left == [1, 1, 1]
     assert [path.stem for _, path in files.segments()] == ["000000000003"]
+
+
+async def test_a_segment_is_written_to_before_it_is_closed(tmp_path: Path) -> None:
+    """The mark of a quiet log may still wait for the writer when its segment is full, and the next one's file made:
+    by then the segment's descriptor may be another file's."""
+    marking, may_mark, made = threading.Event(), threading.Event(), threading.Semaphore(0)
+    seen: list[str] = []
+
+    class SlowMarks(SegmentFiles):
+        def write_unsynced(self, fd: int, data: bytes, position: int) -> None:
+            marking.set()
+            assert may_mark.wait(20)
+            super().write_unsynced(fd, data, position)
+            seen.append("marked")
+
+        def close(self, segment: OpenSegment) -> None:
+            super().close(segment)
+            seen.append("closed")
+
+        def create(self, number: int, reuse: Path | None = None) -> OpenSegment:
+            segment = super().create(number, reuse)
+            made.release()
+            return segment
+
+    harness = RealHarness(tmp_path / "wal", SlowMarks(tmp_path / "wal", node_id=1, segment_bytes=SEGMENT_BYTES))
+    put(harness, entries(1, 1, bytes(2500)))
+    for _ in range(2):
+        assert await asyncio.to_thread(made.acquire, timeout=20)
+    assert await asyncio.to_thread(marking.wait, 20)
+    put(harness, entries(1, 2, bytes(2500)))
+    assert await asyncio.to_thread(made.acquire, timeout=20)
+    may_mark.set()
+    await harness.settle()
+    assert seen[:2] == ["marked", "closed"]
+    await harness.log.close()
+    assert harness.errors == []
