@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from stator.gameday.links import missing
 
 from tests.cluster.harness import STATOR
 
@@ -92,6 +94,22 @@ def test_a_history_that_breaks_off_is_no_pass(played: Path) -> None:
     code, text = check_again(played, "broken", lines_of(played)[:-1])
     assert code == 1
     assert "breaks off" in text
+
+
+def test_a_link_is_cut_one_way(played: Path) -> None:
+    """Where that can be done: the leader's messages to a follower vanish, and two of three go on; else it is said why
+    not, before anything starts."""
+    cut = 'duration = 5\npartitions = 1\n[[fault]]\nat = 1\ndo = "cut"\nprocess = "leader"\nto = "follower"\n'
+    (played / "cut.toml").write_text(cut + "one_way = true\nfor = 3\n[expect]\nerrors = 0\n")
+    code, text = gameday(played, "cut.toml", "--report", "cut")
+    why_not = missing()
+    if why_not:
+        assert (code, why_not in text) == (2, True), text
+        pytest.skip(why_not)
+    print(text)
+    assert code == 0
+    assert re.search(r"fault +cut storage-\d to storage-\d", text)
+    assert re.search(r"undone +mend storage-\d to storage-\d", text)
 
 
 def test_what_is_wrong_with_the_command_line_is_said(played: Path) -> None:

@@ -1,6 +1,7 @@
 """`stator gameday`."""
 
 import asyncio
+import contextlib
 import shutil
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from stator.cli.output import print_table
 
 if TYPE_CHECKING:
     from stator.gameday.history import Event
+    from stator.gameday.links import Links
     from stator.gameday.scenario import Scenario
 
 
@@ -58,7 +60,8 @@ def gameday(
 
     A scenario is a few lines of TOML: duration = 30, and a "fault" table for each fault: at = 5 (seconds), do = "kill"
     (or pause, start, resume, flip-bit), process = "storage-2" (a name, a zone, a role, all, leader or follower) and
-    for = 10 (seconds until it is undone).
+    for = 10 (seconds until it is undone). do = "cut" also takes to = "zone-3" and one_way = true; it needs Linux and
+    root.
 
     Examples:
 
@@ -71,7 +74,7 @@ def gameday(
     stator gameday --check out
     """
     from stator.gameday.history import HistoryError
-    from stator.gameday.scenario import ScenarioError, load_scenario
+    from stator.gameday.scenario import ScenarioError
 
     with expected_errors():
         try:
@@ -83,7 +86,7 @@ def gameday(
             elif check is not None:
                 _judge(check, is_reported=False)
             else:
-                _play_and_judge(load_scenario(str(scenario)), data, report, seed, keep)
+                _play_and_judge(str(scenario), data, report, seed, keep)
         except (ScenarioError, HistoryError) as error:
             raise UsageError(str(error)) from None
 
@@ -101,7 +104,29 @@ def _show_shipped(name: str | None) -> None:
         raise UsageError(f"there is no shipped scenario {name!r}: there are {', '.join(texts)}.")
 
 
-def _play_and_judge(scenario: "Scenario", data: Path | None, report: Path | None, seed: int | None, keep: bool) -> None:
+def _links(
+    scenario: "Scenario", name: str, data: Path | None, report: Path | None, seed: int | None, keep: bool
+) -> "Links | None":
+    """What cuts links, if the scenario does: in a network namespace of its own, in which the command begins anew."""
+    from stator.gameday.links import Links, LinksError, enter_namespace
+
+    if not scenario.cuts_links:
+        return None
+    if data is not None:
+        raise UsageError(f"{scenario.name} cuts links, for which it has to start a cluster itself: leave out --data.")
+    arguments = [name, *(["--report", str(report)] if report else []), *(["--keep"] if keep else [])]
+    try:
+        enter_namespace([*arguments, *([] if seed is None else ["--seed", str(seed)])])
+    except LinksError as error:
+        raise UsageError(f"{scenario.name}: {error}") from None
+    return Links()
+
+
+def _play_and_judge(name: str, data: Path | None, report: Path | None, seed: int | None, keep: bool) -> None:
+    from stator.gameday.scenario import load_scenario
+
+    scenario = load_scenario(name)
+    links = _links(scenario, name, data, report, seed, keep)
     folder = report or Path(f"gameday-{scenario.name}-{datetime.now():%Y%m%d-%H%M%S}")  # noqa: DTZ005 (for its reader)
     try:
         folder.mkdir(parents=True)
@@ -113,16 +138,19 @@ def _play_and_judge(scenario: "Scenario", data: Path | None, report: Path | None
     place = folder / "cluster"
     if data is None:
         print(f"starting a cluster in {place}")
-    asyncio.run(_play(scenario, data, place.absolute(), folder, seed))
+    with links or contextlib.nullcontext():
+        asyncio.run(_play(scenario, data, place.absolute(), folder, seed, links))
     _judge(folder, is_reported=True, cluster=None if data or keep else place)
 
 
-async def _play(scenario: "Scenario", data: Path | None, place: Path, folder: Path, seed: int | None) -> None:
+async def _play(
+    scenario: "Scenario", data: Path | None, place: Path, folder: Path, seed: int | None, links: "Links | None"
+) -> None:
     """On the cluster that runs in `data`, else on a new one in `place`."""
     from stator.gameday.cluster import new_cluster, running_cluster
     from stator.gameday.run import Gameday
 
-    async with running_cluster(data) if data else new_cluster(place, scenario.nodes_per_zone) as cluster:
+    async with running_cluster(data) if data else new_cluster(place, scenario.nodes_per_zone, links) as cluster:
         await Gameday(scenario, cluster, folder, _tell, seed).play()
 
 

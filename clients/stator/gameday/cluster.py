@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stator.credentials import Credentials
+from stator.gameday.links import Links
 from stator.local.control import ask
 from stator.local.errors import LocalClusterError
 from stator.local.folder import DataFolder
@@ -19,10 +20,12 @@ _COMMAND_TIMEOUT_S = 90.0
 
 
 class GamedayCluster:
-    """What a game day needs of a local cluster: its doors, its processes, commands to them."""
+    """What a game day needs of a local cluster: its doors, its processes, commands to them. `links`: where they can be
+    cut."""
 
-    def __init__(self, folder: DataFolder) -> None:
+    def __init__(self, folder: DataFolder, links: Links | None = None) -> None:
         self.folder = folder
+        self.links = links
         cluster = folder.read()
         self.nodes_per_zone = cluster.nodes_per_zone
         self.routers = [(f"router-{index}", f"{LOOPBACK}:{port}") for index, port in enumerate(cluster.grpc_ports, 1)]
@@ -38,6 +41,11 @@ class GamedayCluster:
         answer = await asyncio.to_thread(ask, self.folder, word, names, timeout_s=_COMMAND_TIMEOUT_S)
         return list(answer["processes"])
 
+    async def listening(self) -> dict[str, list[int]]:
+        """The ports that each process listens on."""
+        entries = await self.command("status", ["all"])
+        return {entry["name"]: [port["port"] for port in entry["ports"]] for entry in entries}
+
     async def names(self, words: Sequence[str]) -> list[str]:
         """The processes that names, zones, roles and "all" mean. Raises UnknownProcessError."""
         known = [(entry["name"], Role(entry["role"]), entry["zone"]) for entry in await self.command("status", ["all"])]
@@ -49,10 +57,10 @@ class GamedayCluster:
 
 
 @contextlib.asynccontextmanager
-async def new_cluster(path: Path, nodes_per_zone: int) -> AsyncIterator[GamedayCluster]:
+async def new_cluster(path: Path, nodes_per_zone: int, links: Links | None = None) -> AsyncIterator[GamedayCluster]:
     """A cluster in an empty folder, on ports that are free. It ends with this process, whatever becomes of that.
 
-    Raises LocalClusterError.
+    Raises LocalClusterError, and LinksError where `links` are to be prepared and cannot be.
     """
     stop = asyncio.Event()
     ready = asyncio.Event()
@@ -62,14 +70,15 @@ async def new_cluster(path: Path, nodes_per_zone: int) -> AsyncIterator[GamedayC
             ready.set()
 
     options = ClusterOptions(path, http_port=0, grpc_port=0, nodes_per_zone=nodes_per_zone)
-    life = asyncio.create_task(Supervisor(options, os.environ, note).run(stop), name="supervisor")
+    supervisor = Supervisor(options, os.environ, note, links.prefix if links else lambda plan: ())
+    life = asyncio.create_task(supervisor.run(stop), name="supervisor")
     is_ready = asyncio.create_task(ready.wait(), name="ready")
     try:
         await asyncio.wait([life, is_ready], return_when=asyncio.FIRST_COMPLETED)
         if not ready.is_set():
             await life
             raise LocalClusterError("The cluster was stopped before it was ready.")
-        yield GamedayCluster(DataFolder(path))
+        yield GamedayCluster(DataFolder(path), links)
     finally:
         is_ready.cancel()
         stop.set()

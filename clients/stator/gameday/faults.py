@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stator.descriptions import ClusterDescription
 from stator.gameday.cluster import GamedayCluster
+from stator.gameday.links import LinksError
 from stator.gameday.scenario import FOLLOWER, LEADER, Fault
 from stator.local.errors import LocalClusterError
 
@@ -91,6 +92,32 @@ class _FlippedBit(Injection):
         return self._site.cluster.folder.log_path(name)
 
 
+class _Cut(Injection):
+    """What processes send to others does not arrive, and unless it is one-way nor does what these send."""
+
+    def __init__(self, site: Site, senders: Sequence[str], receivers: Sequence[str], *, is_one_way: bool) -> None:
+        self._site = site
+        self._ways = [(senders, receivers)] if is_one_way else [(senders, receivers), (receivers, senders)]
+        self._text = f"{_listed(senders)} {'to' if is_one_way else 'from'} {_listed(receivers)}"
+        self._ports: dict[str, list[int]] = {}
+
+    async def begin(self) -> str:
+        links = self._site.cluster.links
+        if links is None:
+            raise FaultError("links can only be cut in a cluster that the game day has started itself.")
+        self._ports = await self._site.cluster.listening()
+        for senders, receivers in self._ways:
+            await asyncio.to_thread(links.cut, senders, receivers, self._ports)
+        return f"cut {self._text}"
+
+    async def end(self) -> str:
+        links = self._site.cluster.links
+        assert links is not None
+        for senders, receivers in self._ways:
+            await asyncio.to_thread(links.mend, senders, receivers, self._ports)
+        return f"mend {self._text}"
+
+
 def flip_bit(wal: Path, run: str) -> str:
     """Flips one bit in the text of a value of this run, in a segment that nobody has open; says where.
 
@@ -110,30 +137,33 @@ def flip_bit(wal: Path, run: str) -> str:
     raise FaultError(f"there is too little of this run in {wal} to flip a bit of it.")
 
 
-def _signals(begin: str, end: str | None) -> Callable[[Site, Sequence[str]], Injection]:
-    return lambda site, names: _Signals(site, names, begin, end)
+Kind = Callable[[Site, Fault, Sequence[str], Sequence[str]], Injection]
 
 
-KINDS: Mapping[str, Callable[[Site, Sequence[str]], Injection]] = {
+def _signals(begin: str, end: str | None) -> Kind:
+    return lambda site, fault, names, to: _Signals(site, names, begin, end)
+
+
+KINDS: Mapping[str, Kind] = {
     "kill": _signals("kill", "start"),
     "start": _signals("start", None),
     "pause": _signals("pause", "resume"),
     "resume": _signals("resume", None),
-    "flip-bit": _FlippedBit,
+    "flip-bit": lambda site, fault, names, to: _FlippedBit(site, names),
+    "cut": lambda site, fault, names, to: _Cut(site, names, to, is_one_way=fault.is_one_way),
 }
-"""By the words of `stator.gameday.scenario.FAULTS`."""
+"""By the words of `stator.gameday.scenario.FAULTS`; what is given besides the fault are the processes that it means."""
 
 
 async def inject(site: Site, fault: Fault, description: ClusterDescription | None, table: str) -> tuple[Injection, str]:
     """Begins a fault; it, and what was done. `description` is the cluster as it was last seen. Raises FaultError."""
-    words = [resolve(word, description, table) for word in fault.processes]
+    words, to = ([resolve(word, description, table) for word in each] for each in (fault.processes, fault.to))
     try:
-        names = await site.cluster.names(words)
-        injection = KINDS[fault.do](site, names)
+        injection = KINDS[fault.do](site, fault, await site.cluster.names(words), await site.cluster.names(to))
         text = await injection.begin()
-    except LocalClusterError as error:
+    except (LocalClusterError, LinksError) as error:
         raise FaultError(f"{fault.do} {_listed(words)}: {error}") from None
-    meant = [word for word in fault.processes if word in (LEADER, FOLLOWER)]
+    meant = [word for word in (*fault.processes, *fault.to) if word in (LEADER, FOLLOWER)]
     return injection, f"{text} ({', '.join(meant)} of {table})" if meant else text
 
 

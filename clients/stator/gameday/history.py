@@ -208,7 +208,10 @@ def _begin(document: Any, path: Path) -> History:
     if document.get("version") != VERSION:
         raise HistoryError(f"{path} has version {document.get('version')!r}; this version of Stator reads {VERSION}.")
     fields = dict(document["scenario"])
-    faults = tuple(Fault(**{**fault, "processes": tuple(fault["processes"])}) for fault in fields.pop("faults"))
+    faults = tuple(
+        Fault(**{**fault, "processes": tuple(fault["processes"]), "to": tuple(fault["to"])})
+        for fault in fields.pop("faults")
+    )
     about = {name: value for name, value in document.items() if name not in ("history", "version", "scenario")}
     return History(Scenario(faults=faults, **fields), about)
 

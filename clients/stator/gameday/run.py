@@ -12,6 +12,7 @@ from pathlib import Path
 from stator.gameday.cluster import GamedayCluster
 from stator.gameday.faults import FaultError, Injection, Site, inject
 from stator.gameday.history import HISTORY_FILE, Event, EventKind, HistoryWriter
+from stator.gameday.links import LinksError
 from stator.gameday.load import PARTITION_KEY, Load
 from stator.gameday.scenario import Fault, Scenario
 from stator.gameday.watcher import Watcher
@@ -105,7 +106,7 @@ class Gameday:
         at_ns = self._load.now_ns()
         try:
             text = await injection.end()
-        except FaultError as error:
+        except (FaultError, LinksError) as error:
             self._note(EventKind.PROBLEM, str(error))
         except LocalClusterError as error:
             # It may hang together with other faults, which are not undone yet; in the end all has to serve.

@@ -33,9 +33,11 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class FaultShape:
-    """What a kind of fault takes. `for` says when it is undone; without, that is when everything is healed."""
+    """What a kind of fault takes. `for` says when it is undone; without, that is when everything is healed. `to` and
+    `one_way` are only for what lies between processes."""
 
     may_last: bool = True
+    is_between: bool = False
 
 
 NUMBERS: Mapping[str, Number] = {
@@ -55,18 +57,22 @@ FAULTS: Mapping[str, FaultShape] = {
     "pause": FaultShape(),
     "resume": FaultShape(may_last=False),
     "flip-bit": FaultShape(),
+    "cut": FaultShape(is_between=True),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One thing that is done to the cluster `at_s` seconds after the load began, and undone `for_s` seconds later
-    (None: at the end). `processes`: names, zones, roles, "all", LEADER or FOLLOWER."""
+    (None: at the end). `processes`: names, zones, roles, "all", LEADER or FOLLOWER. What lies between processes is done
+    to the way from `processes` to `to`, and unless `is_one_way` also to the way back."""
 
     at_s: float
     do: str
     processes: tuple[str, ...]
     for_s: float | None = None
+    to: tuple[str, ...] = ()
+    is_one_way: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,11 @@ class Scenario:
     faults: tuple[Fault, ...]
     longest_gap_s: float | None = None
     errors_max: int | None = None
+
+    @property
+    def cuts_links(self) -> bool:
+        """Whether it needs links that can be cut."""
+        return any(FAULTS[fault.do].is_between for fault in self.faults)
 
 
 def parse_scenario(text: str, name: str) -> Scenario:
@@ -137,7 +148,7 @@ def parse_scenario(text: str, name: str) -> Scenario:
 def _fault(entry: Any, where: str, duration_s: float, nodes_per_zone: int) -> Fault:
     if not isinstance(entry, dict):
         raise ScenarioError(f"{where}: each fault begins with [[fault]], in double brackets.")
-    _check_names(entry, ("at", "do", "process", "for"), where)
+    _check_names(entry, ("at", "do", "process", "to", "one_way", "for"), where)
     missing = [key for key in ("at", "do", "process") if key not in entry]
     if missing:
         raise ScenarioError(f"{where}: it lacks `{missing[0]}`.")
@@ -152,15 +163,31 @@ def _fault(entry: Any, where: str, duration_s: float, nodes_per_zone: int) -> Fa
         raise ScenarioError(f"{where}: it comes at {at_s:g} s, and the run ends at {duration_s:g} s.")
     if for_s is not None and at_s + for_s > duration_s:
         raise ScenarioError(f"{where}: it lasts until {at_s + for_s:g} s, and the run ends at {duration_s:g} s.")
-    processes = entry["process"]
-    words = [processes] if isinstance(processes, str) else processes
+    words = _processes(entry, "process", where, nodes_per_zone)
+    if not FAULTS[do].is_between:
+        for key in ("to", "one_way"):
+            if key in entry:
+                raise ScenarioError(f"{where}: `{key}` does not go with {do}, which is done to processes.")
+        return Fault(at_s, do, words, for_s)
+    if "to" not in entry:
+        raise ScenarioError(f"{where}: it lacks `to`: from where to where is to be cut?")
+    is_one_way = entry.get("one_way", False)
+    if not isinstance(is_one_way, bool):
+        raise ScenarioError(f"{where}: one_way must be true or false, not {is_one_way!r}.")
+    return Fault(at_s, do, words, for_s, _processes(entry, "to", where, nodes_per_zone), is_one_way)
+
+
+def _processes(entry: Mapping[str, Any], key: str, where: str, nodes_per_zone: int) -> tuple[str, ...]:
+    """The words that say which processes are meant; all of them are known."""
+    given = entry[key]
+    words = [given] if isinstance(given, str) else given
     if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
-        raise ScenarioError(f"{where}: process must be a name or a list of names, not {processes!r}.")
+        raise ScenarioError(f"{where}: {key} must be a name or a list of names, not {given!r}.")
     try:
         select([word for word in words if word not in (LEADER, FOLLOWER)], known_processes(nodes_per_zone))
     except UnknownProcessError as error:
         raise ScenarioError(f"{where}: {str(error)[:1].lower()}{str(error)[1:-1]}, {LEADER} or {FOLLOWER}.") from None
-    return Fault(at_s, do, tuple(words), for_s)
+    return tuple(words)
 
 
 def known_processes(nodes_per_zone: int) -> list[tuple[str, Any, str]]:

@@ -15,7 +15,7 @@ from stator.local.control import ControlServer
 from stator.local.errors import LocalClusterError, StartFailedError
 from stator.local.folder import ClusterFile, DataFolder, SupervisorAddress
 from stator.local.keys import make_keys
-from stator.local.layout import ClusterOptions, Role, internal_names, plan_cluster, select
+from stator.local.layout import ClusterOptions, ProcessPlan, Role, internal_names, plan_cluster, select
 from stator.local.ports import door_ports, internal_ports
 from stator.local.services import check_auth_packages, check_server_packages, child_environment, command, service_folder
 
@@ -73,12 +73,20 @@ Event = StateChanged | ProcessDied | ClusterReady | ClusterStopping
 
 
 class Supervisor:
-    """A local cluster from the first process to the last. `on_event` hears what happens, on the loop."""
+    """A local cluster from the first process to the last. `on_event` hears what happens, on the loop; `prefix` is what
+    comes before the command of a process."""
 
-    def __init__(self, options: ClusterOptions, environ: Mapping[str, str], on_event: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        options: ClusterOptions,
+        environ: Mapping[str, str],
+        on_event: Callable[[Event], None],
+        prefix: Callable[[ProcessPlan], Sequence[str]] = lambda plan: (),
+    ) -> None:
         self._options = options
         self._environ = environ
         self._on_event = on_event
+        self._prefix = prefix
         self._folder = DataFolder(options.data)
         self._cluster = ClusterFile(nodes_per_zone=1)
         self._children: dict[str, Child] = {}
@@ -217,7 +225,7 @@ class Supervisor:
         )
 
     async def _start(self, child: Child) -> None:
-        line = command(child.plan.module, child.plan.arguments)
+        line = [*self._prefix(child.plan), *command(child.plan.module, child.plan.arguments)]
         await child.start(line, self._environment, self._inherited_fds, self._folder.path)
         assert child.pid is not None
         self._cluster.pids[child.plan.name] = child.pid

@@ -38,6 +38,14 @@ at = 5
 do = "kill"
 process = "leader"
 
+[[fault]]
+at = 40
+do = "cut"
+process = "leader"
+to = "follower"
+one_way = true
+for = 2
+
 [expect]
 longest_gap = 3
 errors = 0
@@ -57,7 +65,11 @@ def test_everything_that_can_be_said() -> None:
         nodes_per_zone=2,
         timeout_s=2.5,
         eventual_within_s=3.0,
-        faults=(Fault(5, "kill", ("leader",)), Fault(20, "pause", ("zone-1", "storage-6"), 10.5)),
+        faults=(
+            Fault(5, "kill", ("leader",)),
+            Fault(20, "pause", ("zone-1", "storage-6"), 10.5),
+            Fault(40, "cut", ("leader",), 2, ("follower",), True),
+        ),
         longest_gap_s=3,
         errors_max=0,
     )
@@ -100,7 +112,8 @@ FAULT = "duration = 30\n[[fault]]\n"
         (FAULT + 'at = 1\ndo = "kill"', "s.toml: fault 1: it lacks `process`."),
         (
             FAULT + 'at = 1\ndo = "kil"\nprocess = "all"',
-            "s.toml: fault 1: 'kil' is nothing that can be done: choose one of kill, start, pause, resume, flip-bit.",
+            "s.toml: fault 1: 'kil' is nothing that can be done: choose one of kill, start, pause, resume, flip-bit, "
+            "cut.",
         ),
         (FAULT + 'at = -1\ndo = "kill"\nprocess = "all"', "s.toml: fault 1: at must be 0 to 1e+09, not -1."),
         (
@@ -118,6 +131,22 @@ FAULT = "duration = 30\n[[fault]]\n"
         (
             FAULT + 'at = 1\ndo = "kill"\nprocess = "all"\nfro = 10',
             "s.toml: fault 1: there is no `fro`; did you mean `for`?",
+        ),
+        (
+            FAULT + 'at = 1\ndo = "kill"\nprocess = "all"\nto = "all"',
+            "s.toml: fault 1: `to` does not go with kill, which is done to processes.",
+        ),
+        (
+            FAULT + 'at = 1\ndo = "cut"\nprocess = "all"',
+            "s.toml: fault 1: it lacks `to`: from where to where is to be cut?",
+        ),
+        (
+            FAULT + 'at = 1\ndo = "cut"\nprocess = "all"\nto = "all"\none_way = 1',
+            "s.toml: fault 1: one_way must be true or false, not 1.",
+        ),
+        (
+            FAULT + 'at = 1\ndo = "cut"\nprocess = "all"\nto = 1',
+            "s.toml: fault 1: to must be a name or a list of names, not 1.",
         ),
         (
             FAULT + 'at = 1\ndo = "kill"\nprocess = []',
