@@ -78,8 +78,7 @@ def gameday(
 
     with expected_errors():
         try:
-            wishes = sum((is_list, show is not None, check is not None, scenario is not None))
-            if wishes != 1:
+            if sum((is_list, show is not None, check is not None, scenario is not None)) != 1:
                 raise UsageError("say one of SCENARIO, --list, --show NAME and --check FOLDER; see --help.")
             if is_list or show is not None:
                 _show_shipped(show)
