@@ -230,12 +230,13 @@ class StorageNode:
                     log.error("a partition that should be here is not", partition_id=partition_id)
                 self.missing.add(partition_id)
                 continue
-            await self._keep_descriptor(descriptor)
             if any(member.log_only and member.node_id == self.identity.node_id for member in descriptor.members):
-                # Until it has the state it takes part with its log alone, also after a crash.
+                # Until it has the state it takes part with its log alone. Written down first: after a crash it must not
+                # be taken for a replica whose state is empty.
                 await self._loop.run_in_executor(
                     self._engine, self._store.begin_restore, partition_id, key_ranges(descriptor)
                 )
+            await self._keep_descriptor(descriptor)
             self._open(descriptor, None)
             self.on_change()
         self.peers.set_peers(addresses)
@@ -259,7 +260,7 @@ class StorageNode:
                 continue
             own = target.member(self.identity.node_id)
             if own is None or own.kind == ReplicaKind.LOG:
-                self.host.hand_over(partition_id)
+                self.host.hand_over(partition_id, can_wait=True)
             elif self.host.configure(partition_id, target):
                 log.info("members are changed", partition_id=partition_id, node_ids=target.node_ids)
 

@@ -326,18 +326,22 @@ class Store:
         """Removes the group's state, to put a snapshot in its place. In the worker thread; durable on return.
 
         Until `finish_restore`, also after a crash, the group is restoring: it has no state to serve. Its row keeps the
-        slot of the former state: the log has been trimmed to it, and without it would seem to have a hole.
+        slot of the former state: the log has been trimmed to it, and without it would seem to have a hole. What is
+        known of the members stays known: a member that votes meanwhile must not help one that has left.
         """
         old = self._groups.get(group_id)
         slot = 0 if old is None else old.checkpointed_slot
+        group = self._groups[group_id] = GroupState(slot, is_restoring=True)
         if old is not None:
             old.is_void = True
-        self._groups[group_id] = GroupState(slot, is_restoring=True)
+            group.configuration = old.configuration
 
         def begin(txn: Transaction) -> None:
-            self._btree.put_group_row(txn, group_id, GroupRow(slot, is_restoring=True))
-            for db in (self._btree.recent, self._btree.configurations):
-                txn.delete(group_key(group_id), db=db)
+            btree = self._btree
+            btree.put_group_row(txn, group_id, GroupRow(slot, is_restoring=True))
+            txn.delete(group_key(group_id), db=btree.recent)
+            if group.configuration:
+                btree.put_row(txn, btree.configurations, group_key(group_id), group.configuration)
 
         self._emptied.discard(group_id)
         self._btree.write(begin)

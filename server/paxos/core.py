@@ -205,6 +205,18 @@ class PaxosCore(Acceptor):
         self.is_restoring = False
         return self._take()
 
+    def has_successor(self, now_ns: int) -> bool:
+        """Whether this member leads, and another that may lead follows closely. Whoever hands over without need asks:
+        where nobody takes over, nobody serves until this member does again."""
+        leadership = self.leadership
+        return leadership is not None and any(
+            node_id in leadership.progress
+            and self.leases.held(node_id)[0] > now_ns
+            and leadership.progress[node_id].acked_slot + LAG_SLOTS_MAX >= self.log.commit_slot
+            for node_id, _, kind in self.configuration.members
+            if kind == ReplicaKind.STORAGE
+        )
+
     def hand_over(self, now_ns: int) -> list[Effect]:
         """Ends this leadership in favour of the follower that has most of the log. Requires that this member leads."""
         leadership = self.leadership

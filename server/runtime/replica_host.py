@@ -248,11 +248,11 @@ class ReplicaHost:
         core = self.groups[group_id].core
         return core.configuration_slot, core.configuration
 
-    def hand_over(self, group_id: int) -> None:
-        """Gives the group's leadership to another member, if this one has it."""
-        group = self.groups.get(group_id)
-        if group is not None and group.core.leadership is not None:
-            self._carry_out(group, group.core.hand_over(self._now_ns()))
+    def hand_over(self, group_id: int, *, can_wait: bool = False) -> None:
+        """Gives the group's leadership, if this member has it, to another; where it can wait, to one that follows."""
+        group, now_ns = self.groups.get(group_id), self._now_ns()
+        if group is not None and group.core.leadership and (not can_wait or group.core.has_successor(now_ns)):
+            self._carry_out(group, group.core.hand_over(now_ns))
 
     # What arrives
 

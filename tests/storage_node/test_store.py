@@ -269,7 +269,12 @@ def test_members_are_kept_with_the_state(tmp_path: Path) -> None:
     assert (store.applied_slot(100), store.configuration(100)) == (2, (2, first))
     store.apply_configuration(100, 3, second)
     store.begin_restore(100, [ENDS[100]])
-    assert store.configuration(100) is None
+    assert store.configuration(100) == (3, second), "it votes while it has no state"
+    store.close()
+    store = open_store(tmp_path / "btree")
+    assert store.is_restoring(100)
+    assert store.configuration(100) == (3, second)
+    store.begin_restore(100, [ENDS[100]])
     for chunk in chunks:
         store.restore_chunk(100, chunk)
     store.finish_restore(100, 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from server.paxos.ballot import ZERO, Ballot
+from server.paxos.core import LAG_SLOTS_MAX
 from server.paxos.election import Role
 from server.paxos.leader import RUN_BYTES_MAX
 from server.paxos.messages import (
@@ -270,6 +271,24 @@ def test_a_hand_over_goes_to_a_storage_replica() -> None:
         f"2->1 Release {ballot.round}.2",
     ]
     assert core.deadline_ns() == 3000 * MS
+
+
+def test_who_could_take_over() -> None:
+    """A storage replica whose node is heard of and that is not far behind; nobody where this member does not lead."""
+    members = (Member(1, "a"), Member(2, "b"), Member(3, "c", ReplicaKind.LOG))
+    core = member(configuration=Configuration(members))
+    assert not core.has_successor(0)
+    ballot = leader(core)
+    for node_id in (1, 3):
+        grant = core.leases.grant(node_id, 0, 0)
+        assert grant is not None
+        core.leases.granted(node_id, grant._replace(sent_ns=1000 * MS), 1000 * MS)
+    assert core.has_successor(1000 * MS)
+    assert not core.has_successor(9000 * MS), "node 1 has not been heard of"
+    core.propose((b"x",) * (LAG_SLOTS_MAX + 1), 1000 * MS)
+    core.durable(Durable(ballot, LAG_SLOTS_MAX + 1, is_promise=False), 1000 * MS)
+    core.handle(3, Accepted(ballot, LAG_SLOTS_MAX + 1, 0), 1000 * MS)
+    assert not core.has_successor(1000 * MS), "node 1 is far behind, and node 3 has a log only"
 
 
 def test_trimming_never_goes_beyond_what_is_applied() -> None:
