@@ -130,5 +130,6 @@ def assignments(catalog: Catalog, slot: int, node_id: int) -> cluster_pb2.NodeAs
                     log_only=member_id == partition.log_node_id,
                 )
             put_schema(descriptor, table.key_schema, table.local_indexes)
+    message.removed_node_ids.extend(filter(catalog.is_removed, range(1, catalog.next_node_id)))
     message.removed.extend(sorted(each for each, node_ids in catalog.garbage.items() if node_id in node_ids))
     return message

@@ -13,13 +13,16 @@ from metadata.catalog.commands import (
     CreateUser,
     DeleteTable,
     DisableUser,
+    DrainNode,
     FoundCluster,
     MemberCommand,
     MemberReplaced,
+    NodeCommand,
     PartitionsDropped,
     PlannedPartition,
     PromoteMember,
     RegisterNode,
+    RemoveNode,
     RemoveTable,
     ReplaceMember,
     TagTable,
@@ -84,6 +87,10 @@ def encode_command(command: Command) -> bytes:
         case PromoteMember():
             message.promote_member.partition_id = command.partition_id
             message.promote_member.node_id = command.node_id
+        case DrainNode():
+            message.drain_node.name, message.drain_node.cancel = command.name, command.is_cancelled
+        case RemoveNode():
+            message.remove_node = command.name
         case CreateUser():
             user = message.create_user
             user.user_name, user.access_key_id = command.user_name, command.access_key_id
@@ -134,7 +141,7 @@ def decode_command(data: bytes) -> Command:
         return CreateUser(user.user_name, user.access_key_id, user.sealed_secret, user.created_at_ms)
     if kind == "disable_user":
         return DisableUser(message.disable_user)
-    member = _member_change_in(message, kind)
+    member = _member_change_in(message, kind) or _node_change_in(message, kind)
     if member is not None:
         return member
     change = change_in(message)
@@ -154,6 +161,12 @@ def _member_change_in(message: cluster_pb2.CatalogCommand, kind: str | None) -> 
     return None
 
 
+def _node_change_in(message: cluster_pb2.CatalogCommand, kind: str | None) -> NodeCommand | None:
+    if kind == "drain_node":
+        return DrainNode(message.drain_node.name, message.drain_node.cancel)
+    return RemoveNode(message.remove_node) if kind == "remove_node" else None
+
+
 def encode_snapshot(catalog: Catalog) -> bytes:
     """The whole catalog; equal catalogs give equal bytes."""
     message = cluster_pb2.CatalogSnapshot(
@@ -165,8 +178,14 @@ def encode_snapshot(catalog: Catalog) -> bytes:
     )
     for _, node in sorted(catalog.nodes.items()):
         message.nodes.add(
-            node_id=node.node_id, name=node.name, zone=node.zone, address=node.address, data_id=node.data_id
+            node_id=node.node_id,
+            name=node.name,
+            zone=node.zone,
+            address=node.address,
+            data_id=node.data_id,
+            draining=node.is_draining,
         )
+    message.removed_data_ids.extend(sorted(catalog.removed_data_ids))
     for _, table in sorted(catalog.tables.items()):
         encoded = message.tables.add(
             table_name=table.name,
@@ -211,7 +230,10 @@ def decode_snapshot(data: bytes) -> Catalog:
         raise CorruptCatalogError(f"the snapshot has version {message.format_version}, not {SNAPSHOT_VERSION}")
     catalog = Catalog(message.cluster_id, message.next_node_id, message.next_partition_id, message.next_table_number)
     for node in message.nodes:
-        catalog.nodes[node.node_id] = Node(node.node_id, node.name, node.zone, node.address, node.data_id)
+        catalog.nodes[node.node_id] = Node(
+            node.node_id, node.name, node.zone, node.address, node.data_id, node.draining
+        )
+    catalog.removed_data_ids.update(message.removed_data_ids)
     for table in message.tables:
         partitions = tuple(
             Partition(

@@ -1,11 +1,11 @@
-"""A table of the catalog, as clients are told of it."""
+"""Tables and nodes of the catalog, as clients are told of them."""
 
 from __future__ import annotations
 
-from statorpb import tables_pb2
+from statorpb import admin_pb2, tables_pb2
 
 from metadata.attendance import Attendance
-from metadata.catalog.catalog import Table, TableStatus
+from metadata.catalog.catalog import Node, Table, TableStatus
 from metadata.catalog.changes import decreases_today, warm_throughput
 from server.model.table import KeyAttribute
 
@@ -32,6 +32,24 @@ def describe(
     _put_indexes(description, table, attendance)
     _put_settings(description, table, now_ms)
     return description
+
+
+def describe_node(node: Node, attendance: Attendance, replicas: int) -> admin_pb2.NodeStatus:
+    """A storage node, which holds so many replicas."""
+    attendee = attendance.nodes.get(node.node_id)
+    is_alive = attendance.is_alive(node.node_id)
+    return admin_pb2.NodeStatus(
+        node_id=node.node_id,
+        name=node.name,
+        role="storage",
+        zone=node.zone,
+        address=node.address,
+        alive=is_alive,
+        replicas=replicas,
+        leaders=len(attendee.leads) if attendee is not None and is_alive else 0,
+        note=attendee.note if attendee is not None else "",
+        draining=node.is_draining,
+    )
 
 
 def _put_indexes(description: tables_pb2.TableDescription, table: Table, attendance: Attendance) -> None:

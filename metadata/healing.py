@@ -1,4 +1,5 @@
-"""Who is to be replaced by whom: members on nodes that have been silent for too long.
+"""Who is to be replaced by whom: members on nodes that have been silent for too long, on nodes that are drained, and
+on nodes that hold more than their neighbours.
 
 The metadata service decides who, a group's own log decides when. Each step is a command that may be proposed twice:
 replace the member (a log replica joins in its place), note that the group has gone on without it, promote the log
@@ -8,7 +9,6 @@ replica once it has the state.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 
 import structlog
 
@@ -16,6 +16,11 @@ from metadata.attendance import Attendance
 from metadata.catalog.catalog import Catalog, TableStatus
 from metadata.catalog.commands import MemberCommand, MemberReplaced, PromoteMember, ReplaceMember
 from metadata.catalog.members import Partition
+from metadata.placement.balancing import Placed, needs_move, next_move
+
+JOINING_MAX = 4
+"""Replicas without a state on one node, past which no member that lives is replaced by another there: each of them
+wants a snapshot. A member that is gone is replaced at once."""
 
 log = structlog.get_logger()
 
@@ -29,20 +34,32 @@ class Healing:
         self._lonely: set[int] = set()  # partitions that need a node and have none, and were told of
 
     def due(self, catalog: Catalog) -> list[MemberCommand]:
-        """What is to be done now, for all partitions of tables that are in use."""
-        replicas = Counter(
-            node_id
-            for table in catalog.tables.values()
-            for partition in table.partitions
-            for node_id in partition.holders
-        )
-        commands = []
-        for table in list(catalog.tables.values()):
+        """What is to be done now, for all partitions of tables that are in use: first where a member is gone, then
+        where one is drained; and where nothing else is to be done, one step towards an even distribution."""
+        replicas: Counter[int] = Counter()
+        joining: Counter[int] = Counter()
+        at_rest = []  # partitions in use, of which nothing is due
+        commands: list[MemberCommand] = []
+        for table in catalog.tables.values():
+            for partition in table.partitions:
+                replicas.update(partition.holders)
+                joining[partition.log_node_id] += 1
+        for table in catalog.tables.values():
             if table.status == TableStatus.ACTIVE:
                 for partition in table.partitions:
                     command = self._next(catalog, partition, replicas)
-                    if command is not None:
+                    if command is None:
+                        at_rest.append(partition)
+                    else:
                         commands.append(command)
+                        if isinstance(command, ReplaceMember):
+                            joining[command.joining_node_id] += 1
+        for partition in at_rest:
+            drain = self._drained(catalog, partition, replicas, joining)
+            if drain is not None:
+                commands.append(drain)
+        if not commands:
+            commands += self._balanced(catalog, at_rest, replicas)
         return commands
 
     def _next(self, catalog: Catalog, partition: Partition, replicas: Counter[int]) -> MemberCommand | None:
@@ -60,9 +77,8 @@ class Healing:
                 self._lonely.discard(partition_id)
                 log.warning("a silent member is replaced", partition_id=partition_id, leaving=leaving, joining=joining)
                 return ReplaceMember(partition_id, leaving, joining)
-            if in_force and partition_id not in self._lonely:
-                self._lonely.add(partition_id)
-                log.warning("no node can take the place of a silent member", partition_id=partition_id, node_id=leaving)
+            if in_force:
+                self._tell_lonely(partition_id, leaving, "no node can take the place of a silent member")
         elif partition.log_node_id and self._has_state(partition_id, partition.log_node_id):
             return PromoteMember(partition_id, partition.log_node_id)
         return None
@@ -71,6 +87,56 @@ class Healing:
         """The member to replace, if just one of them has failed; 0: none, or it would not help."""
         failed = [node_id for node_id in partition.node_ids if self._attendance.silent_s(node_id) > self._failure_s]
         return failed[0] if len(failed) == 1 and partition.log_node_id in (0, failed[0]) else 0
+
+    def _drained(
+        self, catalog: Catalog, partition: Partition, replicas: Counter[int], joining: Counter[int]
+    ) -> ReplaceMember | None:
+        """What takes a member off a node that is drained. It has the state, and so must the two that stay."""
+        draining = [node_id for node_id in partition.node_ids if catalog.nodes[node_id].is_draining]
+        if not draining or not self._is_whole(partition):
+            return None
+        leaving, partition_id = draining[0], partition.partition_id
+        substitute = self._substitute(catalog, partition, leaving, replicas)
+        if not substitute:
+            self._tell_lonely(partition_id, leaving, "no node can take over from one that is drained")
+        if not substitute or joining[substitute] >= JOINING_MAX:
+            return None
+        replicas[substitute] += 1
+        joining[substitute] += 1
+        self._lonely.discard(partition_id)
+        log.info("a member is drained", partition_id=partition_id, leaving=leaving, joining=substitute)
+        return ReplaceMember(partition_id, leaving, substitute)
+
+    def _balanced(self, catalog: Catalog, at_rest: list[Partition], replicas: Counter[int]) -> list[MemberCommand]:
+        """At most one move in the whole cluster, while every member of every partition lives and has the state."""
+        zones = {
+            node_id: node.zone
+            for node_id, node in sorted(catalog.nodes.items())
+            if not node.is_draining and self._attendance.is_alive(node_id)
+        }
+        if not needs_move(zones, replicas) or not all(map(self._is_whole, at_rest)):
+            return []
+        placed = [
+            Placed(
+                partition.partition_id,
+                partition.node_ids,
+                self._attendance.leaders[partition.partition_id][1],
+                catalog.garbage.get(partition.partition_id, ()),
+            )
+            for partition in at_rest
+        ]
+        move = next_move(placed, zones, replicas)
+        if move is None:
+            return []
+        ids = {"leaving": move.leaving_node_id, "joining": move.joining_node_id}
+        log.info("a member moves to a node that holds less", partition_id=move.partition_id, **ids)
+        return [ReplaceMember(move.partition_id, move.leaving_node_id, move.joining_node_id)]
+
+    def _is_whole(self, partition: Partition) -> bool:
+        """Whether nobody is on the way in or out, and every member lives, has the state, and is one by the log."""
+        in_force = self._attendance.members_in_force(partition.partition_id)
+        is_settled = not partition.leaving_node_id and in_force == dict.fromkeys(partition.node_ids, False)
+        return is_settled and all(self._has_state(partition.partition_id, node_id) for node_id in partition.node_ids)
 
     def _has_state(self, partition_id: int, node_id: int) -> bool:
         attendee = self._attendance.nodes.get(node_id)
@@ -87,11 +153,18 @@ class Healing:
         used_zones = {catalog.nodes[node_id].zone for node_id in staying}
         own_zone = catalog.nodes[leaving].zone
         owing = catalog.garbage.get(partition.partition_id, set())
+        candidates = (
+            (node.zone != own_zone, replicas[node.node_id], node.node_id)
+            for node in catalog.nodes.values()
+            if node.node_id not in (*partition.node_ids, *owing)
+            and node.zone not in used_zones
+            and not node.is_draining
+            and self._attendance.is_alive(node.node_id)
+        )
+        return min(candidates, default=(False, 0, 0))[2]
 
-        def candidates() -> Iterator[tuple[bool, int, int]]:
-            for node in catalog.nodes.values():
-                is_free = node.node_id not in (*partition.node_ids, *owing) and node.zone not in used_zones
-                if is_free and self._attendance.is_alive(node.node_id):
-                    yield node.zone != own_zone, replicas[node.node_id], node.node_id
-
-        return min(candidates(), default=(False, 0, 0))[2]
+    def _tell_lonely(self, partition_id: int, node_id: int, sentence: str) -> None:
+        """Once, until there is a node."""
+        if partition_id not in self._lonely:
+            self._lonely.add(partition_id)
+            log.warning(sentence, partition_id=partition_id, node_id=node_id)

@@ -20,8 +20,9 @@ from metadata.attendance import assignments
 from metadata.catalog import commands
 from metadata.catalog.catalog import Node, Table
 from metadata.config import Config
-from metadata.descriptions import describe
+from metadata.descriptions import describe, describe_node
 from metadata.group import NO_LEADER, CatalogGroup
+from metadata.nodes import Nodes
 from metadata.placement.placement import partition_count, place
 from metadata.settings_codec import update_command
 from metadata.table_requests import create_command
@@ -54,6 +55,8 @@ CALLS_MAX = 1_000
 
 FORWARDED_KEY = "stator-forwarded"
 
+_REMOVED = "this storage node was removed from the cluster"
+
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 log = structlog.get_logger()
@@ -78,6 +81,7 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._calls = 0
         self._users = Users(group, vault)
+        self._nodes = Nodes(group)
         self._creating = asyncio.Lock()  # two tables are never placed on the same counts
 
     async def close(self) -> None:
@@ -180,7 +184,7 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
         catalog.check_new_name(request.table_name)
         zones: dict[str, list[int]] = {}
         for node in catalog.nodes.values():
-            if self._group.attendance.is_alive(node.node_id):
+            if self._group.attendance.is_alive(node.node_id) and not node.is_draining:
                 zones.setdefault(node.zone, []).append(node.node_id)
         replicas: dict[int, int] = {}
         first_choices: dict[int, int] = {}
@@ -363,19 +367,7 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
                         state=partition.state_of(node_id),
                     )
         for node_id, each in sorted(catalog.nodes.items()):
-            attendee = attendance.nodes.get(node_id)
-            is_alive = attendance.is_alive(node_id)
-            response.nodes.add(
-                node_id=node_id,
-                name=each.name,
-                role="storage",
-                zone=each.zone,
-                address=each.address,
-                alive=is_alive,
-                replicas=replicas.get(node_id, 0),
-                leaders=len(attendee.leads) if attendee is not None and is_alive else 0,
-                note=attendee.note if attendee is not None else "",
-            )
+            response.nodes.append(describe_node(each, attendance, replicas.get(node_id, 0)))
         return response
 
     def _describe(self, table: Table, *, is_updating: bool = False) -> tables_pb2.TableDescription:
@@ -405,6 +397,22 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
     ) -> admin_pb2.DisableUserResponse:
         response: admin_pb2.DisableUserResponse = await self._at_leader(
             "DisableUser", request, context, lambda: self._users.disable(request)
+        )
+        return response
+
+    async def DrainNode(  # noqa: N802
+        self, request: admin_pb2.DrainNodeRequest, context: Context
+    ) -> admin_pb2.DrainNodeResponse:
+        response: admin_pb2.DrainNodeResponse = await self._at_leader(
+            "DrainNode", request, context, lambda: self._nodes.drain(request)
+        )
+        return response
+
+    async def RemoveNode(  # noqa: N802
+        self, request: admin_pb2.RemoveNodeRequest, context: Context
+    ) -> admin_pb2.RemoveNodeResponse:
+        response: admin_pb2.RemoveNodeResponse = await self._at_leader(
+            "RemoveNode", request, context, lambda: self._nodes.remove(request)
         )
         return response
 
@@ -481,6 +489,8 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
         node_id = first.node_id
         if node_id == 0:
             await abort(context, ValidationError("a storage node attends under the id that it was registered with"))
+        if self._group.machine.catalog.is_removed(node_id):
+            await abort(context, ResourceNotFoundError(_REMOVED))
         self._group.attendance.report(first)
         writer = asyncio.create_task(self._assign(node_id, context))
         try:
@@ -492,12 +502,16 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
         finally:
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
+        if self._group.machine.catalog.is_removed(node_id):
+            await abort(context, ResourceNotFoundError(_REMOVED))
 
     async def _assign(self, node_id: int, context: Context) -> None:
         machine = self._group.machine
         sent = b""
         while True:
             change = self._group.catalog_changes.next()
+            if machine.catalog.is_removed(node_id):
+                return
             message = assignments(machine.catalog, machine.slot, node_id)
             content = message.SerializeToString(deterministic=True)
             if content != sent:

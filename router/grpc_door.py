@@ -337,7 +337,7 @@ class AdminService(UnaryService, admin_pb2_grpc.AdminServicer):
             raise InternalServerError("the metadata service answered something else")
         return response
 
-    async def _user_call(self, method: str, request: Any, context: Context) -> Any:
+    async def _root_call(self, method: str, request: Any, context: Context) -> Any:
         """Where signatures are verified, only root may: there are no policies yet that would say who else."""
         caller = CALLER.get()
         if caller is not None and not caller.is_root:
@@ -347,10 +347,16 @@ class AdminService(UnaryService, admin_pb2_grpc.AdminServicer):
         )
 
     async def CreateUser(self, request: Any, context: Context) -> Any:  # noqa: N802
-        return await self._user_call("CreateUser", request, context)
+        return await self._root_call("CreateUser", request, context)
 
     async def ListUsers(self, request: Any, context: Context) -> Any:  # noqa: N802
-        return await self._user_call("ListUsers", request, context)
+        return await self._root_call("ListUsers", request, context)
 
     async def DisableUser(self, request: Any, context: Context) -> Any:  # noqa: N802
-        return await self._user_call("DisableUser", request, context)
+        return await self._root_call("DisableUser", request, context)
+
+    async def DrainNode(self, request: Any, context: Context) -> Any:  # noqa: N802
+        return await self._root_call("DrainNode", request, context)
+
+    async def RemoveNode(self, request: Any, context: Context) -> Any:  # noqa: N802
+        return await self._root_call("RemoveNode", request, context)

@@ -14,7 +14,7 @@ from server.runtime import config as runtime_config
 from server.runtime import lifecycle, telemetry
 from server.runtime.grpc_server import AddressInUseError, start_server
 from server.runtime.identity import Identity, IdentityError
-from storage_node.attendance import Attendance, RegistrationRefusedError, register
+from storage_node.attendance import Attendance, NodeRemovedError, RegistrationRefusedError, register
 from storage_node.config import Config
 from storage_node.node import DamagedDataError, StorageNode
 from storage_node.service import PartitionService
@@ -32,12 +32,17 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     def fail(sentence: str) -> None:
         lifecycle.die(lifecycle.EXIT_DISK, sentence)
 
+    def removed(sentence: str) -> None:
+        lifecycle.die(lifecycle.EXIT_REMOVED, sentence)
+
     advertised = config.advertise or config.listen
     if identity.node_id == 0:
         try:
             response = await _register(config, identity, advertised, stop)
         except RegistrationRefusedError as error:
             lifecycle.die(lifecycle.EXIT_CONFIGURATION, str(error))
+        except NodeRemovedError as error:
+            removed(str(error))
         if response is None:
             return
         identity = identity.joined(response.node_id, response.cluster_id)
@@ -61,7 +66,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         lifecycle.die(lifecycle.EXIT_DAMAGED, str(error))
     except OSError as error:
         lifecycle.die(lifecycle.EXIT_DISK, f"the data folder {config.data} cannot be used: {error}")
-    attendance = Attendance(node, config.metadata)
+    attendance = Attendance(node, config.metadata, removed)
     attendance.start()
     # A node that has served before serves again whether the metadata service is there or not; its address is
     # brought up to date as soon as it is.
@@ -93,7 +98,8 @@ async def _register(
 
 def _registered_again(task: asyncio.Task[cluster_pb2.RegisterNodeResponse | None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        lifecycle.die(lifecycle.EXIT_CONFIGURATION, str(error))
+        is_removed = isinstance(error, NodeRemovedError)
+        lifecycle.die(lifecycle.EXIT_REMOVED if is_removed else lifecycle.EXIT_CONFIGURATION, str(error))
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 import grpc
 import structlog
@@ -28,10 +29,15 @@ class RegistrationRefusedError(Exception):
     """The metadata service does not take this node; the sentence says why."""
 
 
+class NodeRemovedError(Exception):
+    """The node was removed from the cluster: its data folder may not be used any more; the sentence says so."""
+
+
 async def register(
     addresses: tuple[str, ...], name: str, zone: str, address: str, data_id: str, node_id: int
 ) -> cluster_pb2.RegisterNodeResponse:
-    """Registers with whichever metadata process answers; tries until one does. Raises RegistrationRefusedError."""
+    """Registers with whichever metadata process answers; tries until one does. Raises
+    RegistrationRefusedError, NodeRemovedError."""
     request = cluster_pb2.RegisterNodeRequest(name=name, zone=zone, address=address, data_id=data_id, node_id=node_id)
     while True:
         for target in addresses:
@@ -44,15 +50,19 @@ async def register(
                 except grpc.aio.AioRpcError as error:
                     if error.code() in (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.INVALID_ARGUMENT):
                         raise RegistrationRefusedError(error.details() or "registration refused") from error
+                    if error.code() == grpc.StatusCode.NOT_FOUND:
+                        raise NodeRemovedError(error.details() or "removed") from error
                     log.debug("no registration yet", address=target, reason=error.details())
         await asyncio.sleep(RETRY_S)
 
 
 class Attendance:
-    """The streams to all metadata processes."""
+    """The streams to all metadata processes. `removed(sentence)` is called once the node is no part of the cluster any
+    more."""
 
-    def __init__(self, node: StorageNode, addresses: tuple[str, ...]) -> None:
+    def __init__(self, node: StorageNode, addresses: tuple[str, ...], removed: Callable[[str], None]) -> None:
         self._node = node
+        self._removed = removed
         self._addresses = addresses
         self._changes: dict[str, asyncio.Event] = {address: asyncio.Event() for address in addresses}
         self._tasks: list[asyncio.Task[None]] = []
@@ -92,6 +102,8 @@ class Attendance:
                         reporter.cancel()
                         await asyncio.gather(reporter, return_exceptions=True)
             except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
+                if isinstance(error, grpc.aio.AioRpcError) and error.code() == grpc.StatusCode.NOT_FOUND:
+                    self._removed(error.details() or "removed")
                 log.debug("no stream to a metadata process", address=address, reason=str(error))
             await asyncio.sleep(RETRY_S)
 

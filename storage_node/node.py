@@ -240,6 +240,7 @@ class StorageNode:
             self._open(descriptor, None)
             self.on_change()
         self.peers.set_peers(addresses)
+        self.peers.forget_peers(assignments.removed_node_ids)
         self.expiry.attributes = {
             each.partition_id: each.time_to_live_attribute
             for each in assignments.partitions

@@ -12,8 +12,10 @@ from stator.credentials import Credentials
 from stator.descriptions import (
     ClusterDescription,
     NewUser,
+    NodeDescription,
     UserDescription,
     cluster_description,
+    node_description,
     user_description,
 )
 from stator.item_requests import ItemRequests
@@ -113,6 +115,33 @@ class AsyncClient(TableOperations, ItemOperations):
             self._limit_s(timeout_s),
         )
         return cluster_description(response)
+
+    async def drain_node(self, name: str, *, cancel: bool = False, timeout_s: float | None = None) -> NodeDescription:
+        """Has a storage node's replicas moved to other nodes of its zone, so that it can be removed. Returns at once;
+        `describe_cluster` tells how many are left. With `cancel` the node is put to use again. For the root access key
+        only, where signatures are verified. Raises ResourceNotFoundError, AccessDeniedError."""
+        response = await self._transport().unary(
+            _ADMIN + "DrainNode",
+            admin_pb2.DrainNodeRequest(name=name, cancel=cancel),
+            admin_pb2.DrainNodeResponse,
+            self._limit_s(timeout_s),
+        )
+        return node_description(response.node)
+
+    async def remove_node(self, name: str, *, timeout_s: float | None = None) -> NodeDescription:
+        """Takes a storage node that has no replicas out of the cluster, for good: its process ends, and its data folder
+        may not join again. Returns what it was. For the root access key only, as `drain_node`.
+
+        Raises ResourceInUseError, which says what to do, if it has replicas; ResourceNotFoundError (also when an
+        earlier attempt of this call removed it without this client's learning of that); AccessDeniedError.
+        """
+        response = await self._transport().unary(
+            _ADMIN + "RemoveNode",
+            admin_pb2.RemoveNodeRequest(name=name),
+            admin_pb2.RemoveNodeResponse,
+            self._limit_s(timeout_s),
+        )
+        return node_description(response.node)
 
     # ---- users
 

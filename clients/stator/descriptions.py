@@ -100,7 +100,8 @@ class TableDescription:
 
 @dataclass(frozen=True, slots=True)
 class NodeDescription:
-    """A metadata or storage process. `note` is empty, or says what is wrong."""
+    """A metadata or storage process. `note` is empty, or says what is wrong. `is_draining`: it gets no replicas, and
+    those it has are moved to others."""
 
     node_id: int
     name: str
@@ -112,6 +113,7 @@ class NodeDescription:
     replicas: int
     leaders: int
     note: str
+    is_draining: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,15 +246,16 @@ def user_description(wire: admin_pb2.User) -> UserDescription:
     return UserDescription(wire.user_name, wire.access_key_id, wire.disabled, created_at)
 
 
+def node_description(wire: admin_pb2.NodeStatus) -> NodeDescription:
+    """From the wire."""
+    return NodeDescription(
+        *(wire.node_id, wire.name, wire.role, wire.zone, wire.address, wire.alive),
+        *(wire.is_leader, wire.replicas, wire.leaders, wire.note, wire.draining),
+    )
+
+
 def cluster_description(wire: admin_pb2.DescribeClusterResponse) -> ClusterDescription:
     """From the wire."""
-    nodes = tuple(
-        NodeDescription(
-            *(node.node_id, node.name, node.role, node.zone, node.address, node.alive),
-            *(node.is_leader, node.replicas, node.leaders, node.note),
-        )
-        for node in wire.nodes
-    )
     partitions = tuple(
         PartitionDescription(
             partition_id=partition.partition_id,
@@ -263,7 +266,7 @@ def cluster_description(wire: admin_pb2.DescribeClusterResponse) -> ClusterDescr
         )
         for partition in wire.partitions
     )
-    return ClusterDescription(nodes, partitions)
+    return ClusterDescription(tuple(map(node_description, wire.nodes)), partitions)
 
 
 def _key_attribute(wire: tables_pb2.KeyAttribute) -> KeyAttribute:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self, TypeVar, overload
 from stator.client import AsyncClient
 from stator.connection import TIMEOUT_S_DEFAULT
 from stator.credentials import Credentials
-from stator.descriptions import ClusterDescription, NewUser, UserDescription
+from stator.descriptions import ClusterDescription, NewUser, NodeDescription, UserDescription
 from stator.errors import ClientClosedError
 from stator.sync_items import SyncItemOperations
 from stator.sync_table import Table
@@ -140,6 +140,14 @@ class Client(SyncTableOperations, SyncItemOperations):
     def describe_cluster(self, *, timeout_s: float | None = None) -> ClusterDescription:
         """The cluster's nodes and partitions. See AsyncClient.describe_cluster."""
         return self._call(self._client.describe_cluster(timeout_s=timeout_s))
+
+    def drain_node(self, name: str, *, cancel: bool = False, timeout_s: float | None = None) -> NodeDescription:
+        """Has a storage node's replicas moved to others. See AsyncClient.drain_node."""
+        return self._call(self._client.drain_node(name, cancel=cancel, timeout_s=timeout_s))
+
+    def remove_node(self, name: str, *, timeout_s: float | None = None) -> NodeDescription:
+        """Takes a storage node that has no replicas out of the cluster. See AsyncClient.remove_node."""
+        return self._call(self._client.remove_node(name, timeout_s=timeout_s))
 
     def create_user(self, name: str, *, timeout_s: float | None = None) -> NewUser:
         """Makes a user with an access key. See AsyncClient.create_user."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from metadata.catalog import changes
@@ -13,12 +13,15 @@ from metadata.catalog.commands import (
     CreateUser,
     DeleteTable,
     DisableUser,
+    DrainNode,
     FoundCluster,
     MemberCommand,
     MemberReplaced,
+    NodeCommand,
     PartitionsDropped,
     PromoteMember,
     RegisterNode,
+    RemoveNode,
     RemoveTable,
     ReplaceMember,
     TableCommand,
@@ -32,6 +35,7 @@ from server.model.errors import (
     LimitExceededError,
     ResourceInUseError,
     ResourceNotFoundError,
+    ServiceUnavailableError,
     StatorError,
     ValidationError,
 )
@@ -52,13 +56,14 @@ class TableStatus(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A storage node. `data_id` names its data folder."""
+    """A storage node. `data_id` names its data folder. `is_draining`: it gets no replicas and is to lose its own."""
 
     node_id: int
     name: str
     zone: str
     address: str
     data_id: str
+    is_draining: bool = False
 
 
 @dataclass(slots=True)
@@ -103,6 +108,7 @@ class Catalog:
     garbage: dict[int, set[int]] = field(default_factory=dict)  # partition id -> nodes that still have it
     users: dict[str, User] = field(default_factory=dict)
     users_by_key: dict[str, User] = field(default_factory=dict)  # the same, by access key id
+    removed_data_ids: set[str] = field(default_factory=set)  # data folders of nodes that were removed
 
     def apply(self, command: Command) -> object:
         """Carries out a command. Returns what its proposer wants to know, or the error that it met (a value: the same
@@ -126,6 +132,8 @@ class Catalog:
                 return self._create_user(command)
             case DisableUser():
                 return self._disable_user(command)
+            case DrainNode() | RemoveNode():
+                return self._change_node(command)
             case PartitionsDropped():
                 self._dropped(command)
                 return None
@@ -171,13 +179,27 @@ class Catalog:
         """The node with a name, or None."""
         return next((node for node in self.nodes.values() if node.name == name), None)
 
-    def refusal_of(self, command: RegisterNode) -> ValidationError | None:
-        """Why a node cannot be registered as it says it is; None: it can."""
+    def is_removed(self, node_id: int) -> bool:
+        """Whether there was such a node, and is none any more: ids are never given twice."""
+        return node_id < self.next_node_id and node_id not in self.nodes
+
+    def held_by(self, node_id: int) -> int:
+        """How many replicas a node holds, with those that are about to leave it."""
+        return sum(node_id in partition.holders for table in self.tables.values() for partition in table.partitions)
+
+    def refusal_of(self, command: RegisterNode) -> StatorError | None:
+        """Why a node cannot be registered as it says it is; None: it can. ResourceNotFoundError: it was removed."""
+        if command.data_id in self.removed_data_ids:
+            return ResourceNotFoundError(
+                f"the storage node with this data folder was removed from the cluster: {command.name} may join anew "
+                "with an empty data folder, but not with this one"
+            )
         known = self.node_named(command.name)
         if known is not None and known.data_id != command.data_id:
             return ValidationError(
-                f"{command.name} is registered with another data folder: a node that has lost its data must come back "
-                "under another name, since it has forgotten what it promised"
+                f"{command.name} is registered with another data folder: a node that has lost its data has "
+                "forgotten what it promised: it must come under another name, or be removed first (`stator node remove "
+                f"{command.name}`)"
             )
         if known is not None and known.zone != command.zone:
             return ValidationError(f"{command.name} is registered in {known.zone}, not in {command.zone}")
@@ -189,14 +211,52 @@ class Catalog:
             return refusal
         known = self.node_named(command.name)
         node_id = known.node_id if known is not None else self.next_node_id
-        node = Node(node_id, command.name, command.zone, command.address, command.data_id)
+        is_draining = known is not None and known.is_draining
+        node = Node(node_id, command.name, command.zone, command.address, command.data_id, is_draining)
         self.nodes[node_id] = node
         self.next_node_id = max(self.next_node_id, node_id + 1)
+        return node
+
+    def check_removable(self, name: str) -> Node:
+        """The node with a name, which holds nothing. Raises ResourceNotFoundError, and ResourceInUseError, which says
+        what to do, if it does hold something."""
+        node = self._node_to_change(name)
+        held = self.held_by(node.node_id)
+        has = f"{name} still has {held} replica{'s' if held > 1 else ''}"
+        if held and node.is_draining:
+            raise ResourceInUseError(f"{has}: wait until it has none (`stator node list`), then remove it")
+        if held:
+            raise ResourceInUseError(
+                f"{has}: drain it (`stator node drain {name}`), and remove it when it has none (`stator node list`)"
+            )
+        return node
+
+    def _node_to_change(self, name: str) -> Node:
+        node = self.node_named(name)
+        if node is None:
+            raise ResourceNotFoundError(f"Requested resource not found: Node: {name} not found")
+        return node
+
+    def _change_node(self, command: NodeCommand) -> Node | StatorError:
+        try:
+            if isinstance(command, DrainNode):
+                node = self._node_to_change(command.name)
+                self.nodes[node.node_id] = drained = replace(node, is_draining=not command.is_cancelled)
+                return drained
+            node = self.check_removable(command.name)
+        except StatorError as error:
+            return error
+        del self.nodes[node.node_id]
+        self.removed_data_ids.add(node.data_id)
+        # What it should have removed it never will; and it can never come back with it.
+        self._dropped(PartitionsDropped(node.node_id, tuple(self.garbage)))
         return node
 
     def _create(self, command: CreateTable) -> Table | StatorError:
         if command.table_name in self.tables:
             return ResourceInUseError(f"Table already exists: {command.table_name}")
+        if any(self.is_removed(node_id) for planned in command.partitions for node_id in planned.node_ids):
+            return ServiceUnavailableError("a node on which the table was to be has just been removed: try again")
         partitions = tuple(
             Partition(partition_id, planned.range_start, planned.range_end, planned.node_ids)
             for partition_id, planned in enumerate(command.partitions, self.next_partition_id)
@@ -275,6 +335,8 @@ class Catalog:
         if found is None:
             return None
         table, partition = found
+        if isinstance(command, ReplaceMember) and not self._may_join(command.joining_node_id):
+            return None
         changed = with_member(partition, command, self.garbage.get(partition.partition_id, set()))
         if changed is None or table.status != TableStatus.ACTIVE:
             return None
@@ -282,6 +344,11 @@ class Catalog:
             self.garbage.setdefault(partition.partition_id, set()).add(command.left_node_id)
         table.partitions = tuple(changed if each is partition else each for each in table.partitions)
         return changed
+
+    def _may_join(self, node_id: int) -> bool:
+        """Whether a node may get a replica: what was decided on may be late, by an operator's command."""
+        node = self.nodes.get(node_id)
+        return not self.is_removed(node_id) and not (node is not None and node.is_draining)
 
     def _create_user(self, command: CreateUser) -> User | StatorError:
         try:

@@ -146,6 +146,21 @@ class PromoteMember:
 
 
 @dataclass(frozen=True, slots=True)
+class DrainNode:
+    """A storage node is to hold nothing any more, so that it can go; or is to hold something again after all."""
+
+    name: str
+    is_cancelled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveNode:
+    """A storage node that holds nothing leaves the cluster, for good."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class CreateUser:
     """Somebody may sign requests. `sealed_secret`: what only those can open who have the cluster's key."""
 
@@ -168,6 +183,9 @@ TableCommand = DeleteTable | UpdateTable | TagTable | UntagTable | UpdateTimeToL
 MemberCommand = ReplaceMember | MemberReplaced | PromoteMember
 """What changes who holds a partition."""
 
+NodeCommand = DrainNode | RemoveNode
+"""What an operator wants of a storage node."""
+
 Command = (
     FoundCluster
     | RegisterNode
@@ -177,6 +195,7 @@ Command = (
     | RemoveTable
     | PartitionsDropped
     | MemberCommand
+    | NodeCommand
     | CreateUser
     | DisableUser
 )

@@ -32,7 +32,8 @@ def place(
     usable = sorted(zone for zone, node_ids in zones.items() if node_ids)
     if len(usable) < REPLICAS:
         raise ServiceUnavailableError(
-            f"a table needs live storage nodes in {REPLICAS} zones; there are nodes in {len(usable)}"
+            f"a table needs live storage nodes in {REPLICAS} zones; there are nodes in {len(usable)} (those that are "
+            "drained do not count)"
         )
     load = {node_id: replicas.get(node_id, 0) for zone in usable for node_id in zones[zone]}
     leads = {node_id: first_choices.get(node_id, 0) for node_id in load}

@@ -42,6 +42,7 @@ class NodeStatus(google.protobuf.message.Message):
     LEADERS_FIELD_NUMBER: builtins.int
     NOTE_FIELD_NUMBER: builtins.int
     IS_LEADER_FIELD_NUMBER: builtins.int
+    DRAINING_FIELD_NUMBER: builtins.int
     node_id: builtins.int
     name: builtins.str
     role: builtins.str
@@ -56,6 +57,8 @@ class NodeStatus(google.protobuf.message.Message):
     """empty, or what is wrong: "disk nearly full", "log damaged, being healed: partitions [7, 9]" """
     is_leader: builtins.bool
     """metadata nodes only"""
+    draining: builtins.bool
+    """storage nodes only: it gets no replicas, and those it has are moved to others"""
     def __init__(
         self,
         *,
@@ -69,8 +72,9 @@ class NodeStatus(google.protobuf.message.Message):
         leaders: builtins.int = ...,
         note: builtins.str = ...,
         is_leader: builtins.bool = ...,
+        draining: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["address", b"address", "alive", b"alive", "is_leader", b"is_leader", "leaders", b"leaders", "name", b"name", "node_id", b"node_id", "note", b"note", "replicas", b"replicas", "role", b"role", "zone", b"zone"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["address", b"address", "alive", b"alive", "draining", b"draining", "is_leader", b"is_leader", "leaders", b"leaders", "name", b"name", "node_id", b"node_id", "note", b"note", "replicas", b"replicas", "role", b"role", "zone", b"zone"]) -> None: ...
 
 Global___NodeStatus: typing_extensions.TypeAlias = NodeStatus
 
@@ -271,3 +275,77 @@ class DisableUserResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["user", b"user"]) -> None: ...
 
 Global___DisableUserResponse: typing_extensions.TypeAlias = DisableUserResponse
+
+@typing.final
+class DrainNodeRequest(google.protobuf.message.Message):
+    """A node that is drained gets no new replicas, and those it has are moved to other nodes of its zone, a few at a time."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    CANCEL_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    cancel: builtins.bool
+    """it is to be used again"""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        cancel: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["cancel", b"cancel", "name", b"name"]) -> None: ...
+
+Global___DrainNodeRequest: typing_extensions.TypeAlias = DrainNodeRequest
+
+@typing.final
+class DrainNodeResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NODE_FIELD_NUMBER: builtins.int
+    @property
+    def node(self) -> Global___NodeStatus: ...
+    def __init__(
+        self,
+        *,
+        node: Global___NodeStatus | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["node", b"node"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["node", b"node"]) -> None: ...
+
+Global___DrainNodeResponse: typing_extensions.TypeAlias = DrainNodeResponse
+
+@typing.final
+class RemoveNodeRequest(google.protobuf.message.Message):
+    """Refused (ResourceInUseException) while the node has replicas. Its data folder may never join again."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name"]) -> None: ...
+
+Global___RemoveNodeRequest: typing_extensions.TypeAlias = RemoveNodeRequest
+
+@typing.final
+class RemoveNodeResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NODE_FIELD_NUMBER: builtins.int
+    @property
+    def node(self) -> Global___NodeStatus:
+        """as it was"""
+
+    def __init__(
+        self,
+        *,
+        node: Global___NodeStatus | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["node", b"node"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["node", b"node"]) -> None: ...
+
+Global___RemoveNodeResponse: typing_extensions.TypeAlias = RemoveNodeResponse

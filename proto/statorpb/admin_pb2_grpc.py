@@ -54,6 +54,16 @@ class AdminStub(object):
                 request_serializer=statorpb_dot_admin__pb2.DisableUserRequest.SerializeToString,
                 response_deserializer=statorpb_dot_admin__pb2.DisableUserResponse.FromString,
                 _registered_method=True)
+        self.DrainNode = channel.unary_unary(
+                '/stator.v1.Admin/DrainNode',
+                request_serializer=statorpb_dot_admin__pb2.DrainNodeRequest.SerializeToString,
+                response_deserializer=statorpb_dot_admin__pb2.DrainNodeResponse.FromString,
+                _registered_method=True)
+        self.RemoveNode = channel.unary_unary(
+                '/stator.v1.Admin/RemoveNode',
+                request_serializer=statorpb_dot_admin__pb2.RemoveNodeRequest.SerializeToString,
+                response_deserializer=statorpb_dot_admin__pb2.RemoveNodeResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServicer(object):
@@ -84,6 +94,18 @@ class AdminServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DrainNode(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveNode(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -106,6 +128,16 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.DisableUser,
                     request_deserializer=statorpb_dot_admin__pb2.DisableUserRequest.FromString,
                     response_serializer=statorpb_dot_admin__pb2.DisableUserResponse.SerializeToString,
+            ),
+            'DrainNode': grpc.unary_unary_rpc_method_handler(
+                    servicer.DrainNode,
+                    request_deserializer=statorpb_dot_admin__pb2.DrainNodeRequest.FromString,
+                    response_serializer=statorpb_dot_admin__pb2.DrainNodeResponse.SerializeToString,
+            ),
+            'RemoveNode': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveNode,
+                    request_deserializer=statorpb_dot_admin__pb2.RemoveNodeRequest.FromString,
+                    response_serializer=statorpb_dot_admin__pb2.RemoveNodeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -216,6 +248,60 @@ class Admin(object):
             '/stator.v1.Admin/DisableUser',
             statorpb_dot_admin__pb2.DisableUserRequest.SerializeToString,
             statorpb_dot_admin__pb2.DisableUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DrainNode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stator.v1.Admin/DrainNode',
+            statorpb_dot_admin__pb2.DrainNodeRequest.SerializeToString,
+            statorpb_dot_admin__pb2.DrainNodeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveNode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stator.v1.Admin/RemoveNode',
+            statorpb_dot_admin__pb2.RemoveNodeRequest.SerializeToString,
+            statorpb_dot_admin__pb2.RemoveNodeResponse.FromString,
             options,
             channel_credentials,
             insecure,

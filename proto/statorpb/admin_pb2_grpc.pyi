@@ -89,7 +89,39 @@ _AdminDisableUserType = typing_extensions.TypeVar(
     ],
 )
 
-class AdminStub(typing.Generic[_AdminDescribeClusterType, _AdminCreateUserType, _AdminListUsersType, _AdminDisableUserType]):
+_AdminDrainNodeType = typing_extensions.TypeVar(
+    '_AdminDrainNodeType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.DrainNodeRequest,
+        statorpb.admin_pb2.DrainNodeResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.DrainNodeRequest,
+        statorpb.admin_pb2.DrainNodeResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.DrainNodeRequest,
+        statorpb.admin_pb2.DrainNodeResponse,
+    ],
+)
+
+_AdminRemoveNodeType = typing_extensions.TypeVar(
+    '_AdminRemoveNodeType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.RemoveNodeRequest,
+        statorpb.admin_pb2.RemoveNodeResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.RemoveNodeRequest,
+        statorpb.admin_pb2.RemoveNodeResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.RemoveNodeRequest,
+        statorpb.admin_pb2.RemoveNodeResponse,
+    ],
+)
+
+class AdminStub(typing.Generic[_AdminDescribeClusterType, _AdminCreateUserType, _AdminListUsersType, _AdminDisableUserType, _AdminDrainNodeType, _AdminRemoveNodeType]):
     @typing.overload
     def __init__(self: AdminStub[
         grpc.UnaryUnaryMultiCallable[
@@ -107,6 +139,14 @@ class AdminStub(typing.Generic[_AdminDescribeClusterType, _AdminCreateUserType, 
         grpc.UnaryUnaryMultiCallable[
             statorpb.admin_pb2.DisableUserRequest,
             statorpb.admin_pb2.DisableUserResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            statorpb.admin_pb2.DrainNodeRequest,
+            statorpb.admin_pb2.DrainNodeResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            statorpb.admin_pb2.RemoveNodeRequest,
+            statorpb.admin_pb2.RemoveNodeResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -128,6 +168,14 @@ class AdminStub(typing.Generic[_AdminDescribeClusterType, _AdminCreateUserType, 
             statorpb.admin_pb2.DisableUserRequest,
             statorpb.admin_pb2.DisableUserResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.admin_pb2.DrainNodeRequest,
+            statorpb.admin_pb2.DrainNodeResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.admin_pb2.RemoveNodeRequest,
+            statorpb.admin_pb2.RemoveNodeResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     DescribeCluster: _AdminDescribeClusterType
@@ -138,6 +186,10 @@ class AdminStub(typing.Generic[_AdminDescribeClusterType, _AdminCreateUserType, 
     ListUsers: _AdminListUsersType
 
     DisableUser: _AdminDisableUserType
+
+    DrainNode: _AdminDrainNodeType
+
+    RemoveNode: _AdminRemoveNodeType
 
 AdminAsyncStub: typing_extensions.TypeAlias = AdminStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -155,6 +207,14 @@ AdminAsyncStub: typing_extensions.TypeAlias = AdminStub[
     grpc.aio.UnaryUnaryMultiCallable[
         statorpb.admin_pb2.DisableUserRequest,
         statorpb.admin_pb2.DisableUserResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.DrainNodeRequest,
+        statorpb.admin_pb2.DrainNodeResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.RemoveNodeRequest,
+        statorpb.admin_pb2.RemoveNodeResponse,
     ],
 ]
 
@@ -187,5 +247,19 @@ class AdminServicer(metaclass=abc.ABCMeta):
         request: statorpb.admin_pb2.DisableUserRequest,
         context: _ServicerContext,
     ) -> typing.Union[statorpb.admin_pb2.DisableUserResponse, collections.abc.Awaitable[statorpb.admin_pb2.DisableUserResponse]]: ...
+
+    @abc.abstractmethod
+    def DrainNode(
+        self,
+        request: statorpb.admin_pb2.DrainNodeRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.admin_pb2.DrainNodeResponse, collections.abc.Awaitable[statorpb.admin_pb2.DrainNodeResponse]]: ...
+
+    @abc.abstractmethod
+    def RemoveNode(
+        self,
+        request: statorpb.admin_pb2.RemoveNodeRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.admin_pb2.RemoveNodeResponse, collections.abc.Awaitable[statorpb.admin_pb2.RemoveNodeResponse]]: ...
 
 def add_AdminServicer_to_server(servicer: AdminServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

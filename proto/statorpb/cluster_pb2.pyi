@@ -345,6 +345,7 @@ class NodeAssignments(google.protobuf.message.Message):
     CATALOG_SLOT_FIELD_NUMBER: builtins.int
     PARTITIONS_FIELD_NUMBER: builtins.int
     REMOVED_FIELD_NUMBER: builtins.int
+    REMOVED_NODE_IDS_FIELD_NUMBER: builtins.int
     catalog_slot: builtins.int
     @property
     def partitions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PartitionDescriptor]:
@@ -354,14 +355,19 @@ class NodeAssignments(google.protobuf.message.Message):
     def removed(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """partitions being deleted: drop the data and report it"""
 
+    @property
+    def removed_node_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """nodes that are no more: need not be looked for"""
+
     def __init__(
         self,
         *,
         catalog_slot: builtins.int = ...,
         partitions: collections.abc.Iterable[Global___PartitionDescriptor] | None = ...,
         removed: collections.abc.Iterable[builtins.int] | None = ...,
+        removed_node_ids: collections.abc.Iterable[builtins.int] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["catalog_slot", b"catalog_slot", "partitions", b"partitions", "removed", b"removed"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["catalog_slot", b"catalog_slot", "partitions", b"partitions", "removed", b"removed", "removed_node_ids", b"removed_node_ids"]) -> None: ...
 
 Global___NodeAssignments: typing_extensions.TypeAlias = NodeAssignments
 
@@ -574,6 +580,8 @@ class CatalogCommand(google.protobuf.message.Message):
     REPLACE_MEMBER_FIELD_NUMBER: builtins.int
     MEMBER_REPLACED_FIELD_NUMBER: builtins.int
     PROMOTE_MEMBER_FIELD_NUMBER: builtins.int
+    DRAIN_NODE_FIELD_NUMBER: builtins.int
+    REMOVE_NODE_FIELD_NUMBER: builtins.int
     CREATE_USER_FIELD_NUMBER: builtins.int
     DISABLE_USER_FIELD_NUMBER: builtins.int
     found_cluster: builtins.str
@@ -582,6 +590,8 @@ class CatalogCommand(google.protobuf.message.Message):
     """table number"""
     delete_table: builtins.str
     """table name"""
+    remove_node: builtins.str
+    """node name"""
     disable_user: builtins.str
     """user name"""
     @property
@@ -607,6 +617,8 @@ class CatalogCommand(google.protobuf.message.Message):
     @property
     def promote_member(self) -> Global___PromoteMember: ...
     @property
+    def drain_node(self) -> Global___DrainNode: ...
+    @property
     def create_user(self) -> Global___CatalogUser: ...
     def __init__(
         self,
@@ -625,12 +637,14 @@ class CatalogCommand(google.protobuf.message.Message):
         replace_member: Global___ReplaceMember | None = ...,
         member_replaced: Global___MemberReplaced | None = ...,
         promote_member: Global___PromoteMember | None = ...,
+        drain_node: Global___DrainNode | None = ...,
+        remove_node: builtins.str = ...,
         create_user: Global___CatalogUser | None = ...,
         disable_user: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["activate_table", b"activate_table", "command", b"command", "create_table", b"create_table", "create_user", b"create_user", "delete_table", b"delete_table", "disable_user", b"disable_user", "found_cluster", b"found_cluster", "member_replaced", b"member_replaced", "partitions_dropped", b"partitions_dropped", "promote_member", b"promote_member", "register_node", b"register_node", "remove_table", b"remove_table", "replace_member", b"replace_member", "tag_table", b"tag_table", "untag_table", b"untag_table", "update_table", b"update_table", "update_time_to_live", b"update_time_to_live"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["activate_table", b"activate_table", "command", b"command", "create_table", b"create_table", "create_user", b"create_user", "delete_table", b"delete_table", "disable_user", b"disable_user", "found_cluster", b"found_cluster", "member_replaced", b"member_replaced", "partitions_dropped", b"partitions_dropped", "promote_member", b"promote_member", "register_node", b"register_node", "remove_table", b"remove_table", "replace_member", b"replace_member", "tag_table", b"tag_table", "untag_table", b"untag_table", "update_table", b"update_table", "update_time_to_live", b"update_time_to_live"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["command", b"command"]) -> typing.Literal["found_cluster", "register_node", "create_table", "activate_table", "delete_table", "remove_table", "partitions_dropped", "update_table", "tag_table", "untag_table", "update_time_to_live", "replace_member", "member_replaced", "promote_member", "create_user", "disable_user"] | None: ...
+    def HasField(self, field_name: typing.Literal["activate_table", b"activate_table", "command", b"command", "create_table", b"create_table", "create_user", b"create_user", "delete_table", b"delete_table", "disable_user", b"disable_user", "drain_node", b"drain_node", "found_cluster", b"found_cluster", "member_replaced", b"member_replaced", "partitions_dropped", b"partitions_dropped", "promote_member", b"promote_member", "register_node", b"register_node", "remove_node", b"remove_node", "remove_table", b"remove_table", "replace_member", b"replace_member", "tag_table", b"tag_table", "untag_table", b"untag_table", "update_table", b"update_table", "update_time_to_live", b"update_time_to_live"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["activate_table", b"activate_table", "command", b"command", "create_table", b"create_table", "create_user", b"create_user", "delete_table", b"delete_table", "disable_user", b"disable_user", "drain_node", b"drain_node", "found_cluster", b"found_cluster", "member_replaced", b"member_replaced", "partitions_dropped", b"partitions_dropped", "promote_member", b"promote_member", "register_node", b"register_node", "remove_node", b"remove_node", "remove_table", b"remove_table", "replace_member", b"replace_member", "tag_table", b"tag_table", "untag_table", b"untag_table", "update_table", b"update_table", "update_time_to_live", b"update_time_to_live"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["command", b"command"]) -> typing.Literal["found_cluster", "register_node", "create_table", "activate_table", "delete_table", "remove_table", "partitions_dropped", "update_table", "tag_table", "untag_table", "update_time_to_live", "replace_member", "member_replaced", "promote_member", "drain_node", "remove_node", "create_user", "disable_user"] | None: ...
 
 Global___CatalogCommand: typing_extensions.TypeAlias = CatalogCommand
 
@@ -690,6 +704,24 @@ class PromoteMember(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["node_id", b"node_id", "partition_id", b"partition_id"]) -> None: ...
 
 Global___PromoteMember: typing_extensions.TypeAlias = PromoteMember
+
+@typing.final
+class DrainNode(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    CANCEL_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    cancel: builtins.bool
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        cancel: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["cancel", b"cancel", "name", b"name"]) -> None: ...
+
+Global___DrainNode: typing_extensions.TypeAlias = DrainNode
 
 @typing.final
 class CreateTableCommand(google.protobuf.message.Message):
@@ -979,11 +1011,13 @@ class CatalogNode(google.protobuf.message.Message):
     ZONE_FIELD_NUMBER: builtins.int
     ADDRESS_FIELD_NUMBER: builtins.int
     DATA_ID_FIELD_NUMBER: builtins.int
+    DRAINING_FIELD_NUMBER: builtins.int
     node_id: builtins.int
     name: builtins.str
     zone: builtins.str
     address: builtins.str
     data_id: builtins.str
+    draining: builtins.bool
     def __init__(
         self,
         *,
@@ -992,8 +1026,9 @@ class CatalogNode(google.protobuf.message.Message):
         zone: builtins.str = ...,
         address: builtins.str = ...,
         data_id: builtins.str = ...,
+        draining: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["address", b"address", "data_id", b"data_id", "name", b"name", "node_id", b"node_id", "zone", b"zone"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["address", b"address", "data_id", b"data_id", "draining", b"draining", "name", b"name", "node_id", b"node_id", "zone", b"zone"]) -> None: ...
 
 Global___CatalogNode: typing_extensions.TypeAlias = CatalogNode
 
@@ -1124,6 +1159,7 @@ class CatalogSnapshot(google.protobuf.message.Message):
     NODES_FIELD_NUMBER: builtins.int
     TABLES_FIELD_NUMBER: builtins.int
     GARBAGE_FIELD_NUMBER: builtins.int
+    REMOVED_DATA_IDS_FIELD_NUMBER: builtins.int
     USERS_FIELD_NUMBER: builtins.int
     format_version: builtins.int
     next_node_id: builtins.int
@@ -1137,6 +1173,10 @@ class CatalogSnapshot(google.protobuf.message.Message):
     @property
     def garbage(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Garbage]: ...
     @property
+    def removed_data_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """data folders of nodes that were removed: they may not come back"""
+
+    @property
     def users(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___CatalogUser]: ...
     def __init__(
         self,
@@ -1149,8 +1189,9 @@ class CatalogSnapshot(google.protobuf.message.Message):
         nodes: collections.abc.Iterable[Global___CatalogNode] | None = ...,
         tables: collections.abc.Iterable[Global___CatalogTable] | None = ...,
         garbage: collections.abc.Iterable[Global___Garbage] | None = ...,
+        removed_data_ids: collections.abc.Iterable[builtins.str] | None = ...,
         users: collections.abc.Iterable[Global___CatalogUser] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["cluster_id", b"cluster_id", "format_version", b"format_version", "garbage", b"garbage", "next_node_id", b"next_node_id", "next_partition_id", b"next_partition_id", "next_table_number", b"next_table_number", "nodes", b"nodes", "tables", b"tables", "users", b"users"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["cluster_id", b"cluster_id", "format_version", b"format_version", "garbage", b"garbage", "next_node_id", b"next_node_id", "next_partition_id", b"next_partition_id", "next_table_number", b"next_table_number", "nodes", b"nodes", "removed_data_ids", b"removed_data_ids", "tables", b"tables", "users", b"users"]) -> None: ...
 
 Global___CatalogSnapshot: typing_extensions.TypeAlias = CatalogSnapshot

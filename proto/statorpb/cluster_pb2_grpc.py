@@ -111,6 +111,16 @@ class MetadataStub(object):
                 request_serializer=statorpb_dot_admin__pb2.DisableUserRequest.SerializeToString,
                 response_deserializer=statorpb_dot_admin__pb2.DisableUserResponse.FromString,
                 _registered_method=True)
+        self.DrainNode = channel.unary_unary(
+                '/stator.internal.v1.Metadata/DrainNode',
+                request_serializer=statorpb_dot_admin__pb2.DrainNodeRequest.SerializeToString,
+                response_deserializer=statorpb_dot_admin__pb2.DrainNodeResponse.FromString,
+                _registered_method=True)
+        self.RemoveNode = channel.unary_unary(
+                '/stator.internal.v1.Metadata/RemoveNode',
+                request_serializer=statorpb_dot_admin__pb2.RemoveNodeRequest.SerializeToString,
+                response_deserializer=statorpb_dot_admin__pb2.RemoveNodeResponse.FromString,
+                _registered_method=True)
         self.LookUpTables = channel.unary_unary(
                 '/stator.internal.v1.Metadata/LookUpTables',
                 request_serializer=statorpb_dot_cluster__pb2.LookUpTablesRequest.SerializeToString,
@@ -222,6 +232,18 @@ class MetadataServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DrainNode(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveNode(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def LookUpTables(self, request, context):
         """From this process's own memory.
         """
@@ -319,6 +341,16 @@ def add_MetadataServicer_to_server(servicer, server):
                     servicer.DisableUser,
                     request_deserializer=statorpb_dot_admin__pb2.DisableUserRequest.FromString,
                     response_serializer=statorpb_dot_admin__pb2.DisableUserResponse.SerializeToString,
+            ),
+            'DrainNode': grpc.unary_unary_rpc_method_handler(
+                    servicer.DrainNode,
+                    request_deserializer=statorpb_dot_admin__pb2.DrainNodeRequest.FromString,
+                    response_serializer=statorpb_dot_admin__pb2.DrainNodeResponse.SerializeToString,
+            ),
+            'RemoveNode': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveNode,
+                    request_deserializer=statorpb_dot_admin__pb2.RemoveNodeRequest.FromString,
+                    response_serializer=statorpb_dot_admin__pb2.RemoveNodeResponse.SerializeToString,
             ),
             'LookUpTables': grpc.unary_unary_rpc_method_handler(
                     servicer.LookUpTables,
@@ -741,6 +773,60 @@ class Metadata(object):
             '/stator.internal.v1.Metadata/DisableUser',
             statorpb_dot_admin__pb2.DisableUserRequest.SerializeToString,
             statorpb_dot_admin__pb2.DisableUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DrainNode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stator.internal.v1.Metadata/DrainNode',
+            statorpb_dot_admin__pb2.DrainNodeRequest.SerializeToString,
+            statorpb_dot_admin__pb2.DrainNodeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveNode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stator.internal.v1.Metadata/RemoveNode',
+            statorpb_dot_admin__pb2.RemoveNodeRequest.SerializeToString,
+            statorpb_dot_admin__pb2.RemoveNodeResponse.FromString,
             options,
             channel_credentials,
             insecure,

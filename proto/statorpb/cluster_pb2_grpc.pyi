@@ -267,6 +267,38 @@ _MetadataDisableUserType = typing_extensions.TypeVar(
     ],
 )
 
+_MetadataDrainNodeType = typing_extensions.TypeVar(
+    '_MetadataDrainNodeType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.DrainNodeRequest,
+        statorpb.admin_pb2.DrainNodeResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.DrainNodeRequest,
+        statorpb.admin_pb2.DrainNodeResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.DrainNodeRequest,
+        statorpb.admin_pb2.DrainNodeResponse,
+    ],
+)
+
+_MetadataRemoveNodeType = typing_extensions.TypeVar(
+    '_MetadataRemoveNodeType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.RemoveNodeRequest,
+        statorpb.admin_pb2.RemoveNodeResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.RemoveNodeRequest,
+        statorpb.admin_pb2.RemoveNodeResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.RemoveNodeRequest,
+        statorpb.admin_pb2.RemoveNodeResponse,
+    ],
+)
+
 _MetadataLookUpTablesType = typing_extensions.TypeVar(
     '_MetadataLookUpTablesType',
     grpc.UnaryUnaryMultiCallable[
@@ -315,7 +347,7 @@ _MetadataAttendType = typing_extensions.TypeVar(
     ],
 )
 
-class MetadataStub(typing.Generic[_MetadataRegisterNodeType, _MetadataCreateTableType, _MetadataDescribeTableType, _MetadataListTablesType, _MetadataDeleteTableType, _MetadataUpdateTableType, _MetadataTagResourceType, _MetadataUntagResourceType, _MetadataListTagsOfResourceType, _MetadataUpdateTimeToLiveType, _MetadataDescribeTimeToLiveType, _MetadataDescribeClusterType, _MetadataCreateUserType, _MetadataListUsersType, _MetadataDisableUserType, _MetadataLookUpTablesType, _MetadataLookUpUsersType, _MetadataAttendType]):
+class MetadataStub(typing.Generic[_MetadataRegisterNodeType, _MetadataCreateTableType, _MetadataDescribeTableType, _MetadataListTablesType, _MetadataDeleteTableType, _MetadataUpdateTableType, _MetadataTagResourceType, _MetadataUntagResourceType, _MetadataListTagsOfResourceType, _MetadataUpdateTimeToLiveType, _MetadataDescribeTimeToLiveType, _MetadataDescribeClusterType, _MetadataCreateUserType, _MetadataListUsersType, _MetadataDisableUserType, _MetadataDrainNodeType, _MetadataRemoveNodeType, _MetadataLookUpTablesType, _MetadataLookUpUsersType, _MetadataAttendType]):
     @typing.overload
     def __init__(self: MetadataStub[
         grpc.UnaryUnaryMultiCallable[
@@ -377,6 +409,14 @@ class MetadataStub(typing.Generic[_MetadataRegisterNodeType, _MetadataCreateTabl
         grpc.UnaryUnaryMultiCallable[
             statorpb.admin_pb2.DisableUserRequest,
             statorpb.admin_pb2.DisableUserResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            statorpb.admin_pb2.DrainNodeRequest,
+            statorpb.admin_pb2.DrainNodeResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            statorpb.admin_pb2.RemoveNodeRequest,
+            statorpb.admin_pb2.RemoveNodeResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             statorpb.cluster_pb2.LookUpTablesRequest,
@@ -455,6 +495,14 @@ class MetadataStub(typing.Generic[_MetadataRegisterNodeType, _MetadataCreateTabl
             statorpb.admin_pb2.DisableUserResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.admin_pb2.DrainNodeRequest,
+            statorpb.admin_pb2.DrainNodeResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.admin_pb2.RemoveNodeRequest,
+            statorpb.admin_pb2.RemoveNodeResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             statorpb.cluster_pb2.LookUpTablesRequest,
             statorpb.cluster_pb2.LookUpTablesResponse,
         ],
@@ -498,6 +546,10 @@ class MetadataStub(typing.Generic[_MetadataRegisterNodeType, _MetadataCreateTabl
     ListUsers: _MetadataListUsersType
 
     DisableUser: _MetadataDisableUserType
+
+    DrainNode: _MetadataDrainNodeType
+
+    RemoveNode: _MetadataRemoveNodeType
 
     LookUpTables: _MetadataLookUpTablesType
     """From this process's own memory."""
@@ -567,6 +619,14 @@ MetadataAsyncStub: typing_extensions.TypeAlias = MetadataStub[
     grpc.aio.UnaryUnaryMultiCallable[
         statorpb.admin_pb2.DisableUserRequest,
         statorpb.admin_pb2.DisableUserResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.DrainNodeRequest,
+        statorpb.admin_pb2.DrainNodeResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.RemoveNodeRequest,
+        statorpb.admin_pb2.RemoveNodeResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         statorpb.cluster_pb2.LookUpTablesRequest,
@@ -688,6 +748,20 @@ class MetadataServicer(metaclass=abc.ABCMeta):
         request: statorpb.admin_pb2.DisableUserRequest,
         context: _ServicerContext,
     ) -> typing.Union[statorpb.admin_pb2.DisableUserResponse, collections.abc.Awaitable[statorpb.admin_pb2.DisableUserResponse]]: ...
+
+    @abc.abstractmethod
+    def DrainNode(
+        self,
+        request: statorpb.admin_pb2.DrainNodeRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.admin_pb2.DrainNodeResponse, collections.abc.Awaitable[statorpb.admin_pb2.DrainNodeResponse]]: ...
+
+    @abc.abstractmethod
+    def RemoveNode(
+        self,
+        request: statorpb.admin_pb2.RemoveNodeRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.admin_pb2.RemoveNodeResponse, collections.abc.Awaitable[statorpb.admin_pb2.RemoveNodeResponse]]: ...
 
     @abc.abstractmethod
     def LookUpTables(

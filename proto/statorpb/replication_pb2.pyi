@@ -48,12 +48,15 @@ class Hello(google.protobuf.message.Message):
     PROTOCOL_VERSION_FIELD_NUMBER: builtins.int
     CLUSTER_ID_FIELD_NUMBER: builtins.int
     DATA_ID_FIELD_NUMBER: builtins.int
+    EXPECTED_NODE_ID_FIELD_NUMBER: builtins.int
     node_id: builtins.int
     protocol_version: builtins.int
     cluster_id: builtins.str
     """empty: not known yet"""
     data_id: builtins.str
     """of the sender's data folder: a node that comes back with another one has forgotten its promises"""
+    expected_node_id: builtins.int
+    """whom the sender means to reach: another node may have come to that address; 0: answered, not asked"""
     def __init__(
         self,
         *,
@@ -61,8 +64,9 @@ class Hello(google.protobuf.message.Message):
         protocol_version: builtins.int = ...,
         cluster_id: builtins.str = ...,
         data_id: builtins.str = ...,
+        expected_node_id: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["cluster_id", b"cluster_id", "data_id", b"data_id", "node_id", b"node_id", "protocol_version", b"protocol_version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["cluster_id", b"cluster_id", "data_id", b"data_id", "expected_node_id", b"expected_node_id", "node_id", b"node_id", "protocol_version", b"protocol_version"]) -> None: ...
 
 Global___Hello: typing_extensions.TypeAlias = Hello
 

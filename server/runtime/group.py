@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from server.paxos.acceptor import Health
@@ -13,6 +14,12 @@ from server.paxos.log import Log
 from server.paxos.messages import ApplyConfiguration, ApplyEntries
 from server.runtime.host_surroundings import Done, RecoveredLog, StateMachine
 from server.runtime.snapshot_transfer import SnapshotReceiver, SnapshotSender
+
+SNAPSHOTS_RECEIVED_MAX = 2
+"""Snapshots on their way to a node at once because it asked for them. (A leader may send others unasked.)"""
+
+SNAPSHOT_REQUEST_NS = 1_000_000_000
+"""When to ask again for a snapshot of which nothing has come."""
 
 
 @dataclass(slots=True)
@@ -35,6 +42,29 @@ class Group:
     senders: dict[int, SnapshotSender] = field(default_factory=dict)
     receiver: SnapshotReceiver | None = None
     request_snapshot_at_ns: int = 0
+    """When a snapshot may be asked for again; 0: none has been asked for."""
+
+    def is_receiving(self, now_ns: int) -> bool:
+        """Whether a snapshot is on its way here."""
+        return self.receiver is not None and not self.receiver.is_stale(now_ns)
+
+
+def due_snapshot_requests(groups: Iterable[Group], now_ns: int) -> list[Group]:
+    """The groups for which this node, which lacks their state, should ask the leader for a snapshot now.
+
+    Only so many are under way at once: each takes the disk's and the network's time from the others, and all would
+    arrive late. Who has waited longest comes first, so that a leader without one does not hold up the rest."""
+    waiting, under_way = [], 0
+    for group in groups:
+        core = group.core
+        if group.is_receiving(now_ns):
+            under_way += 1
+        elif core.is_restoring and now_ns < group.request_snapshot_at_ns:
+            under_way += 1  # the answer to the request may be on its way
+        elif core.is_restoring and core.leader_node_id not in (0, core.node_id):
+            waiting.append(group)
+    waiting.sort(key=lambda group: group.request_snapshot_at_ns)
+    return waiting[: max(0, SNAPSHOTS_RECEIVED_MAX - under_way)]
 
 
 def recovered_state(

@@ -17,6 +17,7 @@ EXIT_CONFIGURATION = 2
 EXIT_DAMAGED = 3
 EXIT_ADDRESS_IN_USE = 4
 EXIT_DISK = 5
+EXIT_REMOVED = 6
 
 PARENT_VARIABLE = "STATOR_PARENT_FD"
 """Names an inherited file descriptor, the read end of a pipe that the parent holds open: when it ends, so do we."""

@@ -8,7 +8,7 @@ bound messages are dropped, which the cores are made for.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Protocol
 
 import crc32c
@@ -119,6 +119,13 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
                 dialer = self._dialers[node_id] = asyncio.create_task(self._dial(node_id, address))
                 dialer.add_done_callback(self._dialer_ended)
 
+    def forget_peers(self, node_ids: Iterable[int]) -> None:
+        """These nodes will never be there again, at whatever address."""
+        for node_id in node_ids:
+            self._addresses.pop(node_id, None)
+            if (dialer := self._dialers.pop(node_id, None)) is not None:
+                dialer.cancel()
+
     def _dialer_ended(self, dialer: asyncio.Task[None]) -> None:
         if not dialer.cancelled() and (error := dialer.exception()) is not None:
             log.error("a dialer ended", exc_info=error)
@@ -204,7 +211,7 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
             try:
                 async with grpc.aio.insecure_channel(address, options=channel_options()) as channel:
                     call = replication_pb2_grpc.ReplicationStub(channel).Exchange()
-                    await call.write(self._hello())
+                    await call.write(self._hello(node_id))
                     # Not wait_for: on Python 3.11 it can swallow a cancellation.
                     async with asyncio.timeout(HELLO_TIMEOUT_S):
                         hello = await call.read()
@@ -219,9 +226,10 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, RECONNECT_MAX_S)
 
-    def _hello(self) -> replication_pb2.PeerFrame:
+    def _hello(self, expected_node_id: int = 0) -> replication_pb2.PeerFrame:
         hello = replication_pb2.Hello(
             node_id=self._node_id,
+            expected_node_id=expected_node_id,
             protocol_version=PROTOCOL_VERSION,
             cluster_id=self._cluster_id(),
             data_id=self._data_id,
@@ -241,6 +249,9 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
             raise PeerRefusedError(f"node {hello.node_id} belongs to another cluster ({hello.cluster_id})")
         if expected_node_id is not None and hello.node_id != expected_node_id:
             raise PeerRefusedError(f"node {hello.node_id} answered where node {expected_node_id} was expected")
+        if hello.expected_node_id not in (0, self._node_id):
+            # Before it takes the place of a stream that is meant for this node.
+            raise PeerRefusedError(f"node {hello.node_id} looks for node {hello.expected_node_id} here")
         known = self._known_data_ids.setdefault(hello.node_id, hello.data_id)
         if known != hello.data_id:
             raise PeerRefusedError(

@@ -31,7 +31,7 @@ from server.paxos.messages import (
     SendSnapshot,
 )
 from server.paxos.quorum import Configuration
-from server.runtime.group import Group, recovered_state
+from server.runtime.group import SNAPSHOT_REQUEST_NS, Group, due_snapshot_requests, recovered_state
 from server.runtime.host_surroundings import (
     COMMITTED,
     OVERLOADED,
@@ -321,6 +321,7 @@ class ReplicaHost:
                 self._carry_out(group, group.core.snapshot_restored(slot, group.machine.configuration))
                 self._note_peers(group)
                 acknowledge()
+                self._request_snapshots(self._now_ns())
 
         def stored() -> None:
             if group.receiver is not receiver:
@@ -583,16 +584,17 @@ class ReplicaHost:
             self._carry_out(group, group.core.snapshot_sent(node_id, 0, self._now_ns()))
 
     def _tend_snapshots(self, now_ns: int) -> None:
-        """Gives up transfers that have stalled, and asks for a snapshot where a restore was interrupted."""
+        """Gives up transfers that have stalled, and asks for snapshots where there is no state."""
         for group in tuple(self.groups.values()):
             for node_id, transfer in tuple(group.senders.items()):
                 if transfer.is_stale(now_ns):
                     self._abort_snapshots(group, node_id)
-            if group.core.is_restoring and (group.receiver is None or group.receiver.is_stale(now_ns)):
-                leader = group.core.leader_node_id
-                if leader not in (0, self.node_id) and now_ns >= group.request_snapshot_at_ns:
-                    group.request_snapshot_at_ns = now_ns + 1_000_000_000
-                    self._transport.send(leader, group.group_id, CatchUpRequest(0), None)
+        self._request_snapshots(now_ns)
+
+    def _request_snapshots(self, now_ns: int) -> None:
+        for group in due_snapshot_requests(self.groups.values(), now_ns):
+            group.request_snapshot_at_ns = now_ns + SNAPSHOT_REQUEST_NS
+            self._transport.send(group.core.leader_node_id, group.group_id, CatchUpRequest(0), None)
 
 
 __all__ = ["UNKNOWN", "Group", "Outcome", "OutcomeKind", "ReplicaHost"]

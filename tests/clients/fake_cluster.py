@@ -72,6 +72,8 @@ class FakeState:
     # The same for the next DescribeTable calls.
     describe_refusals: deque[Refusal] = field(default_factory=deque)
     users: dict[str, admin_pb2.User] = field(default_factory=dict)
+    draining: set[str] = field(default_factory=set)
+    replica_states: dict[int, str] = field(default_factory=dict)  # node id -> "log", "leaving"
     # How many parts of each batch are left unprocessed; counted down to 0.
     unprocessed: int = 0
 
@@ -412,6 +414,40 @@ class _Services(items_pb2_grpc.SessionServicer, tables_pb2_grpc.TablesServicer, 
         self._state.users[request.user_name].disabled = True
         return admin_pb2.DisableUserResponse(user=self._state.users[request.user_name])
 
+    async def DrainNode(self, request: admin_pb2.DrainNodeRequest, context: Any) -> Any:
+        node = await self._node(request.name, context)
+        (self._state.draining.discard if request.cancel else self._state.draining.add)(request.name)
+        node.draining = not request.cancel
+        return admin_pb2.DrainNodeResponse(node=node)
+
+    async def RemoveNode(self, request: admin_pb2.RemoveNodeRequest, context: Any) -> Any:
+        node = await self._node(request.name, context)
+        if node.replicas:
+            await self._refuse(context, Refusal("ResourceInUseException", f"{node.name} still has replicas"))
+        return admin_pb2.RemoveNodeResponse(node=node)
+
+    async def _node(self, name: str, context: Any) -> admin_pb2.NodeStatus:
+        node = next((node for node in self._nodes() if node.name == name), None)
+        if node is None:
+            await self._refuse(context, Refusal("ResourceNotFoundException", f"Node: {name} not found"))
+        assert node is not None
+        return node
+
+    def _nodes(self) -> list[admin_pb2.NodeStatus]:
+        """storage-1 and storage-2 live, storage-3 does not, and storage-4 has nothing."""
+        return [
+            admin_pb2.NodeStatus(
+                node_id=index,
+                name=f"storage-{index}",
+                role="storage",
+                zone=f"zone-{(index - 1) % 3 + 1}",
+                alive=index != 3,
+                replicas=int(index != 4),
+                draining=f"storage-{index}" in self._state.draining,
+            )
+            for index in (1, 2, 3, 4)
+        ]
+
     async def _table(self, name: str, context: Any) -> FakeTable:
         try:
             return self._state.table(name)
@@ -480,17 +516,9 @@ class _Services(items_pb2_grpc.SessionServicer, tables_pb2_grpc.TablesServicer, 
         return await self._answer(context, tables_pb2.DescribeTimeToLiveResponse(time_to_live=described))
 
     async def DescribeCluster(self, request: admin_pb2.DescribeClusterRequest, context: Any) -> Any:
-        response = admin_pb2.DescribeClusterResponse()
-        for index in (1, 2, 3):
-            response.nodes.add(
-                node_id=index,
-                name=f"storage-{index}",
-                role="storage",
-                zone=f"zone-{index}",
-                alive=index != 3,
-                replicas=1,
-            )
+        response = admin_pb2.DescribeClusterResponse(nodes=self._nodes())
         partition = response.partitions.add(partition_id=100, table_name="music")
         for index in (1, 2, 3):
-            partition.replicas.add(node_id=index, zone=f"zone-{index}", is_leader=index == 2)
+            state = self._state.replica_states.get(index, "")
+            partition.replicas.add(node_id=index, zone=f"zone-{index}", is_leader=index == 2, state=state)
         return await self._answer(context, response)

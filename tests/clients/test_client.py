@@ -144,6 +144,17 @@ async def test_the_cluster_is_described(client: AsyncClient) -> None:
     assert leader.zone == "zone-2"
 
 
+async def test_nodes_are_drained_and_removed(client: AsyncClient) -> None:
+    """What still has replicas is not removed."""
+    assert (await client.drain_node("storage-1")).is_draining
+    with pytest.raises(stator.ResourceInUseError):
+        await client.remove_node("storage-1")
+    assert not (await client.drain_node("storage-1", cancel=True)).is_draining
+    assert (await client.remove_node("storage-4")).replicas == 0
+    with pytest.raises(stator.ResourceNotFoundError):
+        await client.remove_node("storage-9")
+
+
 async def test_a_closed_client_refuses(routers: list[FakeRouter]) -> None:
     """Calls after close raise ClientClosedError; closing twice is allowed."""
     client = AsyncClient([routers[0].address])

@@ -6,7 +6,7 @@ from statorpb import cluster_pb2
 
 from metadata.attendance import Attendance, assignments
 from metadata.catalog.catalog import Catalog
-from metadata.catalog.commands import ActivateTable, DeleteTable, RegisterNode, RemoveTable
+from metadata.catalog.commands import ActivateTable, DeleteTable, RegisterNode, RemoveNode, RemoveTable
 from server.table_codec import key_schema, local_indexes
 from tests.metadata.catalog.test_catalog import BY_YEAR, SCHEMA, create
 from tests.metadata.fake_group import FakeClock
@@ -140,3 +140,11 @@ class TestAssignments:
         catalog.apply(RemoveTable(1, ((101, (1,)),)))
         assert list(assignments(catalog, 10, 1).removed) == [101]
         assert not assignments(catalog, 10, 2).removed
+
+    def test_nodes_that_are_no_more_are_named(self) -> None:
+        """Whoever has them in mind stops looking for them."""
+        catalog = catalog_of_music()
+        catalog.apply(RegisterNode("storage-4", "zone-1", "host:4", "d4"))
+        assert not assignments(catalog, 7, 1).removed_node_ids
+        catalog.apply(RemoveNode("storage-4"))
+        assert list(assignments(catalog, 8, 1).removed_node_ids) == [4]

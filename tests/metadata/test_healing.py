@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import pytest
+import structlog
 from statorpb import cluster_pb2
 
 from metadata.attendance import Attendance
-from metadata.catalog.catalog import Catalog
+from metadata.catalog.catalog import Catalog, Node
 from metadata.catalog.commands import (
     ActivateTable,
+    DrainNode,
     MemberCommand,
     MemberReplaced,
     PartitionsDropped,
     PromoteMember,
     RegisterNode,
+    RemoveNode,
     ReplaceMember,
 )
 from metadata.healing import Healing
@@ -24,20 +27,21 @@ from tests.metadata.test_attendance import report
 
 class Cluster:
     """Nodes 1 to 3 in a zone each hold the partitions 100 (led by 1) and 101 (led by 2) of a table that is in use; 4
-    and 5 are spare nodes in the zones of 1 and 2."""
+    and 5 are spare nodes in the zones of 1 and 2, if there are any. More tables have two partitions like that each."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, spares: bool = True, tables: int = 1) -> None:
         self.clock = FakeClock()
         self.attendance = Attendance(3.0, self.clock)
         self.catalog = Catalog()
         self.healing = Healing(self.attendance, 10.0)
-        for node_id, zone in enumerate((1, 2, 3, 1, 2), 1):
+        for node_id, zone in enumerate((1, 2, 3, 1, 2)[: 5 if spares else 3], 1):
             self.catalog.apply(RegisterNode(f"storage-{node_id}", f"zone-{zone}", f"a:{node_id}", f"d{node_id}"))
-        self.catalog.apply(create())
-        self.catalog.apply(ActivateTable(1))
+        for number in range(1, tables + 1):
+            self.catalog.apply(create(f"music-{number}"))
+            self.catalog.apply(ActivateTable(number))
         self.restoring: dict[int, set[int]] = {}
-        self.in_force = {100: {1: False, 2: False, 3: False}, 101: {1: False, 2: False, 3: False}}
-        self.leaders = {100: 1, 101: 2}
+        self.in_force = {100 + each: {1: False, 2: False, 3: False} for each in range(2 * tables)}
+        self.leaders = {100 + each: each % 2 + 1 for each in range(2 * tables)}
         self.report(1, 2, 3, 4, 5)
 
     def report(self, *node_ids: int) -> None:
@@ -56,6 +60,16 @@ class Cluster:
             self.clock.now_s += 1.0
             self.report(*(node_id for node_id in range(1, 6) if node_id not in silent))
 
+    def follow(self) -> None:
+        """The groups do at once what the catalog wants, led by another where the leader leaves; all report."""
+        for table in self.catalog.tables.values():
+            for partition in table.partitions:
+                partition_id = partition.partition_id
+                self.in_force[partition_id] = {each: each == partition.log_node_id for each in partition.node_ids}
+                if self.leaders[partition_id] not in partition.storage_node_ids:
+                    self.leaders[partition_id] = partition.storage_node_ids[0]
+        self.report(1, 2, 3, 4, 5)
+
     def due(self) -> list[MemberCommand]:
         return self.healing.due(self.catalog)
 
@@ -72,8 +86,9 @@ def cluster() -> Cluster:
     return Cluster()
 
 
-def test_nothing_is_due_while_all_live(cluster: Cluster) -> None:
+def test_nothing_is_due_while_all_live() -> None:
     """Nor when a node has been silent for less than the time after which it is given up."""
+    cluster = Cluster(spares=False)
     assert cluster.due() == []
     cluster.pass_without(3, seconds=9)
     assert cluster.due() == []
@@ -163,3 +178,119 @@ def test_a_metadata_process_gives_nobody_up_before_it_has_listened(cluster: Clus
     attendance = Attendance(3.0, cluster.clock)
     cluster.clock.now_s += 9.0
     assert attendance.silent_s(1) == 9.0
+
+
+class TestDraining:
+    def drained(self, cluster: Cluster, *names: str) -> None:
+        for name in names:
+            cluster.catalog.apply(DrainNode(name))
+
+    def test_a_drained_nodes_replicas_go_as_a_dead_ones_do(self, cluster: Cluster) -> None:
+        """Though it lives, and leads; each step waits for what the leader, and the new node, report."""
+        self.drained(cluster, "storage-1")
+        assert cluster.step() == [ReplaceMember(100, 1, 4), ReplaceMember(101, 1, 4)]
+        assert cluster.step() == []
+        cluster.leaders[100] = 2
+        cluster.follow()
+        assert cluster.step() == [MemberReplaced(100, 1), MemberReplaced(101, 1)]
+        cluster.catalog.apply(PartitionsDropped(1, (100, 101)))
+        assert cluster.step() == [PromoteMember(100, 4), PromoteMember(101, 4)]
+        cluster.follow()
+        assert cluster.catalog.held_by(1) == 0
+        assert isinstance(cluster.catalog.apply(RemoveNode("storage-1")), Node)
+        assert [each for each in cluster.step() if 4 in vars_of(each)] == [], "and nothing goes back"
+
+    @pytest.mark.parametrize("flaw", ["a dead member", "a member without the state", "no leader", "in force: another"])
+    def test_who_is_drained_is_needed_while_another_is_not_whole(self, cluster: Cluster, flaw: str) -> None:
+        """Taking the one that has everything away would leave too few."""
+        self.drained(cluster, "storage-1")
+        if flaw == "a dead member":
+            cluster.pass_without(3)
+        elif flaw == "a member without the state":
+            cluster.restoring[3] = {100, 101}
+            cluster.report(3)
+        elif flaw == "no leader":
+            cluster.leaders = {}
+            cluster.report(1, 2)
+        else:
+            cluster.in_force = {each: {1: False, 2: False, 3: True} for each in (100, 101)}
+            cluster.report(1, 2)
+        assert cluster.due() == []
+
+    def test_the_dead_come_first(self, cluster: Cluster) -> None:
+        """And a node that is drained takes nobody's place."""
+        self.drained(cluster, "storage-1", "storage-5")
+        cluster.leaders = {100: 3, 101: 3}
+        cluster.report(3)
+        cluster.pass_without(2)
+        assert cluster.due() == [], "5 could have taken its place"
+        cluster.catalog.apply(DrainNode("storage-5", is_cancelled=True))
+        assert cluster.due() == [ReplaceMember(100, 2, 5), ReplaceMember(101, 2, 5)]
+
+    def test_nowhere_to_go(self) -> None:
+        """A zone of one node keeps it as a member until there is another; it is told once."""
+        cluster = Cluster(spares=False)
+        self.drained(cluster, "storage-3")
+        with structlog.testing.capture_logs() as logs:
+            assert cluster.due() == cluster.due() == []
+        assert [each["event"] for each in logs] == ["no node can take over from one that is drained"] * 2
+        cluster.catalog.apply(RegisterNode("storage-6", "zone-3", "a:6", "d6"))
+        cluster.report(4)
+        assert cluster.due() == [ReplaceMember(100, 3, 4), ReplaceMember(101, 3, 4)]
+
+    def test_a_few_at_a_time(self) -> None:
+        """So that the snapshots that one node asks for do not pile up; and the rest when those have arrived."""
+        cluster = Cluster(tables=5)
+        self.drained(cluster, "storage-1")
+        first = cluster.step()
+        assert [each.partition_id for each in first] == [100, 101, 102, 103]
+        cluster.leaders = dict.fromkeys(cluster.leaders, 2)
+        cluster.follow()
+        assert all(isinstance(each, MemberReplaced) for each in cluster.step())
+        cluster.restoring[4] = {101, 102, 103}
+        cluster.report(4)
+        assert cluster.step() == [PromoteMember(100, 4)]
+        assert cluster.step() == [ReplaceMember(104, 1, 4)]
+        assert cluster.step() == []
+
+
+class TestBalancing:
+    def test_a_new_node_is_put_to_use_and_then_it_rests(self) -> None:
+        """One replica at a time in the whole cluster, each step carried out before the next; in the end no node of a
+        zone holds two more than another, and nothing moves any more."""
+        cluster = Cluster(tables=4)
+        moves = 0
+        for _ in range(100):
+            commands = cluster.step()
+            assert len(commands) <= 1
+            moves += sum(isinstance(each, ReplaceMember) for each in commands)
+            cluster.follow()
+            for partition_id, node_ids in cluster.catalog.garbage.copy().items():
+                for node_id in tuple(node_ids):
+                    cluster.catalog.apply(PartitionsDropped(node_id, (partition_id,)))
+        assert cluster.step() == []
+        assert moves == 8
+        assert [cluster.catalog.held_by(node_id) for node_id in (1, 2, 3, 4, 5)] == [4, 4, 8, 4, 4]
+
+    def test_not_while_anything_is_amiss(self, cluster: Cluster) -> None:
+        """A member that is silent, or has no state; nor to or from a node that does not live."""
+        assert cluster.due() == [ReplaceMember(100, 2, 5)], "1 leads it"
+        cluster.restoring[3] = {101}
+        cluster.report(3)
+        assert cluster.due() == []
+        cluster.restoring[3] = set()
+        cluster.report(3)
+        cluster.pass_without(3, seconds=4)
+        assert cluster.due() == []
+        cluster.report(3)
+        cluster.pass_without(4, 5, seconds=4)
+        assert cluster.due() == []
+
+    def test_nodes_that_cannot_take_it(self, cluster: Cluster) -> None:
+        """They have yet to remove what they had of it."""
+        cluster.catalog.garbage |= {100: {4, 5}, 101: {4, 5}}
+        assert cluster.due() == []
+
+
+def vars_of(command: MemberCommand) -> tuple[object, ...]:
+    return tuple(getattr(command, name) for name in command.__slots__)

@@ -328,7 +328,8 @@ class TestTables:
         process.group.attendance.report(report(1))
         code, message = await failure(process.stub.CreateTable(create_request(), timeout=5))
         assert code == "ServiceUnavailableException"
-        assert message == "a table needs live storage nodes in 3 zones; there are nodes in 1"
+        told = "a table needs live storage nodes in 3 zones; there are nodes in 1 (those that are drained do not count)"
+        assert message == told
 
 
 class TestLeadership:
@@ -467,7 +468,65 @@ class TestDescribeCluster:
         assert leaders == [[], [2]]
 
 
+class TestNodes:
+    async def test_a_node_is_drained_and_removed(self, process: Process, follower: Process) -> None:
+        """At the leader, whoever is asked. It gets no new table's replicas, and is removed once it has none."""
+        group = process.group
+        await group.propose(register("storage-4", "zone-1", "host:4", "d4"))
+        group.attendance.report(report(4))
+        drained = await follower.stub.DrainNode(admin_pb2.DrainNodeRequest(name="storage-1"), timeout=5)
+        assert (drained.node.name, drained.node.draining, drained.node.alive) == ("storage-1", True, True)
+        await process.stub.CreateTable(create_request(), timeout=5)
+        placed = group.machine.catalog.tables["music"].partitions
+        assert {node_id for partition in placed for node_id in partition.node_ids} == {2, 3, 4}
+        code, told = await failure(process.stub.RemoveNode(admin_pb2.RemoveNodeRequest(name="storage-2"), timeout=5))
+        assert code == "ResourceInUseException"
+        assert told.startswith("storage-2 still has 2 replicas: drain it")
+        removed = await follower.stub.RemoveNode(admin_pb2.RemoveNodeRequest(name="storage-1"), timeout=5)
+        assert (removed.node.node_id, removed.node.draining) == (1, True)
+        code, _ = await failure(process.stub.RemoveNode(admin_pb2.RemoveNodeRequest(name="storage-1"), timeout=5))
+        assert code == "ResourceNotFoundException"
+        request = cluster_pb2.RegisterNodeRequest(name="storage-1", zone="zone-1", address="host:1", data_id="d1")
+        code, told = await failure(process.stub.RegisterNode(request, timeout=5))
+        assert code == "ResourceNotFoundException" and "may join anew with an empty data folder" in told
+
+    async def test_draining_is_cancelled(self, process: Process) -> None:
+        """And told in the description of the cluster until then."""
+        for cancel in (False, True):
+            await process.stub.DrainNode(admin_pb2.DrainNodeRequest(name="storage-2", cancel=cancel), timeout=5)
+            response = await process.stub.DescribeCluster(admin_pb2.DescribeClusterRequest(), timeout=5)
+            assert [node.name for node in response.nodes if node.draining] == ([] if cancel else ["storage-2"])
+
+    async def test_what_is_being_deleted_is_waited_for(self, process: Process) -> None:
+        """As long as the node lives; what a dead one owes goes with it."""
+        group = process.group
+        group.machine.catalog.garbage |= {100: {3}, 101: {2, 3}}
+        request = admin_pb2.RemoveNodeRequest(name="storage-3")
+        code, told = await failure(process.stub.RemoveNode(request, timeout=5))
+        assert code == "ResourceInUseException"
+        assert told.startswith("storage-3 is still deleting what it had of 2 partitions")
+        group.machine.catalog.garbage[100].clear()
+        assert "of 1 partition:" in (await failure(process.stub.RemoveNode(request, timeout=5)))[1]
+        group.clock.now_s += 10
+        await process.stub.RemoveNode(request, timeout=5)
+        assert group.machine.catalog.garbage == {101: {2}}
+
+
 class TestAttend:
+    async def test_a_node_that_is_removed_is_told(self, process: Process) -> None:
+        """On the stream that it has, and on any that it begins."""
+        call = process.stub.Attend()
+        await call.write(report(3))
+        assert isinstance(await call.read(), cluster_pb2.NodeAssignments)
+        await process.stub.RemoveNode(admin_pb2.RemoveNodeRequest(name="storage-3"), timeout=5)
+        await call.write(report(3))
+        told = ("ResourceNotFoundException", "this storage node was removed from the cluster")
+        assert await failure(_read(call)) == told
+        call = process.stub.Attend()
+        await call.write(report(3))
+        assert await failure(_read(call)) == told
+        assert process.group.attendance.nodes.keys() == {1, 2, 3}
+
     async def test_assignments_whenever_they_change(self, process: Process) -> None:
         """The whole list at once, and again with every change of the catalog."""
         call = process.stub.Attend()

@@ -197,7 +197,7 @@ async def test_an_item_that_cannot_be_read_belongs_to_its_request(rig: Rig) -> N
     assert await replies(call) == {1: "error", 2: "get_item", 3: "error"}
 
 
-@pytest.mark.parametrize("method", ["CreateUser", "ListUsers", "DisableUser"])
+@pytest.mark.parametrize("method", ["CreateUser", "ListUsers", "DisableUser", "DrainNode", "RemoveNode"])
 @pytest.mark.parametrize(
     ("caller", "may"),
     [
@@ -207,7 +207,7 @@ async def test_an_item_that_cannot_be_read_belongs_to_its_request(rig: Rig) -> N
     ],
     ids=["nobody is asked", "root", "a user"],
 )
-async def test_who_may_make_users(caller: User | None, may: bool, method: str) -> None:
+async def test_who_may_administer(caller: User | None, may: bool, method: str) -> None:
     """Root only, where everybody is known; the metadata service is not even asked otherwise."""
     rig = Rig(caller)
     rig.answer = lambda request: getattr(admin_pb2, f"{method}Response")()

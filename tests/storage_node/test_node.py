@@ -22,6 +22,7 @@ from tests.storage_node.nodes import (
     NodeSet,
     RunningNode,
     delete,
+    fail,
     get,
     item,
     key,
@@ -397,7 +398,7 @@ async def test_an_assignment_without_room_is_tried_again(one: NodeSet) -> None:
     await leader.start()
     node = leader.node
     node.__class__ = FullAtFirst
-    attendance = Attendance(node, ())
+    attendance = Attendance(node, (), fail)
     attendance.start()
     second = one.descriptor(PARTITION + 1, table=2)
     attendance._take(cluster_pb2.NodeAssignments(catalog_slot=9, partitions=[second]))

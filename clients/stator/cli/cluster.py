@@ -11,7 +11,7 @@ from stator.cli.connect import EndpointOption, TimeoutOption, connected
 from stator.cli.output import OutputFormat, print_json, print_table
 
 if TYPE_CHECKING:
-    from stator.descriptions import ClusterDescription
+    from stator.descriptions import ClusterDescription, NodeDescription
 
 app = typer.Typer(no_args_is_help=True, help="Look at a cluster.\n\nExample: stator cluster status")
 
@@ -47,21 +47,33 @@ def status(
 def _print_nodes(cluster: "ClusterDescription") -> None:
     rows = [
         [
-            *(node.name, node.role, node.zone, "alive" if node.is_alive else "NOT ALIVE"),
+            *(node.name, node.role, node.zone, state_of(node)),
             *(node.replicas, node.leaders if node.role == "storage" else "leader" if node.is_leader else "follower"),
             *(node.address, node.note),
         ]
-        for node in sorted(cluster.nodes, key=lambda node: (node.role, _natural(node.name)))
+        for node in sorted(cluster.nodes, key=lambda node: (node.role, natural(node.name)))
     ]
     columns = ["node", "role", "zone", "state", "replicas", "leads", "address", "note"]
     print_table(columns, rows, right=["replicas", "leads"])
     tables = Counter(partition.table_name for partition in cluster.partitions)
     leaderless = [partition for partition in cluster.partitions if partition.leader is None]
     dead = [node.name for node in cluster.nodes if not node.is_alive]
-    counts = f"{_count(len(tables), 'table')}, {_count(len(cluster.partitions), 'partition')}"
+    counts = f"{count(len(tables), 'table')}, {count(len(cluster.partitions), 'partition')}"
     print(f"\n{counts}, {len(leaderless)} without a leader.")
+    states = Counter(replica.state for partition in cluster.partitions for replica in partition.replicas)
+    if states["log"] or states["leaving"]:
+        waits = f"{count(states['log'], 'log replica')} that {'waits' if states['log'] == 1 else 'wait'} for the items"
+        print(f"On their way: {waits}, {states['leaving']} leaving.")
+    draining = [node.name for node in cluster.nodes if node.is_draining]
+    if draining:
+        print(f"Being drained: {', '.join(draining)}.")
     if dead:
         print(f"Not alive: {', '.join(dead)}.")
+
+
+def state_of(node: "NodeDescription") -> str:
+    """Whether a node lives, and whether it is to be used."""
+    return ("alive" if node.is_alive else "NOT ALIVE") + (", draining" if node.is_draining else "")
 
 
 def _print_partitions(cluster: "ClusterDescription") -> None:
@@ -84,10 +96,11 @@ def _print_partitions(cluster: "ClusterDescription") -> None:
     print_table(["table", "partition", "from", "to", "leader", "followers"], rows, right=["partition"])
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
+def natural(name: str) -> list[tuple[int, str]]:
     """Sorts storage-10 after storage-9."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
-def _count(number: int, what: str) -> str:
+def count(number: int, what: str) -> str:
+    """ "1 replica", "1,000 replicas"."""
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

@@ -26,12 +26,16 @@ _START_READY_S = 30.0
 
 # The exit codes of the services that name a cause in `_CAUSES`; see server/runtime/lifecycle.py.
 EXIT_DAMAGED_DATA = 3
+EXIT_REMOVED = 6
 _CAUSES = {
     2: "its configuration was refused",
     EXIT_DAMAGED_DATA: "its data is damaged",
     4: "its address is in use",
     5: "its disk failed",
+    EXIT_REMOVED: "it was removed from the cluster",
 }
+_LEFT_OUT = frozenset({EXIT_DAMAGED_DATA, EXIT_REMOVED})
+"""Who ends with one of these does not keep the others from starting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +218,7 @@ class Supervisor:
 
     def _start_failure(self) -> StartFailedError:
         for child in self._children.values():
-            if child.state is State.EXITED and child.exit_code != EXIT_DAMAGED_DATA:
+            if child.state is State.EXITED and child.exit_code not in _LEFT_OUT:
                 return StartFailedError(f"{self._death_sentence(child)} It wrote:\n" + _indented(child.log_tail()))
         late = [child for child in self._children.values() if child.state in ALIVE and child.state is not State.READY]
         names = ", ".join(child.plan.name for child in late)
@@ -249,10 +253,16 @@ class Supervisor:
         if child.state is not State.EXITED or self._is_stopping:
             return
         assert child.exit_code is not None
-        if self._is_starting and child.exit_code != EXIT_DAMAGED_DATA:
+        if self._is_starting and child.exit_code not in _LEFT_OUT:
             self._died.set()
             return
-        sentence = f"{self._death_sentence(child)} Start it again with `stator local start {child.plan.name}`."
+        name = child.plan.name
+        sentence = f"{self._death_sentence(child)} Start it again with `stator local start {name}`."
+        if child.exit_code == EXIT_REMOVED:
+            sentence = (
+                f"{self._death_sentence(child)} It may join anew with an empty data folder: delete "
+                f"{self._folder.path / name}, then `stator local start {name}`."
+            )
         tail = tuple(child.log_tail())
         self._on_event(ProcessDied(child.plan.name, child.plan.zone, child.exit_code, sentence, tail))
 

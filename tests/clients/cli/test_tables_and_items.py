@@ -262,7 +262,7 @@ def test_cluster_status(stator: CommandLine) -> None:
     assert "Not alive: storage-3" in text
     assert "1 table, 1 partition, 0 without a leader" in text
     document = stator("cluster", "status", "--output", "json").json
-    assert [node["name"] for node in document["nodes"]] == ["storage-1", "storage-2", "storage-3"]
+    assert [node["name"] for node in document["nodes"]] == ["storage-1", "storage-2", "storage-3", "storage-4"]
     assert document["partitions"][0]["replicas"][1]["is_leader"] is True
 
 

@@ -233,6 +233,15 @@ async def test_damaged_data_of_one_node_does_not_stop_the_rest(
             await cluster.ask("start", "storage-1")
 
 
+async def test_a_removed_node_does_not_stop_the_rest(cluster_options: ClusterOptions, environ: dict[str, str]) -> None:
+    """What its end says is how it may come anew."""
+    async with running(cluster_options, {**environ, "FAKE_STORAGE_2": "exit:6"}) as cluster:
+        (death,) = cluster.deaths()
+        assert "it was removed from the cluster" in death.sentence
+        assert f"delete {cluster_options.data / 'storage-2'}, then `stator local start storage-2`" in death.sentence
+        assert (await cluster.states())["storage-2"] == "exited"
+
+
 async def test_what_does_not_come_to_serve_is_named(cluster_options: ClusterOptions, environ: dict[str, str]) -> None:
     """After the time for getting ready, the start fails and nothing stays behind."""
     options = replace(cluster_options, ready_timeout_s=3)

@@ -15,6 +15,7 @@ from server.paxos.messages import (
     Accept,
     Accepted,
     CatchUp,
+    CatchUpRequest,
     Commit,
     LeadershipQuery,
     LogStart,
@@ -402,6 +403,28 @@ def test_a_snapshot_is_not_finished_while_a_chunk_is_missing() -> None:
         lone.host.receive_snapshot_chunk(2, GROUP, 1, 10, sequence, body, sequence == 2)
     assert lone.machine.restored_slots == []
     assert lone.core.is_restoring
+
+
+def test_the_next_snapshot_is_asked_for_when_one_has_arrived() -> None:
+    """With the next heartbeat, two at a time; and at once behind each that is complete."""
+    lone = Lone()
+    for group_id in (GROUP + 1, GROUP + 2, GROUP + 3, GROUP + 4):
+        machine = FakeMachine()
+        machine.is_restoring = True
+        lone.host.open_group(group_id, MEMBERS, machine, None, 0)
+        lone.host.receive(2, group_id, Accept(Run(LEADER, 1, (b"a",)), 0), None)
+
+    def requests() -> list[tuple[int, Message]]:
+        return [sent for sent in lone.transport.messages if isinstance(sent[1], CatchUpRequest)]
+
+    lone.host.tick()
+    assert requests() == [(2, CatchUpRequest(0))] * 2
+    lone.host.receive_snapshot_chunk(2, GROUP + 1, 7, 9, 0, b"x", True)
+    assert len(requests()) == 3
+    lone.host.receive_snapshot_chunk(2, GROUP + 2, 8, 9, 0, b"x", False)
+    lone.now_ns += LEASE.heartbeat_ns
+    lone.host.tick()
+    assert len(requests()) == 3, "the one that is coming and the one that was asked for"
 
 
 def test_a_candidate_declines_a_snapshot() -> None:

@@ -1,0 +1,42 @@
+"""`stator node`, and what `stator cluster status` tells of nodes that come and go."""
+
+from tests.clients.cli.conftest import CommandLine
+from tests.clients.conftest import BackgroundCluster
+
+
+def test_a_node_is_drained_and_put_to_use_again(stator: CommandLine) -> None:
+    """What is to be done next is told; `list` and `cluster status` show it."""
+    told = stator("node", "drain", "storage-1").out
+    assert "storage-1 (zone-1) is being drained: 1 replica is to move" in told
+    assert "stator node remove storage-1" in told
+    assert "storage-4 (zone-1) has no replicas and gets none" in stator("node", "drain", "storage-4").out
+    rows = {line.split()[0]: line for line in stator("node", "list").out.splitlines()[1:] if line.strip()}
+    assert "alive, draining" in rows["storage-1"] and "draining" not in rows["storage-2"]
+    assert "NOT ALIVE" in rows["storage-3"]
+    listed = stator("node", "list", "--output", "json").json
+    assert [(each["name"], each["is_draining"]) for each in listed] == [
+        ("storage-1", True),
+        ("storage-2", False),
+        ("storage-3", False),
+        ("storage-4", True),
+    ]
+    assert "Being drained: storage-1, storage-4." in stator("cluster", "status").out
+    assert "storage-1 (zone-1) is in use again, with 1 replica." in stator("node", "undrain", "storage-1").out
+    assert "Being drained: storage-4." in stator("cluster", "status").out
+
+
+def test_a_node_is_removed_if_it_has_nothing(stator: CommandLine) -> None:
+    """The refusal is the server's sentence."""
+    assert "storage-4 (zone-1) is no part of the cluster any more" in stator("node", "remove", "storage-4").out
+    assert "storage-1 still has replicas" in stator("node", "remove", "storage-1", code=1).err
+    for word in ("drain", "undrain", "remove"):
+        assert "Node: storage-9 not found" in stator("node", word, "storage-9", code=1).err
+
+
+def test_replicas_on_their_way(stator: CommandLine, cluster: BackgroundCluster) -> None:
+    """One line, and only while there are any."""
+    assert "On their way" not in stator("cluster", "status").out
+    cluster.state.replica_states |= {1: "log", 3: "leaving"}
+    assert "On their way: 1 log replica that waits for the items, 1 leaving." in stator("cluster", "status").out
+    cluster.state.replica_states |= {2: "log"}
+    assert "On their way: 2 log replicas that wait for the items, 1 leaving." in stator("cluster", "status").out
