@@ -4,7 +4,9 @@ nothing acknowledged is lost, whichever node is killed next."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import shutil
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -21,6 +23,7 @@ pytestmark = pytest.mark.cluster
 FAILURE_MS = 3_000
 PARTITIONS = 3
 FILLED_MB = 36
+EXIT_REMOVED = 6
 HEALED_WITHIN_S = 60.0
 """Far above what it takes (that is printed), for machines that do much else."""
 
@@ -85,6 +88,13 @@ class Members:
             assert time.monotonic() < deadline, f"{gone} is not replaced"
             await asyncio.sleep(0.005)
 
+    async def wait_until_used(self, name: str) -> None:
+        """Until a node holds something."""
+        deadline = time.monotonic() + HEALED_WITHIN_S
+        while not any(name in names for _, names in await self.partitions()):
+            assert time.monotonic() < deadline, f"{name} is of no use"
+            await asyncio.sleep(0.1)
+
     async def busiest(self) -> str:
         """The node that leads most of the partitions."""
         led = [names_of for names_of in await self._leaders() if names_of]
@@ -124,7 +134,8 @@ async def test_a_node_that_is_gone_is_replaced_and_removes_what_it_has(
     cluster: LocalCluster, client: stator.AsyncClient
 ) -> None:
     """Two nodes that led, one after the other, for good; each time the partitions become whole before the next. Then
-    the first comes back: it has nothing to do with them any more, and what it still has is removed."""
+    the first comes back: it has nothing to do with them any more, and what it still has is removed. Then it is put to
+    use as a new node is: its neighbour has three replicas, and it has none."""
     await client.create_table("healed", partition_key=("pk", "S"), partitions=PARTITIONS)
     await client.wait_until_table_active("healed")
     await wait_for_leaders(client, "healed", PARTITIONS)
@@ -148,7 +159,62 @@ async def test_a_node_that_is_gone_is_replaced_and_removes_what_it_has(
     while (text := log.read_text()).count("replica dropped") < text.count("replica opened") // 2:
         assert time.monotonic() < deadline, "it has not removed what it had"
         await asyncio.sleep(0.1)
-    await members.wait_whole_without(*gone)
+    await members.wait_until_used(gone[0])
+    await members.wait_whole_without(gone[1])
+
+
+async def test_a_node_is_drained_under_load_and_removed(cluster: LocalCluster, client: stator.AsyncClient) -> None:
+    """One that leads: no client sees an error, what it held is whole elsewhere, and its process ends. Its data folder
+    is refused from then on; with an empty one it is a new node, which is put to use."""
+    await client.create_table("drained", partition_key=("pk", "S"), partitions=PARTITIONS)
+    await client.wait_until_table_active("drained")
+    await wait_for_leaders(client, "drained", PARTITIONS)
+    members = Members(client, "drained")
+    async with Workload(client, "drained", workers=16) as load:
+        await load.wait_writes(200)
+        name = await members.busiest()
+        with pytest.raises(stator.ResourceInUseError, match="drain it"):
+            await client.remove_node(name)
+        began = time.monotonic()
+        await client.drain_node(name)
+        took_s = await members.wait_whole_without(name)
+        print(f"{name} drained: whole without it after {took_s:.2f} s, longest gap {load.longest_gap_s(began):.2f} s")
+        await load.wait_writes(100)
+        await remove(client, name)
+        assert await exit_code(cluster, name) == EXIT_REMOVED
+        await load.wait_writes(100)
+        assert load.errors == []
+    await load.verify(client)
+    with contextlib.suppress(AssertionError):  # the command fails if it ends at once
+        await asyncio.to_thread(cluster.local, "start", name)
+    assert await exit_code(cluster, name) == EXIT_REMOVED
+    shutil.rmtree(cluster.data / name)
+    await asyncio.to_thread(cluster.local, "start", name)
+    await members.wait_until_used(name)
+    await members.wait_whole_without()
+
+
+async def remove(client: stator.AsyncClient, name: str) -> None:
+    """As soon as it has deleted what it had."""
+    deadline = time.monotonic() + HEALED_WITHIN_S
+    while True:
+        try:
+            await client.remove_node(name)
+            return
+        except stator.ResourceInUseError as error:
+            assert "still deleting" in str(error) and time.monotonic() < deadline, error
+        await asyncio.sleep(0.1)
+
+
+async def exit_code(cluster: LocalCluster, name: str) -> int:
+    """Of a process, once it has ended."""
+    deadline = time.monotonic() + HEALED_WITHIN_S
+    while True:
+        (entry,) = [each for each in await asyncio.to_thread(cluster.status) if each["name"] == name]
+        if entry["exit_code"] is not None and entry["pid"] is None:
+            return int(entry["exit_code"])
+        assert time.monotonic() < deadline, f"{name} goes on"
+        await asyncio.sleep(0.1)
 
 
 async def test_who_joins_dies_on_the_way(cluster: LocalCluster, client: stator.AsyncClient) -> None:
