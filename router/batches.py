@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -48,6 +49,7 @@ def batch_write(
     deadline: float,
     token_of: Callable[[bytes], bytes],
     done: Done,
+    begun: float = math.inf,
 ) -> None:
     """Every write by itself. Those that were refused for now come back as unprocessed; if none was carried out, the
     first refusal is the answer. `token_of` makes a write's token of the part of the batch that names it."""
@@ -90,7 +92,7 @@ def batch_write(
         # A batch sent again may hold fewer members in other places: each is named by its key.
         token = token_of(repr(keys[index]).encode())
         asked = write._replace(options=options) if has_options else write
-        calls.append(write_call(asked, tables[write.table_name], deadline, token, partial(finish, index)))
+        calls.append(write_call(asked, tables[write.table_name], deadline, token, partial(finish, index), begun))
     for call in calls:
         storage.submit(call)
 

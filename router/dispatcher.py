@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
+import math
 import os
 from collections.abc import Callable, Collection
 from functools import partial
@@ -107,9 +108,12 @@ class Dispatcher:
 
     # Items
 
-    def submit(self, request: ItemRequest, deadline: float, token_seed: bytes, done: Done) -> None:
+    def submit(
+        self, request: ItemRequest, deadline: float, token_seed: bytes, done: Done, begun: float = math.inf
+    ) -> None:
         """Carries out an operation on items. `deadline`: loop time in seconds; `token_seed`: what the client calls this
-        write, so that a retry of its own is recognised (empty: nothing)."""
+        write, so that a retry of its own is recognised (empty: nothing); `begun`: loop time at which it may have sent
+        that first."""
         if isinstance(request, BatchWriteItemRequest):
             names: Collection[str] = {write.table_name for write in request.writes}
         elif isinstance(request, BatchGetItemRequest):
@@ -117,17 +121,17 @@ class Dispatcher:
         else:
             name = request.table_name
             if (table := self._cache.get(name)) is not None:
-                self._carry_out(request, {name: table}, deadline, token_seed, done)
+                self._carry_out(request, {name: table}, deadline, token_seed, done, begun)
                 return
             names = (name,)
         tables: dict[str, Table] = {}
         for name in names:
             table = self._cache.get(name)
             if table is None:
-                self._spawn(self._fetch_then_submit(names, request, deadline, token_seed, done))
+                self._spawn(self._fetch_then_submit(names, request, deadline, token_seed, done, begun))
                 return
             tables[name] = table
-        self._carry_out(request, tables, deadline, token_seed, done)
+        self._carry_out(request, tables, deadline, token_seed, done, begun)
 
     async def _fetch_then_submit(
         self,
@@ -136,6 +140,7 @@ class Dispatcher:
         deadline: float,
         token_seed: bytes,
         done: Done,
+        begun: float,
     ) -> None:
         tables: dict[str, Table] = {}
         try:
@@ -154,23 +159,29 @@ class Dispatcher:
             log.exception("looking up a table failed", names=sorted(names))
             done(None, InternalServerError(_INTERNAL_ERROR))
             return
-        self._carry_out(request, tables, deadline, token_seed, done)
+        self._carry_out(request, tables, deadline, token_seed, done, begun)
 
     def _carry_out(
-        self, request: ItemRequest, tables: dict[str, Table], deadline: float, token_seed: bytes, done: Done
+        self,
+        request: ItemRequest,
+        tables: dict[str, Table],
+        deadline: float,
+        token_seed: bytes,
+        done: Done,
+        begun: float,
     ) -> None:
         try:
             if isinstance(request, GetItemRequest):
                 self._storage.submit(get_call(request, tables[request.table_name], deadline, done))
             elif isinstance(request, (PutItemRequest, UpdateItemRequest, DeleteItemRequest)):
                 token = self._token(token_seed)
-                self._storage.submit(write_call(request, tables[request.table_name], deadline, token, done))
+                self._storage.submit(write_call(request, tables[request.table_name], deadline, token, done, begun))
             elif isinstance(request, BatchWriteItemRequest):
 
                 def token_of(name: bytes) -> bytes:
                     return self._token(token_seed + b"|" + name if token_seed else b"")
 
-                batch_write(self._storage, request, tables, deadline, token_of, done)
+                batch_write(self._storage, request, tables, deadline, token_of, done, begun)
             elif isinstance(request, BatchGetItemRequest):
                 batch_get(self._storage, request, tables, deadline, done)
             elif isinstance(request, QueryRequest):

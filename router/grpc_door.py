@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, ClassVar, TypeAlias
 
@@ -33,6 +34,7 @@ from server.model.errors import (
     UnrecognizedClientError,
     ValidationError,
 )
+from server.runtime.clock import now_ms
 from server.runtime.grpc_server import abort
 from server.runtime.writers import end_with
 from server.wire import error_to_message
@@ -118,7 +120,9 @@ class _SessionStream:
                     await self._wake.wait()
                     await gather_arrivals()
                     continue
-                await context.write(self._frames.pop(0))
+                frame = self._frames.pop(0)
+                frame.clock_ms = now_ms()
+                await context.write(frame)
                 if len(self._frames) < FRAMES_WAITING_MAX:
                     self._room.set()
         finally:
@@ -157,15 +161,18 @@ class SessionService:
         caller = CALLER.get()
         try:
             frame: Any = None
+            await context.write(passthrough_pb2.RawSessionReplyFrame(clock_ms=now_ms()))
             while not writer.done():
                 frame = await context.read()
                 if not isinstance(frame, passthrough_pb2.RawSessionRequestFrame):
                     break
                 if caller is not None and caller.is_disabled:
                     break
+                age_s = max(0, now_ms() - frame.begun_ms) / 1000 if frame.HasField("begun_ms") else 0.0
                 end_s = self._loop.time() + SERVE_S
+                begun = time.monotonic() - age_s
                 for request in frame.requests:
-                    self._serve(stream, request)
+                    self._serve(stream, request, begun)
                     if self._loop.time() > end_s:
                         await asyncio.sleep(0)
                         await stream.wait_room()
@@ -183,7 +190,7 @@ class SessionService:
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
 
-    def _serve(self, stream: _SessionStream, request: passthrough_pb2.RawSessionRequest) -> None:
+    def _serve(self, stream: _SessionStream, request: passthrough_pb2.RawSessionRequest, begun: float) -> None:
         request_id = request.id
         kind = request.WhichOneof("operation")
         try:
@@ -209,7 +216,8 @@ class SessionService:
             stream.in_flight -= 1
             stream.reply(request_id, kind, result, error)
 
-        self._dispatcher.submit(read, self._loop.time() + timeout_s, request.token, done)
+        begun -= request.age_ms / 1000
+        self._dispatcher.submit(read, self._loop.time() + timeout_s, request.token, done, begun)
 
 
 class UnaryService:
@@ -290,7 +298,8 @@ class ItemsService(UnaryService, items_pb2_grpc.ItemsServicer):
         def submit(deadline: float, done: Callable[[Any, StatorError | None], None]) -> None:
             token = dict(context.invocation_metadata() or ()).get("stator-token", "")
             seed = token.encode() if isinstance(token, str) else token
-            self.dispatcher.submit(read_item_request(kind, request), deadline, seed, done)
+            begun = asyncio.get_running_loop().time()
+            self.dispatcher.submit(read_item_request(kind, request), deadline, seed, done, begun)
 
         result = await self.call(context, submit)
         reply = passthrough_pb2.RawSessionReply()

@@ -8,6 +8,7 @@ bytes, time to arrive, requests waiting on one connection.
 from __future__ import annotations
 
 import asyncio
+import math
 import uuid
 import zlib
 from collections import deque
@@ -450,7 +451,9 @@ class HttpConnection(asyncio.Protocol):
             operation = ITEM_OPERATIONS.get(target)
             if operation is not None:
                 done = partial(self._answer, exchange, operation)
-                dispatcher.submit(operation.read(_parse(body)), deadline, invocation, done)
+                # A client that names its call sends it again under that name.
+                begun = self._now if invocation else math.inf
+                dispatcher.submit(operation.read(_parse(body)), deadline, invocation, done, begun)
                 return
             operation = TABLE_OPERATIONS.get(target)
             if operation is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from statorpb import partition_pb2
@@ -32,8 +33,11 @@ _RETURNED = {
 }
 
 
-def write_call(request: ItemWrite, table: Table, deadline: float, token: bytes, done: WriteDone) -> PartitionCall:
-    """The call that carries a write out. Raises ValidationError for what the table's schema does not allow."""
+def write_call(
+    request: ItemWrite, table: Table, deadline: float, token: bytes, done: WriteDone, begun: float = math.inf
+) -> PartitionCall:
+    """The call that carries a write out, which its client has `begun` then (loop time). Raises ValidationError for what
+    the table's schema does not allow."""
     options = request.options
     if isinstance(request, PutItemRequest):
         key = request.item
@@ -50,12 +54,12 @@ def write_call(request: ItemWrite, table: Table, deadline: float, token: bytes, 
             _check_key_stays(request, table)
             operation, item = UPDATE, item_to_bytes(key)
     if options is PLAIN and operation != UPDATE:
-        return PartitionCall(table, operation, position, deadline, _plain(done), True, item, token)
+        return PartitionCall(table, operation, position, deadline, _plain(done), True, item, token, None, begun)
     _check_paths(request, options, table)
     details = _details(request, options)
     wants_more = details.measured or details.returned
     answered = _measured(options, key, table, done) if wants_more else _plain(done)
-    return PartitionCall(table, operation, position, deadline, answered, True, item, token, details)
+    return PartitionCall(table, operation, position, deadline, answered, True, item, token, details, begun)
 
 
 def _check_paths(request: ItemWrite, options: WriteOptions, table: Table) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +19,7 @@ from statorpb import partition_pb2, partition_pb2_grpc
 
 from router.partition_map_cache import Partition, PartitionMapCache, Table, model_error
 from router.routing.decision import DONE, Replica, Step, backoff_ms, choose_replica, next_step
+from router.routing.node_clock import NodeClock
 from server.gathering import gather_arrivals
 from server.model.errors import (
     ConditionalCheckFailedError,
@@ -32,6 +34,7 @@ from server.model.errors import (
     ValidationError,
 )
 from server.model.key_encoding import after_prefix, prefix
+from server.model.limits import WRITE_AGE_S_MAX
 from server.runtime.grpc_server import channel_options
 from server.runtime.writers import end_with
 
@@ -45,10 +48,6 @@ SWEEP_S = 0.1
 CONNECT_TIMEOUT_S = 1.0
 HOLD_OFF_S = 0.5
 """How long a node that cannot be connected to is passed over, where another may do."""
-
-REPEAT_S_MAX = 8.0
-"""How long a write is sent again after an attempt of which it is not known whether it was carried out: for less than
-partitions remember tokens, or it might be carried out twice."""
 
 CALL_OVERHEAD_BYTES = 32
 TIMEOUT_MS_MAX = 2**31 - 1
@@ -73,6 +72,9 @@ class PartitionCall:
     A scan reads what lies from `position` up to `end` (empty: no bound) in the index of number `index`, from the end if
     it `is_backwards`: as much of it as one partition has, which `covered` says once it is answered.
 
+    `begun`, of a write that its client may send again, elsewhere too: loop time at which it may have sent it first.
+    WRITE_AGE_S_MAX later it is not sent any more, nor carried out.
+
     `done` is called exactly once, with a reply or an error."""
 
     table: Table
@@ -84,6 +86,7 @@ class PartitionCall:
     item: bytes = b""
     token: bytes = b""
     details: Details | None = None
+    begun: float = math.inf
     index: int = 0
     end: bytes = b""
     is_backwards: bool = False
@@ -93,7 +96,11 @@ class PartitionCall:
     partition: Partition | None = field(default=None, init=False)
     node_id: int = field(default=0, init=False)
     size: int = field(default=0, init=False)  # bytes, once it is under way
-    repeat_until: float = field(default=math.inf, init=False)  # once an attempt of a write may have been carried out
+    in_doubt_since: float = field(default=math.inf, init=False)  # the first attempt that may have been carried out
+
+    @property
+    def is_write(self) -> bool:
+        return self.operation in (PUT, UPDATE, DELETE)
 
 
 @dataclass(slots=True)
@@ -104,6 +111,8 @@ class _Stream:
     pending: dict[int, PartitionCall] = field(default_factory=dict)
     frames: list[partition_pb2.PartitionRequestFrame] = field(default_factory=list)
     frame_bytes: int = 0
+    frame_begun: float = 0.0  # of the last frame: loop time; 0: no write in it
+    clock: NodeClock = field(default_factory=NodeClock)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
@@ -140,7 +149,11 @@ def _fill_scan(request: partition_pb2.PartitionRequest, call: PartitionCall) -> 
 
 
 def _doubt(call: PartitionCall) -> str:
-    return "; it may or may not have been carried out" if call.operation in (PUT, UPDATE, DELETE) else ""
+    if not call.is_write:
+        return ""
+    if call.in_doubt_since == math.inf:
+        return "; this attempt of it was not carried out"
+    return "; it may or may not have been carried out"
 
 
 class StorageClient:
@@ -202,6 +215,8 @@ class StorageClient:
     ) -> None:
         self._calls -= 1
         self._bytes -= call.size
+        if error is not None and call.in_doubt_since == math.inf and not isinstance(error, InternalServerError):
+            error.is_not_carried_out = True
         try:
             call.done(reply, error)
         except Exception:
@@ -236,6 +251,7 @@ class StorageClient:
         if not stream.frames or stream.frame_bytes > FRAME_BYTES_MAX:
             stream.frames.append(partition_pb2.PartitionRequestFrame())
             stream.frame_bytes = 0
+            stream.frame_begun = 0.0
             stream.wake.set()
         stream.frame_bytes += call.size
         operation = call.operation
@@ -251,6 +267,12 @@ class StorageClient:
         elif operation != GET:
             request.item = call.item
             request.token = call.token
+            begun = min(now, call.begun, call.in_doubt_since)
+            if not stream.frame_begun:
+                stream.frame_begun = begun
+                stream.frames[-1].begun_ms = int(begun * 1000)  # by this router's clock until it is written
+            elif begun < stream.frame_begun:
+                request.age_ms = math.ceil((stream.frame_begun - begun) * 1000)
             if call.details is not None:
                 assert isinstance(call.details, partition_pb2.WriteDetails)
                 request.write.CopyFrom(call.details)
@@ -285,6 +307,8 @@ class StorageClient:
         elif step == Step.REFRESH:
             self._cache.refresh_soon(call.table)
             self._again(call, max(0.05, self._backoff_s(call)))
+        elif step == Step.SEND_ANEW:
+            self._again(call, self._backoff_s(call) if call.attempt else 0.0)
         elif step == Step.THROTTLE:
             self._finish(call, None, ThrottledError("The partition has too much in flight; try again"))
         elif step == Step.REFUSE:
@@ -303,8 +327,8 @@ class StorageClient:
         self._again(call, 0.0 if is_silent else self._backoff_s(call))
 
     def _note_unknown(self, call: PartitionCall) -> None:
-        if call.operation not in (GET, SCAN) and call.repeat_until == math.inf:
-            call.repeat_until = self._loop.time() + REPEAT_S_MAX
+        if call.is_write and call.in_doubt_since == math.inf:
+            call.in_doubt_since = call.attempt_ends - ATTEMPT_TIMEOUT_S
 
     def _partition_now(self, call: PartitionCall) -> Partition:
         return self._cache.partition_now(call.table, call.position)
@@ -323,7 +347,7 @@ class StorageClient:
             self._give_up(call)
             return
         call.attempt += 1
-        end = min(call.deadline, call.repeat_until)
+        end = min(call.deadline, min(call.begun, call.in_doubt_since) + WRITE_AGE_S_MAX)
         if self._loop.time() + delay_s >= end:
             self._loop.call_at(end, self._expire, call)
         elif delay_s:
@@ -389,6 +413,10 @@ class StorageClient:
             async with grpc.aio.insecure_channel(stream.address, options=channel_options()) as channel:
                 await self._connect(stream.address, channel)
                 call = partition_pb2_grpc.PartitionsStub(channel).Serve()
+                greeting = await call.read()
+                if not isinstance(greeting, partition_pb2.PartitionReplyFrame):
+                    return
+                stream.clock.heard(greeting.clock_ms, time.monotonic())
                 writer = asyncio.create_task(self._write(stream, call))
                 end_with(writer, call.cancel)
                 try:
@@ -396,6 +424,7 @@ class StorageClient:
                         frame = await call.read()
                         if not isinstance(frame, partition_pb2.PartitionReplyFrame):
                             break
+                        stream.clock.heard(frame.clock_ms, time.monotonic())
                         for reply in frame.replies:
                             pending = stream.pending.pop(reply.id, None)
                             if pending is not None:
@@ -436,7 +465,10 @@ class StorageClient:
                 stream.wake.clear()
                 await stream.wake.wait()
                 await gather_arrivals()
-            await call.write(stream.frames.pop(0))
+            frame = stream.frames.pop(0)
+            if frame.begun_ms:
+                frame.begun_ms = stream.clock.at(frame.begun_ms / 1000, time.monotonic())
+            await call.write(frame)
 
     async def _sweep_forever(self) -> None:
         """Takes back calls that got no answer in time: a stopped node answers nothing, and its stream lives."""

@@ -114,7 +114,12 @@ def _binary(data: bytes) -> str:
 
 def error_to_message(error: StatorError) -> items_pb2.Error:
     """An error as the public API has it."""
-    message = items_pb2.Error(code=error.code, message=error.message, retriable=error.is_retriable)
+    message = items_pb2.Error(
+        code=error.code,
+        message=error.message,
+        retriable=error.is_retriable,
+        not_carried_out=error.is_not_carried_out,
+    )
     if isinstance(error, ConditionalCheckFailedError) and error.item is not None:
         message.item = error.item
     return message
@@ -125,6 +130,7 @@ def error_from_message(message: items_pb2.Error) -> StatorError:
     error = error_by_code(message.code)(message.message)
     if isinstance(error, ConditionalCheckFailedError) and message.HasField("item"):
         error.item = message.item
+    error.is_not_carried_out = message.not_carried_out
     return error
 
 

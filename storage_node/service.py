@@ -11,6 +11,7 @@ import structlog
 from statorpb import partition_pb2, partition_pb2_grpc
 
 from server.gathering import gather_arrivals
+from server.runtime.clock import now_ms
 from server.runtime.writers import end_with
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ REPLY_OVERHEAD_BYTES = 16
 SERVE_S = 0.01
 """After so long in one frame others get their turn, heartbeats above all: ten thousand requests share a frame, and one
 may cost milliseconds."""
+
+AGE_MS_COUNTED = 250
+"""Frames that have been on their way for less are taken for new."""
 
 log = structlog.get_logger()
 
@@ -80,6 +84,7 @@ class ReplyStream:
                 await gather_arrivals()
             frame = self._frames.pop(0)
             size = self._sizes.pop(0)
+            frame.clock_ms = now_ms()
             await context.write(frame)
             self._backlog_bytes -= size
             self._has_room.set()
@@ -89,6 +94,11 @@ class ReplyStream:
         while self._backlog_bytes > BACKLOG_BYTES_MAX:
             self._has_room.clear()
             await self._has_room.wait()
+
+
+def _count_age(frame: partition_pb2.PartitionRequestFrame, age_ms: int) -> None:
+    for request in frame.requests:
+        request.age_ms = min(request.age_ms + age_ms, 2**32 - 1)
 
 
 class PartitionService(partition_pb2_grpc.PartitionsServicer):
@@ -102,6 +112,7 @@ class PartitionService(partition_pb2_grpc.PartitionsServicer):
         request_iterator: AsyncIterator[partition_pb2.PartitionRequestFrame],
         context: grpc.aio.ServicerContext[partition_pb2.PartitionRequestFrame, partition_pb2.PartitionReplyFrame],
     ) -> None:
+        await context.write(partition_pb2.PartitionReplyFrame(clock_ms=now_ms()))
         replies = ReplyStream()
         writer = asyncio.create_task(replies.write_all(context))
         task = asyncio.current_task()
@@ -115,6 +126,8 @@ class PartitionService(partition_pb2_grpc.PartitionsServicer):
                 frame: object = await context.read()  # the end is not in its type
                 if not isinstance(frame, partition_pb2.PartitionRequestFrame):
                     break
+                if frame.HasField("begun_ms") and (age_ms := now_ms() - frame.begun_ms) > AGE_MS_COUNTED:
+                    _count_age(frame, age_ms)
                 end_s = time_s() + SERVE_S
                 for request in frame.requests:
                     try:

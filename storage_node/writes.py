@@ -16,8 +16,10 @@ from server.expressions.compiled import compiled_condition, compiled_update
 from server.model.errors import ValidationError
 from server.model.item import Item, item_bytes
 from server.model.key_encoding import COLLECTIONS, HASH_BYTES, PREFIX_BYTES, prefix
-from server.model.limits import ITEM_BYTES_MAX
+from server.model.limits import ITEM_BYTES_MAX, WRITE_AGE_S_MAX
 from server.model.table import KeySchema, LocalIndex, check_index_keys
+from server.paxos.ballot import ZERO, Ballot
+from server.runtime.clock import now_ms
 from server.runtime.replica_host import UNKNOWN, Outcome, OutcomeKind, ReplicaHost
 from server.wire import item_from_bytes, item_to_bytes
 from storage_node.codec.mutation import Mutation, Write, encode_mutation
@@ -27,6 +29,7 @@ from storage_node.partition.recent_writes import RecentWrites
 from storage_node.store import CorruptValueError, Store, StoreError
 
 TOKEN_BYTES = 16
+WRITE_AGE_MS_MAX = WRITE_AGE_S_MAX * 1000
 COLLECTION_BYTES_MAX = 10 * 1024**3
 """Of an item collection in a table with local indexes: its items and their entries (developer guide, "Quotas")."""
 
@@ -117,6 +120,8 @@ class Writes:
         self._in_flight = InFlightWrites()
         self._waiting: dict[bytes, list[tuple[float, Callable[[Outcome], None]]]] = {}
         """Token of a write -> (deadline, whom to tell) of the requests that wait for it."""
+        self._timed_leadership = ZERO
+        self._log_ahead_ms = 0  # the log's time less this node's clock, in that leadership
 
     def describe(self, table_number: int, schema: KeySchema, indexes: tuple[LocalIndex, ...]) -> None:
         """Tells what the table's items look like."""
@@ -136,6 +141,8 @@ class Writes:
             self._repeat(request, reply)
         elif (waiting := self._waiting.get(token)) is not None:
             waiting.append(self._waiter(request, reply, None))
+        elif request.age_ms > WRITE_AGE_MS_MAX:
+            reply(request_id, partition_pb2.TOO_OLD)
         elif has_no_room:
             reply(request_id, partition_pb2.STORAGE_FULL, message="the storage node's disk is nearly full")
         elif self._store.is_overloaded:
@@ -316,7 +323,7 @@ class Writes:
             self._in_flight.end(in_flight, is_committed=outcome.kind == OutcomeKind.COMMITTED)
 
         origin = self._host.leader_ballot(self._partition_id)
-        mutation = Mutation(token, key, item, time.time_ns() // 1_000_000, origin)
+        mutation = Mutation(token, key, item, self._log_time_ms(origin), origin)
         self._host.propose(self._partition_id, encode_mutation(mutation), finish)
 
     def _propose(self, request: partition_pb2.PartitionRequest, reply: Reply, decided: _Decided) -> None:
@@ -333,8 +340,17 @@ class Writes:
         (key, item), *more = decided.writes
         result = None if decided.result is None else decided.result.SerializeToString()
         origin = self._host.leader_ballot(self._partition_id)
-        mutation = Mutation(token, key, item, time.time_ns() // 1_000_000, origin, tuple(more), result)
+        mutation = Mutation(token, key, item, self._log_time_ms(origin), origin, tuple(more), result)
         self._host.propose(self._partition_id, encode_mutation(mutation), finish)
+
+    def _log_time_ms(self, leadership: Ballot) -> int:
+        """The log's time: it goes on from where the last leader's writes left it, as this node's clock goes. So tokens
+        are remembered for as long as they are meant to be, whatever the leaders' clocks show."""
+        if leadership != self._timed_leadership:
+            # What earlier leaders left behind is applied: before that, nothing is decided.
+            self._timed_leadership = leadership
+            self._log_ahead_ms = self.recent.now_ms - now_ms()
+        return now_ms() + self._log_ahead_ms
 
     def _waiter(
         self, request: partition_pb2.PartitionRequest, reply: Reply, result: partition_pb2.WriteResult | None

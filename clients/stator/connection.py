@@ -83,7 +83,8 @@ class Connection:
         self, request: passthrough_pb2.RawSessionRequest, timeout_s: float | None
     ) -> passthrough_pb2.RawSessionReply:
         """Carries a request out, with every retry within the time."""
-        return await self.transport().request(request.SerializeToString(), self.limit_s(timeout_s))
+        body, is_write = request.SerializeToString(), bool(request.token)
+        return await self.transport().request(body, self.limit_s(timeout_s), is_write=is_write)
 
     async def wait_unprocessed(self, attempt: int, deadline: float, left: int) -> None:
         """Until what a batch left over is worth sending again. Raises UnavailableError when the time would be over."""

@@ -27,7 +27,7 @@ class StatorError(Exception):
 
     `code` is DynamoDB's name of the error, `message` a sentence, `is_retriable` says whether the same call may succeed
     later. `follows_unknown_attempt`: an earlier attempt of the same call ended without a reply, so it may have been
-    carried out (calls on tables only; writes of items carry a token that settles this).
+    carried out (calls on tables, and writes).
     """
 
     code = "InternalServerError"

@@ -5,13 +5,20 @@ as the next. Nothing ever waits for a batch to fill. A frame is a protobuf `Sess
 from parts that are encoded already, so that a request costs the same few steps on its first attempt and on each retry:
 
     frame    = 0x0A LENGTH request ...                      field 1 of SessionRequestFrame, repeated
-    request  = 0x08 ID 0x10 TIMEOUT_MS body                 fields 1 and 2 of SessionRequest, then
-    body     = the other fields of SessionRequest           as `SerializeToString` of a message without id and timeout
+    frame    = ... 0x10 BEGUN_MS                            its field 2, behind the requests
+    request  = 0x08 ID 0x10 TIMEOUT_MS [0x20 AGE_MS] body   fields 1, 2 and 4 of SessionRequest, then
+    body     = the other fields of SessionRequest           as `SerializeToString` of a message without those
 
 for example, request 5 with a timeout of 2000 ms and an empty body: 0A 05 08 05 10 D0 0F.
+
+The router begins the stream with what its clock shows, and repeats that in every frame. So a frame can say by that
+clock when the oldest of its requests was sent, and a write that comes too late (since a retry of it may have been
+carried out meanwhile) is not carried out.
 """
 
 import asyncio
+import math
+import time
 from collections import deque
 
 import grpc
@@ -32,6 +39,9 @@ REQUESTS_IN_FLIGHT_MAX = 10_000
 SILENCE_S = 0.5
 _SWEEP_S = 0.1
 
+CLOCK_DRIFT_MAX = 0.001
+"""How much faster than a router's clock ours may go; quartz is ten times better."""
+
 _SMALL = [bytes((number,)) for number in range(128)]
 
 
@@ -47,6 +57,11 @@ def varint(number: int) -> bytes:
         number >>= 7
     parts.append(number)
     return bytes(parts)
+
+
+def zigzag(number: int) -> bytes:
+    """Protobuf's encoding of a signed integer (`sint64`): 0, -1, 1, -2 as 0, 1, 2, 3."""
+    return varint((number << 1) ^ (number >> 63))
 
 
 class NoReplyError(UnavailableError):
@@ -74,6 +89,11 @@ class Session:
         self._pending: dict[int, tuple[asyncio.Future[passthrough_pb2.RawSessionReply], float, float]] = {}
         self._next_id = 1
         self._outbox: deque[bytes] = deque()
+        self._outbox_times: deque[float] = deque()  # when each came
+        self._greeted: asyncio.Future[None] | None = None
+        # The router's clock as it was told last, less ours when that was heard.
+        self._clock_ahead_ms = 0.0
+        self._clock_heard_at = 0.0
         self._idle: asyncio.Future[None] | None = None
         self._waiting_for_room: deque[asyncio.Future[None]] = deque()
         self._last_reply_at = 0.0
@@ -86,10 +106,13 @@ class Session:
         """How many requests wait for a reply."""
         return len(self._pending)
 
-    def send(self, body: bytes, timeout_s: float) -> asyncio.Future[passthrough_pb2.RawSessionReply]:
+    def send(
+        self, body: bytes, timeout_s: float, age_s: float = 0.0
+    ) -> asyncio.Future[passthrough_pb2.RawSessionReply]:
         """Sends a request; the future ends with its reply (which may be an error of the server's).
 
-        `body` is a serialized SessionRequest without id and timeout. The router is told to answer within `timeout_s`.
+        `body` is a serialized SessionRequest without id, timeout and age. The router is told to answer within
+        `timeout_s`, and that a first attempt was sent `age_s` ago, which may have been carried out.
         The future raises NoReplyError when the stream breaks or no reply comes, AccessDeniedError when the router does
         not let this client in. Raises ValidationError for a body above
         16 MB; then nothing is sent.
@@ -101,12 +124,15 @@ class Session:
         request_id = self._next_id
         self._next_id = request_id + 1
         head = b"\x08" + varint(request_id) + b"\x10" + varint(max(1, int(timeout_s * 1000)))
+        if age_s:
+            head += b"\x20" + varint(math.ceil(age_s * 1000))
         request_bytes = len(head) + len(body)
         if request_bytes > MESSAGE_BYTES_MAX:
             raise ValidationError(f"the request has {request_bytes} bytes; at most {MESSAGE_BYTES_MAX} are allowed")
         now = self._loop.time()
         self._pending[request_id] = (future, now, now + timeout_s + SILENCE_S)
         self._outbox.append(b"\x0a" + varint(request_bytes) + head + body)
+        self._outbox_times.append(time.monotonic())
         if self._idle is not None:
             self._idle.set_result(None)
             self._idle = None
@@ -130,9 +156,12 @@ class Session:
     async def _run(self) -> None:
         metadata = self._credentials.sign(CONVERSE) if self._credentials is not None else None
         call: grpc.aio.StreamStreamCall[bytes, bytes] = self._channel.stream_stream(CONVERSE)(metadata=metadata)
+        self._greeted = self._loop.create_future()
         reader = self._loop.create_task(self._read(call), name=f"stator replies {self._address}")
         self._tasks.append(reader)
         try:
+            # Before it has told its clock, nothing can be said of ages.
+            await self._greeted
             while True:
                 if not self._outbox:
                     self._idle = self._loop.create_future()
@@ -147,15 +176,26 @@ class Session:
             call.cancel()
 
     def _take_frame(self) -> bytes:
-        outbox = self._outbox
+        outbox, times = self._outbox, self._outbox_times
+        begun = b"\x10" + zigzag(self._router_clock_ms(times[0]))
         if len(outbox) == 1:
-            return outbox.popleft()
+            times.clear()
+            return outbox.popleft() + begun
         frame = [outbox.popleft()]
+        times.popleft()
         frame_bytes = len(frame[0])
         while outbox and frame_bytes + len(outbox[0]) <= FRAME_BYTES_TARGET:
             frame_bytes += len(outbox[0])
             frame.append(outbox.popleft())
+            times.popleft()
+        frame.append(begun)
         return b"".join(frame)
+
+    def _router_clock_ms(self, at: float) -> int:
+        """What the router's clock showed when ours did `at`, or less: it was told before it was heard, and ours may be
+        the faster."""
+        drift_ms = (time.monotonic() - self._clock_heard_at) * 1000 * CLOCK_DRIFT_MAX
+        return int(at * 1000 + self._clock_ahead_ms - drift_ms - 1)
 
     async def _read(self, call: "grpc.aio.StreamStreamCall[bytes, bytes]") -> None:
         try:
@@ -175,6 +215,10 @@ class Session:
 
     def _take_replies(self, frame: passthrough_pb2.RawSessionReplyFrame) -> None:
         self._last_reply_at = self._loop.time()
+        self._clock_heard_at = time.monotonic()
+        self._clock_ahead_ms = frame.clock_ms - self._clock_heard_at * 1000
+        if self._greeted is not None and not self._greeted.done():
+            self._greeted.set_result(None)
         pending = self._pending
         for reply in frame.replies:
             entry = pending.pop(reply.id, None)
@@ -227,6 +271,7 @@ class Session:
                 # One object each: raising an exception writes into it.
                 future.set_exception(type(error)(error.message, code=error.code))
         self._outbox.clear()
+        self._outbox_times.clear()
         self._let_in()
         current = asyncio.current_task()
         for task in self._tasks:

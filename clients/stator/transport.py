@@ -1,6 +1,7 @@
 """Attempts: which endpoint a request goes to, how long an attempt may take, when and where it is tried again."""
 
 import asyncio
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,9 +29,11 @@ from stator.errors import (
 from stator.session import MESSAGE_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX, AttemptTimedOutError, NoReplyError, Session
 from stator.values import decode_item
 
-# With more than one endpoint, an attempt is given up after this long and repeated at the next one. Shorter than the
-# time for which partitions remember write tokens, so that a late duplicate is still recognised.
+# With more than one endpoint, an attempt is given up after this long and repeated at the next one.
 ATTEMPT_S = 2.0
+# How long a write is tried again after the first attempt that may have been carried out. Past this the servers refuse
+# it: they remember the tokens of writes for little longer, and might carry it out a second time.
+WRITE_AGE_S_MAX = 8.0
 TABLE_ATTEMPT_S = 4.0
 RETRY_DELAY_S_MIN = 0.025
 RETRY_DELAY_S_MAX = 1.0
@@ -151,10 +154,11 @@ class Transport:
         frames = sum(endpoint.frames for endpoint in self.endpoints)
         return Statistics(counted.requests, counted.retries, counted.failovers, frames)
 
-    async def request(self, body: bytes, timeout_s: float) -> passthrough_pb2.RawSessionReply:
+    async def request(self, body: bytes, timeout_s: float, *, is_write: bool) -> passthrough_pb2.RawSessionReply:
         """Sends a request on a session and returns its reply, which is never an error.
 
-        Raises the server's error when trying again cannot help; when the time is over, what the last attempt met.
+        Raises the server's error when trying again cannot help; when the time is over, what the last attempt met. The
+        time of a write that may have been carried out is over after WRITE_AGE_S_MAX.
         """
         self._check_open()
         self.statistics_counted.requests += 1
@@ -162,22 +166,32 @@ class Transport:
         now = self._loop.time()
         if endpoint.down_until > now:
             endpoint = self._turn_from(None)
+        begun = now
         deadline = now + timeout_s
+        in_doubt_since = math.inf
         attempt = 0
         while True:
             session = endpoint.session
             if session.in_flight >= REQUESTS_IN_FLIGHT_MAX:
                 await session.wait_for_room()
+            now = self._loop.time()
             try:
-                reply = await session.send(body, self._attempt_s(deadline, ATTEMPT_S))
+                reply = await session.send(body, self._attempt_s(deadline, ATTEMPT_S), max(0.0, now - in_doubt_since))
             except NoReplyError as met:
                 error: StatorError = met
+                is_certain = False
             else:
                 endpoint.note_success()
                 if not reply.HasField("error"):
                     return reply
                 error = _error_of_wire(reply.error)
-            endpoint = await self._before_retry(error, endpoint, attempt, deadline, timeout_s)
+                is_certain = reply.error.not_carried_out
+            if is_write:
+                error.follows_unknown_attempt = in_doubt_since != math.inf
+                if not is_certain:
+                    in_doubt_since = min(in_doubt_since, now)
+            until = min(deadline, in_doubt_since + WRITE_AGE_S_MAX)
+            endpoint = await self._before_retry(error, endpoint, attempt, until, round(until - begun, 1))
             attempt += 1
 
     async def unary(

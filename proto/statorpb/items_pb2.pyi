@@ -988,6 +988,7 @@ class Error(google.protobuf.message.Message):
     MESSAGE_FIELD_NUMBER: builtins.int
     RETRIABLE_FIELD_NUMBER: builtins.int
     ITEM_FIELD_NUMBER: builtins.int
+    NOT_CARRIED_OUT_FIELD_NUMBER: builtins.int
     code: builtins.str
     """DynamoDB's name, for example ResourceNotFoundException"""
     message: builtins.str
@@ -997,6 +998,8 @@ class Error(google.protobuf.message.Message):
     """The item that a condition did not hold for, as a serialized Item, where the request asked for it. As bytes: it may
     be nested more deeply than a message around it can be.
     """
+    not_carried_out: builtins.bool
+    """for certain, and it never will be"""
     def __init__(
         self,
         *,
@@ -1004,26 +1007,37 @@ class Error(google.protobuf.message.Message):
         message: builtins.str = ...,
         retriable: builtins.bool = ...,
         item: builtins.bytes | None = ...,
+        not_carried_out: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_item", b"_item", "item", b"item"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_item", b"_item", "code", b"code", "item", b"item", "message", b"message", "retriable", b"retriable"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_item", b"_item", "code", b"code", "item", b"item", "message", b"message", "not_carried_out", b"not_carried_out", "retriable", b"retriable"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_item", b"_item"]) -> typing.Literal["item"] | None: ...
 
 Global___Error: typing_extensions.TypeAlias = Error
 
 @typing.final
 class SessionRequestFrame(google.protobuf.message.Message):
+    """The router begins a stream with a frame that only tells its clock, and the client says by that clock when the oldest
+    request of a frame began, or earlier: what comes too late is not carried out, since a retry of it may have been.
+    """
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     REQUESTS_FIELD_NUMBER: builtins.int
+    BEGUN_MS_FIELD_NUMBER: builtins.int
+    begun_ms: builtins.int
+    """by the router's clock; absent: nothing is known of the age of what is in the frame"""
     @property
     def requests(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SessionRequest]: ...
     def __init__(
         self,
         *,
         requests: collections.abc.Iterable[Global___SessionRequest] | None = ...,
+        begun_ms: builtins.int | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["requests", b"requests"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_begun_ms", b"_begun_ms", "begun_ms", b"begun_ms"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_begun_ms", b"_begun_ms", "begun_ms", b"begun_ms", "requests", b"requests"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_begun_ms", b"_begun_ms"]) -> typing.Literal["begun_ms"] | None: ...
 
 Global___SessionRequestFrame: typing_extensions.TypeAlias = SessionRequestFrame
 
@@ -1032,14 +1046,18 @@ class SessionReplyFrame(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     REPLIES_FIELD_NUMBER: builtins.int
+    CLOCK_MS_FIELD_NUMBER: builtins.int
+    clock_ms: builtins.int
+    """the router's clock in ms, which has no relation to any other's"""
     @property
     def replies(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SessionReply]: ...
     def __init__(
         self,
         *,
         replies: collections.abc.Iterable[Global___SessionReply] | None = ...,
+        clock_ms: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["replies", b"replies"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["clock_ms", b"clock_ms", "replies", b"replies"]) -> None: ...
 
 Global___SessionReplyFrame: typing_extensions.TypeAlias = SessionReplyFrame
 
@@ -1050,6 +1068,7 @@ class SessionRequest(google.protobuf.message.Message):
     ID_FIELD_NUMBER: builtins.int
     TIMEOUT_MS_FIELD_NUMBER: builtins.int
     TOKEN_FIELD_NUMBER: builtins.int
+    AGE_MS_FIELD_NUMBER: builtins.int
     PUT_ITEM_FIELD_NUMBER: builtins.int
     GET_ITEM_FIELD_NUMBER: builtins.int
     DELETE_ITEM_FIELD_NUMBER: builtins.int
@@ -1065,6 +1084,10 @@ class SessionRequest(google.protobuf.message.Message):
     token: builtins.bytes
     """Names this write across retries (1-36 bytes): a write repeated with the
     same token is carried out once. Empty: the router chooses one.
+    """
+    age_ms: builtins.int
+    """How long before the frame's begun_ms the first attempt of this write was sent of which the client does not know
+    that it was not carried out.
     """
     @property
     def put_item(self) -> Global___PutItemRequest: ...
@@ -1088,6 +1111,7 @@ class SessionRequest(google.protobuf.message.Message):
         id: builtins.int = ...,
         timeout_ms: builtins.int = ...,
         token: builtins.bytes = ...,
+        age_ms: builtins.int = ...,
         put_item: Global___PutItemRequest | None = ...,
         get_item: Global___GetItemRequest | None = ...,
         delete_item: Global___DeleteItemRequest | None = ...,
@@ -1098,7 +1122,7 @@ class SessionRequest(google.protobuf.message.Message):
         query: Global___QueryRequest | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "get_item", b"get_item", "operation", b"operation", "put_item", b"put_item", "query", b"query", "scan", b"scan", "update_item", b"update_item"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "get_item", b"get_item", "id", b"id", "operation", b"operation", "put_item", b"put_item", "query", b"query", "scan", b"scan", "timeout_ms", b"timeout_ms", "token", b"token", "update_item", b"update_item"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["age_ms", b"age_ms", "batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "get_item", b"get_item", "id", b"id", "operation", b"operation", "put_item", b"put_item", "query", b"query", "scan", b"scan", "timeout_ms", b"timeout_ms", "token", b"token", "update_item", b"update_item"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["operation", b"operation"]) -> typing.Literal["put_item", "get_item", "delete_item", "batch_write_item", "batch_get_item", "scan", "update_item", "query"] | None: ...
 
 Global___SessionRequest: typing_extensions.TypeAlias = SessionRequest

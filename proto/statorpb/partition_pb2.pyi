@@ -99,6 +99,8 @@ class _PartitionStatusCodeEnumTypeWrapper(google.protobuf.internal.enum_type_wra
     """not executed: the item collection has reached its limit"""
     RESULT_FORGOTTEN: _PartitionStatusCode.ValueType  # 13
     """a repeated write that was carried out; what it was to return is not known any more"""
+    TOO_OLD: _PartitionStatusCode.ValueType  # 14
+    """not executed: a write that may have been carried out so long ago that nobody remembers"""
 
 class PartitionStatusCode(_PartitionStatusCode, metaclass=_PartitionStatusCodeEnumTypeWrapper): ...
 
@@ -130,21 +132,34 @@ COLLECTION_FULL: PartitionStatusCode.ValueType  # 12
 """not executed: the item collection has reached its limit"""
 RESULT_FORGOTTEN: PartitionStatusCode.ValueType  # 13
 """a repeated write that was carried out; what it was to return is not known any more"""
+TOO_OLD: PartitionStatusCode.ValueType  # 14
+"""not executed: a write that may have been carried out so long ago that nobody remembers"""
 Global___PartitionStatusCode: typing_extensions.TypeAlias = PartitionStatusCode
 
 @typing.final
 class PartitionRequestFrame(google.protobuf.message.Message):
+    """How old a write is has to be known where it is carried out: a retry of it may have been, and acknowledged, while it
+    lay in a process that was halted or behind a link that was cut. A node begins a stream with a frame that only tells
+    its clock; who sends requests tells by that clock when they began, no later than they did.
+    """
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     REQUESTS_FIELD_NUMBER: builtins.int
+    BEGUN_MS_FIELD_NUMBER: builtins.int
+    begun_ms: builtins.int
+    """by the node's clock; absent: nothing is known of the age of what is in the frame"""
     @property
     def requests(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PartitionRequest]: ...
     def __init__(
         self,
         *,
         requests: collections.abc.Iterable[Global___PartitionRequest] | None = ...,
+        begun_ms: builtins.int | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["requests", b"requests"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_begun_ms", b"_begun_ms", "begun_ms", b"begun_ms"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_begun_ms", b"_begun_ms", "begun_ms", b"begun_ms", "requests", b"requests"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_begun_ms", b"_begun_ms"]) -> typing.Literal["begun_ms"] | None: ...
 
 Global___PartitionRequestFrame: typing_extensions.TypeAlias = PartitionRequestFrame
 
@@ -153,14 +168,18 @@ class PartitionReplyFrame(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     REPLIES_FIELD_NUMBER: builtins.int
+    CLOCK_MS_FIELD_NUMBER: builtins.int
+    clock_ms: builtins.int
+    """the node's clock, which has no relation to any other's"""
     @property
     def replies(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PartitionReply]: ...
     def __init__(
         self,
         *,
         replies: collections.abc.Iterable[Global___PartitionReply] | None = ...,
+        clock_ms: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["replies", b"replies"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["clock_ms", b"clock_ms", "replies", b"replies"]) -> None: ...
 
 Global___PartitionReplyFrame: typing_extensions.TypeAlias = PartitionReplyFrame
 
@@ -179,6 +198,7 @@ class PartitionRequest(google.protobuf.message.Message):
     WRITE_FIELD_NUMBER: builtins.int
     READ_FIELD_NUMBER: builtins.int
     SCAN_FIELD_NUMBER: builtins.int
+    AGE_MS_FIELD_NUMBER: builtins.int
     id: builtins.int
     """unique on this stream, echoed in the reply"""
     partition_id: builtins.int
@@ -193,6 +213,8 @@ class PartitionRequest(google.protobuf.message.Message):
     """writes: 16 bytes that name this write across retries"""
     timeout_ms: builtins.int
     """what is left of the request's time"""
+    age_ms: builtins.int
+    """writes: how long before the frame's begun_ms its client may have sent it first"""
     @property
     def write(self) -> Global___WriteDetails:
         """absent: an unconditional PUT or DELETE that wants no answer but its outcome"""
@@ -219,9 +241,10 @@ class PartitionRequest(google.protobuf.message.Message):
         write: Global___WriteDetails | None = ...,
         read: Global___ReadDetails | None = ...,
         scan: Global___ScanDetails | None = ...,
+        age_ms: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["read", b"read", "scan", b"scan", "write", b"write"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["consistent", b"consistent", "id", b"id", "item", b"item", "key", b"key", "operation", b"operation", "partition_id", b"partition_id", "read", b"read", "scan", b"scan", "timeout_ms", b"timeout_ms", "token", b"token", "write", b"write"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["age_ms", b"age_ms", "consistent", b"consistent", "id", b"id", "item", b"item", "key", b"key", "operation", b"operation", "partition_id", b"partition_id", "read", b"read", "scan", b"scan", "timeout_ms", b"timeout_ms", "token", b"token", "write", b"write"]) -> None: ...
 
 Global___PartitionRequest: typing_extensions.TypeAlias = PartitionRequest
 

@@ -770,14 +770,19 @@ class RawSessionRequestFrame(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     REQUESTS_FIELD_NUMBER: builtins.int
+    BEGUN_MS_FIELD_NUMBER: builtins.int
+    begun_ms: builtins.int
     @property
     def requests(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RawSessionRequest]: ...
     def __init__(
         self,
         *,
         requests: collections.abc.Iterable[Global___RawSessionRequest] | None = ...,
+        begun_ms: builtins.int | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["requests", b"requests"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_begun_ms", b"_begun_ms", "begun_ms", b"begun_ms"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_begun_ms", b"_begun_ms", "begun_ms", b"begun_ms", "requests", b"requests"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_begun_ms", b"_begun_ms"]) -> typing.Literal["begun_ms"] | None: ...
 
 Global___RawSessionRequestFrame: typing_extensions.TypeAlias = RawSessionRequestFrame
 
@@ -786,14 +791,17 @@ class RawSessionReplyFrame(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     REPLIES_FIELD_NUMBER: builtins.int
+    CLOCK_MS_FIELD_NUMBER: builtins.int
+    clock_ms: builtins.int
     @property
     def replies(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RawSessionReply]: ...
     def __init__(
         self,
         *,
         replies: collections.abc.Iterable[Global___RawSessionReply] | None = ...,
+        clock_ms: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["replies", b"replies"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["clock_ms", b"clock_ms", "replies", b"replies"]) -> None: ...
 
 Global___RawSessionReplyFrame: typing_extensions.TypeAlias = RawSessionReplyFrame
 
@@ -804,6 +812,7 @@ class RawSessionRequest(google.protobuf.message.Message):
     ID_FIELD_NUMBER: builtins.int
     TIMEOUT_MS_FIELD_NUMBER: builtins.int
     TOKEN_FIELD_NUMBER: builtins.int
+    AGE_MS_FIELD_NUMBER: builtins.int
     PUT_ITEM_FIELD_NUMBER: builtins.int
     GET_ITEM_FIELD_NUMBER: builtins.int
     DELETE_ITEM_FIELD_NUMBER: builtins.int
@@ -815,6 +824,7 @@ class RawSessionRequest(google.protobuf.message.Message):
     id: builtins.int
     timeout_ms: builtins.int
     token: builtins.bytes
+    age_ms: builtins.int
     @property
     def put_item(self) -> Global___RawPutItemRequest: ...
     @property
@@ -837,6 +847,7 @@ class RawSessionRequest(google.protobuf.message.Message):
         id: builtins.int = ...,
         timeout_ms: builtins.int = ...,
         token: builtins.bytes = ...,
+        age_ms: builtins.int = ...,
         put_item: Global___RawPutItemRequest | None = ...,
         get_item: Global___RawGetItemRequest | None = ...,
         delete_item: Global___RawDeleteItemRequest | None = ...,
@@ -847,7 +858,7 @@ class RawSessionRequest(google.protobuf.message.Message):
         query: Global___RawQueryRequest | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "get_item", b"get_item", "operation", b"operation", "put_item", b"put_item", "query", b"query", "scan", b"scan", "update_item", b"update_item"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "get_item", b"get_item", "id", b"id", "operation", b"operation", "put_item", b"put_item", "query", b"query", "scan", b"scan", "timeout_ms", b"timeout_ms", "token", b"token", "update_item", b"update_item"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["age_ms", b"age_ms", "batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "get_item", b"get_item", "id", b"id", "operation", b"operation", "put_item", b"put_item", "query", b"query", "scan", b"scan", "timeout_ms", b"timeout_ms", "token", b"token", "update_item", b"update_item"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["operation", b"operation"]) -> typing.Literal["put_item", "get_item", "delete_item", "batch_write_item", "batch_get_item", "scan", "update_item", "query"] | None: ...
 
 Global___RawSessionRequest: typing_extensions.TypeAlias = RawSessionRequest

@@ -24,6 +24,7 @@ class Status(IntEnum):
     INVALID_UPDATE = 11
     COLLECTION_FULL = 12
     RESULT_FORGOTTEN = 13
+    TOO_OLD = 14
 
 
 class Step(IntEnum):
@@ -37,6 +38,7 @@ class Step(IntEnum):
     REFUSE_FULL = 6  # refuse: no room on the disk
     REFUSE = 7  # the write is refused, or what it returned is not known: there is nothing to retry
     FAIL = 8  # an error on the servers' side
+    SEND_ANEW = 9  # with its age as it is by now: it may only have been long on its way
 
 
 DONE = frozenset({int(Status.OK), int(Status.NOT_FOUND)})
@@ -55,6 +57,7 @@ _STEPS: Mapping[int, Step] = {
     Status.INVALID_UPDATE: Step.REFUSE,
     Status.COLLECTION_FULL: Step.REFUSE,
     Status.RESULT_FORGOTTEN: Step.REFUSE,
+    Status.TOO_OLD: Step.SEND_ANEW,
 }
 
 

@@ -18,6 +18,8 @@ class StatorError(Exception):
     http_status = 500
     grpc_status = "INTERNAL"
     is_retriable = True
+    is_not_carried_out = False
+    """Of a write: that is certain. It may be sent again as if it had never been."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

@@ -39,3 +39,7 @@ EXPRESSION_OPERATORS_MAX = 300
 EXPRESSION_TOKEN_BYTES_MAX = 255
 EXPRESSION_IN_OPERANDS_MAX = 100
 EXPRESSION_SUBSTITUTIONS_BYTES_MAX = 2 * 1024 * 1024
+
+WRITE_AGE_S_MAX = 8.0
+"""A write is carried out no later than this after its client may have sent it first. Less than partitions remember the
+tokens of writes (storage_node/partition/recent_writes.py): what is carried out has not been, as a retry of itself."""

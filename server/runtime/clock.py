@@ -1,4 +1,4 @@
-"""The clock that leases are measured with."""
+"""The clock that leases, and the ages of writes, are measured with."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ def now_ns() -> int:
     """Nanoseconds that always go on, also while the machine is suspended where the system tells (Linux): a leader that
     wakes up must not take its lease for valid. A virtual machine whose clocks its host stops cannot notice that."""
     return time.clock_gettime_ns(_CLOCK)
+
+
+def now_ms() -> int:
+    """`now_ns` in milliseconds: what replies tell those who send requests, to reckon ages by."""
+    return time.clock_gettime_ns(_CLOCK) // 1_000_000
 
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)

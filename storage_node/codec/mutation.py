@@ -44,9 +44,10 @@ class Mutation(NamedTuple):
     """Puts `item` under `key`, or deletes the key's item if `item` is None, and carries out `more` with it.
 
     `token` identifies the client's request, so that a retry of it is recognised: 16 bytes, or empty. `time_ms` is the
-    wall clock of the leader that proposed it: milliseconds since 1970; `origin` is that leader's ballot, whatever
-    ballot the entry was accepted at later. `more`: writes that belong to it, those of indexes. `result`: what the
-    client is answered, also where it asks again with the same token; None: nothing but that it was carried out.
+    log's time: milliseconds that leaders have spent, each going on from where the last one's writes left it; `origin`
+    is the ballot of the leader that proposed it, whatever ballot the entry was accepted at later. `more`: writes that
+    belong to it, those of indexes. `result`: what the client is answered, also where it asks again with the same token;
+    None: nothing but that it was carried out.
     """
 
     token: bytes

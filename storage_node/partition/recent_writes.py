@@ -11,10 +11,10 @@ FORMAT_VERSION: Final = 3
 TOKEN_BYTES: Final = 16
 
 AGE_MS_MAX: Final = 10_000
-"""Longer than the attempts of one call are apart: a late retry finds its token."""
+"""Longer than any attempt of a write comes after its first (WRITE_AGE_S_MAX): a late retry finds its token."""
 
 SLOTS_MAX: Final = 200_000
-"""Bounds memory where the log's time stands still: after a leader whose clock was ahead."""
+"""Bounds memory, whatever the log's time does."""
 
 RESULT_BYTES_MAX: Final = 4 * 1024 * 1024
 """Bounds the memory for what writes have returned; past it the oldest results are forgotten before their tokens are."""
@@ -83,6 +83,11 @@ class RecentWrites:
 
     def __len__(self) -> int:
         return len(self._slots)
+
+    @property
+    def now_ms(self) -> int:
+        """The log's time: that of the last entry carried out."""
+        return self._now_ms
 
     def seen(self, token: bytes) -> bool:
         """Whether the write of this token has been carried out, as far as is remembered."""

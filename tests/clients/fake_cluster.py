@@ -7,6 +7,7 @@ token, as the storage nodes do, and every token that arrives is noted.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -30,9 +31,11 @@ Change = Callable[[Expressions, item_pb2.Item | None], tuple[item_pb2.Item | Non
 class Refusal(Exception):  # noqa: N818 (it becomes an error on the wire)
     """An error of the server's."""
 
-    def __init__(self, code: str, message: str, *, retriable: bool = False, item: bytes | None = None) -> None:
+    def __init__(
+        self, code: str, message: str, *, retriable: bool = False, item: bytes | None = None, certain: bool = False
+    ) -> None:
         super().__init__(message)
-        self.wire = items_pb2.Error(code=code, message=message, retriable=retriable, item=item)
+        self.wire = items_pb2.Error(code=code, message=message, retriable=retriable, item=item, not_carried_out=certain)
 
 
 @dataclass
@@ -61,6 +64,8 @@ class FakeState:
 
     tables: dict[str, FakeTable] = field(default_factory=dict)
     tokens: Counter[bytes] = field(default_factory=Counter)
+    # How old each request said it was when it came.
+    ages_s: list[float] = field(default_factory=list)
     # The answers to writes by their tokens: a repeated one gets the first answer.
     answers: dict[bytes, items_pb2.SessionReply] = field(default_factory=dict)
     writes_carried_out: int = 0
@@ -264,6 +269,11 @@ def sort_value(table: FakeTable, key: Key) -> Any:
     return Decimal(value.n) if value.n else value.s or value.b
 
 
+def _clock_ms() -> int:
+    """Of every router, an hour ahead of the clients'."""
+    return int((time.monotonic() + 3600) * 1000)
+
+
 class FakeRouter:
     """One router over a FakeState. Use as an asynchronous context manager."""
 
@@ -318,7 +328,10 @@ class _Services(items_pb2_grpc.SessionServicer, tables_pb2_grpc.TablesServicer, 
         self, request_iterator: AsyncIterator[items_pb2.SessionRequestFrame], context: Any
     ) -> AsyncIterator[items_pb2.SessionReplyFrame]:
         router = self._router
+        yield items_pb2.SessionReplyFrame(clock_ms=_clock_ms())
         async for frame in request_iterator:
+            for request in frame.requests:
+                self._state.ages_s.append((_clock_ms() - frame.begun_ms + request.age_ms) / 1000)
             router.frames += 1
             router.requests += len(frame.requests)
             if router.is_hung:
@@ -327,7 +340,7 @@ class _Services(items_pb2_grpc.SessionServicer, tables_pb2_grpc.TablesServicer, 
             lost = min(router.loses_replies, len(replies))
             router.loses_replies -= lost
             if replies[lost:]:
-                yield items_pb2.SessionReplyFrame(replies=replies[lost:])
+                yield items_pb2.SessionReplyFrame(replies=replies[lost:], clock_ms=_clock_ms())
 
     async def _answer(self, context: Any, response: Any) -> Any:
         if self._router.is_hung:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stator.credentials import Credentials
 from stator.errors import AccessDeniedError, ClientClosedError, ValidationError
-from stator.session import MESSAGE_BYTES_MAX, AttemptTimedOutError, NoReplyError, Session, varint
+from stator.session import MESSAGE_BYTES_MAX, AttemptTimedOutError, NoReplyError, Session, varint, zigzag
 from statorpb import items_pb2
 
 from tests.clients.fake_cluster import FakeRouter, FakeState
@@ -43,6 +43,29 @@ async def session(router: FakeRouter) -> AsyncIterator[Session]:
 def test_varint_is_protobufs(number: int) -> None:
     """The encoding is the one that protobuf reads."""
     assert items_pb2.SessionRequest.FromString(b"\x08" + varint(number)).id == number
+
+
+@given(st.integers(-(2**62), 2**62))
+def test_zigzag_is_protobufs(number: int) -> None:
+    """Also of a router that runs for less time than a request is old."""
+    assert items_pb2.SessionRequestFrame.FromString(b"\x10" + zigzag(number)).begun_ms == number
+
+
+async def test_a_frame_says_how_old_it_is(session: Session, state: FakeState) -> None:
+    """By the router's clock, and never less: also what came while another request had to wait for its frame."""
+    sent = time.monotonic()
+    first = session.send(put_body("a"), 5.0)
+    time.sleep(0.05)
+    second = session.send(put_body("b"), 5.0, 3.0)
+    await asyncio.gather(first, second)
+    passed_s = time.monotonic() - sent
+    assert len(state.ages_s) == 2
+    assert 0.05 <= state.ages_s[0] <= passed_s + 0.01
+    assert 3.05 <= state.ages_s[1] <= 3.0 + passed_s + 0.01
+    await asyncio.sleep(0.05)
+    sent = time.monotonic()
+    await session.send(put_body("c"), 5.0)
+    assert 0.0 <= state.ages_s[2] <= time.monotonic() - sent + 0.01
 
 
 async def test_frames_are_protobuf(session: Session, state: FakeState) -> None:

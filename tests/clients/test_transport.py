@@ -2,10 +2,12 @@
 
 import asyncio
 import random
+import time
+from collections import deque
 
 import pytest
 import stator
-from stator import AsyncClient
+from stator import AsyncClient, transport
 
 from tests.clients.fake_cluster import FakeRouter, FakeState, Refusal
 from tests.clients.waiting import until
@@ -68,6 +70,52 @@ async def test_a_lost_reply_does_not_repeat_the_write(routers: list[FakeRouter],
         assert client.retries >= 1
     assert state.writes_carried_out == 1
     assert list(state.tokens.values()) == [2]
+
+
+async def test_a_write_tells_since_when_it_may_have_been_carried_out(
+    routers: list[FakeRouter], state: FakeState
+) -> None:
+    """Since the first attempt of which that is not excluded."""
+    certain = [Refusal("ThrottlingException", "slow down", retriable=True, certain=True) for _ in range(4)]
+    uncertain = [Refusal("InternalServerError", "who knows", retriable=True) for _ in range(4)]
+    state.refusals.extend([*certain, *uncertain])
+    async with client_of(routers) as client:
+        began = time.monotonic()
+        await client.put_item("music", {"pk": "a"})
+        passed_s = time.monotonic() - began
+    assert len(state.ages_s) == 9
+    assert max(state.ages_s[:4]) < passed_s - (state.ages_s[8] - 0.01)
+    assert state.ages_s[5:] == sorted(state.ages_s[5:])
+
+
+async def test_a_write_that_may_have_been_carried_out_is_not_repeated_for_ever(
+    routers: list[FakeRouter], state: FakeState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The servers forget it; one that was not, for certain, and a read, may go on."""
+    monkeypatch.setattr(transport, "WRITE_AGE_S_MAX", 0.3)
+    later = time.monotonic() + 1.0
+
+    class UntilLater(deque[Refusal]):
+        """Refuses until then."""
+
+        def __bool__(self) -> bool:
+            return time.monotonic() < later
+
+        def popleft(self) -> Refusal:
+            return self[0]
+
+    async with client_of(routers) as client:
+        state.refusals = UntilLater([Refusal("InternalServerError", "who knows", retriable=True)])
+        began = time.monotonic()
+        with pytest.raises(stator.InternalServerError) as raised:
+            await client.put_item("music", {"pk": "a"})
+        assert time.monotonic() - began < 1.0
+        assert raised.value.follows_unknown_attempt
+        assert await client.get_item("music", {"pk": "a"}) is None
+        later = time.monotonic() + 1.0
+        state.refusals = UntilLater([Refusal("ThrottlingException", "later", retriable=True, certain=True)])
+        await client.put_item("music", {"pk": "a"})
+        assert time.monotonic() >= later
 
 
 async def test_a_killed_router_is_left(routers: list[FakeRouter]) -> None:

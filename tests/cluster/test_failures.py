@@ -6,10 +6,15 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 
+import grpc
+import grpc.aio
 import pytest
 import pytest_asyncio
 import stator
+from stator.session import Session
+from statorpb import items_pb2
 
+from storage_node.partition.recent_writes import AGE_MS_MAX
 from tests.cluster.harness import LocalCluster, Workload, leaders_of, running_cluster, wait_for_leaders
 
 pytestmark = pytest.mark.cluster
@@ -157,3 +162,36 @@ async def test_everything_killed_at_once_comes_back_with_every_write(
     assert back_s < 10 + NOISE_S
     load.errors.clear()
     await load.verify(client)
+
+
+async def test_a_write_that_lay_in_a_halted_router_is_not_carried_out(
+    cluster: LocalCluster, client: stator.AsyncClient
+) -> None:
+    """Its client has sent it again elsewhere, another has written since, and all that is so long ago that nobody
+    remembers it."""
+    await table_with(client, "halted", 1)
+    halted, other = cluster.endpoints[:2]
+    request = items_pb2.SessionRequest(token=b"halted")
+    request.put_item.table_name = "halted"
+    request.put_item.item.attributes["pk"].s = "a"
+    request.put_item.item.attributes["value"].s = "old"
+    body = request.SerializeToString()
+    async with grpc.aio.insecure_channel(halted) as channel, grpc.aio.insecure_channel(other) as other_channel:
+        session, other_session = Session(channel, halted), Session(other_channel, other)
+        request.put_item.item.attributes["pk"].s = "another"
+        request.token = b"another"
+        await session.send(request.SerializeToString(), 5.0)
+        sent_at = time.monotonic()
+        await in_thread(cluster, "pause", "router-1")
+        first = session.send(body, 60.0)
+        assert not (await other_session.send(body, 5.0, time.monotonic() - sent_at)).HasField("error")
+        async with stator.AsyncClient([other]) as neighbour:
+            await neighbour.put_item("halted", {"pk": "a", "value": "new"})
+            remembered_s = AGE_MS_MAX / 1000 + 0.5
+            await asyncio.sleep(remembered_s)  # what passes is the time of the partition's log
+            await neighbour.put_item("halted", {"pk": "b"})
+            await in_thread(cluster, "resume", "router-1")
+            assert (await first).error.not_carried_out
+            assert await neighbour.get_item("halted", {"pk": "a"}, consistent_read=True) == {"pk": "a", "value": "new"}
+        await session.close()
+        await other_session.close()

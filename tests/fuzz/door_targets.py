@@ -285,7 +285,7 @@ def sessions(data: bytes) -> None:
         for kept in (dispatcher.requests, dispatcher.deadlines, dispatcher.token_seeds):
             kept.clear()
         stream: Any = _Stream()
-        service._serve(stream, request)
+        service._serve(stream, request, 0.0)
         (error,) = stream.replies.values()
         if error is not None:
             check_error(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
@@ -136,6 +137,8 @@ class FakeStorageNode(partition_pb2_grpc.PartitionsServicer):
 
     def __init__(self, answer: Callable[[partition_pb2.PartitionRequest], partition_pb2.PartitionReply | None]) -> None:
         self.requests: list[partition_pb2.PartitionRequest] = []
+        self.ages_s: list[float] = []
+        """Of the requests, when they came."""
         self.was_asked = asyncio.Event()
         self.address = ""
         self._answer = answer
@@ -155,9 +158,11 @@ class FakeStorageNode(partition_pb2_grpc.PartitionsServicer):
     async def Serve(
         self, request_iterator: AsyncIterator[partition_pb2.PartitionRequestFrame], context: Any
     ) -> AsyncIterator[partition_pb2.PartitionReplyFrame]:
+        yield partition_pb2.PartitionReplyFrame(clock_ms=self._clock_ms())
         async for frame in request_iterator:
             replies = []
             for request in frame.requests:
+                self.ages_s.append((self._clock_ms() - frame.begun_ms + request.age_ms) / 1000)
                 self.requests.append(request)
                 self.was_asked.set()
                 reply = self._answer(request)
@@ -165,7 +170,10 @@ class FakeStorageNode(partition_pb2_grpc.PartitionsServicer):
                     reply.id = request.id
                     replies.append(reply)
             if replies:
-                yield partition_pb2.PartitionReplyFrame(replies=replies)
+                yield partition_pb2.PartitionReplyFrame(replies=replies, clock_ms=self._clock_ms())
+
+    def _clock_ms(self) -> int:
+        return int(asyncio.get_running_loop().time() * 1000) + 5_000_000
 
 
 class FakeDispatcher(Dispatcher):
@@ -176,12 +184,16 @@ class FakeDispatcher(Dispatcher):
         self.requests: list[Any] = []
         self.deadlines: list[float] = []
         self.token_seeds: list[bytes] = []
+        self.begun: list[float] = []
         self.waiting: list[Done] = []
         self.was_asked = asyncio.Event()
         self._answer = answer if answer is not None else lambda _: None
 
-    def submit(self, request: ItemRequest, deadline: float, token_seed: bytes, done: Done) -> None:
+    def submit(
+        self, request: ItemRequest, deadline: float, token_seed: bytes, done: Done, begun: float = math.inf
+    ) -> None:
         self.token_seeds.append(token_seed)
+        self.begun.append(begun)
         self._take(request, deadline, done)
 
     def submit_tables(self, request: Any, deadline: float, done: Done) -> None:

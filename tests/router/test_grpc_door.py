@@ -17,6 +17,7 @@ from router.grpc_door import FRAMES_WAITING_MAX, AdminService, ItemsService, Ses
 from router.results import ReadResult
 from router.users import User
 from server.model.errors import ThrottledError
+from server.runtime.clock import now_ms
 from server.runtime.grpc_server import channel_options, error_of
 from server.wire import item_to_bytes
 from tests.clients.waiting import until
@@ -97,6 +98,31 @@ async def test_a_session_whose_client_has_said_its_last_is_answered(rig: Rig) ->
     rig.dispatcher.waiting[1](None, ThrottledError("later"))
     assert await replies(call) == {1: "get_item", 2: "error"}
     assert await call.code() == grpc.StatusCode.OK
+
+
+async def test_a_session_knows_how_old_its_requests_are(rig: Rig) -> None:
+    """It begins with this router's clock, by which a frame says when the oldest of them began."""
+    call = rig.converse()
+    greeting = items_pb2.SessionReplyFrame.FromString(await call.read())
+    assert not greeting.replies
+    assert abs(greeting.clock_ms - now_ms()) < 20_000
+    asked = items_pb2.SessionRequestFrame(begun_ms=greeting.clock_ms - 5_000)
+    asked.requests.add(id=1, get_item=GET)
+    asked.requests.add(id=2, get_item=GET, age_ms=2_000)
+    began = asyncio.get_running_loop().time()
+    await call.write(asked.SerializeToString())
+    await call.write(frame(3))
+    await until(lambda: len(rig.dispatcher.begun) == 3)
+    now = asyncio.get_running_loop().time()
+    ages = [now - each for each in rig.dispatcher.begun]
+    told_s = now_ms() / 1000 - greeting.clock_ms / 1000
+    assert 5.0 <= ages[0] <= 5.0 + told_s + 0.01
+    assert 7.0 <= ages[1] <= 7.0 + told_s + 0.01
+    assert 0.0 <= ages[2] <= now - began + 0.01
+    rig.dispatcher.waiting[0](ReadResult(b""), None)
+    reply = items_pb2.SessionReplyFrame.FromString(await call.read())
+    assert reply.clock_ms >= greeting.clock_ms
+    call.cancel()
 
 
 async def test_bytes_that_are_no_frame_end_a_session_with_details(rig: Rig) -> None:

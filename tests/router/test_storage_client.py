@@ -29,8 +29,10 @@ from server.model.errors import (
     RequestLimitExceededError,
     ResourceNotFoundError,
     ServiceUnavailableError,
+    StatorError,
     ThrottledError,
 )
+from server.model.limits import WRITE_AGE_S_MAX
 from tests.clients.waiting import until
 from tests.router.fakes import TABLE, FakeMetadata, FakeStorageNode, Outcome, route, table_of
 
@@ -279,7 +281,7 @@ async def test_a_write_is_not_repeated_for_longer_than_its_token_is_known(
 ) -> None:
     """Once an attempt may have been carried out. Where none can have been, there is no such limit."""
     loop = asyncio.get_running_loop()
-    monkeypatch.setattr(storage_client, "REPEAT_S_MAX", 0.2)
+    monkeypatch.setattr(storage_client, "WRITE_AGE_S_MAX", 0.2)
     node = await start_node(says(partition_pb2.UNKNOWN_OUTCOME))
     async with Router(node.address) as router:
         begun = loop.time()
@@ -292,6 +294,86 @@ async def test_a_write_is_not_repeated_for_longer_than_its_token_is_known(
     )
     async with Router(node.address) as router:
         assert (await router.call(PUT)).item == b"found"
+
+
+async def test_a_write_that_its_client_repeats_is_not_sent_for_longer(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever became of it here: a retry may have been carried out by another router, and forgotten."""
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(storage_client, "WRITE_AGE_S_MAX", 0.5)
+    node = await start_node(says(partition_pb2.NO_LEASE))
+    async with Router(node.address) as router:
+        begun = loop.time()
+        with pytest.raises(DeadlineExceededError, match="this attempt of it was not carried out") as raised:
+            await router.call(PUT, timeout_s=60, begun=begun - 0.25)
+        assert 0.25 <= loop.time() - begun < 5
+        assert raised.value.is_not_carried_out
+
+
+async def test_a_write_says_when_it_began(start_node: StartNode) -> None:
+    """By the node's clock, and no later than that: what shares a frame with a younger one too."""
+    loop = asyncio.get_running_loop()
+    node = await start_node(ok)
+    async with Router(node.address) as router:
+        table = await table_of(router.cache)
+        outcomes = [Outcome() for _ in range(3)]
+        now, deadline = loop.time(), loop.time() + 5
+        for outcome, age_s in zip(outcomes, (0.0, 3.0, -1.0), strict=True):
+            begun = now - age_s
+            router.storage.submit(PartitionCall(table, PUT, KEY, deadline, outcome.done, token=b"t" * 16, begun=begun))
+        for outcome in outcomes:
+            await outcome.wait()
+    assert len(node.ages_s) == 3
+    for told_s, age_s in zip(node.ages_s, (0.0, 3.0, 0.0), strict=True):
+        assert age_s <= told_s <= age_s + loop.time() - now + 0.01
+
+
+async def test_a_repeated_write_began_with_its_first_attempt(start_node: StartNode) -> None:
+    """With the one that may have been carried out; one that was not, for certain, does not count."""
+    loop = asyncio.get_running_loop()
+    statuses = (partition_pb2.NO_LEASE, partition_pb2.UNKNOWN_OUTCOME, partition_pb2.NO_LEASE, partition_pb2.OK)
+    answers = iter(statuses)
+    sent: list[float] = []
+
+    def answer(request: partition_pb2.PartitionRequest) -> partition_pb2.PartitionReply:
+        sent.append(loop.time())
+        return partition_pb2.PartitionReply(status=next(answers))
+
+    node = await start_node(answer)
+    async with Router(node.address) as router:
+        await router.call(PUT, token=b"t" * 16)
+    assert node.ages_s[2] >= sent[2] - sent[1]
+    assert node.ages_s[3] >= sent[3] - sent[1]
+
+
+async def test_what_was_long_on_its_way_is_sent_anew(start_node: StartNode) -> None:
+    """With the node's clock as it was told since; what is too old by then is not."""
+    node = await start_node(first(says(partition_pb2.TOO_OLD), ok))
+    async with Router(node.address) as router:
+        assert (await router.call(PUT, token=b"t" * 16)).item == b"found"
+    assert len(node.requests) == 2
+    node = await start_node(says(partition_pb2.TOO_OLD))
+    async with Router(node.address) as router:
+        begun = asyncio.get_running_loop().time() - WRITE_AGE_S_MAX
+        with pytest.raises(DeadlineExceededError) as raised:
+            await router.call(PUT, timeout_s=60, begun=begun, token=b"t" * 16)
+    assert raised.value.is_not_carried_out
+    assert len(node.requests) == 1
+
+
+async def test_an_error_says_whether_the_write_was_not_carried_out(start_node: StartNode) -> None:
+    """Only where that is certain: no attempt of it may have been."""
+    answers = [(says(partition_pb2.THROTTLED), True)]
+    answers.append((first(says(partition_pb2.UNKNOWN_OUTCOME), says(partition_pb2.THROTTLED)), False))
+    answers.append((says(partition_pb2.RESULT_FORGOTTEN), False))
+    answers.append((says(partition_pb2.STORAGE_FULL), True))
+    for answer, is_certain in answers:
+        node = await start_node(answer)
+        async with Router(node.address) as router:
+            with pytest.raises(StatorError) as raised:
+                await router.call(PUT, token=b"t" * 16)
+        assert raised.value.is_not_carried_out == is_certain
 
 
 async def test_the_deadline_ends_retries(start_node: StartNode) -> None:

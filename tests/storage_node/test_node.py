@@ -12,8 +12,9 @@ from statorpb import cluster_pb2, partition_pb2
 from server.expressions.codec import encode
 from server.expressions.legacy import attributes_to_get
 from server.paxos.quorum import Configuration, ReplicaKind
-from server.runtime.clock import now_ns
+from server.runtime.clock import now_ms, now_ns
 from server.wire import item_to_bytes
+from storage_node import writes
 from storage_node.attendance import Attendance
 from storage_node.node import StorageNode
 from storage_node.store import StoreFullError
@@ -149,6 +150,32 @@ async def test_a_repeated_write_is_carried_out_once(three: NodeSet) -> None:
     assert leader.node.host.groups[PARTITION].core.next_slot == slot + 2
     leader.node.host.hand_over(PARTITION)
     await three.do(first)
+    assert (await three.do(get("a"))).item == b"2"
+
+
+async def test_a_write_that_is_too_old_is_not_carried_out(one: NodeSet) -> None:
+    """A retry of it may have been, and forgotten; where it is remembered, it is answered as ever."""
+    leader = await one.found()
+    named = b"0123456789abcdef"
+    assert await leader.status(put("a", b"1", token=named, age_ms=8_000)) == OK
+    assert await leader.status(put("a", b"2")) == OK
+    assert await leader.status(put("a", b"1", age_ms=8_001)) == partition_pb2.TOO_OLD
+    assert await leader.status(delete("a", age_ms=2**32 - 1)) == partition_pb2.TOO_OLD
+    assert await leader.status(put("a", b"1", token=named, age_ms=8_001)) == OK
+    assert (await one.do(get("a"))).item == b"2"
+
+
+async def test_the_logs_time_is_not_the_leaders_clock(three: NodeSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new leader's clock may be far ahead: what was carried out before it is remembered all the same."""
+    leader = await three.found()
+    named = b"0123456789abcdef"
+    await three.do(put("a", b"1", token=named))
+    await three.do(put("a", b"2"))
+    leader.node.host.hand_over(PARTITION)
+    await wait_until(lambda: any(each.leads for each in three if each is not leader))
+    monkeypatch.setattr(writes, "now_ms", lambda: now_ms() + 3_600_000)
+    await three.do(put("b", b"1"))
+    await three.do(put("a", b"1", token=named))
     assert (await three.do(get("a"))).item == b"2"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from statorpb import partition_pb2
 
+from server.runtime.clock import now_ms
 from storage_node.service import SERVE_S, PartitionService
 
 
@@ -40,6 +41,8 @@ class Stream:
     def __init__(self, *frames: partition_pb2.PartitionRequestFrame) -> None:
         self._frames = list(frames)
         self.ids: list[int] = []
+        self.clocks_ms: list[int] = []
+        self.counts: list[int] = []
         self.failed: list[int] = []
         self.is_answered = asyncio.Event()
         self._count = sum(len(frame.requests) for frame in frames)
@@ -51,6 +54,8 @@ class Stream:
         return object()
 
     async def write(self, frame: partition_pb2.PartitionReplyFrame) -> None:
+        self.clocks_ms.append(frame.clock_ms)
+        self.counts.append(len(frame.replies))
         self.ids += [each.id for each in frame.replies]
         self.failed += [each.id for each in frame.replies if each.status == partition_pb2.UNKNOWN_OUTCOME]
         if len(self.ids) == self._count:
@@ -79,3 +84,30 @@ async def test_a_bug_costs_one_request() -> None:
     node.fails_at = 1
     await PartitionService(node).Serve(None, stream)  # type: ignore[arg-type]
     assert (stream.ids, stream.failed) == ([0, 1, 2], [1])
+
+
+async def test_what_was_long_on_its_way_is_older() -> None:
+    """By the node's clock, which a stream begins with and every frame of replies has."""
+    frame = partition_pb2.PartitionRequestFrame(begun_ms=now_ms() - 7_000)
+    frame.requests.add(id=1)
+    frame.requests.add(id=2, age_ms=2_000)
+    young = partition_pb2.PartitionRequestFrame(begun_ms=now_ms())
+    young.requests.add(id=3, age_ms=1_000)
+    unknown = partition_pb2.PartitionRequestFrame()
+    unknown.requests.add(id=4)
+    ages: dict[int, int] = {}
+
+    class Node:
+        def serve(self, request: partition_pb2.PartitionRequest, reply: Any) -> None:
+            ages[request.id] = request.age_ms
+            reply(request.id, partition_pb2.OK)
+
+    stream = Stream(frame, young, unknown)
+    began_ms = now_ms()
+    await PartitionService(Node()).Serve(None, stream)  # type: ignore[arg-type]
+    assert all(began_ms <= each <= now_ms() for each in stream.clocks_ms)
+    assert (stream.counts[0], len(stream.counts) >= 2) == (0, True)
+    passed_ms = now_ms() - began_ms + 1
+    assert 7_000 <= ages[1] <= 7_000 + passed_ms
+    assert 9_000 <= ages[2] <= 9_000 + passed_ms
+    assert (ages[3], ages[4]) == (1_000, 0)
