@@ -1,0 +1,64 @@
+"""Which specs there are, how each may be broken, and which invariant notices that first."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "specs"
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A file in `specs/`. `breakages`: the constant that is 0 and breaks a rule as 1, and the invariant that fails."""
+
+    name: str
+    breakages: dict[str, str]
+
+    @property
+    def text(self) -> str:
+        return (FOLDER / f"{self.name}.m").read_text(encoding="utf-8")
+
+
+def switches(text: str) -> list[str]:
+    """The constants of a spec that break something: those that are 0."""
+    return re.findall(r"^ +([A-Z_]+): 0;", text, re.MULTILINE)
+
+
+def bounds(text: str) -> dict[str, int]:
+    """The other constants: how large the space is."""
+    return {name: int(value) for name, value in re.findall(r"^ +([A-Z_]+): ([1-9][0-9]*);", text, re.MULTILINE)}
+
+
+def broken(text: str, switch: str) -> str:
+    """The spec with one rule broken. Raises ValueError where it has no such switch."""
+    changed, count = re.subn(rf"^( +{re.escape(switch)}): 0;", r"\1: 1;", text, flags=re.MULTILINE)
+    if count != 1:
+        raise ValueError(f"{switch} is not a constant that is 0")
+    return changed
+
+
+def invariants(text: str) -> list[str]:
+    """What a spec says must hold, in its order."""
+    return re.findall(r'^invariant "([^"]+)"', text, re.MULTILINE)
+
+
+ONE_VALUE = "one value a slot"
+ON_TWO_DISKS = "what was acknowledged is on two disks"
+APPLIED = "what a follower applies was acknowledged"
+
+SPECS = (
+    Spec(
+        "agreement",
+        {
+            "FORGETS_PROMISE": ON_TWO_DISKS,
+            "FORGETS_ENTRY": ON_TWO_DISKS,
+            "TAKES_LOWEST": ON_TWO_DISKS,
+            "ACCEPTS_HOLE": "no log has a hole",
+            "VOUCHES_FOR_ALL": APPLIED,
+            "REUSES_BALLOT": APPLIED,
+            "LOG_REPLICA_LEADS": "the log replica leads nowhere",
+        },
+    ),
+)
