@@ -298,7 +298,10 @@ class StorageClient:
         if step == Step.FOLLOW_HINT:
             self._partition_now(call).leader_node_id = reply.leader_node_id
             self._again(call, 0.0 if call.attempt < 4 else self._backoff_s(call))
-        elif step in (Step.RETRY, Step.TRY_OTHER):
+        elif step == Step.TRY_OTHER:
+            has_others = call.partition is not None and call.attempt + 1 < len(call.partition.replicas)
+            self._again(call, 0.0 if has_others else self._backoff_s(call))
+        elif step == Step.RETRY:
             if reply.status == partition_pb2.UNKNOWN_OUTCOME:
                 self._note_unknown(call)
             if reply.status == partition_pb2.NOT_LEADER:

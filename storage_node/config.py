@@ -35,6 +35,9 @@ class Config:
     )
     lease_ms: int = field(default=2_000, metadata={"help": "how long a node's grant to a leader lasts"})
     heartbeat_ms: int = field(default=500, metadata={"help": "interval of the heartbeats that renew grants"})
+    eventual_read_age_ms: int = field(
+        default=4_000, metadata={"help": "how old the state may be that an eventually consistent read is answered from"}
+    )
     clock_drift_ppm: int = field(
         default=10_000, metadata={"help": "how much two nodes' clock rates may differ, in parts per million"}
     )
@@ -51,6 +54,8 @@ class Config:
             found.append(f"log_level must be debug, info, warning or error, not {self.log_level!r}.")
         if self.lease_ms < 2 * self.heartbeat_ms or self.heartbeat_ms < 10:
             found.append("lease_ms must be at least twice heartbeat_ms, and heartbeat_ms at least 10.")
+        if self.eventual_read_age_ms < self.lease_ms + 2 * self.heartbeat_ms:
+            found.append("eventual_read_age_ms must be at least lease_ms and twice heartbeat_ms together.")
         if not 0 <= self.clock_drift_ppm < 500_000:
             found.append("clock_drift_ppm must be at least 0 and below 500000.")
         if self.wal_segment_bytes < 4 * MIB:

@@ -18,6 +18,7 @@ from server.paxos.acceptor import Health
 from server.paxos.lease import LeaseConfig, NodeLeases
 from server.paxos.quorum import Configuration, ReplicaKind
 from server.runtime.clock import now_ns
+from server.runtime.freshness import Freshness
 from server.runtime.identity import Identity
 from server.runtime.peers import PeerStreams
 from server.wal import Recovery, Wal, WalError
@@ -97,6 +98,7 @@ class StorageNode:
             self._defer,
             later=self._later,
         )
+        self.host.freshness = lambda: Freshness(config.eventual_read_age_ms * 1_000_000)
         self.host.on_leadership = lambda group_id, is_serving: self.on_change()
         self.host.on_healed = self._healed
         self.host.on_configured = lambda group_id: self.on_change()

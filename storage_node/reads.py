@@ -90,14 +90,26 @@ class Reads:
             self._answer_rotten(request, str(error), reply)
             return
         # The lease is looked at after the value: if it held then, nobody else can have acknowledged a newer one.
-        if request.consistent and not self._host.is_serving_leader(self._partition_id):
-            self._refuse(request.id, reply)
+        if not self._may_answer(request):
+            self.refuse(request, reply)
         elif item is None:
             reply(request.id, partition_pb2.NOT_FOUND)
         elif not request.HasField("read"):
             reply(request.id, partition_pb2.OK, item)
         else:
             self._get_part(request, item, reply)
+
+    def _may_answer(self, request: partition_pb2.PartitionRequest) -> bool:
+        if request.consistent:
+            return self._host.is_serving_leader(self._partition_id)
+        return self._host.is_fresh(self._partition_id)
+
+    def refuse(self, request: partition_pb2.PartitionRequest, reply: Reply) -> None:
+        """Another replica has to answer."""
+        if request.consistent:
+            self._refuse(request.id, reply)
+        else:
+            reply(request.id, partition_pb2.NOT_FRESH)
 
     def _get_part(self, request: partition_pb2.PartitionRequest, data: bytes, reply: Reply) -> None:
         try:
@@ -122,8 +134,8 @@ class Reads:
         except CorruptTreeError as error:
             reply(request.id, partition_pb2.INVALID, message=str(error))
             return
-        if request.consistent and not self._host.is_serving_leader(self._partition_id):
-            self._refuse(request.id, reply)
+        if not self._may_answer(request):
+            self.refuse(request, reply)
             return
         reply(request.id, partition_pb2.OK, extra_bytes=found.size).scan.CopyFrom(found.result)
 

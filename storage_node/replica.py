@@ -179,7 +179,7 @@ class PartitionReplica:
             reply(request.id, partition_pb2.NOT_MINE)
         elif operation == _GET:
             if self.is_restoring:
-                self._refusal(request.id, reply)
+                self._reads.refuse(request, reply)
             else:
                 self._reads.get(request, key, reply)
         elif operation in _WRITES:
@@ -194,7 +194,7 @@ class PartitionReplica:
         if not is_known or not first_key <= request.key <= request.scan.end_key <= end_key:
             reply(request.id, partition_pb2.NOT_MINE)
         elif self.is_restoring:
-            self._refusal(request.id, reply)
+            self._reads.refuse(request, reply)
         else:
             self._reads.scan(request, reply)
 

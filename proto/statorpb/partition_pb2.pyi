@@ -101,6 +101,8 @@ class _PartitionStatusCodeEnumTypeWrapper(google.protobuf.internal.enum_type_wra
     """a repeated write that was carried out; what it was to return is not known any more"""
     TOO_OLD: _PartitionStatusCode.ValueType  # 14
     """not executed: a write that may have been carried out so long ago that nobody remembers"""
+    NOT_FRESH: _PartitionStatusCode.ValueType  # 15
+    """an eventually consistent read; this replica's state may be too old: ask another"""
 
 class PartitionStatusCode(_PartitionStatusCode, metaclass=_PartitionStatusCodeEnumTypeWrapper): ...
 
@@ -134,6 +136,8 @@ RESULT_FORGOTTEN: PartitionStatusCode.ValueType  # 13
 """a repeated write that was carried out; what it was to return is not known any more"""
 TOO_OLD: PartitionStatusCode.ValueType  # 14
 """not executed: a write that may have been carried out so long ago that nobody remembers"""
+NOT_FRESH: PartitionStatusCode.ValueType  # 15
+"""an eventually consistent read; this replica's state may be too old: ask another"""
 Global___PartitionStatusCode: typing_extensions.TypeAlias = PartitionStatusCode
 
 @typing.final

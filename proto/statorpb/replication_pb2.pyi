@@ -125,19 +125,29 @@ class Grant(google.protobuf.message.Message):
     HEARTBEAT_SENT_NS_FIELD_NUMBER: builtins.int
     EPOCH_FIELD_NUMBER: builtins.int
     DURATION_NS_FIELD_NUMBER: builtins.int
+    GROUP_IDS_FIELD_NUMBER: builtins.int
+    COMMITTED_SLOTS_FIELD_NUMBER: builtins.int
     heartbeat_sent_ns: builtins.int
     """echoed"""
     epoch: builtins.int
     """raised whenever an earlier grant lapsed or its giver restarted"""
     duration_ns: builtins.int
+    @property
+    def group_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """How far the groups are committed that the giver leads, with a lease: pairs of group and slot."""
+
+    @property
+    def committed_slots(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]: ...
     def __init__(
         self,
         *,
         heartbeat_sent_ns: builtins.int = ...,
         epoch: builtins.int = ...,
         duration_ns: builtins.int = ...,
+        group_ids: collections.abc.Iterable[builtins.int] | None = ...,
+        committed_slots: collections.abc.Iterable[builtins.int] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["duration_ns", b"duration_ns", "epoch", b"epoch", "heartbeat_sent_ns", b"heartbeat_sent_ns"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["committed_slots", b"committed_slots", "duration_ns", b"duration_ns", "epoch", b"epoch", "group_ids", b"group_ids", "heartbeat_sent_ns", b"heartbeat_sent_ns"]) -> None: ...
 
 Global___Grant: typing_extensions.TypeAlias = Grant
 

@@ -25,6 +25,7 @@ class Status(IntEnum):
     COLLECTION_FULL = 12
     RESULT_FORGOTTEN = 13
     TOO_OLD = 14
+    NOT_FRESH = 15
 
 
 class Step(IntEnum):
@@ -58,6 +59,7 @@ _STEPS: Mapping[int, Step] = {
     Status.COLLECTION_FULL: Step.REFUSE,
     Status.RESULT_FORGOTTEN: Step.REFUSE,
     Status.TOO_OLD: Step.SEND_ANEW,
+    Status.NOT_FRESH: Step.TRY_OTHER,
 }
 
 

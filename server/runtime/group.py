@@ -12,6 +12,7 @@ from server.paxos.core import PaxosCore
 from server.paxos.leader import Leadership
 from server.paxos.log import Log
 from server.paxos.messages import ApplyConfiguration, ApplyEntries
+from server.runtime.freshness import Freshness
 from server.runtime.host_surroundings import Done, RecoveredLog, StateMachine
 from server.runtime.snapshot_transfer import SnapshotReceiver, SnapshotSender
 
@@ -38,6 +39,9 @@ class Group:
     lease_of: Leadership | None = None
     lease_until_ns: int = 0
     """The lease of this leadership holds at least until then: grants are never taken back."""
+    fresh: Freshness = field(default_factory=Freshness)
+    applied_slot: int = 0
+    """Up to where the machine has carried the log out; the core's own counts what it has given out for that."""
     unapplied: list[ApplyEntries | ApplyConfiguration] = field(default_factory=list)
     senders: dict[int, SnapshotSender] = field(default_factory=dict)
     receiver: SnapshotReceiver | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
@@ -74,7 +74,8 @@ class Transport(Protocol):
 
     def send_heartbeat(self, to: int, sent_ns: int) -> None: ...
 
-    def send_grant(self, to: int, grant: Grant, duration_ns: int) -> None: ...
+    def send_grant(self, to: int, grant: Grant, duration_ns: int, committed: Sequence[tuple[int, int]]) -> None:
+        """`committed`: (group id, last slot that is committed) of the groups that this node leads, with a lease."""
 
     def send_snapshot_chunk(
         self, to: int, group_id: int, snapshot_id: int, slot: int, sequence: int, body: bytes, is_last: bool

@@ -8,7 +8,7 @@ bound messages are dropped, which the cores are made for.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
 import crc32c
@@ -32,6 +32,8 @@ QUEUE_BYTES_MAX = 32 * 1024 * 1024
 """What may wait for one peer."""
 
 MESSAGE_OVERHEAD_BYTES = 64
+COMMITTED_BYTES = 12
+"""Of a frame for each group in a grant."""
 
 HELLO_TIMEOUT_S = 3.0
 RECONNECT_MIN_S = 0.05
@@ -155,12 +157,16 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
         if connection is not None and (frame := connection.frame(MESSAGE_OVERHEAD_BYTES)) is not None:
             frame.heartbeat.sent_ns = sent_ns
 
-    def send_grant(self, to: int, grant: Grant, duration_ns: int) -> None:
+    def send_grant(self, to: int, grant: Grant, duration_ns: int, committed: Sequence[tuple[int, int]]) -> None:
         connection = self._connections.get(to)
-        if connection is not None and (frame := connection.frame(MESSAGE_OVERHEAD_BYTES)) is not None:
+        size = MESSAGE_OVERHEAD_BYTES + COMMITTED_BYTES * len(committed)
+        if connection is not None and (frame := connection.frame(size)) is not None:
+            frame.ClearField("grant")  # of an earlier heartbeat
             frame.grant.heartbeat_sent_ns = grant.sent_ns
             frame.grant.epoch = grant.epoch
             frame.grant.duration_ns = duration_ns
+            frame.grant.group_ids.extend([group_id for group_id, _ in committed])
+            frame.grant.committed_slots.extend([slot for _, slot in committed])
 
     def send_snapshot_chunk(
         self, to: int, group_id: int, snapshot_id: int, slot: int, sequence: int, body: bytes, is_last: bool
@@ -307,7 +313,9 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
         if frame.HasField("grant") and frame.grant.duration_ns < host.leases.config.duration_ns:
             log.error("a peer's grants are shorter than this node's: lease_ms must be the same", node_id=sender)
         elif frame.HasField("grant"):
-            host.receive_grant(sender, Grant(frame.grant.heartbeat_sent_ns, frame.grant.epoch))
+            grant = frame.grant
+            committed = zip(grant.group_ids, grant.committed_slots, strict=False)
+            host.receive_grant(sender, Grant(grant.heartbeat_sent_ns, grant.epoch), committed)
         for encoded in frame.messages:
             kind = encoded.WhichOneof("message")
             if kind == "snapshot_chunk":
@@ -315,12 +323,12 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
                 if crc32c.crc32c(chunk.body) != chunk.crc32c:
                     log.error("snapshot chunk damaged on the way", node_id=sender, group_id=encoded.group_id)
                     continue
-                host.receive_snapshot_chunk(
+                host.snapshots.receive_chunk(
                     sender, encoded.group_id, chunk.snapshot_id, chunk.slot, chunk.sequence, chunk.body, chunk.last
                 )
             elif kind == "snapshot_ack":
                 acknowledgement = encoded.snapshot_ack
-                host.receive_snapshot_ack(
+                host.snapshots.receive_ack(
                     sender, encoded.group_id, acknowledgement.snapshot_id, acknowledgement.sequence
                 )
             else:

@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterable
 
 from server.paxos.ballot import ZERO, Ballot
 from server.paxos.core import PaxosCore
-from server.paxos.election import ElectionConfig, Role
+from server.paxos.election import ElectionConfig
 from server.paxos.lease import Grant, NodeLeases
 from server.paxos.messages import (
     Accept,
     ApplyConfiguration,
     ApplyEntries,
     CatchUp,
-    CatchUpRequest,
     Effect,
     HealedRecord,
     LeadershipChanged,
@@ -28,10 +27,10 @@ from server.paxos.messages import (
     PersistRecord,
     Run,
     SendMessage,
-    SendSnapshot,
 )
 from server.paxos.quorum import Configuration
-from server.runtime.group import SNAPSHOT_REQUEST_NS, Group, due_snapshot_requests, recovered_state
+from server.runtime.freshness import Freshness
+from server.runtime.group import Group, recovered_state
 from server.runtime.host_surroundings import (
     COMMITTED,
     OVERLOADED,
@@ -45,12 +44,7 @@ from server.runtime.host_surroundings import (
     Transport,
 )
 from server.runtime.log_records import encode_log_record
-from server.runtime.snapshot_transfer import (
-    DECLINED_SEQUENCE,
-    SnapshotFailedError,
-    SnapshotReceiver,
-    SnapshotSender,
-)
+from server.runtime.snapshots import Snapshots
 
 GROUP_IN_FLIGHT_BYTES_MAX = 8 * 1024 * 1024
 NODE_IN_FLIGHT_BYTES_MAX = 64 * 1024 * 1024
@@ -94,6 +88,7 @@ class ReplicaHost:
         self.on_healed: Callable[[int], None] = lambda group_id: None
         self.on_configured: Callable[[int], None] = lambda group_id: None
         self.in_flight_bytes = 0
+        self.freshness: Callable[[], Freshness] = Freshness
         self._wal = wal
         self._transport = transport
         self._rng = rng
@@ -108,7 +103,11 @@ class ReplicaHost:
         self._with_pending: set[int] = set()
         self._is_flush_due = False
         self._next_heartbeat_ns = 0
+        self._began_ns = now_ns()
         self._records: dict[int, bytes] = {}  # id(run) -> its encoding, while one event is carried out
+        self.snapshots = Snapshots(
+            transport, rng, now_ns, self.groups, self._carry_out, self._apply_due, self._note_peers
+        )
         wal.on_idle = self._flush
 
     # Groups
@@ -147,6 +146,7 @@ class ReplicaHost:
         )
         core.is_restoring = machine.is_restoring
         group = Group(group_id, core, machine, log.first_slot - 1)
+        group.applied_slot, group.fresh = log.first_slot - 1, self.freshness()
         self.groups[group_id] = group
         self._note_peers(group)
         for effect in core.apply_effects(log.first_slot, log.commit_slot):
@@ -197,7 +197,15 @@ class ReplicaHost:
         if not core.is_serving(now_ns):
             return False
         group.lease_of, group.lease_until_ns = core.leadership, core.lease_until_ns()
+        group.fresh.complete(now_ns)
         return True
+
+    def is_fresh(self, group_id: int) -> bool:
+        """Whether this member has applied all that was acknowledged `age_ns_max` (Freshness) ago."""
+        group = self.groups.get(group_id)
+        if group is None:
+            return False
+        return self._now_ns() < group.fresh.until_ns or self.is_serving_leader(group_id)
 
     def leader_of(self, group_id: int) -> tuple[int, int]:
         """(node id or 0, ballot round) of the group's leader as far as this node knows."""
@@ -274,81 +282,35 @@ class ReplicaHost:
     def receive_heartbeat(self, sender: int, sent_ns: int) -> None:
         grant = self.leases.grant(sender, sent_ns, self._now_ns())
         if grant is not None:
-            self._transport.send_grant(sender, grant, self.leases.config.duration_ns)
+            self._transport.send_grant(sender, grant, self.leases.config.duration_ns, self._committed_slots(sender))
 
-    def receive_grant(self, sender: int, grant: Grant) -> None:
+    def _committed_slots(self, node_id: int) -> list[tuple[int, int]]:
+        """(group id, last slot committed) of what this node leads, with a lease, and has in common with another."""
+        now_ns, slots = self._now_ns(), []
+        for group_id in self._groups_of_peer.get(node_id, ()):
+            if self.is_serving_leader(group_id):
+                group = self.groups[group_id]
+                group.fresh.complete(now_ns)
+                slots.append((group_id, group.core.log.commit_slot))
+        return slots
+
+    def receive_grant(self, sender: int, grant: Grant, committed: Iterable[tuple[int, int]]) -> None:
+        """`committed`: what Transport.send_grant says."""
         if self.leases.granted(sender, grant, self._now_ns()):
             self._renew(sender)
+        if not self._began_ns <= grant.sent_ns <= self._now_ns():
+            return  # asked for in a former life, when the clock may have been another
+        for group_id, slot in committed:
+            group = self.groups.get(group_id)
+            if group is not None and not group.core.is_restoring:
+                group.fresh.tell(slot, grant.sent_ns, group.applied_slot)
 
     def peer_connected(self, node_id: int) -> None:
         """A stream to a node is up: what was sent before may be lost."""
         self._transport.send_heartbeat(node_id, self._now_ns())
         for group_id in self._groups_of_peer.get(node_id, ()):
-            self._abort_snapshots(self.groups[group_id], node_id)
+            self.snapshots.abort(self.groups[group_id], node_id)
         self._renew(node_id)
-
-    def receive_snapshot_chunk(
-        self, sender: int, group_id: int, snapshot_id: int, slot: int, sequence: int, body: bytes, is_last: bool
-    ) -> None:
-        group = self.groups.get(group_id)
-        if group is None:
-            return
-        receiver = group.receiver
-        if sequence == 0 and (receiver is None or receiver.snapshot_id != snapshot_id):
-            # Of no use: this member has more, or a log that begins behind it.
-            is_old = not group.core.is_restoring and slot <= group.core.applied_slot
-            is_old |= slot < group.core.log.first_slot - 1
-            if group.core.role != Role.FOLLOWER or is_old:
-                self._transport.send_snapshot_ack(sender, group_id, snapshot_id, DECLINED_SEQUENCE)
-                return
-            if receiver is not None and not receiver.is_stale(self._now_ns()):
-                return
-            self._apply_due(group)
-            group.core.is_restoring = True
-            group.machine.begin_restore(slot)
-            receiver = group.receiver = SnapshotReceiver(sender, snapshot_id, slot, self._now_ns())
-        if receiver is None or receiver.snapshot_id != snapshot_id or not receiver.take(sequence, self._now_ns()):
-            return
-
-        def acknowledge() -> None:
-            self._transport.send_snapshot_ack(sender, group_id, snapshot_id, sequence)
-
-        def restored() -> None:
-            if group.receiver is receiver and self.groups.get(group_id) is group:
-                group.receiver = None
-                group.checkpointed_slot = max(group.checkpointed_slot, slot)
-                self._apply_due(group)  # what was committed meanwhile is dropped: it is applied again, from `slot` on
-                self._carry_out(group, group.core.snapshot_restored(slot, group.machine.configuration))
-                self._note_peers(group)
-                acknowledge()
-                self._request_snapshots(self._now_ns())
-
-        def stored() -> None:
-            if group.receiver is not receiver:
-                return
-            receiver.stored += 1
-            if is_last and receiver.stored == receiver.next_sequence:
-                group.machine.finish_restore(slot, restored)
-            else:
-                acknowledge()
-
-        group.machine.restore_chunk(body, stored)
-
-    def receive_snapshot_ack(self, sender: int, group_id: int, snapshot_id: int, sequence: int) -> None:
-        group = self.groups.get(group_id)
-        transfer = group.senders.get(sender) if group is not None else None
-        if group is None or transfer is None or transfer.snapshot_id != snapshot_id:
-            return
-        if sequence == DECLINED_SEQUENCE:
-            self._abort_snapshots(group, sender)
-            return
-        transfer.acknowledged(sequence, self._now_ns())
-        if transfer.is_finished:
-            transfer.close()
-            del group.senders[sender]
-            self._carry_out(group, group.core.snapshot_sent(sender, transfer.slot, self._now_ns()))
-        else:
-            self._send_chunks(group, sender, transfer)
 
     # Time
 
@@ -360,7 +322,7 @@ class ReplicaHost:
             for node_id, group_ids in self._groups_of_peer.items():
                 if group_ids:
                     self._transport.send_heartbeat(node_id, now_ns)
-            self._tend_snapshots(now_ns)
+            self.snapshots.tend()
             self._tend_log()
         while self._deadlines and self._deadlines[0][0] <= now_ns:
             deadline_ns, group_id = heapq.heappop(self._deadlines)
@@ -448,7 +410,7 @@ class ReplicaHost:
                 if not effect.is_leader:
                     self._fail_all(group, UNKNOWN)
             else:
-                self._start_snapshot(group, effect)
+                self.snapshots.start(group, effect.to)
         self._records.clear()
         core = group.core
         leadership = core.leadership
@@ -507,6 +469,7 @@ class ReplicaHost:
         machine, waiting = group.machine, group.waiting
         if isinstance(effect, ApplyConfiguration):
             machine.apply_configuration(effect.slot, effect.configuration)
+            self._applied(group, effect.slot)
             return
         for slot, payload in enumerate(effect.payloads, effect.first_slot):
             if payload:
@@ -519,6 +482,13 @@ class ReplicaHost:
                 group.in_flight_bytes -= len(payload)
                 self.in_flight_bytes -= len(payload)
                 done(COMMITTED if result is None else Outcome(OutcomeKind.COMMITTED, result))
+        self._applied(group, effect.first_slot + len(effect.payloads) - 1)
+
+    @staticmethod
+    def _applied(group: Group, slot: int) -> None:
+        group.applied_slot = slot
+        if group.fresh.told_slot:
+            group.fresh.applied(slot)
 
     def _apply_later(self, group: Group, effect: ApplyEntries | ApplyConfiguration) -> None:
         """Nobody waits for what a follower applies, but a leader waits for what it has to write down: that goes
@@ -553,48 +523,6 @@ class ReplicaHost:
             done(outcome)
         for _, done in pending:
             done(not_executed)
-
-    # Snapshots
-
-    def _start_snapshot(self, group: Group, effect: SendSnapshot) -> None:
-        if effect.to in group.senders:
-            return
-        try:
-            source = group.machine.open_snapshot()
-        except SnapshotFailedError:
-            source = None
-        transfer = SnapshotSender(self._rng.getrandbits(63), source, self._now_ns())
-        group.senders[effect.to] = transfer
-        self._send_chunks(group, effect.to, transfer)
-
-    def _send_chunks(self, group: Group, to: int, transfer: SnapshotSender) -> None:
-        try:
-            while (chunk := transfer.next_chunk()) is not None:
-                sequence, body, is_last = chunk
-                self._transport.send_snapshot_chunk(
-                    to, group.group_id, transfer.snapshot_id, transfer.slot, sequence, body, is_last
-                )
-        except SnapshotFailedError:
-            transfer.fail(self._now_ns())
-
-    def _abort_snapshots(self, group: Group, node_id: int) -> None:
-        transfer = group.senders.pop(node_id, None)
-        if transfer is not None:
-            transfer.close()
-            self._carry_out(group, group.core.snapshot_sent(node_id, 0, self._now_ns()))
-
-    def _tend_snapshots(self, now_ns: int) -> None:
-        """Gives up transfers that have stalled, and asks for snapshots where there is no state."""
-        for group in tuple(self.groups.values()):
-            for node_id, transfer in tuple(group.senders.items()):
-                if transfer.is_stale(now_ns):
-                    self._abort_snapshots(group, node_id)
-        self._request_snapshots(now_ns)
-
-    def _request_snapshots(self, now_ns: int) -> None:
-        for group in due_snapshot_requests(self.groups.values(), now_ns):
-            group.request_snapshot_at_ns = now_ns + SNAPSHOT_REQUEST_NS
-            self._transport.send(group.core.leader_node_id, group.group_id, CatchUpRequest(0), None)
 
 
 __all__ = ["UNKNOWN", "Group", "Outcome", "OutcomeKind", "ReplicaHost"]

@@ -100,6 +100,7 @@ class SnapshotReceiver:
     progressed_ns: int
     next_sequence: int = 0
     stored: int = 0  # of the chunks taken; one for which there was no room never is, and the transfer goes stale
+    is_finishing: bool = False  # all is stored, and taking the state's place
 
     def take(self, sequence: int, now_ns: int) -> bool:
         """Whether this chunk is the next one; if so it counts as taken."""
@@ -111,3 +112,8 @@ class SnapshotReceiver:
 
     def is_stale(self, now_ns: int) -> bool:
         return now_ns - self.progressed_ns > STALE_NS
+
+    def keeps_out(self, sender: int, now_ns: int) -> bool:
+        """Whether another transfer must wait for the end of this one. One of the same sender need not: who begins anew
+        has given up what was under way. But what is complete is brought to its end."""
+        return not self.is_stale(now_ns) and (self.is_finishing or sender != self.sender)

@@ -186,6 +186,16 @@ async def test_a_damaged_copy_is_read_elsewhere(start_node: StartNode) -> None:
             await router.call()
 
 
+async def test_who_may_be_behind_is_passed_over(start_node: StartNode) -> None:
+    """At once, while there is another to ask; the one in the router's zone is asked first."""
+    behind, other = await start_node(says(partition_pb2.NOT_FRESH)), await start_node(ok)
+    async with Router(behind.address, other.address) as router:
+        begun = asyncio.get_running_loop().time()
+        assert (await router.call(is_consistent=False)).item == b"found"
+        assert asyncio.get_running_loop().time() - begun < REFRESH_INTERVAL_S
+    assert (len(behind.requests), len(other.requests)) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("status", "error"),
     [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from server.paxos.lease import Grant
@@ -71,8 +71,8 @@ class SimulatedTransport:
     def send_heartbeat(self, to: int, sent_ns: int) -> None:
         self._network.send(self._node_id, to, lambda host: host.receive_heartbeat(self._node_id, sent_ns))
 
-    def send_grant(self, to: int, grant: Grant, duration_ns: int) -> None:
-        self._network.send(self._node_id, to, lambda host: host.receive_grant(self._node_id, grant))
+    def send_grant(self, to: int, grant: Grant, duration_ns: int, committed: Sequence[tuple[int, int]]) -> None:
+        self._network.send(self._node_id, to, lambda host: host.receive_grant(self._node_id, grant, committed))
 
     def send_snapshot_chunk(
         self, to: int, group_id: int, snapshot_id: int, slot: int, sequence: int, body: bytes, is_last: bool
@@ -80,7 +80,7 @@ class SimulatedTransport:
         self._network.send(
             self._node_id,
             to,
-            lambda host: host.receive_snapshot_chunk(
+            lambda host: host.snapshots.receive_chunk(
                 self._node_id, group_id, snapshot_id, slot, sequence, body, is_last
             ),
         )
@@ -89,5 +89,5 @@ class SimulatedTransport:
         self._network.send(
             self._node_id,
             to,
-            lambda host: host.receive_snapshot_ack(self._node_id, group_id, snapshot_id, sequence),
+            lambda host: host.snapshots.receive_ack(self._node_id, group_id, snapshot_id, sequence),
         )

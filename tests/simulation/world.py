@@ -19,10 +19,12 @@ from server.paxos.election import ElectionConfig
 from server.paxos.lease import LeaseConfig, NodeLeases
 from server.paxos.messages import Message, Promise
 from server.paxos.quorum import Configuration, Member, encode_configuration
+from server.runtime.freshness import Freshness
 from server.runtime.replica_host import Outcome, OutcomeKind, ReplicaHost
 from storage_node.codec.mutation import Mutation, decode_mutation, encode_mutation
 from storage_node.partition.in_flight import InFlightWrites
 from storage_node.partition.recent_writes import RecentWrites
+from tests.simulation.ages import Ages
 from tests.simulation.checkers import ANYTHING, NEVER_NS, Operation, is_linearizable
 from tests.simulation.clock import NodeClock, Scheduler
 from tests.simulation.disk import SimulatedWal
@@ -34,6 +36,7 @@ GROUP = 7
 LEASES = LeaseConfig(duration_ns=400 * MS, heartbeat_ns=100 * MS, drift_ppm=10_000)
 ELECTION = ElectionConfig(jitter_ns=50 * MS, retry_ns=60 * MS, rank_ns=30 * MS, flush_ns=10 * MS)
 ATTEMPT_NS = 300 * MS
+EVENTUAL_AGE_NS = 700 * MS
 
 
 class InvariantError(AssertionError):
@@ -47,6 +50,7 @@ class Broken:
     wal: type[SimulatedWal] = SimulatedWal
     leases: type[NodeLeases] = NodeLeases
     configuration: type[Configuration] = Configuration
+    freshness: type[Freshness] = Freshness
     forgets_boots: bool = False
     overlooks_in_flight: bool = False
     tells_at_once: bool = False
@@ -181,6 +185,7 @@ class World:
         self.scheduler = Scheduler()
         self.chosen: dict[int, bytes] = {}
         self.acknowledged_slot = 0
+        self.ages = Ages(EVENTUAL_AGE_NS, LEASES)
         self.history: dict[str, list[Operation]] = {}
         self.nodes: dict[int, Node] = {}
         self.is_healing = False
@@ -270,6 +275,7 @@ class World:
                 self.rng.randrange(2 * MS), lambda: self._if_alive(node.node_id, boot, callback)
             ),
         )
+        host.freshness = partial(self.broken.freshness, EVENTUAL_AGE_NS)
         node.machine = Machine(self, node.node_id, node.durable)
         node.in_flight = InFlightWrites()
         node.machine.is_restoring = node.is_restoring
@@ -423,7 +429,7 @@ class World:
         for node in self._replicas():
             if node.host is None or node.machine is None or node.machine.is_restoring:
                 return False
-            if node.host.groups[GROUP].core.health != Health.WHOLE:
+            if node.host.groups[GROUP].core.health != Health.WHOLE or not node.host.is_fresh(GROUP):
                 return False
             slots.add(node.machine.slot)
             is_served = is_served or node.host.is_serving_leader(GROUP)
@@ -444,6 +450,9 @@ class World:
         """One operation after the other, on few keys, at any node or where the leader seems to be."""
         if self.scheduler.now_ns > self.chaos_ns - 400 * MS or self.is_healing:
             return
+        for each in self.nodes.values():
+            if flaw := self.ages.flaw(each, GROUP, self.scheduler.now_ns):
+                raise InvariantError(flaw)
         rng = self.rng
         key = f"k{rng.randrange(3)}"
         node = self.nodes[rng.randint(1, len(self.nodes))]
@@ -517,6 +526,7 @@ class World:
                 operation.returned_ns = self.scheduler.now_ns
                 assert node.machine is not None
                 self.acknowledged_slot = max(self.acknowledged_slot, node.machine.slot)
+                self.ages.acknowledged(self.acknowledged_slot, self.scheduler.now_ns)
             elif outcome.kind == OutcomeKind.UNKNOWN:
                 operation.returned_ns = NEVER_NS
             else:

@@ -114,6 +114,34 @@ async def test_without_a_lease_nothing_is_promised(three: NodeSet) -> None:
     assert (answer.status, answer.item) == (OK, b"item")
 
 
+async def test_what_may_be_older_than_allowed_is_not_served(tmp_path: Path) -> None:
+    """A follower that hears of no leader, and a leader without a lease, serve eventually consistent reads for so long
+    and no longer; one that comes back serves none until it has applied what the leader says is committed."""
+    nodes = NodeSet(tmp_path, 3, eventual_read_age_ms=800)
+    reads = get("a", consistent=False), scan(consistent=False)
+    leader = await nodes.found()
+    follower, other = followers(nodes, leader)
+    assert await leader.status(put("a", item("old"))) == OK
+    await wait_until(lambda: follower.ask(reads[0]).result().status == OK)
+    await other.stop()
+    await follower.stop()
+    await wait_until(lambda: leader.ask(reads[0]).result().status == partition_pb2.NOT_FRESH)
+    assert await leader.status(reads[1]) == partition_pb2.NOT_FRESH
+    await other.start()
+    leader = await nodes.wait_for_leader()
+    assert await leader.status(put("a", item("new"))) == OK
+    answers = {leader.ask(each).result().status for each in reads}
+    assert answers == {OK}
+    await leader.stop()
+    await follower.start()
+    assert {follower.ask(each).result().status for each in reads} == {partition_pb2.NOT_FRESH}
+    await leader.start()
+    await wait_until(lambda: follower.ask(reads[0]).result().status == OK)
+    assert follower.ask(reads[0]).result().item == item("new")
+    assert list(follower.ask(reads[1]).result().scan.items) == [item("new")]
+    await nodes.stop()
+
+
 async def test_past_a_bound_a_write_is_refused_at_once(three: NodeSet) -> None:
     """Bytes in flight are bounded: the write past the bound is throttled in the same moment. Those in flight end at
     their deadlines with an unknown outcome, and with the same token each is carried out once, when it can be."""
@@ -291,6 +319,7 @@ async def test_a_dropped_partition_is_gone_and_may_be_made_again(three: NodeSet)
         await each.node.assign(again)
     for each in three:
         await wait_until(lambda: any(peer.node.host.is_serving_leader(PARTITION + 1) for peer in three))
+        await wait_until(lambda each=each: each.node.host.is_fresh(PARTITION + 1))  # type: ignore[misc]
         answer = await each.ask(scan(consistent=False, partition_id=PARTITION + 1))
         assert (answer.status, answer.scan.evaluated) == (OK, 0)
 
@@ -458,7 +487,7 @@ async def test_who_joined_and_was_killed_at_once_has_no_state(one: NodeSet) -> N
     await node.start()
     assert list(node.node.replicas) == [PARTITION]
     assert node.node.restoring() == [PARTITION]
-    assert await node.status(get("a", consistent=False)) == partition_pb2.NOT_LEADER
+    assert await node.status(get("a", consistent=False)) == partition_pb2.NOT_FRESH
 
 
 async def test_a_leader_that_is_to_leave_serves_until_another_can(three: NodeSet) -> None:

@@ -48,7 +48,7 @@ NUMBERS: Mapping[str, Number] = {
     "partitions": Number(3, 1, 256, is_whole=True),
     "nodes_per_zone": Number(1, 1, NODES_PER_ZONE_MAX, is_whole=True),
     "timeout": Number(5, 0.1, 300),
-    "eventual_within": Number(10, 0, 3600),
+    "eventual_within": Number(4, 0, 3600),
 }
 EXPECTATIONS: Mapping[str, Number] = {"longest_gap": Number(None, 0, 3600), "errors": Number(None, 0, 1e9, True)}
 FAULTS: Mapping[str, FaultShape] = {

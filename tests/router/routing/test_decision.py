@@ -41,6 +41,7 @@ def test_a_request_is_done_when_the_answer_is_its_own() -> None:
         (Status.INVALID_UPDATE, Step.REFUSE, Step.REFUSE),
         (Status.COLLECTION_FULL, Step.REFUSE, Step.REFUSE),
         (Status.RESULT_FORGOTTEN, Step.REFUSE, Step.REFUSE),
+        (Status.NOT_FRESH, Step.TRY_OTHER, Step.TRY_OTHER),
         (99, Step.FAIL, Step.FAIL),
         (-1, Step.FAIL, Step.FAIL),
     ],

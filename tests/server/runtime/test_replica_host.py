@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -30,7 +30,13 @@ from server.paxos.messages import (
 )
 from server.paxos.quorum import Configuration, Member, ReplicaKind
 from server.runtime.replica_host import LOG_QUEUED_BYTES_MAX, Outcome, OutcomeKind, ReplicaHost
-from server.runtime.snapshot_transfer import DECLINED_SEQUENCE, UNAVAILABLE_NS, SnapshotFailedError, SnapshotSource
+from server.runtime.snapshot_transfer import (
+    DECLINED_SEQUENCE,
+    STALE_NS,
+    UNAVAILABLE_NS,
+    SnapshotFailedError,
+    SnapshotSource,
+)
 
 GROUP = 7
 MEMBERS = Configuration((Member(1, "a"), Member(2, "b"), Member(3, "c")))
@@ -73,13 +79,15 @@ class FakeTransport:
         self.messages: list[tuple[int, Message]] = []
         self.chunks: list[tuple[int, int, int, bool]] = []  # snapshot id, slot, sequence, is last
         self.acknowledged: list[int] = []
+        self.committed: list[tuple[int, int]] = []
 
     def send(self, to: int, group_id: int, message: Message, record: bytes | None) -> None:
         self.messages.append((to, message))
 
     def send_heartbeat(self, to: int, sent_ns: int) -> None: ...
 
-    def send_grant(self, to: int, grant: Grant, duration_ns: int) -> None: ...
+    def send_grant(self, to: int, grant: Grant, duration_ns: int, committed: Sequence[tuple[int, int]]) -> None:
+        self.committed = list(committed)
 
     def send_snapshot_chunk(
         self, to: int, group_id: int, snapshot_id: int, slot: int, sequence: int, body: bytes, is_last: bool
@@ -177,7 +185,7 @@ class Lone:
         candidacy = self.core.candidacy
         assert candidacy is not None
         self.receive(2, Promise(candidacy.ballot, 1, 1, 0, (), True, 1))
-        self.host.receive_grant(2, Grant(self.now_ns, 1))
+        self.host.receive_grant(2, Grant(self.now_ns, 1), ())
         assert self.host.is_serving_leader(GROUP)
         return candidacy.ballot
 
@@ -246,7 +254,7 @@ def test_a_new_leader_has_applied_everything() -> None:
 def test_what_was_put_off_does_not_follow_a_snapshot() -> None:
     """It is applied before the snapshot takes its place, not behind it."""
     follower = Follower()
-    follower.host.receive_snapshot_chunk(2, GROUP, 1, 9, 0, b"x", True)
+    follower.host.snapshots.receive_chunk(2, GROUP, 1, 9, 0, b"x", True)
     assert follower.machine.restored_slots == [9]
     assert follower.applied == [b"a", b"b"]
     follower.do_what_is_due()
@@ -269,7 +277,7 @@ def test_a_lease_that_was_looked_up_ends() -> None:
     assert lone.host.is_serving_leader(GROUP)
     lone.now_ns = until_ns
     assert not lone.host.is_serving_leader(GROUP)
-    lone.host.receive_grant(2, Grant(lone.now_ns, 1))
+    lone.host.receive_grant(2, Grant(lone.now_ns, 1), ())
     assert lone.host.is_serving_leader(GROUP)
     lone.host.hand_over(GROUP)
     assert not lone.host.is_serving_leader(GROUP)
@@ -372,7 +380,7 @@ def test_the_log_is_not_trimmed_past_a_snapshot_under_way() -> None:
     assert (slot, is_last) == (100, True)
     write_and_checkpoint()
     assert lone.core.log.first_slot <= slot + 1
-    lone.host.receive_snapshot_ack(3, GROUP, snapshot_id, sequence)
+    lone.host.snapshots.receive_ack(3, GROUP, snapshot_id, sequence)
     lone.host.trim(GROUP, lone.core.applied_slot)
     assert lone.core.log.first_slot > slot + 1
 
@@ -400,9 +408,35 @@ def test_a_snapshot_is_not_finished_while_a_chunk_is_missing() -> None:
     lone = Lone()
     lone.machine.stores = lambda body: body != b"no room"
     for sequence, body in enumerate((b"a", b"no room", b"c")):
-        lone.host.receive_snapshot_chunk(2, GROUP, 1, 10, sequence, body, sequence == 2)
+        lone.host.snapshots.receive_chunk(2, GROUP, 1, 10, sequence, body, sequence == 2)
     assert lone.machine.restored_slots == []
     assert lone.core.is_restoring
+
+
+def test_another_snapshot_does_not_wait_in_silence() -> None:
+    """Its sender would wait, too, for as long as a transfer may stall: it is told so, and may try again. Who has begun
+    anew himself has given up what was under way; but what is complete takes its place first."""
+    lone = Lone()
+    lone.host.snapshots.receive_chunk(2, GROUP, 1, 10, 0, b"a", False)
+    lone.host.snapshots.receive_chunk(3, GROUP, 2, 11, 0, b"b", False)
+    assert lone.transport.acknowledged == [0, DECLINED_SEQUENCE]
+    lone.host.snapshots.receive_chunk(2, GROUP, 3, 12, 0, b"c", False)
+    assert lone.transport.acknowledged == [0, DECLINED_SEQUENCE, 0]
+    lone.host.snapshots.receive_chunk(2, GROUP, 1, 10, 1, b"a", True)
+    assert lone.machine.restored_slots == [], "of the transfer that was given up"
+    finished: list[Done] = []
+    lone.machine.finish_restore = lambda slot, done: finished.append(done)  # type: ignore[method-assign]
+    lone.host.snapshots.receive_chunk(2, GROUP, 3, 12, 1, b"c", True)
+    lone.host.snapshots.receive_chunk(2, GROUP, 4, 13, 0, b"d", False)
+    assert lone.transport.acknowledged == [0, DECLINED_SEQUENCE, 0, DECLINED_SEQUENCE]
+    finished[0]()
+    assert lone.core.applied_slot == 12
+    assert lone.transport.acknowledged[-1] == 1
+    lone.now_ns += STALE_NS + 1
+    lone.host.snapshots.receive_chunk(2, GROUP, 5, 14, 0, b"e", False)
+    lone.now_ns += STALE_NS + 1
+    lone.host.snapshots.receive_chunk(3, GROUP, 6, 15, 0, b"f", False)
+    assert lone.transport.acknowledged[-2:] == [0, 0], "the one before has stalled"
 
 
 def test_the_next_snapshot_is_asked_for_when_one_has_arrived() -> None:
@@ -419,9 +453,9 @@ def test_the_next_snapshot_is_asked_for_when_one_has_arrived() -> None:
 
     lone.host.tick()
     assert requests() == [(2, CatchUpRequest(0))] * 2
-    lone.host.receive_snapshot_chunk(2, GROUP + 1, 7, 9, 0, b"x", True)
+    lone.host.snapshots.receive_chunk(2, GROUP + 1, 7, 9, 0, b"x", True)
     assert len(requests()) == 3
-    lone.host.receive_snapshot_chunk(2, GROUP + 2, 8, 9, 0, b"x", False)
+    lone.host.snapshots.receive_chunk(2, GROUP + 2, 8, 9, 0, b"x", False)
     lone.now_ns += LEASE.heartbeat_ns
     lone.host.tick()
     assert len(requests()) == 3, "the one that is coming and the one that was asked for"
@@ -432,7 +466,7 @@ def test_a_candidate_declines_a_snapshot() -> None:
     lone = Lone()
     lone.host.tick()
     assert lone.core.candidacy is not None
-    lone.host.receive_snapshot_chunk(3, GROUP, 5, 10, 0, b"", False)
+    lone.host.snapshots.receive_chunk(3, GROUP, 5, 10, 0, b"", False)
     assert lone.transport.acknowledged == [DECLINED_SEQUENCE]
     assert not lone.core.is_restoring
 
@@ -456,10 +490,10 @@ def test_what_was_committed_while_restoring_is_applied_behind_the_snapshot() -> 
     replica = LogReplica()
     replica.receive(2, Commit(LEADER, 5, 0))
     replica.do_what_is_due()
-    replica.host.receive_snapshot_chunk(2, GROUP, 1, 4, 0, b"x", False)
+    replica.host.snapshots.receive_chunk(2, GROUP, 1, 4, 0, b"x", False)
     replica.receive(2, Commit(LEADER, 6, 0))
     assert replica.applied == []
-    replica.host.receive_snapshot_chunk(2, GROUP, 1, 4, 1, b"x", True)
+    replica.host.snapshots.receive_chunk(2, GROUP, 1, 4, 1, b"x", True)
     replica.do_what_is_due()
     assert replica.machine.restored_slots == [4]
     assert replica.machine.applied == [(5, b"e"), (6, b"f")]
@@ -468,9 +502,9 @@ def test_what_was_committed_while_restoring_is_applied_behind_the_snapshot() -> 
 def test_a_snapshot_that_the_log_does_not_reach_back_to_is_declined() -> None:
     """What lies between would be missing."""
     replica = LogReplica()
-    replica.host.receive_snapshot_chunk(2, GROUP, 1, 3, 0, b"x", True)
+    replica.host.snapshots.receive_chunk(2, GROUP, 1, 3, 0, b"x", True)
     assert replica.transport.acknowledged == [DECLINED_SEQUENCE]
-    replica.host.receive_snapshot_chunk(2, GROUP, 2, 4, 0, b"x", True)
+    replica.host.snapshots.receive_chunk(2, GROUP, 2, 4, 0, b"x", True)
     assert replica.machine.restored_slots == [4]
 
 

@@ -1,0 +1,158 @@
+"""The snapshots that a node sends and receives, for the members of its groups."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+
+from server.paxos.election import Role
+from server.paxos.messages import CatchUpRequest, Effect
+from server.runtime.group import SNAPSHOT_REQUEST_NS, Group, due_snapshot_requests
+from server.runtime.host_surroundings import Transport
+from server.runtime.snapshot_transfer import (
+    DECLINED_SEQUENCE,
+    SnapshotFailedError,
+    SnapshotReceiver,
+    SnapshotSender,
+)
+
+
+class Snapshots:
+    """Of the node whose members `groups` are.
+
+    What the host does for it: `carry_out` a core's effects, `apply_due` what was put off, `note_peers` of a group whose
+    members may be others now.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        rng: random.Random,
+        now_ns: Callable[[], int],
+        groups: Mapping[int, Group],
+        carry_out: Callable[[Group, Iterable[Effect]], None],
+        apply_due: Callable[[Group], None],
+        note_peers: Callable[[Group], None],
+    ) -> None:
+        self._transport = transport
+        self._rng = rng
+        self._now_ns = now_ns
+        self._groups = groups
+        self._carry_out = carry_out
+        self._apply_due = apply_due
+        self._note_peers = note_peers
+
+    # Receiving
+
+    def receive_chunk(
+        self, sender: int, group_id: int, snapshot_id: int, slot: int, sequence: int, body: bytes, is_last: bool
+    ) -> None:
+        group = self._groups.get(group_id)
+        if group is None:
+            return
+        receiver = group.receiver
+        if sequence == 0 and (receiver is None or receiver.snapshot_id != snapshot_id):
+            # Of no use: this member has more, or a log that begins behind it.
+            is_old = not group.core.is_restoring and slot <= group.core.applied_slot
+            is_old |= slot < group.core.log.first_slot - 1
+            if group.core.role != Role.FOLLOWER or is_old:
+                self._transport.send_snapshot_ack(sender, group_id, snapshot_id, DECLINED_SEQUENCE)
+                return
+            if receiver is not None and receiver.keeps_out(sender, self._now_ns()):
+                # Not in silence: the sender would wait for an answer for as long as a transfer may stall.
+                self._transport.send_snapshot_ack(sender, group_id, snapshot_id, DECLINED_SEQUENCE)
+                return
+            self._apply_due(group)
+            group.core.is_restoring = True
+            group.fresh.void()
+            group.machine.begin_restore(slot)
+            receiver = group.receiver = SnapshotReceiver(sender, snapshot_id, slot, self._now_ns())
+        if receiver is None or receiver.snapshot_id != snapshot_id or not receiver.take(sequence, self._now_ns()):
+            return
+
+        def acknowledge() -> None:
+            self._transport.send_snapshot_ack(sender, group_id, snapshot_id, sequence)
+
+        def restored() -> None:
+            if group.receiver is receiver and self._groups.get(group_id) is group:
+                group.receiver = None
+                group.checkpointed_slot = max(group.checkpointed_slot, slot)
+                self._apply_due(group)  # what was committed meanwhile is dropped: it is applied again, from `slot` on
+                group.applied_slot = slot
+                self._carry_out(group, group.core.snapshot_restored(slot, group.machine.configuration))
+                self._note_peers(group)
+                acknowledge()
+                self._request(self._now_ns())
+
+        def stored() -> None:
+            if group.receiver is not receiver:
+                return
+            receiver.stored += 1
+            if is_last and receiver.stored == receiver.next_sequence:
+                receiver.is_finishing = True
+                group.machine.finish_restore(slot, restored)
+            else:
+                acknowledge()
+
+        group.machine.restore_chunk(body, stored)
+
+    # Sending
+
+    def start(self, group: Group, to: int) -> None:
+        """Begins to send a member the group's state, unless that is under way."""
+        if to in group.senders:
+            return
+        try:
+            source = group.machine.open_snapshot()
+        except SnapshotFailedError:
+            source = None
+        transfer = SnapshotSender(self._rng.getrandbits(63), source, self._now_ns())
+        group.senders[to] = transfer
+        self._send_chunks(group, to, transfer)
+
+    def receive_ack(self, sender: int, group_id: int, snapshot_id: int, sequence: int) -> None:
+        group = self._groups.get(group_id)
+        transfer = group.senders.get(sender) if group is not None else None
+        if group is None or transfer is None or transfer.snapshot_id != snapshot_id:
+            return
+        if sequence == DECLINED_SEQUENCE:
+            self.abort(group, sender)
+            return
+        transfer.acknowledged(sequence, self._now_ns())
+        if transfer.is_finished:
+            transfer.close()
+            del group.senders[sender]
+            self._carry_out(group, group.core.snapshot_sent(sender, transfer.slot, self._now_ns()))
+        else:
+            self._send_chunks(group, sender, transfer)
+
+    def _send_chunks(self, group: Group, to: int, transfer: SnapshotSender) -> None:
+        try:
+            while (chunk := transfer.next_chunk()) is not None:
+                sequence, body, is_last = chunk
+                self._transport.send_snapshot_chunk(
+                    to, group.group_id, transfer.snapshot_id, transfer.slot, sequence, body, is_last
+                )
+        except SnapshotFailedError:
+            transfer.fail(self._now_ns())
+
+    def abort(self, group: Group, node_id: int) -> None:
+        """Ends what is being sent to a member, if anything is: it may begin anew."""
+        transfer = group.senders.pop(node_id, None)
+        if transfer is not None:
+            transfer.close()
+            self._carry_out(group, group.core.snapshot_sent(node_id, 0, self._now_ns()))
+
+    def tend(self) -> None:
+        """Gives up transfers that have stalled, and asks for snapshots where there is no state."""
+        now_ns = self._now_ns()
+        for group in tuple(self._groups.values()):
+            for node_id, transfer in tuple(group.senders.items()):
+                if transfer.is_stale(now_ns):
+                    self.abort(group, node_id)
+        self._request(now_ns)
+
+    def _request(self, now_ns: int) -> None:
+        for group in due_snapshot_requests(self._groups.values(), now_ns):
+            group.request_snapshot_at_ns = now_ns + SNAPSHOT_REQUEST_NS
+            self._transport.send(group.core.leader_node_id, group.group_id, CatchUpRequest(0), None)
