@@ -46,6 +46,7 @@ def invariants(text: str) -> list[str]:
 
 ONE_VALUE = "one value a slot"
 ON_TWO_DISKS = "what was acknowledged is on two disks"
+ON_TWO_MEMBERS = "what was acknowledged is on the disks of two members in force"
 APPLIED = "what a follower applies was acknowledged"
 
 SPECS = (
@@ -59,6 +60,16 @@ SPECS = (
             "VOUCHES_FOR_ALL": APPLIED,
             "REUSES_BALLOT": APPLIED,
             "LOG_REPLICA_LEADS": "the log replica leads nowhere",
+        },
+    ),
+    Spec(
+        "members",
+        {
+            "COUNTS_WHO_LEAVES": ON_TWO_MEMBERS,
+            "LEADS_ON": ONE_VALUE,
+            "PROPOSES_PAST": ON_TWO_MEMBERS,
+            "EMPTIES_MEMBERS": ON_TWO_MEMBERS,
+            "VOTES_EMPTY": ON_TWO_MEMBERS,
         },
     ),
 )
