@@ -27,6 +27,10 @@ class Config:
     checkpoint_interval_ms: int = field(
         default=30_000, metadata={"help": "the longest a committed write waits for a checkpoint"}
     )
+    snapshot_bytes_per_s: int = field(
+        default=16 * MIB,
+        metadata={"help": "how fast the node sends replicas' state to others, all together; 0: as fast as it can"},
+    )
     map_bytes: int = field(
         default=1024 * MIB, metadata={"help": "initial size of the B-tree's map; it grows by itself"}
     )
@@ -60,6 +64,8 @@ class Config:
             found.append("clock_drift_ppm must be at least 0 and below 500000.")
         if self.wal_segment_bytes < 4 * MIB:
             found.append("wal_segment_bytes must be at least 4 MiB.")
+        if self.snapshot_bytes_per_s and self.snapshot_bytes_per_s < MIB:
+            found.append("snapshot_bytes_per_s must be 0 or at least 1 MiB.")
         if self.memtable_bytes < MIB:
             found.append("memtable_bytes must be at least 1 MiB.")
         if self.map_bytes < 4 * self.memtable_bytes:

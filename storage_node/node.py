@@ -21,6 +21,7 @@ from server.runtime.clock import now_ns
 from server.runtime.freshness import Freshness
 from server.runtime.identity import Identity
 from server.runtime.peers import PeerStreams
+from server.runtime.snapshot_transfer import Pace
 from server.wal import Recovery, Wal, WalError
 from server.wal_recovery import RecoveredGroup
 from storage_node.btree import StoreError, StoreFullError
@@ -99,6 +100,7 @@ class StorageNode:
             later=self._later,
         )
         self.host.freshness = lambda: Freshness(config.eventual_read_age_ms * 1_000_000)
+        self.host.snapshots.pace = Pace(config.snapshot_bytes_per_s)
         self.host.on_leadership = lambda group_id, is_serving: self.on_change()
         self.host.on_healed = self._healed
         self.host.on_configured = lambda group_id: self.on_change()

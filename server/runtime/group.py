@@ -42,7 +42,7 @@ class Group:
     fresh: Freshness = field(default_factory=Freshness)
     applied_slot: int = 0
     """Up to where the machine has carried the log out; the core's own counts what it has given out for that."""
-    unapplied: list[ApplyEntries | ApplyConfiguration] = field(default_factory=list)
+    unapplied: deque[ApplyEntries | ApplyConfiguration] = field(default_factory=deque)
     senders: dict[int, SnapshotSender] = field(default_factory=dict)
     receiver: SnapshotReceiver | None = None
     request_snapshot_at_ns: int = 0

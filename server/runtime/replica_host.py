@@ -56,6 +56,9 @@ LOG_RETAINED_BYTES = 32 * 1024 * 1024
 LOG_QUEUED_BYTES_MAX = 64 * 1024 * 1024
 """With so much waiting for the disk, what others want to have written is taken for lost: they will send it again."""
 
+APPLY_ENTRIES_MAX = 512
+"""What is put off is applied so many entries at a time, some milliseconds' work, then others have their turn."""
+
 BATCH_ENTRIES_MAX = 512
 BATCH_BYTES_MAX = 1024 * 1024
 """What one Accept carries at most (at least one entry)."""
@@ -96,7 +99,8 @@ class ReplicaHost:
         self._defer = defer
         self._later = later or defer
         self._election = election
-        self._with_unapplied: set[int] = set()
+        self.apply_entries_max = APPLY_ENTRIES_MAX
+        self._with_unapplied: dict[int, None] = {}
         self._is_apply_due = False
         self._deadlines: list[tuple[int, int]] = []
         self._groups_of_peer: dict[int, set[int]] = {}
@@ -309,7 +313,7 @@ class ReplicaHost:
         """A stream to a node is up: what was sent before may be lost."""
         self._transport.send_heartbeat(node_id, self._now_ns())
         for group_id in self._groups_of_peer.get(node_id, ()):
-            self.snapshots.abort(self.groups[group_id], node_id)
+            self.snapshots.resume(self.groups[group_id], node_id)
         self._renew(node_id)
 
     # Time
@@ -324,6 +328,7 @@ class ReplicaHost:
                     self._transport.send_heartbeat(node_id, now_ns)
             self.snapshots.tend()
             self._tend_log()
+        self.snapshots.send_due()
         while self._deadlines and self._deadlines[0][0] <= now_ns:
             deadline_ns, group_id = heapq.heappop(self._deadlines)
             group = self.groups.get(group_id)
@@ -401,21 +406,24 @@ class ReplicaHost:
             elif isinstance(effect, PersistRecord):
                 self._persist(group, effect)
             elif isinstance(effect, ApplyEntries | ApplyConfiguration):
-                if group.core.leadership is None:
+                if group.core.leadership is None or group.unapplied:
                     self._apply_later(group, effect)
                 else:
                     self._apply(group, effect)
             elif isinstance(effect, LeadershipChanged):
-                self._apply_due(group)
+                self._apply_some(group, self.apply_entries_max)
                 if not effect.is_leader:
                     self._fail_all(group, UNKNOWN)
             else:
                 self.snapshots.start(group, effect.to)
         self._records.clear()
-        core = group.core
-        leadership = core.leadership
-        self._set_serving(group, leadership is not None and core.applied_slot >= leadership.recovered_slot)
+        self._note_serving(group)
         self._schedule(group)
+
+    def _note_serving(self, group: Group) -> None:
+        """A leader serves once its machine, and not only its core, is as far as phase 1 brought it."""
+        leadership = group.core.leadership
+        self._set_serving(group, leadership is not None and group.applied_slot >= leadership.recovered_slot)
 
     def _set_serving(self, group: Group, is_serving: bool) -> None:
         if is_serving != group.is_serving:
@@ -493,23 +501,50 @@ class ReplicaHost:
     def _apply_later(self, group: Group, effect: ApplyEntries | ApplyConfiguration) -> None:
         """Nobody waits for what a follower applies, but a leader waits for what it has to write down: that goes
         first."""
-        group.unapplied.append(effect)
-        self._with_unapplied.add(group.group_id)
+        size = self.apply_entries_max
+        if isinstance(effect, ApplyEntries) and len(effect.payloads) > size:
+            for at in range(0, len(effect.payloads), size):
+                group.unapplied.append(ApplyEntries(effect.first_slot + at, effect.payloads[at : at + size]))
+        else:
+            group.unapplied.append(effect)
+        self._with_unapplied[group.group_id] = None
+        self._apply_soon()
+
+    def _apply_soon(self) -> None:
         if not self._is_apply_due:
             self._is_apply_due = True
             self._later(self._apply_deferred)
 
     def _apply_deferred(self) -> None:
+        """A part of what was put off, of all groups together; those that had none of it are the first next time."""
         self._is_apply_due = False
-        group_ids, self._with_unapplied = self._with_unapplied, set()
-        for group_id in sorted(group_ids):
-            if (group := self.groups.get(group_id)) is not None:
-                self._apply_due(group)
+        left = self.apply_entries_max
+        for group_id in tuple(self._with_unapplied):
+            if left <= 0:
+                break
+            del self._with_unapplied[group_id]
+            group = self.groups.get(group_id)
+            if group is None:
+                continue
+            left -= self._apply_some(group, left)
+            if group.unapplied:
+                self._with_unapplied[group_id] = None
+            self._note_serving(group)
+        if self._with_unapplied:
+            self._apply_soon()
+
+    def _apply_some(self, group: Group, entries: int) -> int:
+        """Applies what was put off, until it is about so many entries; returns of how many."""
+        applied = 0
+        while group.unapplied and applied < entries:
+            effect = group.unapplied.popleft()
+            applied += len(effect.payloads) if isinstance(effect, ApplyEntries) else 1
+            self._apply(group, effect)
+        return applied
 
     def _apply_due(self, group: Group) -> None:
-        unapplied, group.unapplied = group.unapplied, []
-        for effect in unapplied:
-            self._apply(group, effect)
+        while group.unapplied:
+            self._apply(group, group.unapplied.popleft())
 
     def _fail_all(self, group: Group, outcome: Outcome) -> None:
         """Ends every proposal that leadership was needed for; those not proposed yet have not been executed."""

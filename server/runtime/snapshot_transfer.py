@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,6 +11,9 @@ WINDOW_CHUNKS = 8
 
 STALE_NS = 10_000_000_000
 """A transfer without progress for this long is given up."""
+
+BURST_NS = 50_000_000
+"""What a Pace saves up at most, as time."""
 
 UNAVAILABLE_NS = 1_000_000_000
 """How long to wait when the state machine had no snapshot to give."""
@@ -35,8 +39,25 @@ class SnapshotSource(Protocol):
 
 
 @dataclass(slots=True)
+class Pace:
+    """How fast a node sends: `bytes_per_s` on average (0: as fast as it can), a chunk at a time."""
+
+    bytes_per_s: int
+    _free_ns: int = 0  # when the next chunk may go
+
+    def may_send(self, now_ns: int) -> bool:
+        return now_ns >= self._free_ns
+
+    def sent(self, size: int, now_ns: int) -> None:
+        if self.bytes_per_s:
+            self._free_ns = max(self._free_ns, now_ns - BURST_NS) + size * 1_000_000_000 // self.bytes_per_s
+
+
+@dataclass(slots=True)
 class SnapshotSender:
-    """The sending side. `source` None stands for a snapshot that could not be had: it goes stale after a second."""
+    """The sending side. `source` None stands for a snapshot that could not be had: it goes stale after a second.
+
+    Invariant: `_unacked` has what was sent and not acknowledged, by sequence; a window of chunks at most."""
 
     snapshot_id: int
     source: SnapshotSource | None
@@ -45,6 +66,8 @@ class SnapshotSender:
     acked_sequence: int = -1
     last_sequence: int = -1  # known once the source has ended
     _ahead: bytes | None = field(default=None)
+    _unacked: dict[int, bytes] = field(default_factory=dict)
+    _again: deque[int] = field(default_factory=deque)  # sequences to send once more
 
     @property
     def slot(self) -> int:
@@ -58,6 +81,9 @@ class SnapshotSender:
         """(sequence, body, is the last) of the chunk to send next; None: the window is full or all is sent.
 
         A snapshot of nothing is one empty chunk."""
+        if self._again:
+            sequence = self._again.popleft()
+            return sequence, self._unacked[sequence], sequence == self.last_sequence
         source = self.source
         window_end = self.acked_sequence + WINDOW_CHUNKS
         if source is None or self.last_sequence >= 0 or self.next_sequence > window_end:
@@ -68,10 +94,20 @@ class SnapshotSender:
         self.next_sequence += 1
         if self._ahead is None:
             self.last_sequence = sequence
-        return sequence, body or b"", self._ahead is None
+        self._unacked[sequence] = body or b""
+        return sequence, self._unacked[sequence], self._ahead is None
+
+    def resume(self) -> None:
+        """After the stream broke: what was not acknowledged is to be sent again, in order, before all else."""
+        if self.source is not None:
+            self._again = deque(self._unacked)
 
     def acknowledged(self, sequence: int, now_ns: int) -> None:
         if self.acked_sequence < sequence < self.next_sequence:
+            for each in range(self.acked_sequence + 1, sequence + 1):
+                del self._unacked[each]
+            while self._again and self._again[0] <= sequence:
+                self._again.popleft()
             self.acked_sequence = sequence
             self.progressed_ns = now_ns
 
@@ -79,6 +115,7 @@ class SnapshotSender:
         """What was to be sent cannot be read: nothing more is sent, and the transfer goes stale."""
         self.close()
         self.source = None
+        self._again.clear()
         self.progressed_ns = now_ns
 
     def is_stale(self, now_ns: int) -> bool:

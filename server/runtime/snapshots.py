@@ -11,10 +11,14 @@ from server.runtime.group import SNAPSHOT_REQUEST_NS, Group, due_snapshot_reques
 from server.runtime.host_surroundings import Transport
 from server.runtime.snapshot_transfer import (
     DECLINED_SEQUENCE,
+    Pace,
     SnapshotFailedError,
     SnapshotReceiver,
     SnapshotSender,
 )
+
+SNAPSHOTS_SENT_MAX = 2
+"""Snapshots on their way from a node at once: more would only arrive later, all of them."""
 
 
 class Snapshots:
@@ -41,6 +45,8 @@ class Snapshots:
         self._carry_out = carry_out
         self._apply_due = apply_due
         self._note_peers = note_peers
+        self.pace = Pace(0)
+        self._ready: dict[tuple[int, int], None] = {}  # (group id, node id) of transfers that may have more to send
 
     # Receiving
 
@@ -67,7 +73,14 @@ class Snapshots:
             group.fresh.void()
             group.machine.begin_restore(slot)
             receiver = group.receiver = SnapshotReceiver(sender, snapshot_id, slot, self._now_ns())
-        if receiver is None or receiver.snapshot_id != snapshot_id or not receiver.take(sequence, self._now_ns()):
+        if receiver is None or receiver.snapshot_id != snapshot_id:
+            # Of a transfer that this node has given up, or forgotten in a restart: it has to begin anew.
+            self._transport.send_snapshot_ack(sender, group_id, snapshot_id, DECLINED_SEQUENCE)
+            return
+        if not receiver.take(sequence, self._now_ns()):
+            if sequence < receiver.stored and not receiver.is_finishing:
+                # The sender goes on after a stream broke, and does not know what arrived.
+                self._transport.send_snapshot_ack(sender, group_id, snapshot_id, receiver.stored - 1)
             return
 
         def acknowledge() -> None:
@@ -102,13 +115,25 @@ class Snapshots:
         """Begins to send a member the group's state, unless that is under way."""
         if to in group.senders:
             return
-        try:
-            source = group.machine.open_snapshot()
-        except SnapshotFailedError:
-            source = None
-        transfer = SnapshotSender(self._rng.getrandbits(63), source, self._now_ns())
-        group.senders[to] = transfer
-        self._send_chunks(group, to, transfer)
+        source = None
+        if self._under_way() < SNAPSHOTS_SENT_MAX:
+            try:
+                source = group.machine.open_snapshot()
+            except SnapshotFailedError:
+                pass
+        group.senders[to] = SnapshotSender(self._rng.getrandbits(63), source, self._now_ns())
+        self._go_on(group.group_id, to)
+
+    def _under_way(self) -> int:
+        return sum(
+            transfer.source is not None for group in self._groups.values() for transfer in group.senders.values()
+        )
+
+    def resume(self, group: Group, to: int) -> None:
+        """The stream to a member broke and is up again: what it did not acknowledge may be lost."""
+        if (transfer := group.senders.get(to)) is not None:
+            transfer.resume()
+            self._go_on(group.group_id, to)
 
     def receive_ack(self, sender: int, group_id: int, snapshot_id: int, sequence: int) -> None:
         group = self._groups.get(group_id)
@@ -124,17 +149,34 @@ class Snapshots:
             del group.senders[sender]
             self._carry_out(group, group.core.snapshot_sent(sender, transfer.slot, self._now_ns()))
         else:
-            self._send_chunks(group, sender, transfer)
+            self._go_on(group_id, sender)
 
-    def _send_chunks(self, group: Group, to: int, transfer: SnapshotSender) -> None:
-        try:
-            while (chunk := transfer.next_chunk()) is not None:
+    def _go_on(self, group_id: int, to: int) -> None:
+        self._ready[group_id, to] = None
+        self.send_due()
+
+    def send_due(self) -> None:
+        """Sends as much as the pace allows by now, a chunk of each transfer in turn."""
+        now_ns = self._now_ns()
+        while self._ready and self.pace.may_send(now_ns):
+            group_id, to = next(iter(self._ready))
+            del self._ready[group_id, to]
+            group = self._groups.get(group_id)
+            transfer = group.senders.get(to) if group is not None else None
+            if transfer is None:
+                continue
+            try:
+                chunk = transfer.next_chunk()
+            except SnapshotFailedError:
+                transfer.fail(now_ns)
+                continue
+            if chunk is not None:
                 sequence, body, is_last = chunk
                 self._transport.send_snapshot_chunk(
-                    to, group.group_id, transfer.snapshot_id, transfer.slot, sequence, body, is_last
+                    to, group_id, transfer.snapshot_id, transfer.slot, sequence, body, is_last
                 )
-        except SnapshotFailedError:
-            transfer.fail(self._now_ns())
+                self.pace.sent(len(body), now_ns)
+                self._ready[group_id, to] = None
 
     def abort(self, group: Group, node_id: int) -> None:
         """Ends what is being sent to a member, if anything is: it may begin anew."""

@@ -275,6 +275,7 @@ class World:
                 self.rng.randrange(2 * MS), lambda: self._if_alive(node.node_id, boot, callback)
             ),
         )
+        host.apply_entries_max = (512, 2, 1)[self.seed % 3]
         host.freshness = partial(self.broken.freshness, EVENTUAL_AGE_NS)
         node.machine = Machine(self, node.node_id, node.durable)
         node.in_flight = InFlightWrites()
@@ -553,7 +554,7 @@ class World:
 
     def _check_leader(self, node: Node, is_serving: bool) -> None:
         assert node.host is not None
-        applied_slot = node.host.groups[GROUP].core.applied_slot if GROUP in node.host.groups else 0
+        applied_slot = node.machine.slot if node.machine is not None else 0
         if is_serving and applied_slot < self.acknowledged_slot:
             raise InvariantError(
                 f"node {node.node_id} leads with slot {applied_slot} applied, "

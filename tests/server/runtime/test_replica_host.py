@@ -32,7 +32,6 @@ from server.paxos.quorum import Configuration, Member, ReplicaKind
 from server.runtime.replica_host import LOG_QUEUED_BYTES_MAX, Outcome, OutcomeKind, ReplicaHost
 from server.runtime.snapshot_transfer import (
     DECLINED_SEQUENCE,
-    STALE_NS,
     UNAVAILABLE_NS,
     SnapshotFailedError,
     SnapshotSource,
@@ -251,6 +250,46 @@ def test_a_new_leader_has_applied_everything() -> None:
     assert follower.applied == [b"a", b"b"]
 
 
+def test_what_was_put_off_is_applied_a_part_at_a_time() -> None:
+    """However much it is, others have their turn in between."""
+    follower = Follower()
+    follower.host.apply_entries_max = 2
+    follower.do_what_is_due()
+    follower.receive(2, Accept(Run(LEADER, 3, (b"c", b"d", b"e", b"f", b"g")), 2))
+    follower.receive(2, Commit(LEADER, 7, 0))
+    seen = []
+    while follower.due:
+        follower.due.pop(0)()
+        seen.append(b"".join(follower.applied))
+    assert seen == [b"abcd", b"abcdef", b"abcdefg"]
+
+
+def test_a_new_leader_serves_once_it_has_applied_what_it_put_off() -> None:
+    """Until then it leads and does not serve, and what is committed meanwhile is applied behind that."""
+    follower = Follower()
+    follower.do_what_is_due()
+    follower.host.apply_entries_max = 1
+    follower.receive(2, Accept(Run(LEADER, 3, (b"c", b"d", b"e")), 2))
+    follower.receive(2, Commit(LEADER, 5, 0))
+    follower.now_ns = 10_000_000_000
+    follower.host.tick()
+    candidacy = follower.core.candidacy
+    assert candidacy is not None
+    follower.receive(2, Promise(candidacy.ballot, candidacy.from_slot, 1, 5, (), True, 1))
+    follower.host.receive_grant(2, Grant(follower.now_ns, 1), ())
+    assert follower.core.leadership is not None
+    assert follower.applied == [b"a", b"b", b"c"]
+    assert not follower.host.is_serving_leader(GROUP)
+    outcomes: list[Outcome] = []
+    follower.host.propose(GROUP, b"f", outcomes.append)
+    follower.receive(2, Accepted(candidacy.ballot, 6, 1))
+    assert (follower.applied, outcomes) == ([b"a", b"b", b"c"], [])
+    follower.do_what_is_due()
+    assert follower.applied == [b"a", b"b", b"c", b"d", b"e", b"f"]
+    assert [each.kind for each in outcomes] == [OutcomeKind.COMMITTED]
+    assert follower.host.is_serving_leader(GROUP)
+
+
 def test_what_was_put_off_does_not_follow_a_snapshot() -> None:
     """It is applied before the snapshot takes its place, not behind it."""
     follower = Follower()
@@ -411,32 +450,6 @@ def test_a_snapshot_is_not_finished_while_a_chunk_is_missing() -> None:
         lone.host.snapshots.receive_chunk(2, GROUP, 1, 10, sequence, body, sequence == 2)
     assert lone.machine.restored_slots == []
     assert lone.core.is_restoring
-
-
-def test_another_snapshot_does_not_wait_in_silence() -> None:
-    """Its sender would wait, too, for as long as a transfer may stall: it is told so, and may try again. Who has begun
-    anew himself has given up what was under way; but what is complete takes its place first."""
-    lone = Lone()
-    lone.host.snapshots.receive_chunk(2, GROUP, 1, 10, 0, b"a", False)
-    lone.host.snapshots.receive_chunk(3, GROUP, 2, 11, 0, b"b", False)
-    assert lone.transport.acknowledged == [0, DECLINED_SEQUENCE]
-    lone.host.snapshots.receive_chunk(2, GROUP, 3, 12, 0, b"c", False)
-    assert lone.transport.acknowledged == [0, DECLINED_SEQUENCE, 0]
-    lone.host.snapshots.receive_chunk(2, GROUP, 1, 10, 1, b"a", True)
-    assert lone.machine.restored_slots == [], "of the transfer that was given up"
-    finished: list[Done] = []
-    lone.machine.finish_restore = lambda slot, done: finished.append(done)  # type: ignore[method-assign]
-    lone.host.snapshots.receive_chunk(2, GROUP, 3, 12, 1, b"c", True)
-    lone.host.snapshots.receive_chunk(2, GROUP, 4, 13, 0, b"d", False)
-    assert lone.transport.acknowledged == [0, DECLINED_SEQUENCE, 0, DECLINED_SEQUENCE]
-    finished[0]()
-    assert lone.core.applied_slot == 12
-    assert lone.transport.acknowledged[-1] == 1
-    lone.now_ns += STALE_NS + 1
-    lone.host.snapshots.receive_chunk(2, GROUP, 5, 14, 0, b"e", False)
-    lone.now_ns += STALE_NS + 1
-    lone.host.snapshots.receive_chunk(3, GROUP, 6, 15, 0, b"f", False)
-    assert lone.transport.acknowledged[-2:] == [0, 0], "the one before has stalled"
 
 
 def test_the_next_snapshot_is_asked_for_when_one_has_arrived() -> None:

@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.runtime.snapshot_transfer import (
+    BURST_NS,
     DECLINED_SEQUENCE,
     STALE_NS,
     UNAVAILABLE_NS,
     WINDOW_CHUNKS,
+    Pace,
     SnapshotReceiver,
     SnapshotSender,
 )
@@ -198,3 +200,37 @@ def test_a_receiver_that_hears_nothing_gives_up() -> None:
     assert receiver.is_stale(101 + STALE_NS)
     assert receiver.take(0, 101 + STALE_NS)
     assert not receiver.is_stale(101 + 2 * STALE_NS)
+
+
+@given(st.integers(1, 30), st.lists(st.tuples(st.integers(0, WINDOW_CHUNKS), st.booleans()), max_size=15))
+def test_a_transfer_that_breaks_off_and_goes_on(count: int, breaks: list[tuple[int, bool]]) -> None:
+    """However often the stream breaks, and whatever is lost with it (all but the first chunks sent, perhaps what was
+    acknowledged): the receiver gets each chunk once, in order, and what it acknowledged is not sent again."""
+    transfer, receiver = sender(numbered(count)), SnapshotReceiver(2, 1, 7, 0)
+    arrived: list[bytes] = []
+    for through, is_acknowledged in [*breaks, *[(WINDOW_CHUNKS, True)] * count]:
+        sent = burst(transfer)
+        assert all(sequence > transfer.acked_sequence for sequence, _, _ in sent)
+        for sequence, body, is_last in sent[:through]:
+            assert is_last == (sequence == count - 1)
+            if receiver.take(sequence, 1):
+                arrived.append(body)
+        if is_acknowledged and arrived:
+            transfer.acknowledged(len(arrived) - 1, 1)
+        transfer.resume()
+    assert transfer.is_finished
+    assert arrived == numbered(count)
+
+
+def test_a_pace() -> None:
+    """On average so many bytes a second; what was not used up before counts for a moment only."""
+    pace, now_ns, sent = Pace(1_000_000), 10**12, 0
+    for _ in range(1_000):
+        now_ns += 20_000_000
+        while pace.may_send(now_ns):
+            pace.sent(7_000, now_ns)
+            sent += 7_000
+    assert 20_000_000 - 7_000 <= sent <= 20_000_000 + BURST_NS // 1_000 + 7_000
+    free = Pace(0)
+    free.sent(10**12, now_ns)
+    assert free.may_send(now_ns)
