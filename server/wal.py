@@ -431,6 +431,7 @@ class Wal:
         if isinstance(result, OSError):
             self._fail(result)
 
-    def forget_group(self, group_id: int) -> None:
-        """Makes all that the log says of a dropped group void; what is appended for it later counts again."""
-        self.append(encode_record(Record(RecordType.FORGET, group_id, ZERO, 0, 0, ())), group_id, 0, None)
+    def forget_group(self, group_id: int, done: Done | None = None) -> None:
+        """Makes all that the log says of a dropped group void; what is appended for it later counts again. `done` is
+        called once that is on the disk: before, a crash brings the group's records back."""
+        self.append(encode_record(Record(RecordType.FORGET, group_id, ZERO, 0, 0, ())), group_id, 0, done)

@@ -303,6 +303,7 @@ class StorageNode:
         """Removes a deleted partition's replica and data; what is not here counts as removed."""
         self.replicas.pop(partition_id, None)
         self._targets.pop(partition_id, None)
+        is_logged = partition_id in self._logged
         self._logged -= {partition_id}  # what its log says of the partition is void from here on
         for kept in (self.damaged, self.missing, self.rotten):
             kept.discard(partition_id)
@@ -315,7 +316,12 @@ class StorageNode:
                 while not await run(self._engine, self._store.delete_range, first_key, end_key, DROP_SLICE_ITEMS):
                     pass
             await run(self._engine, self._store.delete_descriptor, partition_id)
-            self._wal.forget_group(partition_id)
+        if descriptor is not None or is_logged:
+            # On disk before it is reported: who is told may assign the partition anew, and what the log said of its
+            # former life must not come back then.
+            forgotten = asyncio.Event()
+            self._wal.forget_group(partition_id, forgotten.set)
+            await forgotten.wait()
             log.info("replica dropped", partition_id=partition_id)
         self.dropped.add(partition_id)
         self.on_change()

@@ -31,7 +31,7 @@ class Log(Protocol):
 
     def trim(self, floors: Mapping[int, int]) -> None: ...
 
-    def forget_group(self, group_id: int) -> None: ...
+    def forget_group(self, group_id: int, done: Callable[[], None] | None = None) -> None: ...
 
 
 class Harness(Protocol):
@@ -152,9 +152,12 @@ class WalContract:
     async def test_a_forgotten_group_starts_afresh(self, harness: Harness) -> None:
         """Nothing of a forgotten group comes back but what was appended since."""
         put(harness, entries(5, 1, b"a", b"b", ballot=TWO))
-        harness.log.forget_group(5)
+        forgotten: list[int] = []
+        harness.log.forget_group(5, lambda: forgotten.append(5))
         put(harness, entries(6, 1, b"a"))
+        assert forgotten == [], "it is not on the disk yet"
         await harness.settle()
+        assert forgotten == [5]
         groups = await harness.restart({5: 0, 6: 0})
         assert 5 not in groups
         put(harness, entries(5, 1, b"c"))

@@ -111,9 +111,9 @@ class SimulatedWal:
             self._durable[self._rng.choice(places)] = DAMAGED
         return bool(places)
 
-    def forget_group(self, group_id: int) -> None:
-        """Makes all that the log says of a dropped group void."""
-        self.append(encode(Record(RecordType.FORGET, group_id, ZERO, 0, 0, ())), group_id, 0, None)
+    def forget_group(self, group_id: int, done: Callable[[], None] | None = None) -> None:
+        """Makes all that the log says of a dropped group void; `done`: once that is durable."""
+        self.append(encode(Record(RecordType.FORGET, group_id, ZERO, 0, 0, ())), group_id, 0, done)
 
     def trim(self, floors: Mapping[int, int]) -> None:
         """Drops entries that are checkpointed; promises stay, and so does damage that is not void."""

@@ -295,6 +295,29 @@ async def test_a_checkpoint_lets_go_of_the_log(one: NodeSet) -> None:
     assert (await one.do(get("k3"))).item == bytes(390_000)
 
 
+async def test_a_drop_is_on_disk_before_it_is_reported(one: NodeSet) -> None:
+    """Who is told may assign the partition anew: what the log said of its former life must not come back then."""
+    node = await one.found()
+    await one.do(put("k1", b"old"))
+    await node.node.assign(REMOVED)
+    assert (node.node.dropped, node.node._wal.bytes_queued) == ({PARTITION}, 0)
+
+
+async def test_a_drop_that_a_crash_interrupted_is_finished(one: NodeSet) -> None:
+    """The descriptor is gone, the log still knows the partition: it is made to forget before anything is reported."""
+    node = await one.found()
+    await one.do(put("k1", b"old"))
+    node.node._store.delete_descriptor(PARTITION)
+    await node.crash()
+    await node.start()
+    assert PARTITION in node.node._logged
+    await node.node.assign(REMOVED)
+    assert node.node.dropped == {PARTITION}
+    await node.crash()
+    await node.start()
+    assert PARTITION not in node.node._logged
+
+
 async def test_a_dropped_partition_is_gone_and_may_be_made_again(three: NodeSet) -> None:
     """Drop removes data, rows and log; the node reports it, knows nothing of it after a restart, and takes the same
     keys under a new partition. What is in flight ends."""
