@@ -100,6 +100,8 @@ class Acceptor:
         self._matched_slot = self.log.commit_slot  # the log agrees with the leader of `promised` up to here
         self._durable_matched = self._matched_slot  # ... and that much of it is on disk
         self._highest_seen = promised
+        # The slot of the configuration entry that this member proposed last, and at which ballots, without a break.
+        self._own_configuration: tuple[int, frozenset[Ballot]] = (0, frozenset())
         self._released = ZERO  # a ballot whose owner is known not to lead under it, now or ever again
         self._is_led = False  # the owner of `promised` has been seen to lead under it
         for slot, committed in self._configurations(self.log.first_slot, self.log.commit_slot):

@@ -24,6 +24,7 @@ from server.paxos.leader import (
     split_run,
 )
 from server.paxos.messages import (
+    NO_OP,
     Accept,
     Accepted,
     CatchUp,
@@ -119,6 +120,8 @@ class PaxosCore(Acceptor):
         assert leadership is not None and self.may_configure(configuration, now_ns)
         leadership.configuration_slot = self.next_slot
         leadership.successor = configuration
+        leadership.reconsider_at_ns = now_ns + self.leases.config.duration_ns
+        self._own_configuration = (self.next_slot, frozenset((leadership.ballot,)))
         self._accept_own(Run(leadership.ballot, self.next_slot, (encode_configuration(configuration),)), now_ns)
         return self._take()
 
@@ -246,6 +249,8 @@ class PaxosCore(Acceptor):
         times = [progress.retry_at_ns for progress in leadership.progress.values() if progress.is_behind(last_slot)]
         if leadership.flush_at_ns:
             times.append(leadership.flush_at_ns)
+        if leadership.reconsider_at_ns:
+            times.append(leadership.reconsider_at_ns)
         return min(times, default=1 << 62)
 
     def _on_leadership_query(self, sender: int, message: LeadershipQuery) -> None:
@@ -365,6 +370,7 @@ class PaxosCore(Acceptor):
         commit_slot = self.log.commit_slot
         chosen = choose_payloads(candidacy.from_slot, list(telling.values()))
         payloads = chosen[commit_slot + 1 - candidacy.from_slot :]  # it may have learned more since it stood
+        payloads = self._withdraw(candidacy, telling, payloads, commit_slot + 1)
         recovered_slot = commit_slot + len(payloads)
         successors = [at for at, payload in enumerate(payloads) if payload.startswith(CONFIGURATION_MARK)]
         if successors:
@@ -381,12 +387,35 @@ class PaxosCore(Acceptor):
         if successors:
             self.leadership.configuration_slot = commit_slot + len(payloads)
             self.leadership.successor = decode_configuration(payloads[-1])
+            if candidacy.ballot in self._own_configuration[1]:
+                self.leadership.reconsider_at_ns = now_ns + self.leases.config.duration_ns
         self._effects.append(LeadershipChanged(candidacy.ballot, is_leader=True))
         for run in split_run(Run(candidacy.ballot, commit_slot + 1, payloads), RUN_BYTES_MAX):
             self._accept_own(run, now_ns)
         if not payloads:
             for node_id in progress:
                 self._tell_commit(self.leadership, node_id)
+
+    def _withdraw(
+        self, candidacy: Candidacy, telling: Mapping[int, Promise], payloads: tuple[bytes, ...], first_slot: int
+    ) -> tuple[bytes, ...]:
+        """The payloads from `first_slot` on, without the configuration entry that this member has proposed, if those
+        that stay and are heard from cannot carry it through: nothing else could be proposed for as long as that lasts.
+
+        No majority of those that promised has it at another ballot than those at which this member alone could have
+        counted it committed, and it has not: so nobody has, and nobody will."""
+        slot, ballots = self._own_configuration
+        at = slot - first_slot
+        if not 0 <= at < len(payloads) or not payloads[at].startswith(CONFIGURATION_MARK):
+            return payloads
+        runs = [run for promise in telling.values() for run in promise.runs]
+        if max(run.ballot for run in runs if run.first_slot <= slot <= run.last_slot) not in ballots:
+            return payloads
+        successor = decode_configuration(payloads[at])
+        if successor.is_majority(candidacy.promises.keys() & set(self.configuration.survivors(successor))):
+            self._own_configuration = (slot, ballots | {candidacy.ballot})
+            return payloads
+        return (*payloads[:at], NO_OP, *payloads[at + 1 :])
 
     # Leader
 
@@ -517,11 +546,26 @@ class PaxosCore(Acceptor):
                 progress.retry_at_ns = now_ns + progress.retry_ns
                 progress.restart_from(progress.acked_slot)
                 self._tell_commit(leadership, node_id)
+        if leadership.reconsider_at_ns and now_ns >= leadership.reconsider_at_ns:
+            self._reconsider(leadership, now_ns)
         if leadership.flush_at_ns and now_ns >= leadership.flush_at_ns:
             leadership.flush_at_ns = 0
             for node_id, progress in leadership.progress.items():
                 if progress.told_commit_slot < self.log.commit_slot:
                     self._tell_commit(leadership, node_id)
+
+    def _reconsider(self, leadership: Leadership, now_ns: int) -> None:
+        """A change of members is on its way for long. Where those that stay and live cannot carry it through, and a
+        majority lives, this member stands again: its next phase 1 withdraws the entry."""
+        leadership.reconsider_at_ns = 0 if not leadership.configuration_slot else now_ns + self.election.retry_ns
+        successor, held = leadership.successor, leadership.held_until_ns(self.node_id, self.leases)
+        living = {node_id for node_id, until_ns in held.items() if until_ns > now_ns}
+        if successor is None or successor.is_majority(living.intersection(self.configuration.survivors(successor))):
+            return
+        if self.configuration.is_majority(living):
+            self._step_down(now_ns)
+            self._released = leadership.ballot
+            self._stand(now_ns)
 
     def _tell_commit(self, leadership: Leadership, node_id: int) -> None:
         if (progress := leadership.progress.get(node_id)) is not None:

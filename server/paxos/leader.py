@@ -125,6 +125,7 @@ class Leadership:
     flush_at_ns: int = 0  # when to tell an idle group's followers the commit slot; 0: nothing to tell
     configuration_slot: int = 0  # of the configuration entry that it has proposed and that is not committed; 0: none
     successor: Configuration | None = None  # what that entry puts in force
+    reconsider_at_ns: int = 0  # when to see whether it can still be committed, if it can be withdrawn; 0: it cannot
 
     def end_slot(self, log: Log) -> int:
         """The last slot that this leadership proposes something in. What a log holds behind a configuration entry that

@@ -152,6 +152,106 @@ def test_support_of_a_former_life_is_none() -> None:
     assert progress.support_epoch == 7
 
 
+# Withdrawing
+
+
+def grant_of(core: PaxosCore, node_id: int, now_ns: int) -> None:
+    """The node's grant is renewed."""
+    grant = core.leases.grant(node_id, 0, 0)
+    assert grant is not None
+    core.leases.granted(node_id, grant._replace(sent_ns=now_ns), now_ns)
+
+
+def stand_again(core: PaxosCore, now_ns: int) -> Ballot:
+    """The leader's change of members takes too long, node 3 alone supports it: it stands again; its ballot."""
+    assert core.leadership is not None
+    grant_of(core, 3, now_ns)
+    assert core.deadline_ns() <= now_ns
+    core.tick(now_ns)
+    assert core.leadership is None and core.candidacy is not None
+    return core.candidacy.ballot
+
+
+def elected(core: PaxosCore, sender: int, ballot: Ballot, runs: tuple[Run, ...], now_ns: int) -> None:
+    """A promise comes, and with it the election."""
+    assert core.candidacy is not None
+    core.handle(sender, Promise(ballot, core.candidacy.from_slot, 1, 0, runs, True, 1 << 32 | 1), now_ns)
+    core.durable(Durable(ballot, 0, is_promise=True), now_ns)
+    assert core.leadership is not None
+
+
+def proposing() -> tuple[PaxosCore, Ballot]:
+    """A leader that has proposed members, of whom node 1 is needed; its ballot."""
+    core = serving_leader()
+    assert core.leadership is not None
+    core.propose_configuration(THIRD_REPLACED, 1000 * MS)
+    ballot = core.leadership.ballot
+    core.durable(Durable(ballot, 1, is_promise=False), 1000 * MS)
+    return core, ballot
+
+
+def test_a_change_that_cannot_be_carried_through_is_withdrawn() -> None:
+    """Whether the member that leaves has accepted it or not: nobody but this leader could have counted it."""
+    for has_it in (True, False):
+        core, ballot = proposing()
+        again = stand_again(core, 4000 * MS)
+        runs = (Run(ballot, 1, (ENTRY[1],)),) if has_it else ()
+        elected(core, 3, again, runs, 4000 * MS)
+        assert core.can_propose
+        assert core.log.payloads(1, 1) == (b"",)
+        core.durable(Durable(again, 1, is_promise=False), 4000 * MS)
+        core.handle(3, Accepted(again, 1, 1 << 32 | 1), 4000 * MS)
+        assert (core.log.commit_slot, core.configuration) == (1, GROUP)
+
+
+def test_a_change_that_another_leader_may_have_counted_is_not_withdrawn() -> None:
+    """It has been accepted at that one's ballot since."""
+    core, _ = proposing()
+    again = stand_again(core, 4000 * MS)
+    elected(core, 3, again, (Run(again._replace(node_id=1), 1, (ENTRY[1],)),), 4000 * MS)
+    assert core.leadership is not None
+    assert (core.leadership.recovered_slot, core.leadership.configuration_slot) == (ABOVE_ALL, 1)
+    assert core.leadership.reconsider_at_ns == 0, "to stand again would not help"
+
+
+def test_what_was_proposed_in_a_former_life_is_not_withdrawn() -> None:
+    """It may have been committed then."""
+    core = member(entries=[(Ballot(2, 2), ENTRY[1])], promised=Ballot(2, 2))
+    elected(core, 3, candidate(core), (Run(Ballot(2, 2), 1, (ENTRY[1],)),), 1000 * MS)
+    assert core.leadership is not None
+    assert core.leadership.configuration_slot == 1
+
+
+def test_a_change_that_can_be_carried_through_goes_on() -> None:
+    """With the promise of who stays it is proposed again, at the new ballot; and may be withdrawn at that one too."""
+    core, ballot = proposing()
+    again = stand_again(core, 4000 * MS)
+    elected(core, 1, again, (), 4000 * MS)
+    assert core.leadership is not None
+    assert core.leadership.configuration_slot == 1
+    core.leadership.progress[3].support_epoch = 1 << 32 | 1
+    core.durable(Durable(again, 1, is_promise=False), 4000 * MS)
+    third = stand_again(core, 8000 * MS)
+    runs = (Run(again, 1, (ENTRY[1],)),)
+    elected(core, 3, third, runs, 8000 * MS)
+    assert core.can_propose
+    assert (ballot < again < third, core.log.payloads(1, 1)) == (True, (b"",))
+
+
+def test_a_change_whose_members_live_is_waited_for() -> None:
+    """A slow disk is no reason; nor is there any where no majority lives, or when it is over."""
+    core, ballot = proposing()
+    grant_of(core, 1, 3500 * MS)
+    core.tick(4000 * MS)
+    assert core.leadership is not None and core.leadership.reconsider_at_ns == 4400 * MS
+    core.tick(9000 * MS)
+    assert core.leadership is not None, "there is nobody to elect it"
+    core.handle(1, Accepted(ballot, 1, 1 << 32 | 1), 9000 * MS)
+    assert core.configuration == THIRD_REPLACED
+    core.tick(20_000 * MS)
+    assert core.leadership is not None and core.leadership.reconsider_at_ns == 0
+
+
 # Finding
 
 
