@@ -152,10 +152,10 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
             if not catalog.cluster_id:
                 raise ServiceUnavailableError("the cluster is still being founded")
             known = catalog.node_named(request.name)
-            _check_registration(request, known)
             command = commands.RegisterNode(request.name, request.zone, request.address, request.data_id)
             if (refusal := catalog.refusal_of(command)) is not None:  # before it fills the log, over and over
                 raise refusal
+            _check_registration(request, known)  # not before: a node that was removed is told so
             if known is None or known.address != request.address:
                 known = await self._group.propose(command)  # type: ignore[assignment]
             assert isinstance(known, Node)

@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 import pytest
 import pytest_asyncio
@@ -95,9 +95,10 @@ class Members:
             assert time.monotonic() < deadline, f"{name} is of no use"
             await asyncio.sleep(0.1)
 
-    async def busiest(self) -> str:
-        """The node that leads most of the partitions."""
-        led = [names_of for names_of in await self._leaders() if names_of]
+    async def busiest(self, not_beside: Sequence[str] = ()) -> str:
+        """The node that leads most of the partitions, of those in zones without a node of `not_beside`."""
+        zones = {node.name: node.zone for node in (await self._client.describe_cluster()).nodes}
+        led = [name for name in await self._leaders() if zones[name] not in {zones[each] for each in not_beside}]
         return max(sorted(set(led)), key=led.count)
 
     async def _leaders(self) -> list[str]:
@@ -143,7 +144,7 @@ async def test_a_node_that_is_gone_is_replaced_and_removes_what_it_has(
     async with Workload(client, "healed", workers=16) as load:
         gone: list[str] = []
         for _ in range(2):
-            name = await members.busiest()
+            name = await members.busiest(not_beside=gone)
             await kill(cluster, name)
             gone.append(name)
             took_s = await members.wait_whole_without(*gone)
