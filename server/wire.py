@@ -16,7 +16,11 @@ def item_to_bytes(item: Item) -> bytes:
     message = item_pb2.Item()
     attributes = message.attributes
     for name, value in item.items():
-        put_value(attributes[name], value)
+        text = value.get("S")
+        if text is None:
+            put_value(attributes[name], value)
+        else:
+            attributes[name].s = text  # what most values are
     return message.SerializeToString(deterministic=True)
 
 

@@ -52,8 +52,12 @@ def check_item(
     shape."""
     if not isinstance(item, dict):
         raise SerializationError("an item must be a map of attribute names to attribute values")
+    if len(item) > walk_max:
+        raise ValidationError(ITEM_TOO_LARGE)
+    text_only_bytes = _text_only_bytes(item)
+    if 0 <= text_only_bytes <= bytes_max:
+        return item, text_only_bytes
     checker = _Checker(_decode_base64 if is_json else _keep_bytes, walk_max)
-    checker.make_room(len(item))
     checked = checker.entries(item, 0)
     if checker.size > bytes_max:
         raise ValidationError(ITEM_TOO_LARGE)
@@ -96,6 +100,19 @@ def _content_bytes(kind: str, content: Any, stop_beyond: int) -> int:
     if kind in ("SS", "NS", "BS"):
         return sum([_content_bytes(kind[0], member, stop_beyond) for member in content])
     return _FLAG_BYTES
+
+
+def _text_only_bytes(item: dict[str, Any]) -> int:
+    """The size of an item that has nothing but short names and texts of ASCII in it, as most keys and many items have;
+    -1: there is something else, or something wrong."""
+    size = 0
+    for name, value in item.items():
+        if type(value) is not dict or len(value) != 1 or type(text := value.get("S")) is not str:
+            return -1
+        if type(name) is not str or len(name) > ATTRIBUTE_NAME_BYTES_MAX or not (name.isascii() and text.isascii()):
+            return -1
+        size += len(name) + len(text)
+    return size
 
 
 def _keep_bytes(value: Any) -> bytes:

@@ -144,7 +144,9 @@ def check_key_only(key: Item, schema: KeySchema) -> None:
     """That a key consists of just the key attributes. Raises ValidationError."""
     if key.keys() != schema.names:
         raise ValidationError(_NO_KEY)
-    check_key_in(key, schema)
+    for attribute in schema.attributes:
+        if attribute.type not in key[attribute.name]:
+            raise ValidationError(_NO_KEY)
 
 
 def check_key_in(item: Item, schema: KeySchema) -> None:

@@ -303,3 +303,24 @@ def test_hostile_nesting_is_refused_before_it_is_walked() -> None:
 def test_text_is_measured_in_utf8(text: str) -> None:
     """ASCII or not."""
     assert text_bytes(text) == len(text.encode())
+
+
+@pytest.mark.parametrize("kind", ["item", "M", "L", "SS"])
+def test_no_more_elements_are_looked_at_than_could_be_of_use(kind: str) -> None:
+    """Each is a byte at least; what is wrong with one of them is not found any more."""
+    names: dict[str, Any] = {f"{number:03}": {"S": 1} for number in range(101)}
+    content: Any = names if kind == "M" else list(names.values())
+    with pytest.raises(ValidationError, match=r"^Item size has exceeded the maximum allowed size$"):
+        check_item(names if kind == "item" else {"": {kind: content}}, walk_max=100)
+
+
+@given(st.dictionaries(st.text(max_size=3), st.text(max_size=5), max_size=3), st.integers(0, 30))
+def test_items_of_text_alone(texts: dict[str, str], bytes_max: int) -> None:
+    """As any other item, whether or not all of it is ASCII: the same size, and the same limit."""
+    item: Item = {name: {"S": text} for name, text in texts.items()}
+    size = sum(len(name.encode()) + len(text.encode()) for name, text in texts.items())
+    if size > bytes_max:
+        with pytest.raises(ValidationError, match="Item size"):
+            check_item(item, bytes_max=bytes_max)
+    else:
+        assert check_item(item, bytes_max=bytes_max) == (item, size)
