@@ -66,6 +66,9 @@ class _Host:
     def is_serving_leader(self, _: int) -> bool:
         return True
 
+    def is_fresh(self, _: int) -> bool:
+        return True
+
     def leader_of(self, _: int) -> tuple[int, int]:
         return 1, 1
 
