@@ -48,6 +48,7 @@ ONE_VALUE = "one value a slot"
 ON_TWO_DISKS = "what was acknowledged is on two disks"
 ON_TWO_MEMBERS = "what was acknowledged is on the disks of two members in force"
 APPLIED = "what a follower applies was acknowledged"
+NOBODY_ABOVE = "nobody has been elected above a leader that has its lease"
 
 SPECS = (
     Spec(
@@ -70,6 +71,17 @@ SPECS = (
             "PROPOSES_PAST": ON_TWO_MEMBERS,
             "EMPTIES_MEMBERS": ON_TWO_MEMBERS,
             "VOTES_EMPTY": ON_TWO_MEMBERS,
+        },
+    ),
+    Spec(
+        "leases",
+        {
+            "NO_MARGIN": NOBODY_ABOVE,
+            "DATED_FROM_GRANT": NOBODY_ABOVE,
+            "IGNORES_GRANT": NOBODY_ABOVE,
+            "IGNORES_EPOCH": NOBODY_ABOVE,
+            "VOTES_AT_ONCE": NOBODY_ABOVE,
+            "SERVES_RELEASED": NOBODY_ABOVE,
         },
     ),
 )
