@@ -36,10 +36,19 @@ class _Batch:
     errors: list[tuple[int, StatorError]] = field(default_factory=list)
     capacities: list[Capacity] = field(default_factory=list)
 
-    def refusal(self, count: int) -> StatorError | None:
-        """The error that the whole batch ends with: one that no retry mends, or the first where nothing was done."""
-        fatal = next((error for _, error in self.errors if not error.is_retriable), None)
-        return fatal or (self.errors[0][1] if len(self.errors) == count else None)
+    def refusal(self, count: int, is_named: bool = False) -> StatorError | None:
+        """The error that the whole batch ends with: one that no retry mends, or the first where nothing was done. Where
+        the client has named it (`is_named`), also one of a write that may have been carried out: what comes back as
+        unprocessed gets another name, and that write must be known by its own."""
+        errors = [error for _, error in self.errors]
+        found = next((error for error in errors if not error.is_retriable), None)
+        if found is None and is_named:
+            found = next((error for error in errors if not error.is_not_carried_out), None)
+        if found is None and len(errors) == count:
+            found = errors[0]
+        if found is not None:
+            found.is_not_carried_out = len(errors) == count and all(error.is_not_carried_out for error in errors)
+        return found
 
 
 def batch_write(
@@ -79,7 +88,7 @@ def batch_write(
                 metrics[repr((result.metrics.table_name, result.metrics.key)).encode()] = result.metrics
         if batch.left:
             return
-        refusal = batch.refusal(count)
+        refusal = batch.refusal(count, is_named=begun != math.inf)
         if refusal is not None:
             done(None, refusal)
             return

@@ -168,9 +168,10 @@ class SessionService:
                     break
                 if caller is not None and caller.is_disabled:
                     break
-                age_s = max(0, now_ms() - frame.begun_ms) / 1000 if frame.HasField("begun_ms") else 0.0
+                begun = time.monotonic()  # before the other clock: a halt in between makes the frame older
+                if frame.HasField("begun_ms"):
+                    begun -= max(0, now_ms() - frame.begun_ms) / 1000
                 end_s = self._loop.time() + SERVE_S
-                begun = time.monotonic() - age_s
                 for request in frame.requests:
                     self._serve(stream, request, begun)
                     if self._loop.time() > end_s:

@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import grpc
 import structlog
@@ -49,6 +50,9 @@ CONNECT_TIMEOUT_S = 1.0
 HOLD_OFF_S = 0.5
 """How long a node that cannot be connected to is passed over, where another may do."""
 
+AGE_S_TOLD_MAX = 2 * WRITE_AGE_S_MAX
+"""What is older is told to be so old, whatever a client says."""
+
 CALL_OVERHEAD_BYTES = 32
 TIMEOUT_MS_MAX = 2**31 - 1
 
@@ -56,6 +60,7 @@ log = structlog.get_logger()
 
 Details = partition_pb2.WriteDetails | partition_pb2.ReadDetails | partition_pb2.ScanDetails
 Done = Callable[[partition_pb2.PartitionReply | None, StatorError | None], None]
+_Call: TypeAlias = "grpc.aio.StreamStreamCall[partition_pb2.PartitionRequestFrame, partition_pb2.PartitionReplyFrame]"
 
 GET = partition_pb2.GET
 PUT = partition_pb2.PUT
@@ -111,7 +116,7 @@ class _Stream:
     pending: dict[int, PartitionCall] = field(default_factory=dict)
     frames: list[partition_pb2.PartitionRequestFrame] = field(default_factory=list)
     frame_bytes: int = 0
-    frame_begun: float = 0.0  # of the last frame: loop time; 0: no write in it
+    frame_begun: float = 0.0  # of the last frame: loop time
     clock: NodeClock = field(default_factory=NodeClock)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
@@ -249,9 +254,10 @@ class StorageClient:
         self._next_id += 1
         stream.pending[request_id] = call
         if not stream.frames or stream.frame_bytes > FRAME_BYTES_MAX:
-            stream.frames.append(partition_pb2.PartitionRequestFrame())
+            # By this router's clock until it is written; whoever came before says by how much.
+            stream.frames.append(partition_pb2.PartitionRequestFrame(begun_ms=int(now * 1000)))
             stream.frame_bytes = 0
-            stream.frame_begun = 0.0
+            stream.frame_begun = now
             stream.wake.set()
         stream.frame_bytes += call.size
         operation = call.operation
@@ -267,12 +273,9 @@ class StorageClient:
         elif operation != GET:
             request.item = call.item
             request.token = call.token
-            begun = min(now, call.begun, call.in_doubt_since)
-            if not stream.frame_begun:
-                stream.frame_begun = begun
-                stream.frames[-1].begun_ms = int(begun * 1000)  # by this router's clock until it is written
-            elif begun < stream.frame_begun:
-                request.age_ms = math.ceil((stream.frame_begun - begun) * 1000)
+            age_s = stream.frame_begun - min(call.begun, call.in_doubt_since)
+            if age_s > 0:
+                request.age_ms = math.ceil(min(age_s, AGE_S_TOLD_MAX) * 1000)
             if call.details is not None:
                 assert isinstance(call.details, partition_pb2.WriteDetails)
                 request.write.CopyFrom(call.details)
@@ -416,7 +419,7 @@ class StorageClient:
             async with grpc.aio.insecure_channel(stream.address, options=channel_options()) as channel:
                 await self._connect(stream.address, channel)
                 call = partition_pb2_grpc.PartitionsStub(channel).Serve()
-                greeting = await call.read()
+                greeting = await self._greeting(stream.address, call)
                 if not isinstance(greeting, partition_pb2.PartitionReplyFrame):
                     return
                 stream.clock.heard(greeting.clock_ms, time.monotonic())
@@ -458,10 +461,19 @@ class StorageClient:
             self._unreachable[address] = self._loop.time() + HOLD_OFF_S
             raise
 
+    async def _greeting(self, address: str, call: _Call) -> object:
+        """The frame that a node begins a stream with. Raises TimeoutError if it does not: it may be halted."""
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                return await call.read()
+        except TimeoutError:
+            self._unreachable[address] = self._loop.time() + HOLD_OFF_S
+            raise
+
     async def _write(
         self,
         stream: _Stream,
-        call: grpc.aio.StreamStreamCall[partition_pb2.PartitionRequestFrame, partition_pb2.PartitionReplyFrame],
+        call: _Call,
     ) -> None:
         while True:
             if not stream.frames:
@@ -469,8 +481,7 @@ class StorageClient:
                 await stream.wake.wait()
                 await gather_arrivals()
             frame = stream.frames.pop(0)
-            if frame.begun_ms:
-                frame.begun_ms = stream.clock.at(frame.begun_ms / 1000, time.monotonic())
+            frame.begun_ms = stream.clock.at(frame.begun_ms / 1000, time.monotonic())
             await call.write(frame)
 
     async def _sweep_forever(self) -> None:

@@ -95,6 +95,7 @@ class PartitionReplica:
         self.first_key, self.end_key = key_range(descriptor)
         self.ranges = key_ranges(descriptor)
         self.is_restoring = store.is_restoring(self.partition_id)
+        self._restores = 0  # begun in this life
         self._store = store
         self._host = host
         self._run = run
@@ -149,6 +150,7 @@ class PartitionReplica:
 
     def begin_restore(self, slot: int) -> None:
         self.is_restoring = True
+        self._restores += 1
         store, partition_id, ranges = self._store, self.partition_id, self.ranges
         self._run(lambda: store.begin_restore(partition_id, ranges), lambda: None)
 
@@ -157,9 +159,11 @@ class PartitionReplica:
         self._run(lambda: store.restore_chunk(partition_id, body), done)
 
     def finish_restore(self, slot: int, done: Callable[[], None]) -> None:
-        store, partition_id = self._store, self.partition_id
+        store, partition_id, restores = self._store, self.partition_id, self._restores
 
         def finished() -> None:
+            if restores != self._restores:
+                return  # another has begun meanwhile, and taken away what this one brought
             self.is_restoring = False
             self._writes.recent = store.recent_writes(partition_id)
             done()

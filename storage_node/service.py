@@ -32,6 +32,8 @@ may cost milliseconds."""
 AGE_MS_COUNTED = 250
 """Frames that have been on their way for less are taken for new."""
 
+AGE_MS_TOLD_MAX = 2**31
+
 log = structlog.get_logger()
 
 
@@ -96,9 +98,10 @@ class ReplyStream:
             await self._has_room.wait()
 
 
-def _count_age(frame: partition_pb2.PartitionRequestFrame, age_ms: int) -> None:
-    for request in frame.requests:
-        request.age_ms = min(request.age_ms + age_ms, 2**32 - 1)
+def _age_ms(frame: partition_pb2.PartitionRequestFrame) -> int:
+    """How old what is still in the frame is by now; 0: new, or nobody knows."""
+    age_ms = now_ms() - frame.begun_ms if frame.HasField("begun_ms") else 0
+    return age_ms if age_ms > AGE_MS_COUNTED else 0
 
 
 class PartitionService(partition_pb2_grpc.PartitionsServicer):
@@ -126,10 +129,11 @@ class PartitionService(partition_pb2_grpc.PartitionsServicer):
                 frame: object = await context.read()  # the end is not in its type
                 if not isinstance(frame, partition_pb2.PartitionRequestFrame):
                     break
-                if frame.HasField("begun_ms") and (age_ms := now_ms() - frame.begun_ms) > AGE_MS_COUNTED:
-                    _count_age(frame, age_ms)
+                age_ms = _age_ms(frame)
                 end_s = time_s() + SERVE_S
                 for request in frame.requests:
+                    if age_ms:
+                        request.age_ms = min(request.age_ms + age_ms, AGE_MS_TOLD_MAX)
                     try:
                         serve(request, reply)
                     except Exception:
@@ -138,6 +142,7 @@ class PartitionService(partition_pb2_grpc.PartitionsServicer):
                         reply(request.id, partition_pb2.UNKNOWN_OUTCOME)
                     if time_s() > end_s:
                         await asyncio.sleep(0)
+                        age_ms = _age_ms(frame)
                         end_s = time_s() + SERVE_S
                 await replies.wait_room()
         finally:

@@ -129,10 +129,11 @@ class Session:
         request_bytes = len(head) + len(body)
         if request_bytes > MESSAGE_BYTES_MAX:
             raise ValidationError(f"the request has {request_bytes} bytes; at most {MESSAGE_BYTES_MAX} are allowed")
+        came_at = time.monotonic()
         now = self._loop.time()
         self._pending[request_id] = (future, now, now + timeout_s + SILENCE_S)
         self._outbox.append(b"\x0a" + varint(request_bytes) + head + body)
-        self._outbox_times.append(time.monotonic())
+        self._outbox_times.append(came_at)
         if self._idle is not None:
             self._idle.set_result(None)
             self._idle = None

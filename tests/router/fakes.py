@@ -137,6 +137,7 @@ class FakeStorageNode(partition_pb2_grpc.PartitionsServicer):
 
     def __init__(self, answer: Callable[[partition_pb2.PartitionRequest], partition_pb2.PartitionReply | None]) -> None:
         self.requests: list[partition_pb2.PartitionRequest] = []
+        self.is_silent = False
         self.ages_s: list[float] = []
         """Of the requests, when they came."""
         self.was_asked = asyncio.Event()
@@ -158,6 +159,8 @@ class FakeStorageNode(partition_pb2_grpc.PartitionsServicer):
     async def Serve(
         self, request_iterator: AsyncIterator[partition_pb2.PartitionRequestFrame], context: Any
     ) -> AsyncIterator[partition_pb2.PartitionReplyFrame]:
+        if self.is_silent:
+            await asyncio.Event().wait()
         yield partition_pb2.PartitionReplyFrame(clock_ms=self._clock_ms())
         async for frame in request_iterator:
             replies = []

@@ -25,6 +25,7 @@ from router.requests.table_requests import DescribeEndpointsRequest, DescribeLim
 from router.results import BatchRead, Page
 from router.storage_client import DELETE, GET, PUT, PartitionCall
 from server.model.errors import (
+    DeadlineExceededError,
     InternalServerError,
     ResourceNotFoundError,
     ServiceUnavailableError,
@@ -187,6 +188,41 @@ async def test_writes_refused_for_now_come_back(metadata: FakeMetadata) -> None:
     rig = Rig(metadata, refuse(ThrottledError("later"), "b", "d"))
     result = await rig.run(BatchWriteItemRequest(tuple(put(name) for name in "abcd")))
     assert result.unprocessed == [put("b"), put("d")]
+
+
+def certain(error: StatorError) -> StatorError:
+    """Of a write that was not carried out, for certain."""
+    error.is_not_carried_out = True
+    return error
+
+
+async def test_a_batch_says_that_nothing_was_carried_out_only_if_that_is_so(metadata: FakeMetadata) -> None:
+    """Of every member: neither where one may have been, nor where one was."""
+    at_a, at_b = hash_key("S", "a"), hash_key("S", "b")
+    doubtful, fatal = DeadlineExceededError("who knows"), certain(ValidationError("never"))
+    for of_a, of_b, is_certain in (
+        (certain(ThrottledError("later")), certain(ThrottledError("later")), True),
+        (certain(ThrottledError("later")), doubtful, False),
+        (fatal, None, False),
+    ):
+        answers = {at_a: of_a, at_b: of_b}
+        rig = Rig(metadata, lambda call, answers=answers: answers[call.position] or partition_pb2.PartitionReply())  # type: ignore[misc]
+        with pytest.raises(StatorError) as raised:
+            await rig.run(BatchWriteItemRequest((put("a"), put("b"))))
+        assert raised.value.is_not_carried_out == is_certain
+
+
+async def test_what_may_have_been_carried_out_is_not_left_over_of_a_named_batch(metadata: FakeMetadata) -> None:
+    """It would be sent again under another name; who has named nothing gets it back."""
+    rig = Rig(metadata, refuse(DeadlineExceededError("who knows"), "b"))
+    batch = BatchWriteItemRequest((put("a"), put("b")))
+    assert (await rig.run(batch)).unprocessed == [put("b")]
+    outcome = Outcome()
+    now = asyncio.get_running_loop().time()
+    rig.dispatcher.submit(batch, now + 5, b"mine", outcome.done, now)
+    with pytest.raises(DeadlineExceededError) as raised:
+        await outcome.wait()
+    assert not raised.value.is_not_carried_out
 
 
 async def test_reads_refused_for_now_come_back(metadata: FakeMetadata) -> None:

@@ -339,6 +339,35 @@ async def test_a_write_says_when_it_began(start_node: StartNode) -> None:
         assert age_s <= told_s <= age_s + loop.time() - now + 0.01
 
 
+async def test_an_age_that_cannot_be_is_told_as_one_that_is_too_old(start_node: StartNode) -> None:
+    """Whatever the client says; and the next write in the frame is as old as it is."""
+    node = await start_node(ok)
+    async with Router(node.address) as router:
+        table = await table_of(router.cache)
+        outcomes = [Outcome() for _ in range(3)]
+        now = asyncio.get_running_loop().time()
+        for outcome, begun in zip(outcomes, (-1e15, now, now - 2.0**32), strict=True):
+            call = PartitionCall(table, PUT, KEY, now + 5, outcome.done, token=b"t" * 16, begun=begun)
+            call.details = partition_pb2.WriteDetails(condition=b"c")
+            router.storage.submit(call)
+        for outcome in outcomes:
+            await outcome.wait()
+    assert [request.write.condition for request in node.requests] == [b"c"] * 3
+    assert min(node.ages_s[0], node.ages_s[2]) > WRITE_AGE_S_MAX
+    assert max(node.ages_s) < 60
+    assert node.ages_s[1] < 5
+
+
+async def test_a_node_that_does_not_greet_is_left(start_node: StartNode) -> None:
+    """It takes the connection and says nothing; what waits for it goes elsewhere, and nothing gathers for it."""
+    silent, other = await start_node(ok), await start_node(ok)
+    silent.is_silent = True
+    async with Router(silent.address, other.address) as router:
+        assert (await router.call(is_consistent=False, timeout_s=10.0)).item == b"found"
+        assert router.storage.has_unreachable
+    assert not silent.requests
+
+
 async def test_a_repeated_write_began_with_its_first_attempt(start_node: StartNode) -> None:
     """With the one that may have been carried out; one that was not, for certain, does not count."""
     loop = asyncio.get_running_loop()

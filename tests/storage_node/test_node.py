@@ -114,6 +114,21 @@ async def test_without_a_lease_nothing_is_promised(three: NodeSet) -> None:
     assert (answer.status, answer.item) == (OK, b"item")
 
 
+async def test_a_state_that_another_replaces_is_not_taken_for_whole(one: NodeSet) -> None:
+    """One transfer's state takes its place when the next has begun already, which takes away what it brought."""
+    machine = (await one.found()).node.replicas[PARTITION]
+    ended: list[str] = []
+    machine.begin_restore(5)
+    machine.finish_restore(5, lambda: ended.append("first"))
+    machine.begin_restore(6)
+    machine._run(lambda: None, lambda: ended.append("second has begun"))
+    await wait_until(lambda: bool(ended))
+    assert (ended, machine.is_restoring, machine.open_snapshot()) == (["second has begun"], True, None)
+    machine.finish_restore(6, lambda: ended.append("second"))
+    await wait_until(lambda: not machine.is_restoring)
+    assert ended == ["second has begun", "second"]
+
+
 async def test_what_may_be_older_than_allowed_is_not_served(tmp_path: Path) -> None:
     """A follower that hears of no leader, and a leader without a lease, serve eventually consistent reads for so long
     and no longer; one that comes back serves none until it has applied what the leader says is committed."""

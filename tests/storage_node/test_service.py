@@ -111,3 +111,20 @@ async def test_what_was_long_on_its_way_is_older() -> None:
     assert 7_000 <= ages[1] <= 7_000 + passed_ms
     assert 9_000 <= ages[2] <= 9_000 + passed_ms
     assert (ages[3], ages[4]) == (1_000, 0)
+
+
+async def test_what_waits_behind_others_in_its_frame_grows_older() -> None:
+    """Each time that others had their turn."""
+    ages: list[int] = []
+    frame = partition_pb2.PartitionRequestFrame(begun_ms=now_ms() - 200)
+    for number in range(12):
+        frame.requests.add(id=number)
+
+    class Node(SlowNode):
+        def serve(self, request: partition_pb2.PartitionRequest, reply: Any) -> None:
+            ages.append(request.age_ms)
+            time.sleep(0.02)
+            super().serve(request, reply)
+
+    await PartitionService(Node()).Serve(None, Stream(frame))  # type: ignore[arg-type]
+    assert (ages[0], ages[-1] > 350) == (0, True)
