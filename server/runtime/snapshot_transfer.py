@@ -16,7 +16,7 @@ BURST_NS = 50_000_000
 """What a Pace saves up at most, as time."""
 
 UNAVAILABLE_NS = 1_000_000_000
-"""How long to wait when the state machine had no snapshot to give."""
+"""How long to wait when the state machine had no snapshot to give, or the receiver took none."""
 
 
 DECLINED_SEQUENCE = 0xFFFFFFFF
@@ -112,7 +112,7 @@ class SnapshotSender:
             self.progressed_ns = now_ns
 
     def fail(self, now_ns: int) -> None:
-        """What was to be sent cannot be read: nothing more is sent, and the transfer goes stale."""
+        """What was to be sent cannot be read, or is not wanted now: nothing more is sent, and it goes stale."""
         self.close()
         self.source = None
         self._again.clear()

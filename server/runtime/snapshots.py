@@ -141,7 +141,12 @@ class Snapshots:
         if group is None or transfer is None or transfer.snapshot_id != snapshot_id:
             return
         if sequence == DECLINED_SEQUENCE:
-            self.abort(group, sender)
+            if transfer.acked_sequence >= 0:
+                self.abort(group, sender)  # it has forgotten what it had taken
+            else:
+                # It takes another's, or nothing at all now: begun anew at once this would be declined again, at the
+                # pace of the network, and each attempt opens the state and takes others' turn to send.
+                transfer.fail(self._now_ns())
             return
         transfer.acknowledged(sequence, self._now_ns())
         if transfer.is_finished:

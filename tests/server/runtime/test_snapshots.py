@@ -65,6 +65,30 @@ def test_who_has_forgotten_a_transfer_says_so() -> None:
     assert lone.transport.acknowledged == [DECLINED_SEQUENCE]
 
 
+def test_who_is_declined_does_not_insist() -> None:
+    """Who takes another's snapshot may do so for minutes. Each attempt opens the state; one a second is enough. But one
+    that had begun is begun anew at once: the receiver was restarted."""
+    lone = Lone()
+    ballot = lone.lead()
+    lone.write(ballot, 10, 10)
+    lone.machine.durable_slot = 10
+    lone.core.trim(10)
+    for attempts in (1, 2):
+        lone.lag(ballot)
+        assert len(lone.machine.sources) == attempts
+        lone.host.snapshots.receive_ack(3, GROUP, lone.transport.chunks[-1][0], DECLINED_SEQUENCE)
+        lone.lag(ballot)
+        assert len(lone.machine.sources) == attempts
+        assert lone.machine.sources[-1].is_closed
+        lone.now_ns += UNAVAILABLE_NS + 1
+        lone.host.snapshots.tend()
+    lone.lag(ballot)
+    lone.host.snapshots.receive_ack(3, GROUP, lone.transport.chunks[-1][0], 0)
+    lone.host.snapshots.receive_ack(3, GROUP, lone.transport.chunks[-1][0], DECLINED_SEQUENCE)
+    lone.lag(ballot)
+    assert len(lone.machine.sources) == 4
+
+
 def test_snapshots_are_sent_at_a_pace() -> None:
     """What may not be sent yet is sent when it may, with a tick."""
     lone = Lone()
