@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from storage_node.codec.value import (
@@ -64,6 +64,8 @@ SIZES = st.dictionaries(st.integers(0, 2**16 - 1), st.tuples(st.integers(1, 2**6
 
 
 @given(st.builds(GroupRow, U64, SIZES, st.booleans()))
+@example(GroupRow(7, {0: (2, 300)}, True))
+@example(GroupRow(7, {1: (2, 300)}))
 def test_rows_round_trip(row: GroupRow) -> None:
     """What is decoded is what was encoded."""
     assert decode_group_row(encode_group_row(row)) == row
