@@ -239,7 +239,7 @@ class TestTables:
         assert catalog.garbage == {100: {2, 3}}
         catalog.apply(PartitionsDropped(2, (100, 101)))
         assert catalog.garbage == {100: {3}}
-        catalog.apply(PartitionsDropped(3, (100,)))
+        catalog.apply(PartitionsDropped(3, (999, 100)))
         assert catalog.garbage == {}
 
     def test_only_a_table_that_is_being_deleted_is_removed(self) -> None:

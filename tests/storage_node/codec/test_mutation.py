@@ -29,6 +29,7 @@ def numbers(*values: int) -> bytes:
 @given(MUTATIONS)
 @example(Mutation(b"t" * 16, b"key", b"item"))  # what most are, for which there is a shorter way
 @example(Mutation(b"t" * 16, b"", b""))
+@example(Mutation(b"t" * 16, b"k", b"item", more=((b"i", b"item"), (b"j", b"other"), (b"k", None)), result=b"r"))
 def test_round_trip(mutation: Mutation) -> None:
     """What is decoded is what was encoded."""
     assert decode_mutation(encode_mutation(mutation)) == mutation

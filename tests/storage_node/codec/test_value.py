@@ -54,6 +54,12 @@ def test_a_value_belongs_to_its_key(one: bytes, two: bytes, item: bytes) -> None
             decode_value(two, value)
 
 
+def test_a_value_of_another_version_is_refused() -> None:
+    """Whatever the rest of it says."""
+    with pytest.raises(CorruptValueError, match="format version 9, not"):
+        decode_value(b"key", b"\x09" + encode_value(b"key", b"item")[1:])
+
+
 def test_short_values_are_refused() -> None:
     """A value shorter than its header is refused."""
     with pytest.raises(CorruptValueError, match="shorter"):
