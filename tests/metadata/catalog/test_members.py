@@ -82,6 +82,19 @@ def test_what_was_left_behind_is_garbage() -> None:
     assert catalog.garbage == {100: {3}}
 
 
+def test_a_partition_is_found_in_whichever_table() -> None:
+    """Ids are those of the cluster, not of a table."""
+    catalog = Catalog()
+    for name in ("music", "films"):
+        catalog.apply(create(name))
+    tables = list(catalog.tables.values())
+    ids = [partition.partition_id for table in tables for partition in table.partitions]
+    assert len(ids) == 4
+    for partition_id in ids:
+        found = catalog.partition_of(partition_id)
+        assert found is not None and found[1] in found[0].partitions and found[1].partition_id == partition_id
+
+
 def test_a_partition_that_is_not_there_changes_nothing() -> None:
     """Its table has gone."""
     catalog = Catalog()
