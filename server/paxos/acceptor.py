@@ -36,7 +36,14 @@ from server.paxos.messages import (
     SendMessage,
     SendSnapshot,
 )
-from server.paxos.quorum import CONFIGURATION_MARK, Configuration, ReplicaKind, decode_configuration
+from server.paxos.quorum import (
+    CONFIGURATION_MARK,
+    NO_FLOOR,
+    Configuration,
+    Floor,
+    ReplicaKind,
+    decode_configuration,
+)
 
 if TYPE_CHECKING:
     import random
@@ -64,8 +71,9 @@ class Acceptor:
     """What PaxosCore (core.py) is made of, without candidates and leaders. Effects gather in `_effects`.
 
     `configuration` is in force behind the last slot known to be committed, since the entry of `configuration_slot` (0:
-    since the group's birth). `opening(ballot)`: the payload of the entry that a leadership begins with, behind what
-    phase 1 brought; None: it begins with none."""
+    since the group's birth). `floor`: where this member's replica began; its promise is never below that, nor does it
+    promise anything to who knows of no configuration since. `opening(ballot)`: the payload of the entry that a
+    leadership begins with, behind what phase 1 brought; None: it begins with none."""
 
     def __init__(
         self,
@@ -76,6 +84,7 @@ class Acceptor:
         now_ns: int,
         *,
         configuration_slot: int = 0,
+        floor: Floor = NO_FLOOR,
         promised: Ballot = ZERO,
         log: Log | None = None,
         health: Health = Health.WHOLE,
@@ -91,7 +100,8 @@ class Acceptor:
         self.opening = opening
         self.log = log or Log(1, (), 0)
         self.health = health
-        self.promised = promised
+        self.floor = floor
+        self.promised = promised = max(promised, floor.ballot)
         self.applied_slot = self.log.commit_slot
         self.role = Role.FOLLOWER
         self.leadership: Leadership | None = None
@@ -329,7 +339,7 @@ class Acceptor:
         self._highest_seen = max(self._highest_seen, message.ballot)
         if message.ballot < self.promised or message.ballot.node_id != sender:
             self._reject(sender, message.ballot, RejectReason.LOWER_BALLOT)
-        elif self.configuration.member(sender) is None and message.configuration_slot <= self.configuration_slot:
+        elif self._is_of_the_past(sender, message.configuration_slot):
             self._reject(sender, message.ballot, RejectReason.NOT_A_MEMBER)
         elif now_ns < self.leases.votes_from_ns or self.health != Health.WHOLE:
             self._reject(sender, message.ballot, RejectReason.WAITING)
@@ -337,6 +347,14 @@ class Acceptor:
             self._reject(sender, message.ballot, RejectReason.BOUND_BY_GRANT)
         else:
             self._promise(sender, message, now_ns)
+
+    def _is_of_the_past(self, candidate: int, configuration_slot: int) -> bool:
+        """Whether the group has gone on without a candidate; or without this member since the configuration that the
+        candidate knows: it may have been a member then, and has forgotten whom it elected."""
+        is_member = self.configuration.member(candidate) is not None
+        return configuration_slot < self.floor.configuration_slot or (
+            not is_member and configuration_slot <= self.configuration_slot
+        )
 
     def _is_bound(self, candidate: int, released: Ballot, now_ns: int) -> bool:
         """Whether a grant in force forbids to help `candidate`: this node granted to the node that leads, and that

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
+from server.paxos.ballot import ZERO, Ballot
+
 
 class ReplicaKind(IntEnum):
     """What a member keeps: a log and a B-tree, or a log only."""
@@ -77,6 +79,24 @@ class Configuration:
         """The nodes that are members here and in `successor`, the configuration after this one."""
         return tuple(node_id for node_id in self.node_ids if successor.member(node_id) is not None)
 
+
+class Floor(NamedTuple):
+    """What a group had reached, as its leader said, when a node that may have been a member before was to become one.
+
+    Whatever the node promised in a former life is forgotten: it takes part in nothing older than that.
+    `configuration_slot`: of the entry that put the members of then in force (0: the first ones). `ballot`: the
+    leader's."""
+
+    configuration_slot: int = 0
+    ballot: Ballot = ZERO
+
+    def raised_to(self, other: Floor) -> Floor:
+        """What is above both."""
+        return Floor(max(self.configuration_slot, other.configuration_slot), max(self.ballot, other.ballot))
+
+
+NO_FLOOR = Floor()
+"""That of a member since the group's birth, or of a node that never was one before."""
 
 CONFIGURATION_MARK = b"\xffC"
 """What the payload of a configuration entry begins with, and that of no other entry."""

@@ -28,7 +28,7 @@ from server.paxos.messages import (
     Run,
     SendMessage,
 )
-from server.paxos.quorum import Configuration
+from server.paxos.quorum import NO_FLOOR, Configuration, Floor
 from server.runtime.freshness import Freshness
 from server.runtime.group import Group, recovered_state
 from server.runtime.host_surroundings import (
@@ -124,17 +124,20 @@ class ReplicaHost:
         recovered: RecoveredLog | None,
         checkpointed_slot: int,
         *,
+        floor: Floor = NO_FLOOR,
         is_damaged: bool = False,
     ) -> None:
         """Starts this node's member of a group from what it has on disk (nothing: a new group).
 
-        Requires that `machine` holds the state as of `checkpointed_slot`. `configuration`: the group's first; what the
-        machine or the log knows of a later one counts. A member that is restoring needs nothing of the log but what is
-        there: that of a log replica begins anywhere. Another member is damaged where the log has lost
-        something (`is_damaged`), or does not reach back to that slot: it takes nothing from its log and is healed by
-        the others before it votes."""
+        Requires that `machine` holds the state as of `checkpointed_slot`. `configuration`: the group's first, or whom
+        it was to have, above `floor`, when this replica was made; what the machine or the log knows of a later one
+        counts. A member that is restoring needs nothing of the log but what is there: that of a log replica begins
+        anywhere. Another member is damaged where the log has lost something (`is_damaged`), or does not reach back to
+        that slot: it takes nothing from its log and is healed by the others before it votes."""
         promised, log, health = recovered_state(recovered, checkpointed_slot, machine.is_restoring, is_damaged)
-        configuration_slot, configuration = machine.configuration or (0, configuration)
+        configuration_slot = floor.configuration_slot
+        if machine.configuration is not None and machine.configuration[0] > configuration_slot:
+            configuration_slot, configuration = machine.configuration
         core = PaxosCore(
             self.node_id,
             configuration,
@@ -142,6 +145,7 @@ class ReplicaHost:
             self._rng,
             self._now_ns(),
             configuration_slot=configuration_slot,
+            floor=floor,
             promised=promised,
             log=log,
             health=health,

@@ -6,7 +6,8 @@ import random
 from typing import TYPE_CHECKING
 
 from server.paxos.acceptor import Health
-from server.paxos.quorum import Configuration, Member, ReplicaKind
+from server.paxos.ballot import ZERO
+from server.paxos.quorum import Configuration, Floor, Member, ReplicaKind
 
 if TYPE_CHECKING:
     from tests.simulation.world import Node, World
@@ -27,6 +28,7 @@ class Membership:
         self._world = world
         self._rng = rng
         self._known: tuple[int, Configuration] = (0, world.configuration)
+        self._ballot = ZERO  # of the leader that said so
         self._target = world.configuration
         self._step()
 
@@ -57,7 +59,7 @@ class Membership:
         if spares:
             joining = Member(spares[0].member.node_id, leaving.zone, ReplicaKind.LOG)
             self._target = self._with(leaving.node_id, joining)
-            self._world.assign(spares[0], self._target)
+            self._world.assign(spares[0], self._target, Floor(self._known[0], self._ballot))
 
     def _with(self, node_id: int, successor: Member) -> Configuration:
         members = (successor if member.node_id == node_id else member for member in self._known[1].members)
@@ -82,6 +84,7 @@ class Membership:
             reported = node.host.configuration_of(self._world.group)
             if reported[0] > self._known[0]:
                 self._known = reported
+                self._ballot = max(self._ballot, node.host.leader_ballot(self._world.group))
                 self.changes += 1
 
     def _ask_leaders(self) -> None:

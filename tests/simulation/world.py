@@ -18,7 +18,7 @@ from server.paxos.ballot import ZERO, Ballot
 from server.paxos.election import ElectionConfig
 from server.paxos.lease import LeaseConfig, NodeLeases
 from server.paxos.messages import Message, Promise
-from server.paxos.quorum import Configuration, Member, encode_configuration
+from server.paxos.quorum import NO_FLOOR, Configuration, Floor, Member, encode_configuration
 from server.runtime.freshness import Freshness
 from server.runtime.replica_host import Outcome, OutcomeKind, ReplicaHost
 from storage_node.codec.mutation import Mutation, decode_mutation, encode_mutation
@@ -157,7 +157,8 @@ class Node:
     clock: NodeClock
     wal: SimulatedWal
     is_assigned: bool = False  # to keep a replica of the group
-    assigned: Configuration | None = None  # the members it was told of then
+    assigned: Configuration | None = None  # the members it was told of then,
+    floor: Floor = NO_FLOOR  # ... and how far the group had come
     durable: tuple[int, bytes] = EMPTY
     is_restoring: bool = False
     boot: int = 0
@@ -286,7 +287,8 @@ class World:
         recovered = recovery.groups.get(GROUP)
         if node.is_assigned:
             configuration = node.assigned or self.configuration
-            host.open_group(GROUP, configuration, node.machine, recovered, node.durable[0], is_damaged=is_damaged)
+            slot, floor = node.durable[0], node.floor
+            host.open_group(GROUP, configuration, node.machine, recovered, slot, floor=floor, is_damaged=is_damaged)
             if not is_damaged and host.groups[GROUP].core.promised < node.promised_told:
                 raise InvariantError(f"node {node.node_id} promised {node.promised_told} and forgot it in a crash")
         self._tick(node.node_id, boot)
@@ -294,13 +296,13 @@ class World:
             if other is not node and other.host is not None:
                 self._connect(node.node_id, other.node_id)
 
-    def assign(self, node: Node, configuration: Configuration) -> None:
+    def assign(self, node: Node, configuration: Configuration, floor: Floor) -> None:
         """The node is to become a member: it opens a replica that has nothing."""
         assert node.host is not None and node.machine is not None
-        node.is_assigned, node.assigned = True, configuration
+        node.is_assigned, node.assigned, node.floor = True, configuration, floor
         node.is_restoring = node.machine.is_restoring = True
         node.promised_told = ZERO
-        node.host.open_group(GROUP, configuration, node.machine, None, 0)
+        node.host.open_group(GROUP, configuration, node.machine, None, 0, floor=floor)
 
     def unassign(self, node: Node) -> None:
         """The group has gone on without the node: what it has of it is removed."""

@@ -17,7 +17,7 @@ from server.paxos.messages import (
     PersistRecord,
     Promise,
 )
-from server.paxos.quorum import Configuration, Member
+from server.paxos.quorum import NO_FLOOR, Configuration, Floor, Member
 from tests.server.paxos.notation import MS, show_effect
 
 OLD = Ballot(1, 1)
@@ -32,6 +32,7 @@ def member(
     promised: Ballot = ZERO,
     boot: int = 1,
     configuration: Configuration = GROUP,
+    floor: Floor = NO_FLOOR,
     health: Health = Health.WHOLE,
     opening: Callable[[Ballot], bytes] | None = None,
 ) -> PaxosCore:
@@ -46,6 +47,8 @@ def member(
         leases,
         rng,
         0,
+        configuration_slot=floor.configuration_slot,
+        floor=floor,
         promised=promised,
         log=log,
         health=health,

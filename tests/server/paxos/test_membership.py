@@ -17,6 +17,7 @@ from server.paxos.messages import (
     Commit,
     Durable,
     LogStart,
+    Message,
     Prepare,
     Promise,
     Reject,
@@ -26,6 +27,7 @@ from server.paxos.messages import (
 from server.paxos.quorum import (
     CONFIGURATION_MARK,
     Configuration,
+    Floor,
     Member,
     ReplicaKind,
     decode_configuration,
@@ -391,6 +393,64 @@ def test_who_has_a_state_wants_a_snapshot_instead() -> None:
         "2 persists promise 1.1, then 2->1 Accepted 1.1 up to 2 epoch 1:0",
     ]
     assert handle(core, 1, LogStart(OLD, 2, True))[0].startswith("2 persists promise 1.1")
+
+
+# A node that may have been a member before
+
+
+RETURNED = Configuration((Member(1, "a"), Member(2, "b", ReplicaKind.LOG), Member(4, "c")))
+FLOOR = Floor(20, Ballot(7, 1))
+"""Node 2 was a member, left, was emptied, and is to be one again, in the place of node 5."""
+
+
+def returned() -> PaxosCore:
+    core = member(configuration=RETURNED, floor=FLOOR)
+    core.is_restoring = True
+    return core
+
+
+@pytest.mark.parametrize(
+    ("message", "refused"),
+    [
+        # Node 3 was cut off before node 2 left: it knows the members of slot 10 to be in force
+        (Prepare(Ballot(9, 3), 11, ZERO, 10), "NOT_A_MEMBER"),
+        # So does node 4, which is a member again as well
+        (Prepare(Ballot(9, 4), 11, ZERO, 10), "NOT_A_MEMBER"),
+        # Node 3 has led since before then, and takes node 2 for a follower
+        (Accept(Run(Ballot(6, 3), 1, (b"x",)), 0), "LOWER_BALLOT"),
+        (Commit(Ballot(6, 3), 0, 0), "LOWER_BALLOT"),
+        (LogStart(Ballot(6, 3), 10, is_held=True), "LOWER_BALLOT"),
+    ],
+)
+def test_who_was_emptied_has_no_part_in_what_it_has_forgotten(message: Message, refused: str) -> None:
+    """It may have promised the others of then something else: with its vote, two leaders could have a majority."""
+    core, sender = returned(), 4 if "node_id=4" in repr(message) else 3
+    answer = handle(core, sender, message, 1000 * MS)
+    assert len(answer) == 1
+    assert refused in answer[0]
+    assert core.promised == FLOOR.ballot
+
+
+def test_entries_of_a_leader_of_the_past_are_not_acknowledged() -> None:
+    """What it knows to be committed holds; what it proposes has to wait for a majority of its own."""
+    core = returned()
+    shown_effects = handle(core, 3, CatchUp(Ballot(6, 3), (Run(Ballot(6, 3), 1, (b"x",)),), 1), 1000 * MS)
+    assert core.log.commit_slot == 1
+    assert not any("Accepted" in effect for effect in shown_effects)
+
+
+def test_the_group_of_now_is_followed() -> None:
+    """The leader that wants it as a member, one after that, and a candidate that knows what was in force then."""
+    core = returned()
+    assert "Accepted" in handle(core, 1, Commit(FLOOR.ballot, 0, 0), 1000 * MS)[0]
+    assert "Accepted" in handle(core, 4, Commit(Ballot(8, 4), 0, 0), 1000 * MS)[0]
+    assert handle(core, 1, Prepare(Ballot(9, 1), 21, ZERO, 20), 5000 * MS)[0].startswith("2 persists promise 9.1")
+
+
+def test_a_floor_rises_in_both_parts() -> None:
+    """What is known of either is kept."""
+    low, high = Floor(5, Ballot(9, 1)), Floor(7, Ballot(8, 3))
+    assert low.raised_to(high) == high.raised_to(low) == Floor(7, Ballot(9, 1))
 
 
 # All together

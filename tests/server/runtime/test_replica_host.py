@@ -28,7 +28,7 @@ from server.paxos.messages import (
     Release,
     Run,
 )
-from server.paxos.quorum import Configuration, Member, ReplicaKind
+from server.paxos.quorum import Configuration, Floor, Member, ReplicaKind
 from server.runtime.replica_host import LOG_QUEUED_BYTES_MAX, Outcome, OutcomeKind, ReplicaHost
 from server.runtime.snapshot_transfer import (
     DECLINED_SEQUENCE,
@@ -363,6 +363,18 @@ def test_a_record_vouches_for_nothing_behind_it(kept: int) -> None:
     host.close_group(GROUP)
     host.open_group(GROUP, MEMBERS, again, recovered, 0)
     assert not [payload for _, payload in again.applied if b"stale" in payload]
+
+
+@pytest.mark.parametrize(("known", "expected_slot"), [(None, 20), (10, 20), (25, 25)])
+def test_what_the_group_had_reached_counts_until_the_state_is_beyond_it(known: int | None, expected_slot: int) -> None:
+    """A snapshot may be of before a member was to join: whom it names is not in force any more."""
+    target, named = Configuration(MEMBERS.members[:1]), Configuration(MEMBERS.members[:2])
+    lone, floor = Lone(), Floor(20, Ballot(7, 3))
+    lone.host.close_group(GROUP)
+    lone.machine.configuration = None if known is None else (known, named)
+    lone.host.open_group(GROUP, target, lone.machine, None, 0, floor=floor)
+    assert lone.host.configuration_of(GROUP) == (expected_slot, named if expected_slot == 25 else target)
+    assert (lone.core.promised, lone.core.floor) == (floor.ballot, floor)
 
 
 def test_a_ballot_that_was_let_go_is_never_used_again() -> None:
