@@ -128,6 +128,8 @@ class Acceptor:
         """Who leads as far as this member knows; 0: nobody."""
         if self.role == Role.LEADER:
             return self.node_id
+        if self.promised == self.floor.ballot and not self._is_led:
+            return 0  # who led when this replica was made: it may not know of this member yet
         return 0 if self.promised.node_id == self.node_id or self._released == self.promised else self.promised.node_id
 
     @property

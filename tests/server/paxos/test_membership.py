@@ -442,7 +442,9 @@ def test_entries_of_a_leader_of_the_past_are_not_acknowledged() -> None:
 def test_the_group_of_now_is_followed() -> None:
     """The leader that wants it as a member, one after that, and a candidate that knows what was in force then."""
     core = returned()
+    assert core.leader_node_id == 0, "it has heard of one, and not from it"
     assert "Accepted" in handle(core, 1, Commit(FLOOR.ballot, 0, 0), 1000 * MS)[0]
+    assert core.leader_node_id == 1
     assert "Accepted" in handle(core, 4, Commit(Ballot(8, 4), 0, 0), 1000 * MS)[0]
     assert handle(core, 1, Prepare(Ballot(9, 1), 21, ZERO, 20), 5000 * MS)[0].startswith("2 persists promise 9.1")
 
