@@ -9,6 +9,10 @@ from dataclasses import dataclass, field
 from statorpb import cluster_pb2
 
 from metadata.catalog.catalog import Catalog, TableStatus
+from metadata.catalog.members import Partition
+from server.floor_codec import put_floor
+from server.paxos.ballot import Ballot
+from server.paxos.quorum import Floor
 from server.table_codec import put_schema
 
 
@@ -23,11 +27,13 @@ class Attendee:
     restoring: set[int] = field(default_factory=set)
     members: dict[int, dict[int, bool]] = field(default_factory=dict)
     """Of the partitions that it leads: node id -> whether it has a log only."""
+    configured: dict[int, int] = field(default_factory=dict)
+    """Likewise, of the log entry that put those in force: its slot."""
     note: str = ""
 
     def state(self) -> tuple[object, ...]:
         """What changes only when something has happened."""
-        return self.leads, self.opened, self.dropped, self.restoring, self.members
+        return self.leads, self.opened, self.dropped, self.restoring, self.members, self.configured
 
 
 class Attendance:
@@ -61,6 +67,7 @@ class Attendance:
             leader.partition_id: {member.node_id: member.log_only for member in leader.members}
             for leader in report.leaders
         }
+        attendee.configured = {leader.partition_id: leader.configuration_slot for leader in report.leaders}
         for leader in report.leaders:
             ballot = (leader.ballot_round, leader.leader_node_id)
             self.leaders[leader.partition_id] = max(ballot, self.leaders.get(leader.partition_id, (0, 0)))
@@ -81,11 +88,18 @@ class Attendance:
         attendee = self.nodes.get(node_id)
         return self._clock() - (self._began_at_s if attendee is None else attendee.reported_at_s)
 
-    def members_in_force(self, partition_id: int) -> dict[int, bool]:
-        """Node id -> whether it has a log only, of a partition whose leader lives and serves; empty: there is none."""
-        if not self.has_leader(partition_id):
+    def members_in_force(self, partition: Partition) -> dict[int, bool]:
+        """Node id -> whether it has a log only, of a partition whose leader lives and serves; empty: there is none, or
+        none that knows as much as the catalog's last decision was based on."""
+        partition_id, slot = partition.partition_id, partition.floor.configuration_slot
+        if not self.has_leader(partition_id) or self.floor(partition_id).configuration_slot < slot:
             return {}
         return self.nodes[self.leaders[partition_id][1]].members.get(partition_id, {})
+
+    def floor(self, partition_id: int) -> Floor:
+        """What the group of a partition has reached. Requires `has_leader`."""
+        ballot = Ballot(*self.leaders[partition_id])
+        return Floor(self.nodes[ballot.node_id].configured[partition_id], ballot)
 
     def has_leader(self, partition_id: int) -> bool:
         """Whether a live node has reported that it leads the partition and serves it."""
@@ -129,6 +143,7 @@ def assignments(catalog: Catalog, slot: int, node_id: int) -> cluster_pb2.NodeAs
                     address=node.address,
                     log_only=member_id == partition.log_node_id,
                 )
+            put_floor(descriptor.floor, partition.floor)
             put_schema(descriptor, table.key_schema, table.local_indexes)
     message.removed_node_ids.extend(filter(catalog.is_removed, range(1, catalog.next_node_id)))
     message.removed.extend(sorted(each for each, node_ids in catalog.garbage.items() if node_id in node_ids))

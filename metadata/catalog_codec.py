@@ -18,6 +18,7 @@ from metadata.catalog.commands import (
     MemberCommand,
     MemberReplaced,
     NodeCommand,
+    NoteFloor,
     PartitionsDropped,
     PlannedPartition,
     PromoteMember,
@@ -32,6 +33,7 @@ from metadata.catalog.commands import (
 )
 from metadata.catalog.members import Partition
 from metadata.settings_codec import change_in, put_change, put_settings, settings_of
+from server.floor_codec import floor_of, put_floor
 from server.table_codec import key_schema, local_indexes, put_schema
 
 SNAPSHOT_VERSION = 1
@@ -77,16 +79,8 @@ def encode_command(command: Command) -> bytes:
         case PartitionsDropped():
             message.partitions_dropped.node_id = command.node_id
             message.partitions_dropped.partition_ids.extend(command.partition_ids)
-        case ReplaceMember():
-            change = message.replace_member
-            change.partition_id = command.partition_id
-            change.leaving_node_id, change.joining_node_id = command.leaving_node_id, command.joining_node_id
-        case MemberReplaced():
-            message.member_replaced.partition_id = command.partition_id
-            message.member_replaced.left_node_id = command.left_node_id
-        case PromoteMember():
-            message.promote_member.partition_id = command.partition_id
-            message.promote_member.node_id = command.node_id
+        case ReplaceMember() | MemberReplaced() | PromoteMember() | NoteFloor():
+            _put_member_change(message, command)
         case DrainNode():
             message.drain_node.name, message.drain_node.cancel = command.name, command.is_cancelled
         case RemoveNode():
@@ -150,12 +144,36 @@ def decode_command(data: bytes) -> Command:
     raise CorruptCatalogError("a command of a kind that this version does not know")
 
 
+def _put_member_change(message: cluster_pb2.CatalogCommand, command: MemberCommand) -> None:
+    match command:
+        case ReplaceMember():
+            change = message.replace_member
+            change.partition_id = command.partition_id
+            change.leaving_node_id, change.joining_node_id = command.leaving_node_id, command.joining_node_id
+            put_floor(change.floor, command.floor)
+        case MemberReplaced():
+            message.member_replaced.partition_id = command.partition_id
+            message.member_replaced.left_node_id = command.left_node_id
+            put_floor(message.member_replaced.floor, command.floor)
+        case NoteFloor():
+            message.note_floor.partition_id = command.partition_id
+            put_floor(message.note_floor.floor, command.floor)
+        case PromoteMember():
+            message.promote_member.partition_id = command.partition_id
+            message.promote_member.node_id = command.node_id
+
+
 def _member_change_in(message: cluster_pb2.CatalogCommand, kind: str | None) -> MemberCommand | None:
     if kind == "replace_member":
         change = message.replace_member
-        return ReplaceMember(change.partition_id, change.leaving_node_id, change.joining_node_id)
+        return ReplaceMember(
+            change.partition_id, change.leaving_node_id, change.joining_node_id, floor_of(change.floor)
+        )
     if kind == "member_replaced":
-        return MemberReplaced(message.member_replaced.partition_id, message.member_replaced.left_node_id)
+        replaced = message.member_replaced
+        return MemberReplaced(replaced.partition_id, replaced.left_node_id, floor_of(replaced.floor))
+    if kind == "note_floor":
+        return NoteFloor(message.note_floor.partition_id, floor_of(message.note_floor.floor))
     if kind == "promote_member":
         return PromoteMember(message.promote_member.partition_id, message.promote_member.node_id)
     return None
@@ -199,7 +217,7 @@ def encode_snapshot(catalog: Catalog) -> bytes:
         put_schema(encoded, table.key_schema, table.local_indexes)
         put_settings(encoded.settings, table.settings)
         for partition in table.partitions:
-            encoded.partitions.add(
+            kept = encoded.partitions.add(
                 partition_id=partition.partition_id,
                 range_start=partition.range_start,
                 range_end=partition.range_end,
@@ -207,6 +225,7 @@ def encode_snapshot(catalog: Catalog) -> bytes:
                 log_node_id=partition.log_node_id,
                 leaving_node_id=partition.leaving_node_id,
             )
+            put_floor(kept.floor, partition.floor)
     for partition_id, node_ids in sorted(catalog.garbage.items()):
         message.garbage.add(partition_id=partition_id, node_ids=sorted(node_ids))
     for _, user in sorted(catalog.users.items()):
@@ -243,6 +262,7 @@ def decode_snapshot(data: bytes) -> Catalog:
                 tuple(each.node_ids),
                 each.log_node_id,
                 each.leaving_node_id,
+                floor_of(each.floor),
             )
             for each in table.partitions
         )

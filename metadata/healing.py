@@ -14,9 +14,10 @@ import structlog
 
 from metadata.attendance import Attendance
 from metadata.catalog.catalog import Catalog, TableStatus
-from metadata.catalog.commands import MemberCommand, MemberReplaced, PromoteMember, ReplaceMember
+from metadata.catalog.commands import MemberCommand, MemberReplaced, NoteFloor, PromoteMember, ReplaceMember
 from metadata.catalog.members import Partition
 from metadata.placement.balancing import Placed, needs_move, next_move
+from server.paxos.quorum import NO_FLOOR
 
 JOINING_MAX = 4
 """Replicas without a state on one node, past which no member that lives is replaced by another there: each of them
@@ -64,10 +65,16 @@ class Healing:
 
     def _next(self, catalog: Catalog, partition: Partition, replicas: Counter[int]) -> MemberCommand | None:
         attendance, partition_id = self._attendance, partition.partition_id
-        in_force = attendance.members_in_force(partition_id)
+        in_force = attendance.members_in_force(partition)
+        floor = attendance.floor(partition_id) if in_force else NO_FLOOR
+        if floor.configuration_slot > partition.floor.configuration_slot:
+            # Nothing is concluded from members of before the last decision, though they be the same.
+            if partition.leaving_node_id and in_force.keys() == set(partition.node_ids):
+                return MemberReplaced(partition_id, partition.leaving_node_id, floor)
+            if in_force != {node_id: node_id == partition.log_node_id for node_id in partition.node_ids}:
+                log.warning("members are not those that were decided on", partition_id=partition_id, members=in_force)
+                return NoteFloor(partition_id, floor)
         if partition.leaving_node_id:
-            if in_force.keys() == set(partition.node_ids):
-                return MemberReplaced(partition_id, partition.leaving_node_id)
             return None
         leaving = self._failed(partition)
         if leaving:
@@ -76,7 +83,7 @@ class Healing:
                 replicas[joining] += 1
                 self._lonely.discard(partition_id)
                 log.warning("a silent member is replaced", partition_id=partition_id, leaving=leaving, joining=joining)
-                return ReplaceMember(partition_id, leaving, joining)
+                return ReplaceMember(partition_id, leaving, joining, floor)
             if in_force:
                 self._tell_lonely(partition_id, leaving, "no node can take the place of a silent member")
         elif partition.log_node_id and self._has_state(partition_id, partition.log_node_id):
@@ -105,7 +112,7 @@ class Healing:
         joining[substitute] += 1
         self._lonely.discard(partition_id)
         log.info("a member is drained", partition_id=partition_id, leaving=leaving, joining=substitute)
-        return ReplaceMember(partition_id, leaving, substitute)
+        return ReplaceMember(partition_id, leaving, substitute, self._attendance.floor(partition_id))
 
     def _balanced(self, catalog: Catalog, at_rest: list[Partition], replicas: Counter[int]) -> list[MemberCommand]:
         """At most one move in the whole cluster, while every member of every partition lives and has the state."""
@@ -130,11 +137,12 @@ class Healing:
             return []
         ids = {"leaving": move.leaving_node_id, "joining": move.joining_node_id}
         log.info("a member moves to a node that holds less", partition_id=move.partition_id, **ids)
-        return [ReplaceMember(move.partition_id, move.leaving_node_id, move.joining_node_id)]
+        floor = self._attendance.floor(move.partition_id)
+        return [ReplaceMember(move.partition_id, move.leaving_node_id, move.joining_node_id, floor)]
 
     def _is_whole(self, partition: Partition) -> bool:
         """Whether nobody is on the way in or out, and every member lives, has the state, and is one by the log."""
-        in_force = self._attendance.members_in_force(partition.partition_id)
+        in_force = self._attendance.members_in_force(partition)
         is_settled = not partition.leaving_node_id and in_force == dict.fromkeys(partition.node_ids, False)
         return is_settled and all(self._has_state(partition.partition_id, node_id) for node_id in partition.node_ids)
 

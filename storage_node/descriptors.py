@@ -19,6 +19,12 @@ def configuration_of(members: Iterable[cluster_pb2.Member]) -> Configuration:
     )
 
 
+def target_of(told: cluster_pb2.PartitionDescriptor) -> tuple[Configuration, int | None]:
+    """Whom a group is to have as members, and the slot of the configuration that they are to follow (None: a metadata
+    service of a version that does not say)."""
+    return configuration_of(told.members), told.floor.configuration_slot if told.HasField("floor") else None
+
+
 def members_in_force(configuration: Configuration) -> list[cluster_pb2.Member]:
     """The same the other way, for a report."""
     return [
@@ -39,12 +45,15 @@ def with_news(
     kept: cluster_pb2.PartitionDescriptor, told: cluster_pb2.PartitionDescriptor
 ) -> cluster_pb2.PartitionDescriptor:
     """What to keep after having been told. The members stay those that the group had when the replica was made: who
-    came later is for the group's log to say, or a member could count votes that do not count yet. Where they are is
-    kept beside."""
+    came later is for the group's log to say, or a member could count votes that do not count yet. So does the floor
+    that they stand on. Where the others are is kept beside."""
     new = cluster_pb2.PartitionDescriptor()
     new.CopyFrom(told)
     del new.members[:]
     new.members.extend(kept.members)
+    new.ClearField("floor")
+    if kept.HasField("floor"):
+        new.floor.CopyFrom(kept.floor)
     first = {each.node_id: each.address for each in kept.members}
     peers = {each.node_id: each for each in (*kept.peers, *told.members)}
     del new.peers[:]

@@ -13,6 +13,7 @@ import structlog
 from google.protobuf.message import DecodeError
 from statorpb import cluster_pb2, partition_pb2
 
+from server.floor_codec import floor_of
 from server.model.key_encoding import COLLECTIONS
 from server.paxos.acceptor import Health
 from server.paxos.lease import LeaseConfig, NodeLeases
@@ -26,7 +27,7 @@ from server.wal import Recovery, Wal, WalError
 from server.wal_recovery import RecoveredGroup
 from storage_node.btree import StoreError, StoreFullError
 from storage_node.config import Config
-from storage_node.descriptors import configuration_of, is_news, members_in_force, with_news
+from storage_node.descriptors import configuration_of, is_news, members_in_force, target_of, with_news
 from storage_node.disk import DiskSpace
 from storage_node.expiry import Expiry
 from storage_node.host import NodeHost
@@ -65,7 +66,9 @@ class StorageNode:
         self.on_change: Callable[[], None] = lambda: None
         self._descriptors: dict[int, cluster_pb2.PartitionDescriptor] = {}  # of everything that is on disk
         self._logged: frozenset[int] = frozenset()  # groups that the log knew at the start
-        self._targets: dict[int, Configuration] = {}  # whom the partitions here are to have as members
+        self._targets: dict[int, tuple[Configuration, int | None]] = {}
+        """Whom the partitions here are to have as members, and on which configuration slot that was decided (None: an
+        older metadata service, which does not say)."""
         directory = Path(config.data)
         self._fail = fail
         self._store = Store(directory / "btree", map_bytes=config.map_bytes, memtable_bytes=config.memtable_bytes)
@@ -186,6 +189,7 @@ class StorageNode:
                 partition_id=group_id,
                 leader_node_id=self.identity.node_id,
                 ballot_round=group.core.promised.round,
+                configuration_slot=group.core.configuration_slot,
                 members=members_in_force(group.core.configuration),
             )
             for group_id, group in self.host.groups.items()
@@ -223,7 +227,7 @@ class StorageNode:
                 addresses[member.node_id] = member.address
             partition_id = descriptor.partition_id
             if (replica := self.replicas.get(partition_id)) is not None:
-                self._targets[partition_id] = configuration_of(descriptor.members)
+                self._targets[partition_id] = target_of(descriptor)
                 if is_news(replica.descriptor, descriptor):
                     kept = with_news(replica.descriptor, descriptor)
                     await self._keep_descriptor(kept)
@@ -258,11 +262,12 @@ class StorageNode:
     def _change_members(self) -> None:
         """Proposes, where this node leads, the members that the metadata service wants; hands over where it is not to
         be one of them. What cannot be done now is tried again."""
-        for partition_id, target in self._targets.items():
+        for partition_id, (target, decided_on) in self._targets.items():
             if not self.host.is_serving_leader(partition_id):
                 continue
-            if self.host.configuration_of(partition_id)[1].members == target.members:
-                continue
+            slot, in_force = self.host.configuration_of(partition_id)
+            if in_force.members == target.members or decided_on not in (None, slot):
+                continue  # in the second case it is another's to decide anew: this node may have missed something
             own = target.member(self.identity.node_id)
             if own is None or own.kind == ReplicaKind.LOG:
                 self.host.hand_over(partition_id, can_wait=True)
@@ -285,7 +290,8 @@ class StorageNode:
         replica = PartitionReplica(descriptor, self._store, self.host, self._run, self._note_rotten)
         configuration = configuration_of(descriptor.members)
         slot = self._store.checkpointed_slot(partition_id)
-        self.host.open_group(partition_id, configuration, replica, recovered, slot, is_damaged=is_damaged)
+        floor = floor_of(descriptor.floor)
+        self.host.open_group(partition_id, configuration, replica, recovered, slot, floor=floor, is_damaged=is_damaged)
         self.replicas[partition_id] = replica
         self.peers.set_peers({each.node_id: each.address for each in (*descriptor.members, *descriptor.peers)})
         if self.host.groups[partition_id].core.health == Health.WHOLE:

@@ -18,6 +18,7 @@ from metadata.catalog.commands import (
     MemberCommand,
     MemberReplaced,
     NodeCommand,
+    NoteFloor,
     PartitionsDropped,
     PromoteMember,
     RegisterNode,
@@ -137,7 +138,7 @@ class Catalog:
             case PartitionsDropped():
                 self._dropped(command)
                 return None
-            case ReplaceMember() | MemberReplaced() | PromoteMember():
+            case ReplaceMember() | MemberReplaced() | PromoteMember() | NoteFloor():
                 return self._change_member(command)
             case _:
                 try:

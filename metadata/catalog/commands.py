@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from metadata.catalog.settings import TableSettings
 from server.model.table import KeySchema, LocalIndex
+from server.paxos.quorum import NO_FLOOR, Floor
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,19 +123,31 @@ class PartitionsDropped:
 
 @dataclass(frozen=True, slots=True)
 class ReplaceMember:
-    """A partition's replica on one node is to be replaced by one on another, a log replica at first."""
+    """A partition's replica on one node is to be replaced by one on another, a log replica at first. `floor`: what the
+    group has reached by then."""
 
     partition_id: int
     leaving_node_id: int
     joining_node_id: int
+    floor: Floor = NO_FLOOR
 
 
 @dataclass(frozen=True, slots=True)
 class MemberReplaced:
-    """The partition's leader serves with the new members: what `left_node_id` still has is to be removed."""
+    """The partition's leader serves with the new members: what `left_node_id` still has is to be removed. `floor`: what
+    the group has reached by then."""
 
     partition_id: int
     left_node_id: int
+    floor: Floor = NO_FLOOR
+
+
+@dataclass(frozen=True, slots=True)
+class NoteFloor:
+    """The group has gone on, and not to the members that it is to have: its way to them begins anew from there."""
+
+    partition_id: int
+    floor: Floor
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +193,7 @@ class DisableUser:
 TableCommand = DeleteTable | UpdateTable | TagTable | UntagTable | UpdateTimeToLive
 """What is asked for by a table's name, and may be refused."""
 
-MemberCommand = ReplaceMember | MemberReplaced | PromoteMember
+MemberCommand = ReplaceMember | MemberReplaced | PromoteMember | NoteFloor
 """What changes who holds a partition."""
 
 NodeCommand = DrainNode | RemoveNode

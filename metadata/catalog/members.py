@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from metadata.catalog.commands import MemberCommand, MemberReplaced, PromoteMember
+from metadata.catalog.commands import MemberCommand, MemberReplaced, NoteFloor, PromoteMember
+from server.paxos.quorum import NO_FLOOR, Floor
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,9 @@ class Partition:
 
     `log_node_id`: of those, the one that has a log only, since it joined of late; 0: none. `leaving_node_id`: whose
     place another has taken, and that has to be taken for a member until the group's leader says otherwise; 0: none.
-    The group's own log decides when either comes true."""
+    The group's own log decides when either comes true. `floor`: what the group had reached when these were last decided
+    on. A leader changes its members to them only from those of then, so that one who has missed a decision does not
+    carry out an old one; and what a leader of before says is not listened to."""
 
     partition_id: int
     range_start: bytes
@@ -22,6 +25,7 @@ class Partition:
     node_ids: tuple[int, ...]
     log_node_id: int = 0
     leaving_node_id: int = 0
+    floor: Floor = NO_FLOOR
 
     @property
     def holders(self) -> tuple[int, ...]:
@@ -49,12 +53,16 @@ def with_member(partition: Partition, command: MemberCommand, owing: Collection[
     if isinstance(command, PromoteMember):
         is_due = command.node_id == partition.log_node_id and not partition.leaving_node_id
         return replace(partition, log_node_id=0) if is_due else None
+    floor = partition.floor.raised_to(command.floor)
+    if isinstance(command, NoteFloor):
+        return replace(partition, floor=floor) if floor != partition.floor else None
     if isinstance(command, MemberReplaced):
-        return replace(partition, leaving_node_id=0) if command.left_node_id == partition.leaving_node_id else None
+        is_due = command.left_node_id == partition.leaving_node_id
+        return replace(partition, leaving_node_id=0, floor=floor) if is_due else None
     leaving, joining = command.leaving_node_id, command.joining_node_id
     if partition.leaving_node_id or leaving not in partition.node_ids or joining in (*partition.node_ids, *owing):
         return None
     if partition.log_node_id not in (0, leaving):
         return None
     node_ids = tuple(joining if node_id == leaving else node_id for node_id in partition.node_ids)
-    return replace(partition, node_ids=node_ids, log_node_id=joining, leaving_node_id=leaving)
+    return replace(partition, node_ids=node_ids, log_node_id=joining, leaving_node_id=leaving, floor=floor)

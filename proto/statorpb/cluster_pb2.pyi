@@ -93,6 +93,31 @@ class Member(google.protobuf.message.Message):
 Global___Member: typing_extensions.TypeAlias = Member
 
 @typing.final
+class Floor(google.protobuf.message.Message):
+    """What a group had reached, as its leader said: nobody who takes part in it since then goes back behind that."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CONFIGURATION_SLOT_FIELD_NUMBER: builtins.int
+    BALLOT_ROUND_FIELD_NUMBER: builtins.int
+    BALLOT_NODE_ID_FIELD_NUMBER: builtins.int
+    configuration_slot: builtins.int
+    """of the log entry that put the members of then in force; 0: the first ones"""
+    ballot_round: builtins.int
+    """the leader's ballot"""
+    ballot_node_id: builtins.int
+    def __init__(
+        self,
+        *,
+        configuration_slot: builtins.int = ...,
+        ballot_round: builtins.int = ...,
+        ballot_node_id: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["ballot_node_id", b"ballot_node_id", "ballot_round", b"ballot_round", "configuration_slot", b"configuration_slot"]) -> None: ...
+
+Global___Floor: typing_extensions.TypeAlias = Floor
+
+@typing.final
 class KeyAttribute(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -159,6 +184,7 @@ class PartitionDescriptor(google.protobuf.message.Message):
     LOCAL_INDEXES_FIELD_NUMBER: builtins.int
     TIME_TO_LIVE_ATTRIBUTE_FIELD_NUMBER: builtins.int
     PEERS_FIELD_NUMBER: builtins.int
+    FLOOR_FIELD_NUMBER: builtins.int
     partition_id: builtins.int
     """also the group id"""
     table_number: builtins.int
@@ -192,6 +218,10 @@ class PartitionDescriptor(google.protobuf.message.Message):
     def peers(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Member]:
         """on disk only: who became members later, and where they are"""
 
+    @property
+    def floor(self) -> Global___Floor:
+        """the members above are to follow those in force then; on disk: where the replica began"""
+
     def __init__(
         self,
         *,
@@ -207,9 +237,10 @@ class PartitionDescriptor(google.protobuf.message.Message):
         local_indexes: collections.abc.Iterable[Global___LocalIndex] | None = ...,
         time_to_live_attribute: builtins.str = ...,
         peers: collections.abc.Iterable[Global___Member] | None = ...,
+        floor: Global___Floor | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["partition_key", b"partition_key", "sort_key", b"sort_key"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["fresh", b"fresh", "local_indexes", b"local_indexes", "members", b"members", "partition_id", b"partition_id", "partition_key", b"partition_key", "peers", b"peers", "range_end", b"range_end", "range_start", b"range_start", "sort_key", b"sort_key", "table_name", b"table_name", "table_number", b"table_number", "time_to_live_attribute", b"time_to_live_attribute"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["floor", b"floor", "partition_key", b"partition_key", "sort_key", b"sort_key"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["floor", b"floor", "fresh", b"fresh", "local_indexes", b"local_indexes", "members", b"members", "partition_id", b"partition_id", "partition_key", b"partition_key", "peers", b"peers", "range_end", b"range_end", "range_start", b"range_start", "sort_key", b"sort_key", "table_name", b"table_name", "table_number", b"table_number", "time_to_live_attribute", b"time_to_live_attribute"]) -> None: ...
 
 Global___PartitionDescriptor: typing_extensions.TypeAlias = PartitionDescriptor
 
@@ -221,9 +252,12 @@ class LeaderReport(google.protobuf.message.Message):
     MEMBERS_FIELD_NUMBER: builtins.int
     LEADER_NODE_ID_FIELD_NUMBER: builtins.int
     BALLOT_ROUND_FIELD_NUMBER: builtins.int
+    CONFIGURATION_SLOT_FIELD_NUMBER: builtins.int
     partition_id: builtins.int
     leader_node_id: builtins.int
     ballot_round: builtins.int
+    configuration_slot: builtins.int
+    """of the log entry that put these members in force; 0: the first ones"""
     @property
     def members(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Member]:
         """in force, as the group's log has them"""
@@ -235,8 +269,9 @@ class LeaderReport(google.protobuf.message.Message):
         members: collections.abc.Iterable[Global___Member] | None = ...,
         leader_node_id: builtins.int = ...,
         ballot_round: builtins.int = ...,
+        configuration_slot: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["ballot_round", b"ballot_round", "leader_node_id", b"leader_node_id", "members", b"members", "partition_id", b"partition_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["ballot_round", b"ballot_round", "configuration_slot", b"configuration_slot", "leader_node_id", b"leader_node_id", "members", b"members", "partition_id", b"partition_id"]) -> None: ...
 
 Global___LeaderReport: typing_extensions.TypeAlias = LeaderReport
 
@@ -582,6 +617,7 @@ class CatalogCommand(google.protobuf.message.Message):
     PROMOTE_MEMBER_FIELD_NUMBER: builtins.int
     DRAIN_NODE_FIELD_NUMBER: builtins.int
     REMOVE_NODE_FIELD_NUMBER: builtins.int
+    NOTE_FLOOR_FIELD_NUMBER: builtins.int
     CREATE_USER_FIELD_NUMBER: builtins.int
     DISABLE_USER_FIELD_NUMBER: builtins.int
     found_cluster: builtins.str
@@ -619,6 +655,8 @@ class CatalogCommand(google.protobuf.message.Message):
     @property
     def drain_node(self) -> Global___DrainNode: ...
     @property
+    def note_floor(self) -> Global___NoteFloor: ...
+    @property
     def create_user(self) -> Global___CatalogUser: ...
     def __init__(
         self,
@@ -639,12 +677,13 @@ class CatalogCommand(google.protobuf.message.Message):
         promote_member: Global___PromoteMember | None = ...,
         drain_node: Global___DrainNode | None = ...,
         remove_node: builtins.str = ...,
+        note_floor: Global___NoteFloor | None = ...,
         create_user: Global___CatalogUser | None = ...,
         disable_user: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["activate_table", b"activate_table", "command", b"command", "create_table", b"create_table", "create_user", b"create_user", "delete_table", b"delete_table", "disable_user", b"disable_user", "drain_node", b"drain_node", "found_cluster", b"found_cluster", "member_replaced", b"member_replaced", "partitions_dropped", b"partitions_dropped", "promote_member", b"promote_member", "register_node", b"register_node", "remove_node", b"remove_node", "remove_table", b"remove_table", "replace_member", b"replace_member", "tag_table", b"tag_table", "untag_table", b"untag_table", "update_table", b"update_table", "update_time_to_live", b"update_time_to_live"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["activate_table", b"activate_table", "command", b"command", "create_table", b"create_table", "create_user", b"create_user", "delete_table", b"delete_table", "disable_user", b"disable_user", "drain_node", b"drain_node", "found_cluster", b"found_cluster", "member_replaced", b"member_replaced", "partitions_dropped", b"partitions_dropped", "promote_member", b"promote_member", "register_node", b"register_node", "remove_node", b"remove_node", "remove_table", b"remove_table", "replace_member", b"replace_member", "tag_table", b"tag_table", "untag_table", b"untag_table", "update_table", b"update_table", "update_time_to_live", b"update_time_to_live"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["command", b"command"]) -> typing.Literal["found_cluster", "register_node", "create_table", "activate_table", "delete_table", "remove_table", "partitions_dropped", "update_table", "tag_table", "untag_table", "update_time_to_live", "replace_member", "member_replaced", "promote_member", "drain_node", "remove_node", "create_user", "disable_user"] | None: ...
+    def HasField(self, field_name: typing.Literal["activate_table", b"activate_table", "command", b"command", "create_table", b"create_table", "create_user", b"create_user", "delete_table", b"delete_table", "disable_user", b"disable_user", "drain_node", b"drain_node", "found_cluster", b"found_cluster", "member_replaced", b"member_replaced", "note_floor", b"note_floor", "partitions_dropped", b"partitions_dropped", "promote_member", b"promote_member", "register_node", b"register_node", "remove_node", b"remove_node", "remove_table", b"remove_table", "replace_member", b"replace_member", "tag_table", b"tag_table", "untag_table", b"untag_table", "update_table", b"update_table", "update_time_to_live", b"update_time_to_live"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["activate_table", b"activate_table", "command", b"command", "create_table", b"create_table", "create_user", b"create_user", "delete_table", b"delete_table", "disable_user", b"disable_user", "drain_node", b"drain_node", "found_cluster", b"found_cluster", "member_replaced", b"member_replaced", "note_floor", b"note_floor", "partitions_dropped", b"partitions_dropped", "promote_member", b"promote_member", "register_node", b"register_node", "remove_node", b"remove_node", "remove_table", b"remove_table", "replace_member", b"replace_member", "tag_table", b"tag_table", "untag_table", b"untag_table", "update_table", b"update_table", "update_time_to_live", b"update_time_to_live"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["command", b"command"]) -> typing.Literal["found_cluster", "register_node", "create_table", "activate_table", "delete_table", "remove_table", "partitions_dropped", "update_table", "tag_table", "untag_table", "update_time_to_live", "replace_member", "member_replaced", "promote_member", "drain_node", "remove_node", "note_floor", "create_user", "disable_user"] | None: ...
 
 Global___CatalogCommand: typing_extensions.TypeAlias = CatalogCommand
 
@@ -655,17 +694,22 @@ class ReplaceMember(google.protobuf.message.Message):
     PARTITION_ID_FIELD_NUMBER: builtins.int
     LEAVING_NODE_ID_FIELD_NUMBER: builtins.int
     JOINING_NODE_ID_FIELD_NUMBER: builtins.int
+    FLOOR_FIELD_NUMBER: builtins.int
     partition_id: builtins.int
     leaving_node_id: builtins.int
     joining_node_id: builtins.int
+    @property
+    def floor(self) -> Global___Floor: ...
     def __init__(
         self,
         *,
         partition_id: builtins.int = ...,
         leaving_node_id: builtins.int = ...,
         joining_node_id: builtins.int = ...,
+        floor: Global___Floor | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["joining_node_id", b"joining_node_id", "leaving_node_id", b"leaving_node_id", "partition_id", b"partition_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["floor", b"floor"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["floor", b"floor", "joining_node_id", b"joining_node_id", "leaving_node_id", b"leaving_node_id", "partition_id", b"partition_id"]) -> None: ...
 
 Global___ReplaceMember: typing_extensions.TypeAlias = ReplaceMember
 
@@ -675,17 +719,42 @@ class MemberReplaced(google.protobuf.message.Message):
 
     PARTITION_ID_FIELD_NUMBER: builtins.int
     LEFT_NODE_ID_FIELD_NUMBER: builtins.int
+    FLOOR_FIELD_NUMBER: builtins.int
     partition_id: builtins.int
     left_node_id: builtins.int
+    @property
+    def floor(self) -> Global___Floor: ...
     def __init__(
         self,
         *,
         partition_id: builtins.int = ...,
         left_node_id: builtins.int = ...,
+        floor: Global___Floor | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["left_node_id", b"left_node_id", "partition_id", b"partition_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["floor", b"floor"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["floor", b"floor", "left_node_id", b"left_node_id", "partition_id", b"partition_id"]) -> None: ...
 
 Global___MemberReplaced: typing_extensions.TypeAlias = MemberReplaced
+
+@typing.final
+class NoteFloor(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARTITION_ID_FIELD_NUMBER: builtins.int
+    FLOOR_FIELD_NUMBER: builtins.int
+    partition_id: builtins.int
+    @property
+    def floor(self) -> Global___Floor: ...
+    def __init__(
+        self,
+        *,
+        partition_id: builtins.int = ...,
+        floor: Global___Floor | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["floor", b"floor"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["floor", b"floor", "partition_id", b"partition_id"]) -> None: ...
+
+Global___NoteFloor: typing_extensions.TypeAlias = NoteFloor
 
 @typing.final
 class PromoteMember(google.protobuf.message.Message):
@@ -1042,6 +1111,7 @@ class CatalogPartition(google.protobuf.message.Message):
     NODE_IDS_FIELD_NUMBER: builtins.int
     LOG_NODE_ID_FIELD_NUMBER: builtins.int
     LEAVING_NODE_ID_FIELD_NUMBER: builtins.int
+    FLOOR_FIELD_NUMBER: builtins.int
     partition_id: builtins.int
     range_start: builtins.bytes
     range_end: builtins.bytes
@@ -1051,6 +1121,10 @@ class CatalogPartition(google.protobuf.message.Message):
     """whose place in node_ids another has taken, and that is a member still; 0: none"""
     @property
     def node_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]: ...
+    @property
+    def floor(self) -> Global___Floor:
+        """what the group had reached when its members were last decided on"""
+
     def __init__(
         self,
         *,
@@ -1060,8 +1134,10 @@ class CatalogPartition(google.protobuf.message.Message):
         node_ids: collections.abc.Iterable[builtins.int] | None = ...,
         log_node_id: builtins.int = ...,
         leaving_node_id: builtins.int = ...,
+        floor: Global___Floor | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["leaving_node_id", b"leaving_node_id", "log_node_id", b"log_node_id", "node_ids", b"node_ids", "partition_id", b"partition_id", "range_end", b"range_end", "range_start", b"range_start"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["floor", b"floor"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["floor", b"floor", "leaving_node_id", b"leaving_node_id", "log_node_id", b"log_node_id", "node_ids", b"node_ids", "partition_id", b"partition_id", "range_end", b"range_end", "range_start", b"range_start"]) -> None: ...
 
 Global___CatalogPartition: typing_extensions.TypeAlias = CatalogPartition
 

@@ -16,6 +16,7 @@ from metadata.catalog.commands import (
     DrainNode,
     FoundCluster,
     MemberReplaced,
+    NoteFloor,
     PartitionsDropped,
     PlannedPartition,
     PromoteMember,
@@ -31,11 +32,14 @@ from metadata.catalog.commands import (
 from metadata.catalog.settings import TableSettings
 from server.model.partition_map import even_starts
 from server.model.table import PROJECTION_TYPES, TABLE_CLASSES, KeyAttribute, KeySchema, LocalIndex
+from server.paxos.ballot import Ballot
+from server.paxos.quorum import Floor
 
 _NAMES = st.sampled_from(["music", "films", "books"])
 _USERS = st.sampled_from(["ann", "bob"])
 _NODE_IDS = st.integers(1, 4)
 _PARTITION_IDS = st.integers(100, 106)
+_FLOORS = st.builds(Floor, st.integers(0, 9), st.builds(Ballot, st.integers(0, 9), _NODE_IDS))
 _UNITS = st.integers(0, 2**40)
 _ATTRIBUTES = st.builds(KeyAttribute, st.sampled_from(["a", "b"]), st.sampled_from(["S", "N", "B"]))
 _TIMES = st.integers(0, 2**47)
@@ -82,8 +86,9 @@ def plans(draw: st.DrawFn) -> tuple[PlannedPartition, ...]:
 
 commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(FoundCluster, st.sampled_from(["one", "two"])),
-    st.builds(ReplaceMember, _PARTITION_IDS, _NODE_IDS, _NODE_IDS),
-    st.builds(MemberReplaced, _PARTITION_IDS, _NODE_IDS),
+    st.builds(ReplaceMember, _PARTITION_IDS, _NODE_IDS, _NODE_IDS, _FLOORS),
+    st.builds(NoteFloor, _PARTITION_IDS, _FLOORS),
+    st.builds(MemberReplaced, _PARTITION_IDS, _NODE_IDS, _FLOORS),
     st.builds(PromoteMember, _PARTITION_IDS, _NODE_IDS),
     st.builds(DrainNode, st.sampled_from(["storage-1", "storage-2"]), st.booleans()),
     st.builds(RemoveNode, st.sampled_from(["storage-1", "storage-2"])),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import structlog
 from statorpb import cluster_pb2
@@ -13,6 +15,7 @@ from metadata.catalog.commands import (
     DrainNode,
     MemberCommand,
     MemberReplaced,
+    NoteFloor,
     PartitionsDropped,
     PromoteMember,
     RegisterNode,
@@ -20,6 +23,8 @@ from metadata.catalog.commands import (
     ReplaceMember,
 )
 from metadata.healing import Healing
+from server.paxos.ballot import Ballot
+from server.paxos.quorum import NO_FLOOR, Floor
 from tests.metadata.catalog.test_catalog import create
 from tests.metadata.fake_group import FakeClock
 from tests.metadata.test_attendance import report
@@ -41,16 +46,23 @@ class Cluster:
             self.catalog.apply(ActivateTable(number))
         self.restoring: dict[int, set[int]] = {}
         self.in_force = {100 + each: {1: False, 2: False, 3: False} for each in range(2 * tables)}
+        self.slots = dict.fromkeys(self.in_force, 0)
         self.leaders = {100 + each: each % 2 + 1 for each in range(2 * tables)}
+        self._reported = dict(self.in_force)
         self.report(1, 2, 3, 4, 5)
 
     def report(self, *node_ids: int) -> None:
+        for partition_id, in_force in self.in_force.items():
+            if in_force != self._reported[partition_id]:
+                self._reported[partition_id] = dict(in_force)
+                self.slots[partition_id] += 10  # each configuration has an entry of its own in the group's log
         for node_id in node_ids:
             leads = {partition: 1 for partition, leader in self.leaders.items() if leader == node_id}
             message = report(node_id, leads, opened=tuple(p for p, m in self.in_force.items() if node_id in m))
             message.restoring.extend(sorted(self.restoring.get(node_id, ())))
             for leader in message.leaders:
                 members = self.in_force[leader.partition_id].items()
+                leader.configuration_slot = self.slots[leader.partition_id]
                 leader.members.extend(cluster_pb2.Member(node_id=one, log_only=log) for one, log in members)
             self.attendance.report(message)
 
@@ -71,14 +83,19 @@ class Cluster:
         self.report(1, 2, 3, 4, 5)
 
     def due(self) -> list[MemberCommand]:
-        return self.healing.due(self.catalog)
+        """What is due, without what the groups have reached."""
+        return [bare(command) for command in self.healing.due(self.catalog)]
 
     def step(self) -> list[MemberCommand]:
         """What is due, carried out."""
-        commands = self.due()
+        commands = self.healing.due(self.catalog)
         for command in commands:
             self.catalog.apply(command)
-        return commands
+        return [bare(command) for command in commands]
+
+
+def bare(command: MemberCommand) -> MemberCommand:
+    return replace(command, floor=NO_FLOOR) if isinstance(command, ReplaceMember | MemberReplaced) else command
 
 
 @pytest.fixture
@@ -173,6 +190,61 @@ def test_who_owes_a_removal_does_not_join(cluster: Cluster) -> None:
     assert cluster.due() == [ReplaceMember(101, 1, 4)]
 
 
+def test_what_the_group_has_reached_goes_with_each_decision(cluster: Cluster) -> None:
+    """So that who joins takes no part in what was before, and who leads does not carry out an old decision."""
+    cluster.pass_without(3)
+    cluster.catalog.apply(RegisterNode("storage-6", "zone-3", "a:6", "d6"))
+    cluster.report(6)
+    first, _ = cluster.healing.due(cluster.catalog)
+    assert first == ReplaceMember(100, 3, 6, Floor(0, Ballot(1, 1)))
+    cluster.catalog.apply(first)
+    cluster.in_force[100] = {1: False, 2: False, 6: True}
+    cluster.report(1)
+    second, _ = cluster.healing.due(cluster.catalog)
+    assert second == MemberReplaced(100, 3, Floor(10, Ballot(1, 1)))
+    cluster.catalog.apply(second)
+    _, partition = cluster.catalog.partition_of(100) or (None, None)
+    assert partition is not None
+    assert partition.floor == Floor(10, Ballot(1, 1))
+
+
+def test_a_leader_of_before_says_nothing_of_now(cluster: Cluster) -> None:
+    """Its members are those that are wanted, but it is before they have been others: who is to leave is a member."""
+    cluster.catalog.apply(ReplaceMember(100, 2, 5, Floor(20, Ballot(5, 2))))
+    cluster.in_force[100] = {1: False, 5: True, 3: False}
+    cluster.slots[100] = 5
+    cluster.report(1)
+    assert cluster.due() == []
+    cluster.slots[100] = 20
+    cluster.report(1)
+    assert cluster.due() == [], "these members are those of the decision, not those that it has led to"
+    cluster.slots[100] = 21
+    cluster.report(1)
+    assert cluster.due() == [MemberReplaced(100, 2)]
+
+
+def test_nothing_is_decided_by_a_leader_of_before(cluster: Cluster) -> None:
+    """Whom it takes for members need not be any more."""
+    cluster.catalog.apply(NoteFloor(100, Floor(20, Ballot(5, 1))))
+    cluster.pass_without(2)
+    assert [each.partition_id for each in cluster.due()] == []
+    cluster.slots[100] = 20
+    cluster.report(1)
+    assert cluster.due() == [ReplaceMember(100, 2, 5)]
+
+
+def test_the_way_to_other_members_begins_anew_where_the_group_has_gone_elsewhere(cluster: Cluster) -> None:
+    """A leader that knew of an older decision only has carried that out."""
+    cluster.catalog.apply(ReplaceMember(100, 2, 5))
+    cluster.in_force[100] = {1: False, 4: True, 3: False}
+    cluster.report(1)
+    assert cluster.step() == [NoteFloor(100, Floor(10, Ballot(1, 1)))]
+    assert cluster.due() == [], "its leader will be told"
+    cluster.in_force[100] = {1: False, 5: True, 3: False}
+    cluster.report(1)
+    assert cluster.due() == [MemberReplaced(100, 2)]
+
+
 def test_a_metadata_process_gives_nobody_up_before_it_has_listened(cluster: Cluster) -> None:
     """It knows nothing of what was before."""
     attendance = Attendance(3.0, cluster.clock)
@@ -214,7 +286,7 @@ class TestDraining:
         else:
             cluster.in_force = {each: {1: False, 2: False, 3: True} for each in (100, 101)}
             cluster.report(1, 2)
-        assert cluster.due() == []
+        assert not [each for each in cluster.due() if isinstance(each, ReplaceMember)]
 
     def test_the_dead_come_first(self, cluster: Cluster) -> None:
         """And a node that is drained takes nobody's place."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from statorpb import cluster_pb2
 
-from server.paxos.quorum import Configuration, Member, ReplicaKind
-from storage_node.descriptors import configuration_of, is_news, members_in_force, with_news
+from server.floor_codec import put_floor
+from server.paxos.quorum import NO_FLOOR, Configuration, Member, ReplicaKind
+from storage_node.descriptors import configuration_of, is_news, members_in_force, target_of, with_news
 
 
 def member(node_id: int, address: str = "", *, log_only: bool = False) -> cluster_pb2.Member:
@@ -45,3 +46,18 @@ def test_a_key_schema_is_news() -> None:
     told.partition_key.name = "artist"
     assert is_news(descriptor(member(1)), told)
     assert with_news(descriptor(member(1)), told).partition_key.name == "artist"
+
+
+def test_where_a_replica_began_is_kept() -> None:
+    """Later decisions have other floors, on which other members stand."""
+    kept, told = descriptor(member(1)), descriptor(member(1), member(4))
+    kept.floor.configuration_slot, told.floor.configuration_slot = 5, 9
+    assert with_news(kept, told).floor.configuration_slot == 5
+
+
+def test_a_target_says_which_members_it_follows() -> None:
+    """An older metadata service does not."""
+    told = descriptor(member(1))
+    assert target_of(told) == (configuration_of(told.members), None)
+    put_floor(told.floor, NO_FLOOR)
+    assert target_of(told) == (configuration_of(told.members), 0)

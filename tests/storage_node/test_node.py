@@ -11,11 +11,14 @@ from statorpb import cluster_pb2, partition_pb2
 
 from server.expressions.codec import encode
 from server.expressions.legacy import attributes_to_get
-from server.paxos.quorum import Configuration, ReplicaKind
+from server.floor_codec import put_floor
+from server.paxos.ballot import Ballot
+from server.paxos.quorum import NO_FLOOR, Configuration, Floor, ReplicaKind
 from server.runtime.clock import now_ms, now_ns
 from server.wire import item_to_bytes
 from storage_node import writes
 from storage_node.attendance import Attendance
+from storage_node.descriptors import configuration_of
 from storage_node.node import StorageNode
 from storage_node.store import StoreFullError
 from tests.storage_node.nodes import (
@@ -547,6 +550,41 @@ async def test_a_leader_that_is_to_leave_serves_until_another_can(three: NodeSet
     await wait_until(lambda: group.core.has_successor(now_ns()))
     await leader.node.assign(assigned)
     assert not leader.leads
+
+
+async def test_a_leader_does_not_carry_out_an_old_decision(three: NodeSet) -> None:
+    """One that followed other members than those in force is not for this leader any more, or not yet."""
+    leader = await three.found()
+    core = leader.node.host.groups[PARTITION].core
+    target = three.descriptor()
+    leaving = next(each for each in three if each is not leader)
+    target.members.remove(leaving.member)
+    target.members.add(node_id=9, zone=leaving.member.zone, address="127.0.0.1:1", log_only=True)
+    await wait_until(lambda: core.may_configure(configuration_of(target.members), now_ns()))
+    put_floor(target.floor, Floor(core.log.last_slot + 1, core.promised))
+    await leader.node.assign(cluster_pb2.NodeAssignments(partitions=[target]))
+    assert core.can_propose
+    put_floor(target.floor, NO_FLOOR)
+    await leader.node.assign(cluster_pb2.NodeAssignments(partitions=[target]))
+    await wait_until(lambda: core.configuration == configuration_of(target.members))
+    assert leader.node.leaders()[0].configuration_slot == core.configuration_slot > 0
+
+
+async def test_who_joins_keeps_where_it_began(one: NodeSet) -> None:
+    """It was a member before, perhaps: what it promised then is forgotten, and must not be asked of it after a restart
+    either."""
+    node = one.nodes[0]
+    await node.start()
+    descriptor = one.descriptor()
+    descriptor.members.add(node_id=9, zone="zone-9", address="127.0.0.1:1")
+    descriptor.members[0].log_only = True
+    floor = Floor(20, Ballot(7, 9))
+    put_floor(descriptor.floor, floor)
+    await node.node.assign(cluster_pb2.NodeAssignments(partitions=[descriptor]))
+    await node.crash()
+    await node.start()
+    core = node.node.host.groups[PARTITION].core
+    assert (core.floor, core.promised, core.configuration_slot) == (floor, floor.ballot, 20)
 
 
 async def test_tokens_name_writes_not_items(one: NodeSet) -> None:

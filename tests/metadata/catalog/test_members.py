@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from metadata.catalog.catalog import Catalog
@@ -10,18 +12,22 @@ from metadata.catalog.commands import (
     DeleteTable,
     MemberCommand,
     MemberReplaced,
+    NoteFloor,
     PartitionsDropped,
     PromoteMember,
     RemoveTable,
     ReplaceMember,
 )
 from metadata.catalog.members import Partition, with_member
+from server.paxos.ballot import Ballot
+from server.paxos.quorum import Floor
 from tests.metadata.catalog.test_catalog import create
 
 WHOLE = Partition(100, b"", b"", (1, 2, 3))
 JOINING = Partition(100, b"", b"", (1, 4, 3), log_node_id=4, leaving_node_id=2)
 JOINED = Partition(100, b"", b"", (1, 4, 3), log_node_id=4)
 REPLACED = Partition(100, b"", b"", (1, 4, 3))
+LOW, HIGH = Floor(5, Ballot(2, 1)), Floor(9, Ballot(3, 1))
 
 
 @pytest.mark.parametrize(
@@ -32,6 +38,12 @@ REPLACED = Partition(100, b"", b"", (1, 4, 3))
         (JOINED, PromoteMember(100, 4), REPLACED),
         # A log replica that dies before it has the state is replaced in its turn.
         (JOINED, ReplaceMember(100, 4, 5), Partition(100, b"", b"", (1, 5, 3), 5, 4)),
+        # What the group has reached only ever rises.
+        (replace(WHOLE, floor=LOW), ReplaceMember(100, 2, 4, HIGH), replace(JOINING, floor=HIGH)),
+        (replace(JOINING, floor=LOW), MemberReplaced(100, 2, HIGH), replace(JOINED, floor=HIGH)),
+        (replace(JOINING, floor=HIGH), MemberReplaced(100, 2, LOW), replace(JOINED, floor=HIGH)),
+        (replace(JOINING, floor=LOW), NoteFloor(100, HIGH), replace(JOINING, floor=HIGH)),
+        (replace(JOINING, floor=HIGH), NoteFloor(100, LOW), None),
         # Twice, or too late.
         (JOINING, ReplaceMember(100, 2, 4), None),
         (JOINED, MemberReplaced(100, 2), None),
