@@ -70,7 +70,8 @@ SPECS = (
             "LEADS_ON": ONE_VALUE,
             "PROPOSES_PAST": ON_TWO_MEMBERS,
             "EMPTIES_MEMBERS": ON_TWO_MEMBERS,
-            "VOTES_EMPTY": ON_TWO_MEMBERS,
+            "NO_FLOOR_SLOT": ON_TWO_MEMBERS,
+            "NO_FLOOR_BALLOT": ONE_VALUE,
         },
     ),
     Spec(

@@ -11,7 +11,8 @@ const
   LEADS_ON: 0;          -- a leader whose phase 1 brought a configuration leads on under it
   PROPOSES_PAST: 0;     -- entries are proposed past a configuration entry, and committed by the members before it
   EMPTIES_MEMBERS: 0;   -- a node is emptied although it is a member
-  VOTES_EMPTY: 0;       -- a node that was emptied votes, also for who does not know that it is a member again
+  NO_FLOOR_SLOT: 0;     -- a node that was emptied promises also who knows of no configuration since
+  NO_FLOOR_BALLOT: 0;   -- ... and follows whoever led before
 
 type
   node: scalarset(4);
@@ -29,7 +30,8 @@ var
   -- On each node's disk
   promised: array[node] of ballot0;
   log: array[node] of array[slot] of ballot0;         -- accepted at; what it is `proposed` says. 0: nothing
-  was_emptied: array[node] of boolean;                -- and knows of no configuration since
+  was_emptied: array[node] of boolean;                -- and knows of no configuration since with it as a member
+  floor_slot: array[node] of slot0;                   -- of the last configuration when it was emptied
 
   -- One attempt to lead, in its owner's memory
   owner: array[ballot] of node;
@@ -195,31 +197,19 @@ begin
   if recovered[b] <= told[b] then recovered[b] := 0; is_closing[b] := false; end;
 end;
 
--- Whether a node may promise and acknowledge something to who knows what is committed up to slot k.
-function votes(n: node; k: slot0): boolean;
-var r: node; joined: 0..SLOTS + 1;
+-- The slot of the configuration in force behind slot k. Only for what is committed up to there.
+function configuration_slot(k: slot0): slot0;
+var last: slot0;
 begin
-  if !was_emptied[n] | VOTES_EMPTY = 1 then return true; end;
-  r := first_outsider;
-  joined := SLOTS + 1;
-  for s: slot do
-    if chosen[s] = CONFIGURATION then
-      if r = n & chosen_outsider[s] != n then joined := s; end;
-      if r != n & chosen_outsider[s] = n then joined := SLOTS + 1; end;
-      r := chosen_outsider[s];
-    end;
-  end;
-  if joined = SLOTS + 1 & r != n then joined := 0; end;
-  return k >= joined;
+  last := 0;
+  for s: slot do if s <= k & chosen[s] = CONFIGURATION then last := s; end; end;
+  return last;
 end;
 
+-- A node that was emptied is a log replica at first, which does not stand.
 procedure note_joined(n: node);
 begin
-  if was_emptied[n] & VOTES_EMPTY = 0 then
-    if votes(n, commit(n)) then was_emptied[n] := false; end;
-  elsif outsider_at(commit(n)) != first_outsider & n != outsider_at(commit(n)) then
-    was_emptied[n] := false;
-  end;
+  if configuration_slot(commit(n)) > floor_slot[n] & n != outsider_at(commit(n)) then was_emptied[n] := false; end;
 end;
 
 procedure tell(b: ballot; n: node);
@@ -235,6 +225,7 @@ ruleset o: node do
     for n: node do
       promised[n] := 0;
       was_emptied[n] := n = o;
+      floor_slot[n] := 0;
       for s: slot do log[n][s] := 0; end;
     end;
     for b: ballot do
@@ -255,7 +246,7 @@ ruleset n: node; m: node; b: ballot; k: slot0 do
     n != m & (isundefined(owner[b]) | owner[b] = n) & state[b] = IDLE
     & b > promised[n] & b >= promised[m]
     & k < SLOTS & k <= commit(n) & n != outsider_at(k) & m != outsider_at(k)
-    & !was_emptied[n] & votes(m, k)
+    & !was_emptied[n] & configuration_slot(k) >= floor_slot[m]
   ==> begin
     step_down(n);
     raise_promise(m, b);
@@ -270,7 +261,7 @@ end;
 ruleset n: node; b: ballot do
   rule "promise"
     state[b] = ASKING & owner[b] != n & !voted[b][n] & n != outsider_at(from[b] - 1)
-    & votes(n, from[b] - 1)
+    & configuration_slot(from[b] - 1) >= floor_slot[n]
     & b >= promised[n]
   ==> begin
     raise_promise(n, b);
@@ -344,7 +335,7 @@ end;
 ruleset n: node; b: ballot; s: slot do
   rule "accept"
     proposed[b][s] != NOTHING & !(s <= told[b] & n = outsider_at(told[b]))
-    & (n != outsider_at(told[b]) | log[n][1] > 0 | promised[n] > 0) & votes(n, told[b])
+    & (n != outsider_at(told[b]) | !was_emptied[n])
     & promised[n] <= b
     & (s <= commit(n) + 1 | (promised[n] = b & s <= matched(n) + 1)) & log[n][s] != b
   ==> begin
@@ -388,16 +379,22 @@ ruleset b: ballot do
   end;
 end;
 
--- A member that the group has gone on without is deleted. If the node becomes a member again, it begins with nothing.
-ruleset n: node do
+-- A member that the group has gone on without is deleted, when a leader that serves says so; one that knows of older
+-- members than the last decision was based on is not listened to. If the node becomes a member again, it begins with
+-- nothing but what this leader had reached.
+ruleset n: node; b: ballot do
   rule "empty"
-    (n = outsider_at(last_chosen()) | EMPTIES_MEMBERS = 1)
-    & (promised[n] > 0 | log[n][1] > 0 | !was_emptied[n])
+    state[b] = LEADING & recovered[b] = 0
+    & ((n = outsider_at(last_chosen()) & configuration_slot(told[b]) = configuration_slot(last_chosen()))
+       | (EMPTIES_MEMBERS = 1 & n != owner[b]))
+    & !was_emptied[n]
   ==> begin
     step_down(n);
-    promised[n] := 0;
     was_emptied[n] := true;
     for s: slot do log[n][s] := 0; end;
+    promised[n] := 0;
+    if NO_FLOOR_BALLOT = 0 then promised[n] := b; end;
+    if NO_FLOOR_SLOT = 0 then floor_slot[n] := configuration_slot(told[b]); end;
     tidy();
   end;
 end;
