@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stator.gameday.links import missing
+from stator.gameday.disks import why_not as why_no_disks
+from stator.gameday.links import why_not as why_no_links
 
 from tests.cluster.harness import STATOR
 
@@ -102,9 +103,9 @@ def test_a_link_is_cut_one_way(played: Path) -> None:
     cut = 'duration = 5\npartitions = 1\n[[fault]]\nat = 1\ndo = "cut"\nprocess = "leader"\nto = "follower"\n'
     (played / "cut.toml").write_text(cut + "one_way = true\nfor = 3\n[expect]\nerrors = 0\n")
     code, text = gameday(played, "cut.toml", "--report", "cut")
-    why_not = missing()
+    why_not = why_no_links()
     if why_not:
-        assert (code, why_not in text) == (2, True), text
+        assert (code, why_not in text) == (6, True), text
         pytest.skip(why_not)
     print(text)
     assert code == 0
@@ -112,14 +113,32 @@ def test_a_link_is_cut_one_way(played: Path) -> None:
     assert re.search(r"undone +mend storage-\d to storage-\d", text)
 
 
+def test_a_disk_fails(played: Path) -> None:
+    """Where that can be done: the leader ends, another leads, and it comes back with what it had synced."""
+    fail = 'duration = 7\npartitions = 1\n[[fault]]\nat = 1\ndo = "fail-disk"\nprocess = "leader"\nfor = 2\n'
+    (played / "fail.toml").write_text(fail + "[expect]\nerrors = 0\n")
+    code, text = gameday(played, "fail.toml", "--report", "fail")
+    why_not = why_no_disks()
+    if why_not:
+        assert (code, why_not in text) == (6, True), text
+        pytest.skip(why_not)
+    print(text)
+    assert code == 0
+    assert re.search(r"fault +fail the disk of storage-\d, which ended at once", text)
+    assert re.search(r"undone +another disk, with what was synced, and start storage-\d", text)
+    assert not (played / "fail" / "cluster").exists()
+
+
 def test_what_is_wrong_with_the_command_line_is_said(played: Path) -> None:
     """In a sentence, and with the exit code of wrong usage."""
+    (played / "own.toml").write_text("duration = 7\n[[fault]]\nat = 1\ndo = 'fill-disk'\nprocess = 'leader'\n")
     (played / "wrong.toml").write_text("duration = 7\n[[fault]]\nat = 8\ndo = 'kill'\nprocess = 'all'\n")
     for arguments, said in (
         (("wrong.toml",), "wrong.toml: fault 1: it comes at 8 s, and the run ends at 7 s."),
         (("leader-kill",), "did you mean leader-killed?"),
         (("--check", "nowhere"), "nowhere/history.jsonl cannot be read"),
         ((), "say one of SCENARIO"),
+        (("own.toml", "--data", "any"), "own needs a cluster that it starts itself: leave out --data."),
         (("short.toml", "--report", "out"), "out is there already"),
         (("--show", "none"), "there is no shipped scenario 'none'"),
     ):

@@ -12,11 +12,12 @@ USAGE = 2  # the command line or a file it names is wrong
 UNREACHABLE = 3  # nothing answered, or not in time
 NOT_FOUND = 4  # `stator get`: there is no such item
 CONDITION_FAILED = 5  # --if did not hold, and nothing was written
+MACHINE = 6  # `stator gameday`: this machine cannot do what the scenario needs
 INTERRUPTED = 130  # Ctrl-C
 
 HELP = (
     "Exit codes: 0 ok; 1 refused, or some items failed; 2 wrong usage; 3 no answer; 4 no such item; "
-    "5 the condition did not hold; 130 interrupted."
+    "5 the condition did not hold; 6 this machine cannot do it; 130 interrupted."
 )
 
 

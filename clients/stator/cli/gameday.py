@@ -3,16 +3,20 @@
 import asyncio
 import contextlib
 import shutil
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stator.cli.exits import REFUSED, UsageError, expected_errors
+from stator.cli.exits import MACHINE, REFUSED, UsageError, expected_errors, fail
 from stator.cli.output import print_table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stator.gameday.disks import Disks
     from stator.gameday.history import Event
     from stator.gameday.links import Links
     from stator.gameday.scenario import Scenario
@@ -56,12 +60,14 @@ def gameday(
     one order (linearizability; undecided is no pass), no eventually consistent read was older than allowed, all zones
     agree, every fault did happen, and the scenario's expectations hold.
 
-    Exit code 0: a pass; 1: none; 2: the scenario or the command line is wrong.
+    Exit code 0: a pass; 1: none; 2: the scenario or the command line is wrong; 6: this machine cannot do what the
+    scenario needs.
 
     A scenario is a few lines of TOML: duration = 30, and a "fault" table for each fault: at = 5 (seconds), do = "kill"
     (or pause, start, resume, flip-bit), process = "storage-2" (a name, a zone, a role, all, leader or follower) and
-    for = 10 (seconds until it is undone). do = "cut" also takes to = "zone-3" and one_way = true; it needs Linux and
-    root.
+    for = 10 (seconds until it is undone). On Linux, as root: do = "cut" also takes to = "zone-3" and one_way = true;
+    "fill-disk", "fail-disk" (every write and sync fails) and "cut-power" (what was not synced is lost) are done to a
+    disk that each process gets for it.
 
     Examples:
 
@@ -73,21 +79,31 @@ def gameday(
 
     stator gameday --check out
     """
+    with _expected_errors():
+        if sum((is_list, show is not None, check is not None, scenario is not None)) != 1:
+            raise UsageError("say one of SCENARIO, --list, --show NAME and --check FOLDER; see --help.")
+        if is_list or show is not None:
+            _show_shipped(show)
+        elif check is not None:
+            _judge(check, is_reported=False)
+        else:
+            _play_and_judge(str(scenario), data, report, seed, keep)
+
+
+@contextlib.contextmanager
+def _expected_errors() -> "Iterator[None]":
+    """As for every command, and those of game days."""
     from stator.gameday.history import HistoryError
+    from stator.gameday.machine import MachineError
     from stator.gameday.scenario import ScenarioError
 
     with expected_errors():
         try:
-            if sum((is_list, show is not None, check is not None, scenario is not None)) != 1:
-                raise UsageError("say one of SCENARIO, --list, --show NAME and --check FOLDER; see --help.")
-            if is_list or show is not None:
-                _show_shipped(show)
-            elif check is not None:
-                _judge(check, is_reported=False)
-            else:
-                _play_and_judge(str(scenario), data, report, seed, keep)
+            yield
         except (ScenarioError, HistoryError) as error:
             raise UsageError(str(error)) from None
+        except MachineError as error:
+            fail(str(error), MACHINE)
 
 
 def _show_shipped(name: str | None) -> None:
@@ -103,29 +119,50 @@ def _show_shipped(name: str | None) -> None:
         raise UsageError(f"there is no shipped scenario {name!r}: there are {', '.join(texts)}.")
 
 
-def _links(
-    scenario: "Scenario", name: str, data: Path | None, report: Path | None, seed: int | None, keep: bool
-) -> "Links | None":
-    """What cuts links, if the scenario does: in a network namespace of its own, in which the command begins anew."""
-    from stator.gameday.links import Links, LinksError, enter_namespace
+@dataclass(frozen=True, slots=True)
+class _Machine:
+    """What is made of this machine for a cluster; None: nothing is needed."""
 
-    if not scenario.cuts_links:
-        return None
+    links: "Links | None" = None
+    disks: "Disks | None" = None
+
+    @contextlib.contextmanager
+    def prepared(self) -> "Iterator[None]":
+        """Everything taken away again afterwards."""
+        with self.links or contextlib.nullcontext(), self.disks or contextlib.nullcontext():
+            yield
+
+
+def _machine(
+    scenario: "Scenario", name: str, data: Path | None, report: Path | None, seed: int | None, keep: bool
+) -> _Machine:
+    """What the scenario needs of the machine: then the command begins anew, with network and mounts of its own. Raises
+    MachineError."""
+    from stator.gameday import disks, links
+    from stator.gameday.machine import MachineError, enter_namespaces
+    from stator.gameday.scenario import Need
+
+    if not scenario.needs:
+        return _Machine()
     if data is not None:
-        raise UsageError(f"{scenario.name} cuts links, for which it has to start a cluster itself: leave out --data.")
+        raise UsageError(f"{scenario.name} needs a cluster that it starts itself: leave out --data.")
+    ways = {Need.LINKS: links.why_not, Need.DISKS: disks.why_not}
+    for need in Need:
+        if need in scenario.needs and (why_not := ways[need]()):
+            raise MachineError(why_not)
     arguments = [name, *(["--report", str(report)] if report else []), *(["--keep"] if keep else [])]
-    try:
-        enter_namespace([*arguments, *([] if seed is None else ["--seed", str(seed)])])
-    except LinksError as error:
-        raise UsageError(f"{scenario.name}: {error}") from None
-    return Links()
+    enter_namespaces([*arguments, *([] if seed is None else ["--seed", str(seed)])])
+    return _Machine(
+        links.Links() if Need.LINKS in scenario.needs else None,
+        disks.Disks(scenario.disks) if Need.DISKS in scenario.needs else None,
+    )
 
 
 def _play_and_judge(name: str, data: Path | None, report: Path | None, seed: int | None, keep: bool) -> None:
     from stator.gameday.scenario import load_scenario
 
     scenario = load_scenario(name)
-    links = _links(scenario, name, data, report, seed, keep)
+    machine = _machine(scenario, name, data, report, seed, keep)
     folder = report or Path(f"gameday-{scenario.name}-{datetime.now():%Y%m%d-%H%M%S}")  # noqa: DTZ005 (for its reader)
     try:
         folder.mkdir(parents=True)
@@ -137,19 +174,20 @@ def _play_and_judge(name: str, data: Path | None, report: Path | None, seed: int
     place = folder / "cluster"
     if data is None:
         print(f"starting a cluster in {place}")
-    with links or contextlib.nullcontext():
-        asyncio.run(_play(scenario, data, place.absolute(), folder, seed, links))
+    with machine.prepared():
+        asyncio.run(_play(scenario, data, place.absolute(), folder, seed, machine))
     _judge(folder, is_reported=True, cluster=None if data or keep else place)
 
 
 async def _play(
-    scenario: "Scenario", data: Path | None, place: Path, folder: Path, seed: int | None, links: "Links | None"
+    scenario: "Scenario", data: Path | None, place: Path, folder: Path, seed: int | None, machine: _Machine
 ) -> None:
     """On the cluster that runs in `data`, else on a new one in `place`."""
     from stator.gameday.cluster import new_cluster, running_cluster
     from stator.gameday.run import Gameday
 
-    async with running_cluster(data) if data else new_cluster(place, scenario.nodes_per_zone, links) as cluster:
+    new = new_cluster(place, scenario.nodes_per_zone, machine.links, machine.disks)
+    async with running_cluster(data) if data else new as cluster:
         await Gameday(scenario, cluster, folder, _tell, seed).play()
 
 

@@ -3,29 +3,31 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from stator.credentials import Credentials
+from stator.gameday.disks import SETTINGS, Disks
 from stator.gameday.links import Links
 from stator.local.control import ask
 from stator.local.errors import LocalClusterError
 from stator.local.folder import DataFolder
 from stator.local.keys import root_credentials
-from stator.local.layout import LOOPBACK, ClusterOptions, Role, select
+from stator.local.layout import LOOPBACK, ClusterOptions, ProcessPlan, Role, select
 from stator.local.supervisor import ClusterReady, Event, Supervisor
 
 _COMMAND_TIMEOUT_S = 90.0
 
 
 class GamedayCluster:
-    """What a game day needs of a local cluster: its doors, its processes, commands to them. `links`: where they can be
-    cut."""
+    """What a game day needs of a local cluster: its doors, its processes, commands to them. `links` and `disks`: where
+    something can be done to those."""
 
-    def __init__(self, folder: DataFolder, links: Links | None = None) -> None:
+    def __init__(self, folder: DataFolder, links: Links | None = None, disks: Disks | None = None) -> None:
         self.folder = folder
         self.links = links
+        self.disks = disks
         cluster = folder.read()
         self.nodes_per_zone = cluster.nodes_per_zone
         self.routers = [(f"router-{index}", f"{LOOPBACK}:{port}") for index, port in enumerate(cluster.grpc_ports, 1)]
@@ -46,10 +48,11 @@ class GamedayCluster:
         entries = await self.command("status", ["all"])
         return {entry["name"]: [port["port"] for port in entry["ports"]] for entry in entries}
 
-    async def names(self, words: Sequence[str]) -> list[str]:
-        """The processes that names, zones, roles and "all" mean. Raises UnknownProcessError."""
+    async def names(self, words: Sequence[str], roles: Collection[Role] = tuple(Role)) -> list[str]:
+        """The processes of `roles` that names, zones, roles and "all" mean. Raises UnknownProcessError."""
         known = [(entry["name"], Role(entry["role"]), entry["zone"]) for entry in await self.command("status", ["all"])]
-        return select(words, known)
+        able = {name for name, role, _ in known if role in roles}
+        return [name for name in select(words, known) if name in able]
 
     def node_folder(self, name: str) -> Path:
         """The data folder of a storage node or metadata process."""
@@ -57,10 +60,12 @@ class GamedayCluster:
 
 
 @contextlib.asynccontextmanager
-async def new_cluster(path: Path, nodes_per_zone: int, links: Links | None = None) -> AsyncIterator[GamedayCluster]:
+async def new_cluster(
+    path: Path, nodes_per_zone: int, links: Links | None = None, disks: Disks | None = None
+) -> AsyncIterator[GamedayCluster]:
     """A cluster in an empty folder, on ports that are free. It ends with this process, whatever becomes of that.
 
-    Raises LocalClusterError, and LinksError where `links` are to be prepared and cannot be.
+    Raises LocalClusterError, and MachineError where `links` or `disks` are to be prepared and cannot be.
     """
     stop = asyncio.Event()
     ready = asyncio.Event()
@@ -69,8 +74,14 @@ async def new_cluster(path: Path, nodes_per_zone: int, links: Links | None = Non
         if isinstance(event, ClusterReady):
             ready.set()
 
+    def prefix(plan: ProcessPlan) -> Sequence[str]:
+        if disks is not None:
+            disks.prepare(plan, path)
+        return links.prefix(plan) if links is not None else ()
+
+    environ = {**os.environ, **(SETTINGS if disks is not None else {})}
     options = ClusterOptions(path, http_port=0, grpc_port=0, nodes_per_zone=nodes_per_zone)
-    supervisor = Supervisor(options, os.environ, note, links.prefix if links else lambda plan: ())
+    supervisor = Supervisor(options, environ, note, prefix)
     life = asyncio.create_task(supervisor.run(stop), name="supervisor")
     is_ready = asyncio.create_task(ready.wait(), name="ready")
     try:
@@ -78,7 +89,7 @@ async def new_cluster(path: Path, nodes_per_zone: int, links: Links | None = Non
         if not ready.is_set():
             await life
             raise LocalClusterError("The cluster was stopped before it was ready.")
-        yield GamedayCluster(DataFolder(path), links)
+        yield GamedayCluster(DataFolder(path), links, disks)
     finally:
         is_ready.cancel()
         stop.set()

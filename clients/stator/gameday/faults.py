@@ -2,19 +2,25 @@
 
 import asyncio
 import re
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from stator.descriptions import ClusterDescription
 from stator.gameday.cluster import GamedayCluster
-from stator.gameday.links import LinksError
-from stator.gameday.scenario import FOLLOWER, LEADER, Fault
+from stator.gameday.disks import Disks
+from stator.gameday.machine import MachineError
+from stator.gameday.scenario import FAULTS, FOLLOWER, LEADER, Fault
 from stator.local.errors import LocalClusterError
 
 _COPIES_MIN = 20
 """Of this run's values in a log, before a bit in one of them is flipped: those behind it prove that it was synced."""
+_EXIT_DISK = 5
+"""How a process ends whose disk failed; see server/runtime/lifecycle.py."""
+_ENDED_S_MAX = 5.0
+_POLL_S = 0.05
 
 
 class FaultError(Exception):
@@ -23,15 +29,16 @@ class FaultError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where faults happen. `run` is in every value of the load."""
+    """Where faults happen. `run` is in every value of the load. `may_end`: processes that have to end by themselves."""
 
     cluster: GamedayCluster
     run: str
+    may_end: set[str] = field(default_factory=set)
 
 
 class Injection(ABC):
     """A fault, from its beginning to its end. Both say what they did in a few words, for the timeline, and may raise
-    FaultError and LocalClusterError. `end` is called at most once, and only after `begin` succeeded."""
+    FaultError, LocalClusterError and MachineError. `end` is called at most once, and only after `begin` succeeded."""
 
     @abstractmethod
     async def begin(self) -> str: ...
@@ -60,19 +67,40 @@ class _Signals(Injection):
         return f"{self._end} {_listed(self._names)}"
 
 
+class Logs:
+    """What processes write to their logs from `begin` on."""
+
+    def __init__(self, site: Site, names: Sequence[str]) -> None:
+        self._paths = {name: site.cluster.folder.log_path(name) for name in names}
+        self._offsets: dict[str, int] = {}
+
+    def begin(self) -> None:
+        self._offsets = {name: path.stat().st_size for name, path in self._paths.items()}
+
+    def without(self, text: bytes) -> list[str]:
+        """The processes that have not written `text` since."""
+        silent = []
+        for name, path in self._paths.items():
+            with path.open("rb") as log:
+                log.seek(self._offsets[name])
+                if text not in log.read():
+                    silent.append(name)
+        return silent
+
+
 class _FlippedBit(Injection):
     """A storage node is killed, a bit in its log flips, it is started again, and has to notice."""
 
     def __init__(self, site: Site, names: Sequence[str]) -> None:
         self._site = site
         self._names = names
-        self._log_offsets: dict[str, int] = {}
+        self._logs = Logs(site, names)
 
     async def begin(self) -> str:
         await self._site.cluster.command("kill", self._names)
+        self._logs.begin()
         places = []
         for name in self._names:
-            self._log_offsets[name] = self._log(name).stat().st_size
             wal = self._site.cluster.node_folder(name) / "wal"
             places.append(f"{name}: {await asyncio.to_thread(flip_bit, wal, self._site.run)}")
         return f"kill {_listed(self._names)}, flip a bit ({'; '.join(places)})"
@@ -81,15 +109,10 @@ class _FlippedBit(Injection):
         try:
             await self._site.cluster.command("start", self._names)
         finally:
-            for name in self._names:
-                with self._log(name).open("rb") as log:
-                    log.seek(self._log_offsets[name])
-                    if b"damaged" not in log.read():
-                        raise FaultError(f"{name} has not noticed that a bit in its log had flipped.")
+            silent = self._logs.without(b"damaged")
+            if silent:
+                raise FaultError(f"{silent[0]} has not noticed that a bit in its log had flipped.")
         return f"start {_listed(self._names)}, which noticed the damage"
-
-    def _log(self, name: str) -> Path:
-        return self._site.cluster.folder.log_path(name)
 
 
 class _Cut(Injection):
@@ -116,6 +139,98 @@ class _Cut(Injection):
         for senders, receivers in self._ways:
             await asyncio.to_thread(links.mend, senders, receivers, self._ports)
         return f"mend {self._text}"
+
+
+class _OnDisks(Injection):
+    """Something done to the file systems of processes; not all of these need have one."""
+
+    def __init__(self, site: Site, names: Sequence[str]) -> None:
+        self._site = site
+        self._names = names
+
+    def _disks(self) -> tuple[Disks, list[str]]:
+        disks = self._site.cluster.disks
+        if disks is None:
+            raise FaultError("disks can only be broken in a cluster that the game day has started itself.")
+        return disks, [name for name in self._names if name in disks.names]
+
+    async def _mount_anew_and_start(self) -> None:
+        """Raises FaultError if what had not been synced is still there: then the fault proves nothing."""
+        disks, names = self._disks()
+        for name in names:
+            if not await asyncio.to_thread(disks.mount_anew, name):
+                raise FaultError(f"what {name} had not synced has survived.")
+        await self._site.cluster.command("start", self._names)
+
+
+class _FullDisk(_OnDisks):
+    """Nothing is left of a disk; whoever has it must notice."""
+
+    def __init__(self, site: Site, names: Sequence[str]) -> None:
+        super().__init__(site, names)
+        self._logs = Logs(site, names)
+
+    async def begin(self) -> str:
+        disks, names = self._disks()
+        self._logs.begin()
+        for name in names:
+            await asyncio.to_thread(disks.fill, name)
+        return f"fill the disk of {_listed(names)}"
+
+    async def end(self) -> str:
+        disks, names = self._disks()
+        silent = self._logs.without(b"disk nearly full")
+        for name in names:
+            await asyncio.to_thread(disks.make_room, name)
+        if silent:
+            raise FaultError(f"{silent[0]} has not noticed that its disk was full.")
+        return f"room on the disk of {_listed(names)}"
+
+
+class _FailedDisk(_OnDisks):
+    """Every write and sync fails from one moment on: the process has to end at once, and begins on what was synced."""
+
+    async def begin(self) -> str:
+        disks, names = self._disks()
+        self._site.may_end.update(names)
+        for name in names:
+            await asyncio.to_thread(disks.shut_down, name)
+        deadline = time.monotonic() + _ENDED_S_MAX
+        while True:
+            entries = await self._site.cluster.command("status", names)
+            alive = [entry["name"] for entry in entries if entry["state"] != "exited"]
+            if not alive:
+                break
+            if time.monotonic() > deadline:
+                raise FaultError(f"{alive[0]} lives {_ENDED_S_MAX:g} s after its disk failed.")
+            await asyncio.sleep(_POLL_S)
+        for entry in entries:
+            if entry["exit_code"] != _EXIT_DISK:
+                raise FaultError(
+                    f"{entry['name']} ended with code {entry['exit_code']}, not {_EXIT_DISK}, when its disk failed."
+                )
+        return f"fail the disk of {_listed(names)}, which ended at once"
+
+    async def end(self) -> str:
+        await self._mount_anew_and_start()
+        self._site.may_end.difference_update(self._names)
+        return f"another disk, with what was synced, and start {_listed(self._names)}"
+
+
+class _CutPower(_OnDisks):
+    """Processes stop at one moment, and what they had not synced is gone."""
+
+    async def begin(self) -> str:
+        disks, names = self._disks()
+        await self._site.cluster.command("pause", self._names)
+        for name in names:
+            await asyncio.to_thread(disks.shut_down, name)
+        await self._site.cluster.command("kill", self._names)
+        return f"cut the power of {_listed(self._names)}"
+
+    async def end(self) -> str:
+        await self._mount_anew_and_start()
+        return f"power, and start {_listed(self._names)}, without what had not been synced"
 
 
 def flip_bit(wal: Path, run: str) -> str:
@@ -150,6 +265,9 @@ KINDS: Mapping[str, Kind] = {
     "pause": _signals("pause", "resume"),
     "resume": _signals("resume", None),
     "flip-bit": lambda site, fault, names, to: _FlippedBit(site, names),
+    "fill-disk": lambda site, fault, names, to: _FullDisk(site, names),
+    "fail-disk": lambda site, fault, names, to: _FailedDisk(site, names),
+    "cut-power": lambda site, fault, names, to: _CutPower(site, names),
     "cut": lambda site, fault, names, to: _Cut(site, names, to, is_one_way=fault.is_one_way),
 }
 """By the words of `stator.gameday.scenario.FAULTS`; what is given besides the fault are the processes that it means."""
@@ -159,9 +277,12 @@ async def inject(site: Site, fault: Fault, description: ClusterDescription | Non
     """Begins a fault; it, and what was done. `description` is the cluster as it was last seen. Raises FaultError."""
     words, to = ([resolve(word, description, table) for word in each] for each in (fault.processes, fault.to))
     try:
-        injection = KINDS[fault.do](site, fault, await site.cluster.names(words), await site.cluster.names(to))
+        roles = FAULTS[fault.do].roles
+        injection = KINDS[fault.do](
+            site, fault, await site.cluster.names(words, roles), await site.cluster.names(to, roles)
+        )
         text = await injection.begin()
-    except (LocalClusterError, LinksError) as error:
+    except (LocalClusterError, MachineError) as error:
         raise FaultError(f"{fault.do} {_listed(words)}: {error}") from None
     meant = [word for word in (*fault.processes, *fault.to) if word in (LEADER, FOLLOWER)]
     return injection, f"{text} ({', '.join(meant)} of {table})" if meant else text

@@ -251,8 +251,9 @@ def _judge_expectations(history: History, availability: Availability) -> list[Fi
     for name, measured in availability.classes.items():
         if not measured.successes:
             findings.append(Finding(Flaw.EXPECTATION, f"none of the {name} succeeded: this proves nothing."))
-        bound_s = history.scenario.longest_gap_s
-        if bound_s is not None and name != "eventual reads" and measured.longest_gap_s > bound_s:
+        bounds_s = [history.scenario.longest_gap_s, history.scenario.longest_read_gap_s if name == "reads" else None]
+        bound_s = min((bound_s for bound_s in bounds_s if bound_s is not None), default=math.inf)
+        if name != "eventual reads" and measured.longest_gap_s > bound_s:
             sentence = (
                 f"none of the {name} succeeded for {measured.longest_gap_s:.2f} s from {measured.gap_from_s:.2f} s on; "
                 f"the scenario allows {bound_s:g} s."

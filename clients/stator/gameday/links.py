@@ -8,36 +8,23 @@ connection remembers). Rules live in a network namespace of this game day alone,
 
 import contextlib
 import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from stator.gameday.machine import MachineError, missing, run
 from stator.local.layout import ProcessPlan
 
-_IN_NAMESPACE = "STATOR_GAMEDAY_NAMESPACE"
-_PROGRAMS = {"iptables": "iptables", "ip": "iproute2", "unshare": "util-linux"}
-_TIMEOUT_S = 10.0
+_WHAT = "a fault of a link between processes"
+_PROGRAMS = {"iptables": "iptables"}
 _CHAIN = "STATOR_CUT"
 
 
-class LinksError(Exception):
-    """Links cannot be cut here. `str(error)` is a sentence."""
-
-
-def missing() -> str:
+def why_not() -> str:
     """Why links cannot be cut on this machine, in a sentence; "" if they can."""
-    if sys.platform != "linux":
-        return "cuts between processes need Linux."
-    if os.geteuid() != 0:
-        return "cuts between processes need root: run the command with sudo, or choose a scenario without `cut`."
-    for program, package in _PROGRAMS.items():
-        if shutil.which(program) is None:
-            return f"cuts between processes need the program {program}: install the package {package}."
-    if control_groups() is None:
-        return "cuts between processes need control groups of version 2, and none are mounted here."
-    return ""
+    sentence = missing(_WHAT, _PROGRAMS)
+    if not sentence and control_groups() is None:
+        sentence = f"{_WHAT} needs control groups of version 2, and none are mounted here."
+    return sentence
 
 
 def control_groups(mounts: Path = Path("/proc/self/mounts")) -> Path | None:
@@ -49,18 +36,6 @@ def control_groups(mounts: Path = Path("/proc/self/mounts")) -> Path | None:
     return None
 
 
-def enter_namespace(arguments: Sequence[str]) -> None:
-    """Begins the command anew in a network namespace of its own, unless it is in one. Raises LinksError."""
-    why_not = missing()
-    if why_not:
-        raise LinksError(why_not)
-    if os.environ.get(_IN_NAMESPACE) != "1":
-        line = ["unshare", "--net", sys.executable, "-m", "stator.cli.main", "gameday", *arguments]
-        sys.stdout.flush()
-        os.execvpe(line[0], line, {**os.environ, _IN_NAMESPACE: "1"})
-    _run(["ip", "link", "set", "lo", "up"])
-
-
 class Links:
     """The links between the processes of one cluster. Use it as a context: it takes its control groups away again.
 
@@ -70,15 +45,15 @@ class Links:
 
     def __init__(self) -> None:
         root = control_groups()
-        assert root is not None, "enter_namespace has looked"
+        assert root is not None, "why_not has looked"
         self._root = root
         self._run_name = f"gameday-{os.getpid()}"
         self._marks: dict[str, int] = {}
 
     def __enter__(self) -> "Links":
         # Cut first, and for every packet: also those of connections that have been there for long.
-        _run(["iptables", "-N", _CHAIN])
-        _run(["iptables", "-I", "OUTPUT", "-j", _CHAIN])
+        run(["iptables", "-N", _CHAIN])
+        run(["iptables", "-I", "OUTPUT", "-j", _CHAIN])
         return self
 
     def __exit__(self, *raised: object) -> None:
@@ -88,28 +63,28 @@ class Links:
                 (self._root / self._group(name)).rmdir()
 
     def prefix(self, plan: ProcessPlan) -> list[str]:
-        """What to put before the command of a process, so that it begins in its group. Raises LinksError."""
+        """What to put before the command of a process, so that it begins in its group. Raises MachineError."""
         if plan.name not in self._marks:
             group = self._root / self._group(plan.name)
             try:
                 group.mkdir()
             except OSError as error:
-                raise LinksError(f"the control group {group} cannot be made: {error}.") from None
+                raise MachineError(f"the control group {group} cannot be made: {error}.") from None
             mark = self._marks[plan.name] = len(self._marks) + 1
             own = ["-m", "cgroup", "--path", self._group(plan.name)]
             opened = ["-m", "conntrack", "--ctstate", "NEW", "-j", "CONNMARK", "--set-mark", str(mark)]
-            _run(["iptables", "-t", "mangle", "-A", "OUTPUT", "-p", "tcp", *own, *opened])
+            run(["iptables", "-t", "mangle", "-A", "OUTPUT", "-p", "tcp", *own, *opened])
         return ["sh", "-c", 'echo $$ > "$0" && exec "$@"', str(self._root / self._group(plan.name) / "cgroup.procs")]
 
     def cut(self, senders: Iterable[str], receivers: Iterable[str], ports: Mapping[str, Sequence[int]]) -> None:
-        """From now on nothing that `senders` send arrives at `receivers`. Raises LinksError."""
+        """From now on nothing that `senders` send arrives at `receivers`. Raises MachineError."""
         for rule in cut_rules(self._groups(), self._marks, senders, receivers, ports):
-            _run(["iptables", "-A", _CHAIN, *rule])
+            run(["iptables", "-A", _CHAIN, *rule])
 
     def mend(self, senders: Iterable[str], receivers: Iterable[str], ports: Mapping[str, Sequence[int]]) -> None:
-        """Undoes one `cut` of the same. Raises LinksError."""
+        """Undoes one `cut` of the same. Raises MachineError."""
         for rule in cut_rules(self._groups(), self._marks, senders, receivers, ports):
-            _run(["iptables", "-D", _CHAIN, *rule])
+            run(["iptables", "-D", _CHAIN, *rule])
 
     def _group(self, name: str) -> str:
         return f"stator-{self._run_name}-{name}"
@@ -136,9 +111,3 @@ def cut_rules(
                 answers = ["-m", "connmark", "--mark", str(marks[receiver]), "-j", "DROP"]
                 rules += [[*own, "--sport", str(port), *answers] for port in ports[sender]]
     return rules
-
-
-def _run(line: Sequence[str]) -> None:
-    done = subprocess.run(line, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
-    if done.returncode != 0:
-        raise LinksError(f"`{' '.join(line)}` failed: {done.stderr.strip() or done.stdout.strip()}.")

@@ -34,6 +34,8 @@ KEYS_AT_ONCE = 8
 
 _WEIGHTS = {Kind.PUT: 30, Kind.PUT_IF: 16, Kind.DELETE: 6, Kind.READ: 36, Kind.READ_EVENTUAL: 12}
 _KINDS, _KIND_WEIGHTS = list(_WEIGHTS), list(_WEIGHTS.values())
+_ONLY = {CLIENTS_A_KEY - 2: Kind.READ, CLIENTS_A_KEY - 1: Kind.READ_EVENTUAL}
+"""What the clients of a group do that do but one thing, by their number in it."""
 _RETURN_OLD_FRACTION = 0.5
 _NOT_CARRIED_OUT = (ValidationError, AccessDeniedError, ResourceNotFoundError)
 _END_READS_AT_ONCE = 32
@@ -83,8 +85,8 @@ class Load:
     """Plays the calls of a scenario on a table, and writes each down. `run` is in every value, and tells runs apart.
 
     Each client has a connection of its own and one call at a time. What it waits for goes into the time of the call, so
-    a slow cluster gets fewer calls, never a backlog of them. The last of each group makes eventually consistent reads
-    only: what these get is not hidden by its waiting for a leader.
+    a slow cluster gets fewer calls, never a backlog of them. The last two of each group only read, one of the two
+    eventually consistently: what reads get is not hidden by a client's waiting for a write.
     """
 
     def __init__(
@@ -138,7 +140,7 @@ class Load:
     async def _play_client(self, number: int) -> None:
         rng = random.Random(f"{self._seed} calls {number}")
         group = self._groups[number // CLIENTS_A_KEY]
-        is_reader = number % CLIENTS_A_KEY == CLIENTS_A_KEY - 1
+        only = _ONLY.get(number % CLIENTS_A_KEY)
         interval_ns = int(1e9 * self._scenario.clients / self._scenario.operations_per_second)
         due_ns = int(interval_ns * number / self._scenario.clients)
         values = 0
@@ -146,7 +148,7 @@ class Load:
             while due_ns < self._scenario.duration_s * 1e9:
                 await asyncio.sleep(max(0, due_ns - self.now_ns()) / 1e9)
                 key = group.choose(rng)
-                kind = Kind.READ_EVENTUAL if is_reader else rng.choices(_KINDS, _KIND_WEIGHTS)[0]
+                kind = only or rng.choices(_KINDS, _KIND_WEIGHTS)[0]
                 call = Call(number, kind, key.name, None, self.now_ns())
                 if kind in (Kind.PUT, Kind.PUT_IF):
                     values += 1

@@ -12,8 +12,8 @@ from pathlib import Path
 from stator.gameday.cluster import GamedayCluster
 from stator.gameday.faults import FaultError, Injection, Site, inject
 from stator.gameday.history import HISTORY_FILE, Event, EventKind, HistoryWriter
-from stator.gameday.links import LinksError
 from stator.gameday.load import PARTITION_KEY, Load
+from stator.gameday.machine import MachineError
 from stator.gameday.scenario import Fault, Scenario
 from stator.gameday.watcher import Watcher
 from stator.local.errors import LocalClusterError
@@ -58,7 +58,7 @@ class Gameday:
                     self._table, (PARTITION_KEY, "S"), partitions=self._scenario.partitions, timeout_s=30.0
                 )
                 await client.wait_until_table_active(self._table)
-                watcher = Watcher(client, self._cluster, self._table, self._note)
+                watcher = Watcher(client, self._cluster, self._table, self._note, self._site.may_end)
                 await self._wait_whole(watcher)
                 await self._play(watcher)
                 self._history.end()
@@ -106,7 +106,7 @@ class Gameday:
         at_ns = self._load.now_ns()
         try:
             text = await injection.end()
-        except (FaultError, LinksError) as error:
+        except (FaultError, MachineError) as error:
             self._note(EventKind.PROBLEM, str(error))
         except LocalClusterError as error:
             # It may hang together with other faults, which are not undone yet; in the end all has to serve.

@@ -4,12 +4,13 @@ import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from stator.local.errors import UnknownProcessError
-from stator.local.layout import NODES_PER_ZONE_MAX, node_names, select
+from stator.local.layout import NODES_PER_ZONE_MAX, Role, node_names, select
 
 LEADER = "leader"
 FOLLOWER = "follower"
@@ -31,14 +32,25 @@ class Number:
     is_whole: bool = False
 
 
+class Need(StrEnum):
+    """What a fault needs that only a cluster of the game day's own has, on a machine that can give it."""
+
+    LINKS = "links"
+    DISKS = "disks"
+
+
 @dataclass(frozen=True, slots=True)
 class FaultShape:
     """What a kind of fault takes. `for` says when it is undone; without, that is when everything is healed. `to` and
-    `one_way` are only for what lies between processes."""
+    `one_way` are only for what lies between processes. Of the processes named, those of `roles` are meant."""
 
     may_last: bool = True
     is_between: bool = False
+    need: Need | None = None
+    roles: frozenset[Role] = frozenset(Role)
 
+
+HAVE_DISKS = frozenset({Role.METADATA, Role.STORAGE})
 
 NUMBERS: Mapping[str, Number] = {
     "duration": Number(None, 1, 24 * 3600),
@@ -50,14 +62,21 @@ NUMBERS: Mapping[str, Number] = {
     "timeout": Number(5, 0.1, 300),
     "eventual_within": Number(4, 0, 3600),
 }
-EXPECTATIONS: Mapping[str, Number] = {"longest_gap": Number(None, 0, 3600), "errors": Number(None, 0, 1e9, True)}
+EXPECTATIONS: Mapping[str, Number] = {
+    "longest_gap": Number(None, 0, 3600),
+    "longest_gap_of_reads": Number(None, 0, 3600),
+    "errors": Number(None, 0, 1e9, True),
+}
 FAULTS: Mapping[str, FaultShape] = {
     "kill": FaultShape(),
     "start": FaultShape(may_last=False),
     "pause": FaultShape(),
     "resume": FaultShape(may_last=False),
     "flip-bit": FaultShape(),
-    "cut": FaultShape(is_between=True),
+    "cut": FaultShape(is_between=True, need=Need.LINKS),
+    "fill-disk": FaultShape(need=Need.DISKS, roles=frozenset({Role.STORAGE})),
+    "fail-disk": FaultShape(need=Need.DISKS, roles=HAVE_DISKS),
+    "cut-power": FaultShape(need=Need.DISKS),
 }
 
 
@@ -80,7 +99,8 @@ class Scenario:
     """What to play. Times are in seconds; `eventual_within_s` bounds how old an eventually consistent read may be.
 
     `longest_gap_s`: the longest time without any success among reads and among writes that is still a pass;
-    `errors_max`: how many calls may fail. None: as it comes.
+    `longest_read_gap_s`: among reads, where less is expected of writes; `errors_max`: how many calls may fail. None: as
+    it comes.
     """
 
     name: str
@@ -96,11 +116,24 @@ class Scenario:
     faults: tuple[Fault, ...]
     longest_gap_s: float | None = None
     errors_max: int | None = None
+    longest_read_gap_s: float | None = None
 
     @property
-    def cuts_links(self) -> bool:
-        """Whether it needs links that can be cut."""
-        return any(FAULTS[fault.do].is_between for fault in self.faults)
+    def needs(self) -> frozenset[Need]:
+        """What its faults need."""
+        return frozenset(need for fault in self.faults if (need := FAULTS[fault.do].need) is not None)
+
+    @property
+    def disks(self) -> list[str]:
+        """The processes that need disks of their own: those whose disks may be meant."""
+        known = known_processes(self.nodes_per_zone)
+        chosen: set[str] = set()
+        for fault in self.faults:
+            if FAULTS[fault.do].need is Need.DISKS:
+                words = [Role.STORAGE if word in (LEADER, FOLLOWER) else word for word in fault.processes]
+                able = {name for name, role, _ in known if role in FAULTS[fault.do].roles & HAVE_DISKS}
+                chosen |= able.intersection(select(words, known))
+        return [name for name, _, _ in known if name in chosen]
 
 
 def parse_scenario(text: str, name: str) -> Scenario:
@@ -142,6 +175,7 @@ def parse_scenario(text: str, name: str) -> Scenario:
         faults=tuple(sorted(faults, key=lambda fault: fault.at_s)),
         longest_gap_s=expected["longest_gap"],
         errors_max=None if expected["errors"] is None else int(expected["errors"]),
+        longest_read_gap_s=expected["longest_gap_of_reads"],
     )
 
 
@@ -163,7 +197,7 @@ def _fault(entry: Any, where: str, duration_s: float, nodes_per_zone: int) -> Fa
         raise ScenarioError(f"{where}: it comes at {at_s:g} s, and the run ends at {duration_s:g} s.")
     if for_s is not None and at_s + for_s > duration_s:
         raise ScenarioError(f"{where}: it lasts until {at_s + for_s:g} s, and the run ends at {duration_s:g} s.")
-    words = _processes(entry, "process", where, nodes_per_zone)
+    words = _processes(entry, "process", where, nodes_per_zone, do)
     if not FAULTS[do].is_between:
         for key in ("to", "one_way"):
             if key in entry:
@@ -174,19 +208,25 @@ def _fault(entry: Any, where: str, duration_s: float, nodes_per_zone: int) -> Fa
     is_one_way = entry.get("one_way", False)
     if not isinstance(is_one_way, bool):
         raise ScenarioError(f"{where}: one_way must be true or false, not {is_one_way!r}.")
-    return Fault(at_s, do, words, for_s, _processes(entry, "to", where, nodes_per_zone), is_one_way)
+    return Fault(at_s, do, words, for_s, _processes(entry, "to", where, nodes_per_zone, do), is_one_way)
 
 
-def _processes(entry: Mapping[str, Any], key: str, where: str, nodes_per_zone: int) -> tuple[str, ...]:
-    """The words that say which processes are meant; all of them are known."""
+def _processes(entry: Mapping[str, Any], key: str, where: str, nodes_per_zone: int, do: str) -> tuple[str, ...]:
+    """The words that say which processes are meant; all of them are known, and mean one to which that can be done."""
     given = entry[key]
     words = [given] if isinstance(given, str) else given
     if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
         raise ScenarioError(f"{where}: {key} must be a name or a list of names, not {given!r}.")
-    try:
-        select([word for word in words if word not in (LEADER, FOLLOWER)], known_processes(nodes_per_zone))
-    except UnknownProcessError as error:
-        raise ScenarioError(f"{where}: {str(error)[:1].lower()}{str(error)[1:-1]}, {LEADER} or {FOLLOWER}.") from None
+    known = known_processes(nodes_per_zone)
+    able = {name for name, role, _ in known if role in FAULTS[do].roles}
+    for word in words:
+        try:
+            if word not in (LEADER, FOLLOWER) and able.isdisjoint(select([word], known)):
+                roles = " and ".join(role for role in Role if role in FAULTS[do].roles)
+                raise ScenarioError(f"{where}: {do} is done to {roles} processes, and {word!r} means none of these.")
+        except UnknownProcessError as error:
+            sentence = f"{str(error)[:1].lower()}{str(error)[1:-1]}, {LEADER} or {FOLLOWER}."
+            raise ScenarioError(f"{where}: {sentence}") from None
     return tuple(words)
 
 

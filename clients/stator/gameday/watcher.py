@@ -1,7 +1,7 @@
 """What a game day sees of the cluster from outside, while it plays."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -28,12 +28,13 @@ class Commanding(Protocol):
 @dataclass(slots=True)
 class Watcher:
     """Looks at the cluster twice a second and tells what has changed. A process that ended of its own accord is a
-    problem. `seen` is the last description; None: none yet."""
+    problem, unless `may_end` has its name. `seen` is the last description; None: none yet."""
 
     client: Describing
     cluster: Commanding
     table: str
     tell: Callable[[EventKind, str], None]
+    may_end: Collection[str] = ()
     seen: ClusterDescription | None = None
     _states: dict[str, str] = field(default_factory=dict)
     _ended: set[str] = field(default_factory=set)
@@ -84,4 +85,5 @@ class Watcher:
                 self._ended.discard(name)
             elif name not in self._ended:
                 self._ended.add(name)
-                self.tell(EventKind.PROBLEM, f"{name} ended by itself (code {entry['exit_code']}); see {entry['log']}.")
+                kind = EventKind.SEEN if name in self.may_end else EventKind.PROBLEM
+                self.tell(kind, f"{name} ended by itself (code {entry['exit_code']}); see {entry['log']}.")

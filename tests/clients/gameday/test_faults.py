@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from stator.descriptions import ClusterDescription, PartitionDescription
-from stator.gameday.faults import FaultError, flip_bit, resolve
+from stator.gameday.cluster import GamedayCluster
+from stator.gameday.disks import Disks
+from stator.gameday.faults import FaultError, Injection, Site, flip_bit, inject, resolve
+from stator.gameday.scenario import Fault
+from stator.local.folder import ClusterFile, DataFolder
 
 from tests.clients.gameday.test_watcher import WHOLE, led_by
 
@@ -69,3 +75,129 @@ def test_too_little_to_flip(tmp_path: Path) -> None:
     (tmp_path / "1.wal").write_bytes(b"ab.1.1 " * 5)
     with pytest.raises(FaultError, match="too little"):
         flip_bit(tmp_path, "ab")
+
+
+class FakeDisks(Disks):
+    """Disks of which it is only written down what is done to them. `done` has that, also what the cluster is told."""
+
+    def __init__(self, done: list[str]) -> None:
+        super().__init__(["metadata-1", "storage-1", "storage-2"])
+        self.loses_what_was_not_synced = True
+        self._done = done
+
+    def fill(self, name: str) -> None:
+        self._done.append(f"fill {name}")
+
+    def make_room(self, name: str) -> None:
+        self._done.append(f"make room {name}")
+
+    def shut_down(self, name: str) -> None:
+        self._done.append(f"shut down {name}")
+
+    def mount_anew(self, name: str) -> bool:
+        self._done.append(f"mount {name}")
+        return self.loses_what_was_not_synced
+
+
+class FakeCluster(GamedayCluster):
+    """A cluster without processes: all of them are in one state."""
+
+    def __init__(self, path: Path) -> None:
+        folder = DataFolder(path)
+        folder.prepare()
+        folder.write(ClusterFile(nodes_per_zone=1))
+        self.done: list[str] = []
+        self.state = ("ready", 0)
+        super().__init__(folder, None, FakeDisks(self.done))
+        for name in ("metadata-1", "storage-1", "storage-2", "router-1"):
+            folder.log_path(name).write_text("disk nearly full, long ago\n")
+
+    async def command(self, word: str, names: Sequence[str]) -> list[dict[str, Any]]:
+        if word != "status":
+            self.done.append(" ".join([word, *names]))
+        zones = {"metadata-1": "zone-1", "storage-1": "zone-1", "router-1": "zone-1", "storage-2": "zone-2"}
+        state, code = self.state
+        return [
+            {"name": name, "role": name.partition("-")[0], "zone": zone, "state": state, "exit_code": code}
+            for name, zone in zones.items()
+            if name in names or "all" in names
+        ]
+
+    def write_log(self, name: str, text: str) -> None:
+        with self.folder.log_path(name).open("a") as log:
+            log.write(text)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> FakeCluster:
+    return FakeCluster(tmp_path)
+
+
+async def begin(cluster: FakeCluster, do: str, word: str) -> tuple[Injection, str, Site]:
+    site = Site(cluster, "ab")
+    injection, text = await inject(site, Fault(0, do, (word,)), led(1), "t")
+    return injection, text, site
+
+
+async def test_a_disk_is_filled(cluster: FakeCluster) -> None:
+    """Of storage processes only, whatever else a word means; and whoever has it must say since then that it is full."""
+    injection, text, _ = await begin(cluster, "fill-disk", "zone-1")
+    assert text == "fill the disk of storage-1"
+    cluster.write_log("storage-1", "warning disk nearly full: writes are refused\n")
+    assert await injection.end() == "room on the disk of storage-1"
+    assert cluster.done == ["fill storage-1", "make room storage-1"]
+
+
+async def test_a_full_disk_that_nobody_notices_is_told(cluster: FakeCluster) -> None:
+    """Then there is room all the same."""
+    injection, _, _ = await begin(cluster, "fill-disk", "all")
+    cluster.write_log("storage-2", "warning disk nearly full: writes are refused\n")
+    with pytest.raises(FaultError, match="storage-1 has not noticed that its disk was full"):
+        await injection.end()
+    assert cluster.done[2:] == ["make room storage-1", "make room storage-2"]
+
+
+async def test_whoever_has_a_failed_disk_ends(cluster: FakeCluster) -> None:
+    """By itself, which is no problem then; and starts on what had been synced."""
+    cluster.state = ("exited", 5)
+    injection, text, site = await begin(cluster, "fail-disk", "leader")
+    assert text == "fail the disk of storage-1, which ended at once (leader of t)"
+    assert site.may_end == {"storage-1"}
+    await injection.end()
+    assert site.may_end == set()
+    assert cluster.done == ["shut down storage-1", "mount storage-1", "start storage-1"]
+
+
+async def test_ending_for_another_reason_is_told(cluster: FakeCluster) -> None:
+    """Only the exit code of a failed disk proves that it was noticed."""
+    cluster.state = ("exited", -6)
+    with pytest.raises(FaultError, match="storage-1 ended with code -6, not 5"):
+        await begin(cluster, "fail-disk", "leader")
+
+
+async def test_power_is_cut(cluster: FakeCluster) -> None:
+    """Nobody does anything between the moment that counts and its end; routers have no disk, but need power."""
+    injection, text, _ = await begin(cluster, "cut-power", "zone-1")
+    assert text == "cut the power of metadata-1, storage-1, router-1"
+    await injection.end()
+    names = "metadata-1 storage-1 router-1"
+    shut, mounted = ([f"{word} {name}" for name in ("metadata-1", "storage-1")] for word in ("shut down", "mount"))
+    assert cluster.done == [f"pause {names}", *shut, f"kill {names}", *mounted, f"start {names}"]
+
+
+async def test_a_power_cut_that_loses_nothing_is_told(cluster: FakeCluster) -> None:
+    """It would prove nothing."""
+    assert isinstance(cluster.disks, FakeDisks)
+    cluster.disks.loses_what_was_not_synced = False
+    injection, _, _ = await begin(cluster, "cut-power", "storage-2")
+    with pytest.raises(FaultError, match="storage-2 had not synced has survived"):
+        await injection.end()
+
+
+@pytest.mark.parametrize("do", ["fill-disk", "fail-disk", "cut-power"])
+async def test_a_cluster_that_runs_already_has_no_disks_to_break(cluster: FakeCluster, do: str) -> None:
+    """Nothing is done to it then."""
+    cluster.disks = None
+    with pytest.raises(FaultError, match="disks can only be broken in a cluster"):
+        await begin(cluster, do, "storage-1")
+    assert cluster.done == []

@@ -189,6 +189,17 @@ def test_expectations() -> None:
     ]
 
 
+def test_less_may_be_expected_of_writes() -> None:
+    """As where disks are full: reads have a bound of their own, and the tighter one counts."""
+    calls = [put("a", 1, 2), read("a", 3, 4), eventual("a", 3, 4), read("a", 7_000, 7_001), *end("a")]
+    for expected, allowed in (("longest_gap_of_reads = 5", 5), ("longest_gap_of_reads = 6\nlongest_gap = 9.999", 6)):
+        scenario = parse_scenario(f"duration = 10\n[expect]\n{expected}", "known.toml")
+        verdict = judge(History(scenario, {}, calls, [], is_complete=True))
+        assert [each.text for each in verdict.findings] == [
+            f"none of the reads succeeded for 7.00 s from 0.00 s on; the scenario allows {allowed} s."
+        ]
+
+
 def test_the_stalest_eventual_read_is_measured() -> None:
     """By how long ago its value had certainly been replaced when it was called."""
     calls = [put("a", 1, 2), put("b", 3, 4), eventual("a", 3_004, 3_005), eventual("a", 1_000, 1_001), *end("b")]

@@ -9,6 +9,7 @@ from stator.gameday.faults import KINDS
 from stator.gameday.scenario import (
     FAULTS,
     Fault,
+    Need,
     Scenario,
     ScenarioError,
     load_scenario,
@@ -46,8 +47,14 @@ to = "follower"
 one_way = true
 for = 2
 
+[[fault]]
+at = 45
+do = "fail-disk"
+process = "zone-2"
+
 [expect]
 longest_gap = 3
+longest_gap_of_reads = 2
 errors = 0
 """
 
@@ -69,9 +76,11 @@ def test_everything_that_can_be_said() -> None:
             Fault(5, "kill", ("leader",)),
             Fault(20, "pause", ("zone-1", "storage-6"), 10.5),
             Fault(40, "cut", ("leader",), 2, ("follower",), True),
+            Fault(45, "fail-disk", ("zone-2",)),
         ),
         longest_gap_s=3,
         errors_max=0,
+        longest_read_gap_s=2,
     )
 
 
@@ -103,7 +112,10 @@ FAULT = "duration = 30\n[[fault]]\n"
         ),
         ("duration = 30\ndescription = 1", "s.toml: description must be a text, not 1."),
         ("duration = 30\nexpect = 1", "s.toml: expect must be a table: write [expect] on a line of its own."),
-        ("duration = 30\n[expect]\ngap = 1", "s.toml: expect: there is no `gap`; there are longest_gap, errors."),
+        (
+            "duration = 30\n[expect]\ngap = 1",
+            "s.toml: expect: there is no `gap`; there are longest_gap, longest_gap_of_reads, errors.",
+        ),
         ("duration = 30\n[expect]\nerrors = -1", "s.toml: expect: errors must be 0 to 1e+09, not -1."),
         ("duration = 30\n[fault]\nat = 1", "s.toml: each fault begins with [[fault]], in double brackets."),
         ("duration = 30\nfault = [1]", "s.toml: fault 1: each fault begins with [[fault]], in double brackets."),
@@ -113,7 +125,7 @@ FAULT = "duration = 30\n[[fault]]\n"
         (
             FAULT + 'at = 1\ndo = "kil"\nprocess = "all"',
             "s.toml: fault 1: 'kil' is nothing that can be done: choose one of kill, start, pause, resume, flip-bit, "
-            "cut.",
+            "cut, fill-disk, fail-disk, cut-power.",
         ),
         (FAULT + 'at = -1\ndo = "kill"\nprocess = "all"', "s.toml: fault 1: at must be 0 to 1e+09, not -1."),
         (
@@ -162,6 +174,14 @@ FAULT = "duration = 30\n[[fault]]\n"
             "storage-1, storage-2, storage-3, router-1, router-2, router-3, a zone (zone-1, zone-2, zone-3), a "
             "role (metadata, storage, router) or all, leader or follower.",
         ),
+        (
+            FAULT + 'at = 1\ndo = "fill-disk"\nprocess = ["leader", "metadata"]',
+            "s.toml: fault 1: fill-disk is done to storage processes, and 'metadata' means none of these.",
+        ),
+        (
+            FAULT + 'at = 1\ndo = "fail-disk"\nprocess = "router-2"',
+            "s.toml: fault 1: fail-disk is done to metadata and storage processes, and 'router-2' means none of these.",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_a_sentence(text: str, sentence: str) -> None:
@@ -169,6 +189,27 @@ def test_what_is_wrong_is_said_in_a_sentence(text: str, sentence: str) -> None:
     with pytest.raises(ScenarioError) as raised:
         parse_scenario(text, "s.toml")
     assert str(raised.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("faults", "needs", "disks"),
+    [
+        ([("kill", "all"), ("pause", "leader"), ("flip-bit", "leader")], set(), []),
+        ([("fill-disk", "zone-2")], {Need.DISKS}, ["storage-2"]),
+        ([("fail-disk", "zone-2")], {Need.DISKS}, ["metadata-2", "storage-2"]),
+        ([("fail-disk", "follower"), ("kill", "all")], {Need.DISKS}, ["storage-1", "storage-2", "storage-3"]),
+        ([("cut-power", "router")], {Need.DISKS}, []),
+        ([("cut-power", "zone-1"), ("fill-disk", "storage-3")], {Need.DISKS}, ["metadata-1", "storage-1", "storage-3"]),
+        ([("cut", "leader")], {Need.LINKS}, []),
+    ],
+)
+def test_what_is_needed(faults: list[tuple[str, str]], needs: set[Need], disks: list[str]) -> None:
+    """Of the machine; and a disk for everybody whose disk may be meant, no more: each is a file system."""
+    text = "duration = 9\n"
+    for do, process in faults:
+        text += f"[[fault]]\nat = 1\ndo = '{do}'\nprocess = '{process}'\n" + ("to = 'all'\n" if do == "cut" else "")
+    scenario = parse_scenario(text, "s.toml")
+    assert (set(scenario.needs), scenario.disks) == (needs, disks)
 
 
 def test_every_shipped_scenario_is_right_and_described() -> None:

@@ -96,3 +96,16 @@ async def test_a_process_that_ends_by_itself_is_a_problem() -> None:
     assert await told.look() == []
     told.cluster.states["storage-1"] = "exited"
     assert await told.look() == [problem]
+
+
+async def test_a_process_that_has_to_end_is_no_problem() -> None:
+    """As one whose disk fails; it is told all the same."""
+    told = Told()
+    may_end: set[str] = set()
+    told.watcher.may_end = may_end
+    may_end.add("storage-1")
+    told.cluster.states |= {"storage-1": "exited", "storage-2": "exited"}
+    assert await told.look() == [
+        (EventKind.SEEN, "storage-1 ended by itself (code 5); see storage-1.log."),
+        (EventKind.PROBLEM, "storage-2 ended by itself (code 5); see storage-2.log."),
+    ]
