@@ -61,6 +61,7 @@ class StorageNode:
         self.replicas: dict[int, PartitionReplica] = {}
         self.damaged: set[int] = set()  # partitions whose log is damaged: they are being healed and do not vote
         self.missing: set[int] = set()  # partitions that should be here and are not
+        self.without_room: set[int] = set()  # partitions that were assigned, and could not be opened on a full disk
         self.rotten: set[int] = set()  # partitions in which an item was found that is not what was stored
         self.dropped: set[int] = set()  # dropped, to be reported
         self.on_change: Callable[[], None] = lambda: None
@@ -218,46 +219,59 @@ class StorageNode:
     # Assignments
 
     async def assign(self, assignments: cluster_pb2.NodeAssignments) -> None:
-        """Opens what is new, drops what is to be removed, and learns where the peers are.
+        """Drops what is to be removed, opens what is new, and learns where the peers are.
 
-        Raises StoreFullError where there is no room for that: it may be tried again."""
-        addresses: dict[int, str] = {}
-        for descriptor in assignments.partitions:
-            for member in descriptor.members:
-                addresses[member.node_id] = member.address
-            partition_id = descriptor.partition_id
-            if (replica := self.replicas.get(partition_id)) is not None:
-                self._targets[partition_id] = target_of(descriptor)
-                if is_news(replica.descriptor, descriptor):
-                    kept = with_news(replica.descriptor, descriptor)
-                    await self._keep_descriptor(kept)
-                    replica.describe(kept)
-                continue
-            if not descriptor.fresh or partition_id in self._logged:
-                if partition_id not in self.missing:
-                    log.error("a partition that should be here is not", partition_id=partition_id)
-                self.missing.add(partition_id)
-                continue
-            if any(member.log_only and member.node_id == self.identity.node_id for member in descriptor.members):
-                # Until it has the state it takes part with its log alone. Written down first: after a crash it must not
-                # be taken for a replica whose state is empty.
-                await self._loop.run_in_executor(
-                    self._engine, self._store.begin_restore, partition_id, key_ranges(descriptor)
-                )
-            await self._keep_descriptor(descriptor)
-            self._open(descriptor, None)
-            self.on_change()
-        self.peers.set_peers(addresses)
+        Raises StoreFullError where there was no room for some of it, when all else is done: it may be tried again."""
+        self.peers.set_peers({each.node_id: each.address for one in assignments.partitions for each in one.members})
         self.peers.forget_peers(assignments.removed_node_ids)
         self.expiry.attributes = {
             each.partition_id: each.time_to_live_attribute
             for each in assignments.partitions
             if each.time_to_live_attribute
         }
+        no_room: list[StoreFullError] = []
         for partition_id in assignments.removed:
-            await self._drop(partition_id)
+            try:
+                await self._drop(partition_id)
+            except StoreFullError as error:
+                no_room.append(error)
+        without_room = set()
+        for descriptor in assignments.partitions:
+            try:
+                await self._keep(descriptor)
+            except StoreFullError as error:
+                no_room.append(error)
+                without_room |= {descriptor.partition_id} - self.replicas.keys()
+        if without_room != self.without_room:
+            self.without_room = without_room
+            self.on_change()
         self._note_absent()
         self._change_members()
+        if no_room:
+            raise no_room[0]
+
+    async def _keep(self, descriptor: cluster_pb2.PartitionDescriptor) -> None:
+        """Opens a partition that this node is to have, or takes what is new about it. Raises StoreFullError."""
+        partition_id = descriptor.partition_id
+        if (replica := self.replicas.get(partition_id)) is not None:
+            self._targets[partition_id] = target_of(descriptor)
+            if is_news(replica.descriptor, descriptor):
+                kept = with_news(replica.descriptor, descriptor)
+                await self._keep_descriptor(kept)
+                replica.describe(kept)
+            return
+        if not descriptor.fresh or partition_id in self._logged:
+            if partition_id not in self.missing:
+                log.error("a partition that should be here is not", partition_id=partition_id)
+            self.missing.add(partition_id)
+            return
+        if any(member.log_only and member.node_id == self.identity.node_id for member in descriptor.members):
+            # Until it has the state it takes part with its log alone. Written down first: after a crash it must not be
+            # taken for a replica whose state is empty.
+            await self._loop.run_in_executor(self._engine, self._store.begin_restore, partition_id)
+        await self._keep_descriptor(descriptor)
+        self._open(descriptor, None)
+        self.on_change()
 
     def _change_members(self) -> None:
         """Proposes, where this node leads, the members that the metadata service wants; hands over where it is not to
@@ -306,15 +320,16 @@ class StorageNode:
         self.on_change()
 
     async def _drop(self, partition_id: int) -> None:
-        """Removes a deleted partition's replica and data; what is not here counts as removed."""
-        self.replicas.pop(partition_id, None)
+        """Removes a deleted partition's replica and data; what is not here counts as removed. Raises StoreFullError,
+        and then goes on where it was when it is called again."""
+        if (replica := self.replicas.pop(partition_id, None)) is not None:
+            replica.close()
         self._targets.pop(partition_id, None)
-        is_logged = partition_id in self._logged
-        self._logged -= {partition_id}  # what its log says of the partition is void from here on
         for kept in (self.damaged, self.missing, self.rotten):
             kept.discard(partition_id)
         self.host.close_group(partition_id)
-        descriptor = self._descriptors.pop(partition_id, None)
+        descriptor = self._descriptors.get(partition_id)
+        is_here = descriptor is not None or partition_id in self._logged
         if descriptor is not None:
             run = self._loop.run_in_executor
             self._store.forget(partition_id)
@@ -322,12 +337,14 @@ class StorageNode:
                 while not await run(self._engine, self._store.delete_range, first_key, end_key, DROP_SLICE_ITEMS):
                     pass
             await run(self._engine, self._store.delete_descriptor, partition_id)
-        if descriptor is not None or is_logged:
+            del self._descriptors[partition_id]
+        if is_here:
             # On disk before it is reported: who is told may assign the partition anew, and what the log said of its
             # former life must not come back then.
             forgotten = asyncio.Event()
             self._wal.forget_group(partition_id, forgotten.set)
             await forgotten.wait()
+            self._logged -= {partition_id}
             log.info("replica dropped", partition_id=partition_id)
         self.dropped.add(partition_id)
         self.on_change()
