@@ -157,8 +157,9 @@ class ReplicaHost:
         group.applied_slot, group.fresh = log.first_slot - 1, self.freshness()
         self.groups[group_id] = group
         self._note_peers(group)
+        # A part at a time: there may be minutes' worth of it, and what the node says of itself cannot wait.
         for effect in core.apply_effects(log.first_slot, log.commit_slot):
-            self._apply(group, effect)
+            self._apply_later(group, effect)
         self._schedule(group)
 
     def close_group(self, group_id: int) -> None:

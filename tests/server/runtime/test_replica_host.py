@@ -36,6 +36,7 @@ from server.runtime.snapshot_transfer import (
     SnapshotFailedError,
     SnapshotSource,
 )
+from server.wal_recovery import RecoveredGroup
 
 GROUP = 7
 MEMBERS = Configuration((Member(1, "a"), Member(2, "b"), Member(3, "c")))
@@ -78,6 +79,7 @@ class FakeTransport:
         self.messages: list[tuple[int, Message]] = []
         self.chunks: list[tuple[int, int, int, bool]] = []  # snapshot id, slot, sequence, is last
         self.acknowledged: list[int] = []
+        self.missing: list[int] = []  # chunks that were told to be lost
         self.committed: list[tuple[int, int]] = []
 
     def send(self, to: int, group_id: int, message: Message, record: bytes | None) -> None:
@@ -93,8 +95,10 @@ class FakeTransport:
     ) -> None:
         self.chunks.append((snapshot_id, slot, sequence, is_last))
 
-    def send_snapshot_ack(self, to: int, group_id: int, snapshot_id: int, sequence: int) -> None:
+    def send_snapshot_ack(self, to: int, group_id: int, snapshot_id: int, sequence: int, missing: int = 0) -> None:
         self.acknowledged.append(sequence)
+        if missing:
+            self.missing.append(missing)
 
 
 class FakeSource:
@@ -130,6 +134,7 @@ class FakeMachine:
         self.sources: list[FakeSource] = []
         self.stores: Callable[[bytes], bool] = lambda body: True
         self.restored_slots: list[int] = []
+        self.progressed: Done = lambda: None
 
     def apply(self, slot: int, payload: bytes) -> object:
         self.applied.append((slot, payload))
@@ -144,8 +149,9 @@ class FakeMachine:
         self.sources.append(FakeSource(self.durable_slot, is_readable=self.is_readable))
         return self.sources[-1]
 
-    def begin_restore(self, slot: int) -> None:
+    def begin_restore(self, slot: int, progressed: Done) -> None:
         self.is_restoring = True
+        self.progressed = progressed
 
     def restore_chunk(self, body: bytes, done: Done) -> None:
         if self.stores(body):
@@ -288,6 +294,24 @@ def test_a_new_leader_serves_once_it_has_applied_what_it_put_off() -> None:
     assert follower.applied == [b"a", b"b", b"c", b"d", b"e", b"f"]
     assert [each.kind for each in outcomes] == [OutcomeKind.COMMITTED]
     assert follower.host.is_serving_leader(GROUP)
+
+
+def test_what_a_start_finds_in_the_log_is_applied_a_part_at_a_time() -> None:
+    """There may be minutes' worth of it, and the node has heartbeats to answer meanwhile; before that it is behind."""
+    lone = Lone()
+    due: list[Done] = []
+    lone.host._later = due.append
+    lone.host.apply_entries_max = 2
+    entries = [(LEADER, b"%d" % slot) for slot in range(1, 6)]
+    recovered = RecoveredGroup(LEADER, 1, entries, 5)
+    lone.host.open_group(GROUP + 1, MEMBERS, lone.machine, recovered, 0)
+    group = lone.host.groups[GROUP + 1]
+    for applied in ([], [1, 2], [1, 2, 3, 4], [1, 2, 3, 4, 5]):
+        assert [slot for slot, _ in lone.machine.applied] == applied
+        assert group.applied_slot == len(applied)
+        while due and len(lone.machine.applied) == len(applied):
+            due.pop(0)()
+    assert not due
 
 
 def test_what_was_put_off_does_not_follow_a_snapshot() -> None:
