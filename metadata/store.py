@@ -140,7 +140,7 @@ class CatalogMachine:
     def open_snapshot(self) -> _Snapshot | None:
         return _Snapshot(*self._snapshot) if self._snapshot is not None else None
 
-    def begin_restore(self, slot: int) -> None:
+    def begin_restore(self, slot: int, progressed: Callable[[], None]) -> None:
         self._restored = []
 
     def restore_chunk(self, body: bytes, done: Callable[[], None]) -> None:

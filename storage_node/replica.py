@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from statorpb import cluster_pb2, partition_pb2
 
@@ -21,6 +22,9 @@ from storage_node.store import CorruptValueError, Ranges, Store
 from storage_node.writes import Reply, Writes
 
 SNAPSHOT_CHUNK_BYTES = 256 * 1024
+
+REMOVE_SLICE_ITEMS = 2_000
+"""What a snapshot replaces is removed so many items at a time."""
 
 HAND_OVER_WAIT_S_MIN = 2.0
 HAND_OVER_WAIT_S_MAX = 60.0
@@ -96,6 +100,8 @@ class PartitionReplica:
         self.ranges = key_ranges(descriptor)
         self.is_restoring = store.is_restoring(self.partition_id)
         self._restores = 0  # begun in this life
+        self._is_emptied = False  # of what was here before the last of them began
+        self._early: list[Callable[[], None]] = []
         self._store = store
         self._host = host
         self._run = run
@@ -148,15 +154,39 @@ class PartitionReplica:
             return None
         return _Snapshot(self._store, self.partition_id, self.ranges, self._cannot_send)
 
-    def begin_restore(self, slot: int) -> None:
+    def begin_restore(self, slot: int, progressed: Callable[[], None]) -> None:
         self.is_restoring = True
         self._restores += 1
-        store, partition_id, ranges = self._store, self.partition_id, self.ranges
-        self._run(lambda: store.begin_restore(partition_id, ranges), lambda: None)
+        self._is_emptied = False
+        self._early.clear()
+        store, partition_id = self._store, self.partition_id
+        self._run(lambda: store.begin_restore(partition_id), partial(self._remove_former, self._restores, progressed))
+
+    def _remove_former(self, restore: int, progressed: Callable[[], None]) -> None:
+        """A part at a time: the thread has checkpoints of all partitions to write meanwhile."""
+        if restore != self._restores:
+            return
+        is_emptied = False
+
+        def work() -> None:
+            nonlocal is_emptied
+            is_emptied = self._store.remove_former(self.partition_id, self.ranges, REMOVE_SLICE_ITEMS)
+
+        def done() -> None:
+            if restore != self._restores:
+                return
+            progressed()
+            self._is_emptied = is_emptied
+            if not is_emptied:
+                self._remove_former(restore, progressed)
+            while self._is_emptied and self._early:
+                self._early.pop(0)()
+
+        self._run(work, done)
 
     def restore_chunk(self, body: bytes, done: Callable[[], None]) -> None:
         store, partition_id = self._store, self.partition_id
-        self._run(lambda: store.restore_chunk(partition_id, body), done)
+        self._once_emptied(lambda: self._run(lambda: store.restore_chunk(partition_id, body), done))
 
     def finish_restore(self, slot: int, done: Callable[[], None]) -> None:
         store, partition_id, restores = self._store, self.partition_id, self._restores
@@ -168,7 +198,20 @@ class PartitionReplica:
             self._writes.recent = store.recent_writes(partition_id)
             done()
 
-        self._run(lambda: store.finish_restore(partition_id, slot), finished)
+        self._once_emptied(lambda: self._run(lambda: store.finish_restore(partition_id, slot), finished))
+
+    def _once_emptied(self, step: Callable[[], None]) -> None:
+        """What a snapshot brings waits until what it replaces is gone. As much may wait as a transfer has under way."""
+        if self._is_emptied:
+            step()
+        else:
+            self._early.append(step)
+
+    def close(self) -> None:
+        """Nothing more is to be stored: the replica is about to be removed."""
+        self._restores += 1
+        self._is_emptied = False
+        self._early.clear()
 
     # Requests
 

@@ -34,7 +34,6 @@ __all__ = [
 
 OVERLOADED_FACTOR: Final = 3
 """With so many times the memtable's limit not yet in the B-tree, writes are to be refused."""
-RESTORE_SLICE_ITEMS: Final = 2_000
 
 
 _SLOT: Final = struct.Struct("<Q")  # of the configuration entry, before its payload
@@ -303,6 +302,7 @@ class Store:
         group = self._groups.pop(group_id, None)
         if group is not None:
             group.is_void = True
+        self._emptied.discard(group_id)
 
     def delete_range(self, start: bytes, end: bytes, items_max: int) -> bool:
         """Removes up to `items_max` items of `start` <= key < `end` from the B-tree; whether that was all.
@@ -322,8 +322,9 @@ class Store:
         group = self._groups.get(group_id)
         return group is not None and group.is_restoring
 
-    def begin_restore(self, group_id: int, ranges: Ranges) -> None:
-        """Removes the group's state, to put a snapshot in its place. In the worker thread; durable on return.
+    def begin_restore(self, group_id: int) -> None:
+        """Gives the group's state up, to put a snapshot in its place: `remove_former` has to remove what there is of it
+        before that is stored. In the worker thread; durable on return.
 
         Until `finish_restore`, also after a crash, the group is restoring: it has no state to serve. Its row keeps the
         slot of the former state: the log has been trimmed to it, and without it would seem to have a hole. What is
@@ -345,19 +346,24 @@ class Store:
 
         self._emptied.discard(group_id)
         self._btree.write(begin)
+
+    def remove_former(self, group_id: int, ranges: Ranges, items_max: int) -> bool:
+        """Removes up to `items_max` items of a state that was given up; whether none are left, and the snapshot may be
+        stored. In the worker thread, synced."""
         for start, end in ranges:
-            while not self.delete_range(start, end, RESTORE_SLICE_ITEMS):
-                pass
+            if not self.delete_range(start, end, items_max):
+                return False
         self._emptied.add(group_id)
+        return True
 
     def restore_chunk(self, group_id: int, chunk: bytes) -> None:
         """Stores one chunk of a snapshot (an empty one is none). In the worker thread; durable on return.
 
-        Raises CorruptChunkError, and then nothing of the chunk is stored; StoreFullError also when there was no room to
-        remove the former state.
+        Raises CorruptChunkError, and then nothing of the chunk is stored; StoreFullError also while there is something
+        left of the former state.
         """
         if group_id not in self._emptied:
-            raise StoreFullError("there was no room to remove what the snapshot replaces")
+            raise StoreFullError("what the snapshot replaces has not been removed")
         if not chunk:
             return
         kind, pairs = decode_chunk(chunk)
@@ -381,7 +387,10 @@ class Store:
         self._btree.write(restore)
 
     def finish_restore(self, group_id: int, slot: int) -> None:
-        """The group's state is now the snapshot's, as of `slot`. In the worker thread; durable on return."""
+        """The group's state is now the snapshot's, as of `slot`. In the worker thread; durable on return. Raises
+        StoreFullError as `restore_chunk` does."""
+        if group_id not in self._emptied:
+            raise StoreFullError("what the snapshot replaces has not been removed")
 
         def finish(txn: Transaction) -> tuple[GroupRow, bytes | None]:
             row = self._btree.group_row(txn, group_id)

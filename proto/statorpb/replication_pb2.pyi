@@ -535,15 +535,19 @@ class SnapshotAck(google.protobuf.message.Message):
 
     SNAPSHOT_ID_FIELD_NUMBER: builtins.int
     SEQUENCE_FIELD_NUMBER: builtins.int
+    MISSING_FIELD_NUMBER: builtins.int
     snapshot_id: builtins.int
     sequence: builtins.int
-    """chunks up to and including this one are stored"""
+    """chunks up to and including this one are stored; 2^32 - 1: not wanted; 2^32 - 2: none yet"""
+    missing: builtins.int
+    """this chunk was lost on the way, with what was sent behind it; 0: none that is known of"""
     def __init__(
         self,
         *,
         snapshot_id: builtins.int = ...,
         sequence: builtins.int = ...,
+        missing: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["sequence", b"sequence", "snapshot_id", b"snapshot_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["missing", b"missing", "sequence", b"sequence", "snapshot_id", b"snapshot_id"]) -> None: ...
 
 Global___SnapshotAck: typing_extensions.TypeAlias = SnapshotAck

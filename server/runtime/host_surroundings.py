@@ -40,7 +40,9 @@ class StateMachine(Protocol):
         """The state as of the last checkpoint, for another member; None: not possible now. It and its chunks raise
         SnapshotFailedError where what is stored cannot be read."""
 
-    def begin_restore(self, slot: int) -> None: ...
+    def begin_restore(self, slot: int, progressed: Callable[[], None]) -> None:
+        """Makes room for a snapshot, the chunks of which may come at once; calls `progressed` from time to time while
+        that goes on. What had been begun before ends."""
 
     def restore_chunk(self, body: bytes, done: Callable[[], None]) -> None: ...
 
@@ -81,7 +83,8 @@ class Transport(Protocol):
         self, to: int, group_id: int, snapshot_id: int, slot: int, sequence: int, body: bytes, is_last: bool
     ) -> None: ...
 
-    def send_snapshot_ack(self, to: int, group_id: int, snapshot_id: int, sequence: int) -> None: ...
+    def send_snapshot_ack(self, to: int, group_id: int, snapshot_id: int, sequence: int, missing: int = 0) -> None:
+        """`missing`: a chunk that was lost on the way, with what was sent behind it; 0: none that is known of."""
 
 
 class RecoveredLog(Protocol):

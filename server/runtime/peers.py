@@ -182,13 +182,14 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
         chunk.crc32c = crc32c.crc32c(body)
         chunk.last = is_last
 
-    def send_snapshot_ack(self, to: int, group_id: int, snapshot_id: int, sequence: int) -> None:
+    def send_snapshot_ack(self, to: int, group_id: int, snapshot_id: int, sequence: int, missing: int = 0) -> None:
         connection = self._connections.get(to)
         if connection is None or (frame := connection.frame(MESSAGE_OVERHEAD_BYTES)) is None:
             return
         acknowledgement = frame.messages.add(group_id=group_id).snapshot_ack
         acknowledgement.snapshot_id = snapshot_id
         acknowledgement.sequence = sequence
+        acknowledgement.missing = missing
 
     # Streams
 
@@ -329,7 +330,11 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
             elif kind == "snapshot_ack":
                 acknowledgement = encoded.snapshot_ack
                 host.snapshots.receive_ack(
-                    sender, encoded.group_id, acknowledgement.snapshot_id, acknowledgement.sequence
+                    sender,
+                    encoded.group_id,
+                    acknowledgement.snapshot_id,
+                    acknowledgement.sequence,
+                    acknowledgement.missing,
                 )
             else:
                 try:

@@ -12,6 +12,15 @@ WINDOW_CHUNKS = 8
 STALE_NS = 10_000_000_000
 """A transfer without progress for this long is given up."""
 
+OVERDUE_NS = 2_000_000_000
+"""What is not acknowledged for this long is sent once more: it may have been dropped on the way, or damaged."""
+
+SUPERSEDED_NS = 1_000_000_000
+"""A transfer of somebody who does not lead makes room for the leader's when nothing has come for this long."""
+
+TOLD_NS = 1_000_000_000
+"""How often a receiver says that it is busy making room."""
+
 BURST_NS = 50_000_000
 """What a Pace saves up at most, as time."""
 
@@ -21,6 +30,9 @@ UNAVAILABLE_NS = 1_000_000_000
 
 DECLINED_SEQUENCE = 0xFFFFFFFF
 """Acknowledged instead of a chunk by a member that has no need of the snapshot."""
+
+WAITING_SEQUENCE = 0xFFFFFFFE
+"""Acknowledged instead of a chunk by a member that has stored none yet and is getting on: it removes what it had."""
 
 
 class SnapshotFailedError(Exception):
@@ -66,6 +78,7 @@ class SnapshotSender:
     acked_sequence: int = -1
     last_sequence: int = -1  # known once the source has ended
     _ahead: bytes | None = field(default=None)
+    resent_ns: int = 0
     _unacked: dict[int, bytes] = field(default_factory=dict)
     _again: deque[int] = field(default_factory=deque)  # sequences to send once more
 
@@ -97,15 +110,26 @@ class SnapshotSender:
         self._unacked[sequence] = body or b""
         return sequence, self._unacked[sequence], self._ahead is None
 
-    def resume(self) -> None:
-        """After the stream broke: what was not acknowledged is to be sent again, in order, before all else."""
+    def resume(self, now_ns: int, first_sequence: int = 0) -> None:
+        """What was not acknowledged, from `first_sequence` on, is to be sent again, in order, before all else."""
         if self.source is not None:
-            self._again = deque(self._unacked)
+            self._again = deque(each for each in self._unacked if each >= first_sequence)
+            self.resent_ns = now_ns
+
+    def is_overdue(self, now_ns: int) -> bool:
+        """Whether all has been sent that may be, and too long ago."""
+        is_waiting = bool(self._unacked) and not self._again
+        return is_waiting and now_ns - max(self.progressed_ns, self.resent_ns) > OVERDUE_NS
+
+    def waited(self, now_ns: int) -> None:
+        """The receiver has stored nothing, and gets on nevertheless."""
+        if self.source is not None:
+            self.progressed_ns = now_ns
 
     def acknowledged(self, sequence: int, now_ns: int) -> None:
         if self.acked_sequence < sequence < self.next_sequence:
             for each in range(self.acked_sequence + 1, sequence + 1):
-                del self._unacked[each]
+                self._unacked.pop(each, None)
             while self._again and self._again[0] <= sequence:
                 self._again.popleft()
             self.acked_sequence = sequence
@@ -116,6 +140,7 @@ class SnapshotSender:
         self.close()
         self.source = None
         self._again.clear()
+        self._unacked.clear()
         self.progressed_ns = now_ns
 
     def is_stale(self, now_ns: int) -> bool:
@@ -138,19 +163,32 @@ class SnapshotReceiver:
     next_sequence: int = 0
     stored: int = 0  # of the chunks taken; one for which there was no room never is, and the transfer goes stale
     is_finishing: bool = False  # all is stored, and taking the state's place
+    told_ns: int = 0  # when the sender was last told that nothing is stored yet
+    beyond: int = -1  # the last chunk that came although one before it was missing; -1: none since one was taken
 
     def take(self, sequence: int, now_ns: int) -> bool:
         """Whether this chunk is the next one; if so it counts as taken."""
         if sequence != self.next_sequence:
             return False
         self.next_sequence += 1
+        self.beyond = -1
         self.progressed_ns = now_ns
         return True
+
+    def misses(self, sequence: int) -> bool:
+        """Whether a chunk that was not taken is the first to show that the next one was lost on the way. What follows
+        shows nothing new, until the sender has begun again."""
+        is_news = sequence > self.next_sequence and (self.beyond < 0 or sequence <= self.beyond)
+        if sequence > self.next_sequence:
+            self.beyond = sequence
+        return is_news
 
     def is_stale(self, now_ns: int) -> bool:
         return now_ns - self.progressed_ns > STALE_NS
 
-    def keeps_out(self, sender: int, now_ns: int) -> bool:
+    def keeps_out(self, sender: int, leader: int, now_ns: int) -> bool:
         """Whether another transfer must wait for the end of this one. One of the same sender need not: who begins anew
-        has given up what was under way. But what is complete is brought to its end."""
-        return not self.is_stale(now_ns) and (self.is_finishing or sender != self.sender)
+        has given up what was under way. One of the leader waits less long for somebody who does not lead, and may be
+        dead. But what is complete is brought to its end."""
+        limit_ns = SUPERSEDED_NS if sender == leader != self.sender and not self.is_finishing else STALE_NS
+        return now_ns - self.progressed_ns <= limit_ns and (self.is_finishing or sender != self.sender)

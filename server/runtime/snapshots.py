@@ -11,6 +11,8 @@ from server.runtime.group import SNAPSHOT_REQUEST_NS, Group, due_snapshot_reques
 from server.runtime.host_surroundings import Transport
 from server.runtime.snapshot_transfer import (
     DECLINED_SEQUENCE,
+    TOLD_NS,
+    WAITING_SEQUENCE,
     Pace,
     SnapshotFailedError,
     SnapshotReceiver,
@@ -58,56 +60,76 @@ class Snapshots:
             return
         receiver = group.receiver
         if sequence == 0 and (receiver is None or receiver.snapshot_id != snapshot_id):
-            # Of no use: this member has more, or a log that begins behind it.
-            is_old = not group.core.is_restoring and slot <= group.core.applied_slot
-            is_old |= slot < group.core.log.first_slot - 1
-            if group.core.role != Role.FOLLOWER or is_old:
-                self._transport.send_snapshot_ack(sender, group_id, snapshot_id, DECLINED_SEQUENCE)
-                return
-            if receiver is not None and receiver.keeps_out(sender, self._now_ns()):
-                # Not in silence: the sender would wait for an answer for as long as a transfer may stall.
-                self._transport.send_snapshot_ack(sender, group_id, snapshot_id, DECLINED_SEQUENCE)
-                return
-            self._apply_due(group)
-            group.core.is_restoring = True
-            group.fresh.void()
-            group.machine.begin_restore(slot)
-            receiver = group.receiver = SnapshotReceiver(sender, snapshot_id, slot, self._now_ns())
+            receiver = self._begin_to_receive(group, sender, snapshot_id, slot)
         if receiver is None or receiver.snapshot_id != snapshot_id:
-            # Of a transfer that this node has given up, or forgotten in a restart: it has to begin anew.
+            # Not in silence: the sender would wait for an answer for as long as a transfer may stall. Of one that this
+            # node has given up, or forgotten in a restart, it learns that it has to begin anew.
             self._transport.send_snapshot_ack(sender, group_id, snapshot_id, DECLINED_SEQUENCE)
             return
         if not receiver.take(sequence, self._now_ns()):
-            if sequence < receiver.stored and not receiver.is_finishing:
+            if receiver.misses(sequence):
+                self._acknowledge(group_id, receiver, receiver.next_sequence)
+            elif sequence < receiver.stored and not receiver.is_finishing:
                 # The sender goes on after a stream broke, and does not know what arrived.
-                self._transport.send_snapshot_ack(sender, group_id, snapshot_id, receiver.stored - 1)
+                self._acknowledge(group_id, receiver)
             return
-
-        def acknowledge() -> None:
-            self._transport.send_snapshot_ack(sender, group_id, snapshot_id, sequence)
 
         def restored() -> None:
             if group.receiver is receiver and self._groups.get(group_id) is group:
-                group.receiver = None
-                group.checkpointed_slot = max(group.checkpointed_slot, slot)
-                self._apply_due(group)  # what was committed meanwhile is dropped: it is applied again, from `slot` on
-                group.applied_slot = slot
-                self._carry_out(group, group.core.snapshot_restored(slot, group.machine.configuration))
-                self._note_peers(group)
-                acknowledge()
-                self._request(self._now_ns())
+                self._restored(group, receiver)
 
         def stored() -> None:
             if group.receiver is not receiver:
                 return
             receiver.stored += 1
+            receiver.progressed_ns = self._now_ns()
             if is_last and receiver.stored == receiver.next_sequence:
                 receiver.is_finishing = True
                 group.machine.finish_restore(slot, restored)
             else:
-                acknowledge()
+                self._acknowledge(group_id, receiver)
 
         group.machine.restore_chunk(body, stored)
+
+    def _begin_to_receive(self, group: Group, sender: int, snapshot_id: int, slot: int) -> SnapshotReceiver | None:
+        """Makes room for a snapshot that begins to come, unless this member has no use for it, or takes another."""
+        core, now_ns = group.core, self._now_ns()
+        # Of no use: this member has more, or a log that begins behind it.
+        is_old = not core.is_restoring and slot <= core.applied_slot
+        if core.role != Role.FOLLOWER or is_old or slot < core.log.first_slot - 1:
+            return None
+        if group.receiver is not None and group.receiver.keeps_out(sender, core.leader_node_id, now_ns):
+            return None
+        self._apply_due(group)
+        core.is_restoring = True
+        group.fresh.void()
+        receiver = group.receiver = SnapshotReceiver(sender, snapshot_id, slot, now_ns, told_ns=now_ns)
+
+        def progressed() -> None:
+            if group.receiver is receiver:
+                receiver.progressed_ns = self._now_ns()
+                if not receiver.stored and receiver.progressed_ns - receiver.told_ns > TOLD_NS:
+                    receiver.told_ns = receiver.progressed_ns
+                    self._acknowledge(group.group_id, receiver)
+
+        group.machine.begin_restore(slot, progressed)
+        return receiver
+
+    def _acknowledge(self, group_id: int, receiver: SnapshotReceiver, missing: int = 0) -> None:
+        sequence = receiver.stored - 1 if receiver.stored else WAITING_SEQUENCE
+        self._transport.send_snapshot_ack(receiver.sender, group_id, receiver.snapshot_id, sequence, missing)
+
+    def _restored(self, group: Group, receiver: SnapshotReceiver) -> None:
+        """All that came is durable, and the state of its slot."""
+        slot = receiver.slot
+        group.receiver = None
+        group.checkpointed_slot = max(group.checkpointed_slot, slot)
+        self._apply_due(group)  # what was committed meanwhile is dropped: it is applied again, from `slot` on
+        group.applied_slot = slot
+        self._carry_out(group, group.core.snapshot_restored(slot, group.machine.configuration))
+        self._note_peers(group)
+        self._acknowledge(group.group_id, receiver)
+        self._request(self._now_ns())
 
     # Sending
 
@@ -132,10 +154,11 @@ class Snapshots:
     def resume(self, group: Group, to: int) -> None:
         """The stream to a member broke and is up again: what it did not acknowledge may be lost."""
         if (transfer := group.senders.get(to)) is not None:
-            transfer.resume()
+            transfer.resume(self._now_ns())
             self._go_on(group.group_id, to)
 
-    def receive_ack(self, sender: int, group_id: int, snapshot_id: int, sequence: int) -> None:
+    def receive_ack(self, sender: int, group_id: int, snapshot_id: int, sequence: int, missing: int = 0) -> None:
+        """`missing`: Transport.send_snapshot_ack says what that is."""
         group = self._groups.get(group_id)
         transfer = group.senders.get(sender) if group is not None else None
         if group is None or transfer is None or transfer.snapshot_id != snapshot_id:
@@ -148,7 +171,12 @@ class Snapshots:
                 # pace of the network, and each attempt opens the state and takes others' turn to send.
                 transfer.fail(self._now_ns())
             return
-        transfer.acknowledged(sequence, self._now_ns())
+        if sequence == WAITING_SEQUENCE:
+            transfer.waited(self._now_ns())
+        else:
+            transfer.acknowledged(sequence, self._now_ns())
+        if missing:
+            transfer.resume(self._now_ns(), missing)
         if transfer.is_finished:
             transfer.close()
             del group.senders[sender]
@@ -191,12 +219,15 @@ class Snapshots:
             self._carry_out(group, group.core.snapshot_sent(node_id, 0, self._now_ns()))
 
     def tend(self) -> None:
-        """Gives up transfers that have stalled, and asks for snapshots where there is no state."""
+        """Sends again what nobody answers, gives up transfers that have stalled, and asks for snapshots where there is
+        no state."""
         now_ns = self._now_ns()
         for group in tuple(self._groups.values()):
             for node_id, transfer in tuple(group.senders.items()):
                 if transfer.is_stale(now_ns):
                     self.abort(group, node_id)
+                elif transfer.is_overdue(now_ns):
+                    self.resume(group, node_id)
         self._request(now_ns)
 
     def _request(self, now_ns: int) -> None:

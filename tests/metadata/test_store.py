@@ -16,7 +16,7 @@ from tests.metadata.fake_group import FatalError, fail
 def restore(machine: CatalogMachine, slot: int, chunks: list[bytes]) -> bool:
     """What a member does that is sent a snapshot; returns whether it was reported durable."""
     done: list[str] = []
-    machine.begin_restore(slot)
+    machine.begin_restore(slot, lambda: None)
     for chunk in chunks:
         machine.restore_chunk(chunk, lambda: done.append("chunk"))
     machine.finish_restore(slot, lambda: done.append("all"))

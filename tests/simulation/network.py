@@ -34,8 +34,10 @@ class Network:
     faults: NetworkFaults
     host_of: Callable[[int], ReplicaHost | None]
     cuts: set[tuple[int, int]] = field(default_factory=set)
+    _in_order_ns: dict[tuple[int, int], int] = field(default_factory=dict)
 
-    def send(self, sender: int, to: int, delivery: Delivery) -> None:
+    def send(self, sender: int, to: int, delivery: Delivery, *, is_in_order: bool = False) -> None:
+        """`is_in_order`: not before what was sent before it likewise, as on the streams between real nodes."""
         copies = 2 if self.rng.random() < self.faults.duplication else 1
         for _ in range(copies):
             if (sender, to) in self.cuts or self.rng.random() < self.faults.loss:
@@ -43,6 +45,10 @@ class Network:
             delay_ns = int(self.rng.expovariate(1 / self.faults.delay_mean_ns)) + 50_000
             if self.rng.random() < self.faults.spike:
                 delay_ns += self.rng.randrange(self.faults.spike_ns)
+            if is_in_order:
+                at_ns = max(self.scheduler.now_ns + delay_ns, self._in_order_ns.get((sender, to), 0) + 1)
+                self._in_order_ns[sender, to] = at_ns
+                delay_ns = at_ns - self.scheduler.now_ns
             self.scheduler.schedule(delay_ns, lambda: self._deliver(sender, to, delivery))
 
     def _deliver(self, sender: int, to: int, delivery: Delivery) -> None:
@@ -83,11 +89,12 @@ class SimulatedTransport:
             lambda host: host.snapshots.receive_chunk(
                 self._node_id, group_id, snapshot_id, slot, sequence, body, is_last
             ),
+            is_in_order=True,  # a first chunk behind another is none of a transfer that is known
         )
 
-    def send_snapshot_ack(self, to: int, group_id: int, snapshot_id: int, sequence: int) -> None:
+    def send_snapshot_ack(self, to: int, group_id: int, snapshot_id: int, sequence: int, missing: int = 0) -> None:
         self._network.send(
             self._node_id,
             to,
-            lambda host: host.snapshots.receive_ack(self._node_id, group_id, snapshot_id, sequence),
+            lambda host: host.snapshots.receive_ack(self._node_id, group_id, snapshot_id, sequence, missing),
         )

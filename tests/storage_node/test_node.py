@@ -121,9 +121,11 @@ async def test_a_state_that_another_replaces_is_not_taken_for_whole(one: NodeSet
     """One transfer's state takes its place when the next has begun already, which takes away what it brought."""
     machine = (await one.found()).node.replicas[PARTITION]
     ended: list[str] = []
-    machine.begin_restore(5)
+    progress: list[str] = []
+    machine.begin_restore(5, lambda: progress.append("first"))
+    await wait_until(lambda: progress == ["first"])
     machine.finish_restore(5, lambda: ended.append("first"))
-    machine.begin_restore(6)
+    machine.begin_restore(6, lambda: None)
     machine._run(lambda: None, lambda: ended.append("second has begun"))
     await wait_until(lambda: bool(ended))
     assert (ended, machine.is_restoring, machine.open_snapshot()) == (["second has begun"], True, None)

@@ -57,6 +57,12 @@ def checkpoint(store: Store) -> None:
         store.finish_checkpoint(frozen)
 
 
+def begin_restore(store: Store, group_id: int, ends: tuple[bytes, bytes] = ENDS[100]) -> None:
+    store.begin_restore(group_id)
+    while not store.remove_former(group_id, [ends], 7):
+        pass
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     store = open_store(tmp_path / "btree")
@@ -159,7 +165,7 @@ class StoreMachine(RuleBasedStateMachine):
         reader.close()
         reader.close()
         assert slot == len(self.logs[group_id])
-        self.store.begin_restore(group_id, [(start, end)])
+        begin_restore(self.store, group_id, (start, end))
         assert self.store.is_restoring(group_id)
         assert list(self.store.scan(start, end)) == []
         for chunk in chunks:
@@ -246,7 +252,7 @@ def test_a_restore_removes_any_number_of_items(store: Store) -> None:
         store.apply(100, slot, Mutation(b"", b"g%d" % slot, b""))
     checkpoint(store)
     assert store.size(100)[0] == 2501
-    store.begin_restore(100, [(b"g", b"h")])
+    begin_restore(store, 100)
     assert list(store.scan(b"g", b"h")) == []
 
 
@@ -268,13 +274,13 @@ def test_members_are_kept_with_the_state(tmp_path: Path) -> None:
     store = open_store(tmp_path / "btree")
     assert (store.applied_slot(100), store.configuration(100)) == (2, (2, first))
     store.apply_configuration(100, 3, second)
-    store.begin_restore(100, [ENDS[100]])
+    begin_restore(store, 100)
     assert store.configuration(100) == (3, second), "it votes while it has no state"
     store.close()
     store = open_store(tmp_path / "btree")
     assert store.is_restoring(100)
     assert store.configuration(100) == (3, second)
-    store.begin_restore(100, [ENDS[100]])
+    begin_restore(store, 100)
     for chunk in chunks:
         store.restore_chunk(100, chunk)
     store.finish_restore(100, 2)
@@ -303,7 +309,7 @@ def test_a_crash_while_restoring_is_remembered(store: Store) -> None:
     """Until a restore is finished the group has no state to serve, also after a restart."""
     store.apply(100, 1, Mutation(token(1), b"ga", b"1"))
     checkpoint(store)
-    store.begin_restore(100, [(b"g", b"h")])
+    begin_restore(store, 100)
     store.restore_chunk(100, b"")
     store.close()
     store.open()
@@ -319,7 +325,7 @@ def test_a_restore_replaces_what_only_the_memtable_has(store: Store) -> None:
     frozen = store.freeze_for_checkpoint()
     assert frozen is not None
     store.apply(100, 2, Mutation(b"", b"gb", b"old"))
-    store.begin_restore(100, [(b"g", b"h")])
+    begin_restore(store, 100)
     store.write_checkpoint(frozen)
     store.finish_checkpoint(frozen)
     store.finish_restore(100, 7)
@@ -340,7 +346,7 @@ def test_a_restore_keeps_the_slot_that_the_log_was_trimmed_to(tmp_path: Path) ->
     for slot in (1, 2, 3):
         store.apply(100, slot, Mutation(b"", b"ga", b"old"))
     checkpoint(store)
-    store.begin_restore(100, [(b"g", b"h")])
+    begin_restore(store, 100)
     store.restore_chunk(100, encode_chunk(ChunkKind.ITEMS, [(b"gb", b"new")]))
     store.close()
     store = open_store(tmp_path)
@@ -360,10 +366,12 @@ def test_no_chunk_is_taken_while_the_former_state_is_there(store: Store, monkeyp
     with monkeypatch.context() as patched:
         patched.setattr(store, "delete_range", full)
         with pytest.raises(StoreFullError):
-            store.begin_restore(100, [(b"g", b"h")])
+            begin_restore(store, 100)
     with pytest.raises(StoreFullError, match="replaces"):
         store.restore_chunk(100, encode_chunk(ChunkKind.ITEMS, [(b"gb", b"new")]))
-    store.begin_restore(100, [(b"g", b"h")])
+    with pytest.raises(StoreFullError, match="replaces"):
+        store.finish_restore(100, 9)
+    begin_restore(store, 100)
     store.restore_chunk(100, encode_chunk(ChunkKind.ITEMS, [(b"gb", b"new")]))
     store.finish_restore(100, 9)
     assert list(store.scan(b"g", b"h")) == [(b"gb", b"new")]
@@ -398,7 +406,7 @@ def test_what_a_deposed_leader_proposed_is_not_carried_out_behind_its_successors
 
 def test_a_damaged_chunk_is_not_stored(store: Store) -> None:
     """A chunk with a flipped bit changes nothing."""
-    store.begin_restore(100, [(b"g", b"h")])
+    begin_restore(store, 100)
     with pytest.raises(CorruptChunkError):
         store.restore_chunk(100, b"\x01\x01\x00\x00abcdefgh")
     assert list(store.scan(b"g", b"h")) == []

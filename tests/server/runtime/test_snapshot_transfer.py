@@ -217,7 +217,7 @@ def test_a_transfer_that_breaks_off_and_goes_on(count: int, breaks: list[tuple[i
                 arrived.append(body)
         if is_acknowledged and arrived:
             transfer.acknowledged(len(arrived) - 1, 1)
-        transfer.resume()
+        transfer.resume(1)
     assert transfer.is_finished
     assert arrived == numbered(count)
 

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from server.runtime.snapshot_transfer import DECLINED_SEQUENCE, STALE_NS, UNAVAILABLE_NS, Pace
+from server.paxos.ballot import Ballot
+from server.paxos.messages import Commit
+from server.runtime.snapshot_transfer import (
+    DECLINED_SEQUENCE,
+    OVERDUE_NS,
+    STALE_NS,
+    SUPERSEDED_NS,
+    TOLD_NS,
+    UNAVAILABLE_NS,
+    WAITING_SEQUENCE,
+    Pace,
+)
 from server.runtime.snapshots import SNAPSHOTS_SENT_MAX
 from tests.server.runtime.test_replica_host import GROUP, MEMBERS, MS, Done, Lone
 
@@ -120,3 +131,103 @@ def test_only_so_many_snapshots_are_sent_at_once() -> None:
     lone.host.snapshots.tend()
     lone.host.snapshots.start(lone.host.groups[20 + SNAPSHOTS_SENT_MAX], 3)
     assert len(lone.machine.sources) == SNAPSHOTS_SENT_MAX + 1
+
+
+def test_a_chunk_that_was_dropped_is_asked_for() -> None:
+    """A full queue drops chunks. The receiver says so as soon as the next one comes, once; the sender begins there."""
+    receiver = Lone()
+    for sequence in (0, 1, 3, 4, 2, 4, 5, 4, 5, 3):
+        receiver.host.snapshots.receive_chunk(2, GROUP, 1, 9, sequence, b"x", False)
+    assert receiver.transport.missing == [2, 3, 3], "the second time what was sent again is lost, too"
+    assert receiver.transport.acknowledged == [0, 1, 1, 2, 2, 2, 3]
+
+    lone = Lone()
+    ballot = lone.lead()
+    lone.write(ballot, 10, 10)
+    lone.machine.durable_slot = 10
+    lone.core.trim(10)
+    lone.lag(ballot)
+    sent = list(lone.transport.chunks)
+    lone.host.snapshots.receive_ack(3, GROUP, sent[0][0], 0, 1)
+    assert lone.transport.chunks == [*sent, sent[1]]
+
+
+def test_what_nobody_answers_is_sent_again() -> None:
+    """Where the last chunks were dropped nothing shows the receiver that there were any; acknowledgements are dropped,
+    too."""
+    lone = Lone()
+    ballot = lone.lead()
+    lone.write(ballot, 10, 10)
+    lone.machine.durable_slot = 10
+    lone.core.trim(10)
+    lone.lag(ballot)
+    sent = list(lone.transport.chunks)
+    lone.now_ns += OVERDUE_NS
+    lone.host.snapshots.tend()
+    assert lone.transport.chunks == sent
+    for times in (2, 3):
+        lone.now_ns += OVERDUE_NS + 1
+        lone.host.snapshots.tend()
+        lone.host.snapshots.tend()
+        assert lone.transport.chunks == sent * times
+    lone.now_ns += STALE_NS
+    lone.host.snapshots.tend()
+    assert lone.machine.sources[0].is_closed
+
+
+def test_a_new_leader_does_not_wait_for_a_dead_one() -> None:
+    """Half of a dead leader's snapshot keeps the next leader's out for a moment only; it keeps others' out for longer,
+    and for as long as something comes."""
+    lone = Lone()
+    lone.receive(3, Commit(Ballot(2, 3), 0, 0))
+    assert lone.core.leader_node_id == 3
+    lone.host.snapshots.receive_chunk(2, GROUP, 1, 10, 0, b"a", False)
+    lone.now_ns += SUPERSEDED_NS
+    lone.host.snapshots.receive_chunk(3, GROUP, 2, 11, 0, b"b", False)
+    assert lone.transport.acknowledged == [0, DECLINED_SEQUENCE]
+    lone.host.snapshots.receive_chunk(2, GROUP, 1, 10, 1, b"a", False)
+    lone.now_ns += SUPERSEDED_NS + 1
+    lone.host.snapshots.receive_chunk(4, GROUP, 3, 11, 0, b"b", False)
+    assert lone.transport.acknowledged == [0, DECLINED_SEQUENCE, 1, DECLINED_SEQUENCE]
+    lone.host.snapshots.receive_chunk(3, GROUP, 4, 11, 0, b"b", True)
+    assert lone.machine.restored_slots == [11]
+    assert lone.transport.acknowledged[4:] == [0]
+
+
+def test_making_room_is_no_silence() -> None:
+    """To remove what a snapshot replaces may take minutes. The receiver says that it gets on, and neither side gives
+    up; once it does not, both do."""
+    lone = Lone()
+    lone.machine.stores = lambda body: False
+    lone.host.snapshots.receive_chunk(2, GROUP, 1, 9, 0, b"x", False)
+    lone.now_ns += TOLD_NS
+    lone.machine.progressed()
+    assert lone.transport.acknowledged == []
+    for times in range(1, 13):
+        lone.now_ns += TOLD_NS + 1
+        lone.machine.progressed()
+        lone.machine.progressed()
+        assert lone.transport.acknowledged == [WAITING_SEQUENCE] * times
+    assert lone.host.groups[GROUP].is_receiving(lone.now_ns)
+    assert not lone.host.groups[GROUP].is_receiving(lone.now_ns + STALE_NS + 1)
+    progressed = lone.machine.progressed
+    lone.host.snapshots.receive_chunk(2, GROUP, 2, 9, 0, b"x", False)
+    lone.now_ns += TOLD_NS + 1
+    progressed()
+    assert len(lone.transport.acknowledged) == 12, "of the transfer that was given up"
+
+    sender = Lone()
+    ballot = sender.lead()
+    sender.write(ballot, 10, 10)
+    sender.machine.durable_slot = 10
+    sender.core.trim(10)
+    sender.lag(ballot)
+    for _ in range(12):
+        sender.now_ns += STALE_NS
+        sender.host.snapshots.receive_ack(3, GROUP, sender.transport.chunks[0][0], WAITING_SEQUENCE)
+        sender.host.snapshots.tend()
+    assert not sender.machine.sources[0].is_closed
+    sender.host.snapshots.receive_ack(3, GROUP, sender.transport.chunks[0][0], 0)
+    sender.host.snapshots.receive_ack(3, GROUP, sender.transport.chunks[0][0], 1)
+    assert sender.core.leadership is not None
+    assert sender.core.leadership.progress[3].sent_slot == 10
