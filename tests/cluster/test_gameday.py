@@ -98,10 +98,14 @@ def test_a_history_that_breaks_off_is_no_pass(played: Path) -> None:
 
 
 def test_a_link_is_cut_one_way(played: Path) -> None:
-    """Where that can be done: the leader's messages to a follower vanish, and two of three go on; else it is said why
-    not, before anything starts."""
+    """Where that can be done: the leader's messages to a follower vanish, and two of three go on, while others are late
+    or lost; else it is said why not, before anything starts."""
     cut = 'duration = 5\npartitions = 1\n[[fault]]\nat = 1\ndo = "cut"\nprocess = "leader"\nto = "follower"\n'
-    (played / "cut.toml").write_text(cut + "one_way = true\nfor = 3\n[expect]\nerrors = 0\n")
+    cut += "one_way = true\nfor = 3\n"
+    for do in ("delay", "lose"):
+        amount = "ms = 10" if do == "delay" else "percent = 5"
+        cut += f'[[fault]]\nat = 0.5\ndo = "{do}"\nprocess = "router"\nto = "storage"\n{amount}\nfor = 2\n'
+    (played / "cut.toml").write_text(cut + "[expect]\nerrors = 0\n")
     code, text = gameday(played, "cut.toml", "--report", "cut")
     why_not = why_no_links()
     if why_not:
@@ -111,6 +115,8 @@ def test_a_link_is_cut_one_way(played: Path) -> None:
     assert code == 0
     assert re.search(r"fault +cut storage-\d to storage-\d", text)
     assert re.search(r"undone +mend storage-\d to storage-\d", text)
+    assert re.search(r"fault +lose 5 % router-1", text)
+    assert re.search(r"undone +mend router-1.* packets late", text)
 
 
 def test_a_disk_fails(played: Path) -> None:

@@ -1,16 +1,20 @@
 """What can be done to a local cluster: one class a kind of fault, with how it is undone."""
 
 import asyncio
+import random
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from stator.descriptions import ClusterDescription
 from stator.gameday.cluster import GamedayCluster
+from stator.gameday.delays import DelayQueue
 from stator.gameday.disks import Disks
+from stator.gameday.links import DROP, Change, losing, queued
 from stator.gameday.machine import MachineError
 from stator.gameday.scenario import FAULTS, FOLLOWER, LEADER, Fault
 from stator.local.errors import LocalClusterError
@@ -29,11 +33,13 @@ class FaultError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where faults happen. `run` is in every value of the load. `may_end`: processes that have to end by themselves."""
+    """Where faults happen. `run` is in every value of the load. `may_end`: processes that have to end by themselves.
+    `queue_numbers`: of queues for packets, each but once."""
 
     cluster: GamedayCluster
     run: str
     may_end: set[str] = field(default_factory=set)
+    queue_numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
 
 class Injection(ABC):
@@ -115,30 +121,62 @@ class _FlippedBit(Injection):
         return f"start {_listed(self._names)}, which noticed the damage"
 
 
-class _Cut(Injection):
-    """What processes send to others does not arrive, and unless it is one-way nor does what these send."""
+class _OnLinks(Injection):
+    """Something done to what processes send to others, and unless it is one-way to what these send. `_target`: what
+    becomes of it."""
 
-    def __init__(self, site: Site, senders: Sequence[str], receivers: Sequence[str], *, is_one_way: bool) -> None:
+    def __init__(self, site: Site, fault: Fault, senders: Sequence[str], receivers: Sequence[str]) -> None:
         self._site = site
-        self._ways = [(senders, receivers)] if is_one_way else [(senders, receivers), (receivers, senders)]
-        self._text = f"{_listed(senders)} {'to' if is_one_way else 'from'} {_listed(receivers)}"
+        self._fault = fault
+        self._ways = [(senders, receivers)] if fault.is_one_way else [(senders, receivers), (receivers, senders)]
+        self._text = f"{_listed(senders)} {'to' if fault.is_one_way else 'from'} {_listed(receivers)}"
         self._ports: dict[str, list[int]] = {}
+        self._target: Sequence[str] = DROP
 
     async def begin(self) -> str:
-        links = self._site.cluster.links
-        if links is None:
-            raise FaultError("links can only be cut in a cluster that the game day has started itself.")
         self._ports = await self._site.cluster.listening()
-        for senders, receivers in self._ways:
-            await asyncio.to_thread(links.cut, senders, receivers, self._ports)
+        await self._change(Change.ADD)
         return f"cut {self._text}"
 
     async def end(self) -> str:
-        links = self._site.cluster.links
-        assert links is not None
-        for senders, receivers in self._ways:
-            await asyncio.to_thread(links.mend, senders, receivers, self._ports)
+        await self._change(Change.REMOVE)
         return f"mend {self._text}"
+
+    async def _change(self, change: Change) -> None:
+        links = self._site.cluster.links
+        if links is None:
+            raise FaultError("links can only be changed in a cluster that the game day has started itself.")
+        for senders, receivers in self._ways:
+            await asyncio.to_thread(links.change, change, self._target, senders, receivers, self._ports)
+
+
+class _Loss(_OnLinks):
+    """Some of it is lost, at random."""
+
+    async def begin(self) -> str:
+        self._target = losing(self._fault.percent)
+        await super().begin()
+        return f"lose {self._fault.percent:g} % {self._text}"
+
+
+class _Delay(_OnLinks):
+    """All of it arrives late."""
+
+    async def begin(self) -> str:
+        fault = self._fault
+        number = next(self._site.queue_numbers)
+        self._queue = DelayQueue(number, fault.ms, fault.jitter_ms, random.Random(f"{self._site.run} {number}"))
+        self._queue.open()
+        self._target = queued(number)
+        await super().begin()
+        return f"delay by {fault.ms:g} ms {f'+- {fault.jitter_ms:g} ms ' if fault.jitter_ms else ''}{self._text}"
+
+    async def end(self) -> str:
+        text = await super().end()
+        await self._queue.close()
+        if not self._queue.packets:
+            raise FaultError(f"nothing was sent {self._text}, so nothing was delayed.")
+        return f"{text}, {self._queue.packets:,} packets late"
 
 
 class _OnDisks(Injection):
@@ -268,7 +306,9 @@ KINDS: Mapping[str, Kind] = {
     "fill-disk": lambda site, fault, names, to: _FullDisk(site, names),
     "fail-disk": lambda site, fault, names, to: _FailedDisk(site, names),
     "cut-power": lambda site, fault, names, to: _CutPower(site, names),
-    "cut": lambda site, fault, names, to: _Cut(site, names, to, is_one_way=fault.is_one_way),
+    "cut": _OnLinks,
+    "lose": _Loss,
+    "delay": _Delay,
 }
 """By the words of `stator.gameday.scenario.FAULTS`; what is given besides the fault are the processes that it means."""
 

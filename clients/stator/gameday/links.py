@@ -1,4 +1,4 @@
-"""Cutting the links between processes of a local cluster, in one direction or both: Linux, as root.
+"""What can be done to the links between processes of a local cluster, in one direction or both: Linux, as root.
 
 Every process gets a control group of its own, in which it is born, so that each of its sockets tells whose it is.
 Packets between two processes are then told apart, although all go over the loopback interface: what a process sends to
@@ -9,18 +9,29 @@ connection remembers). Rules live in a network namespace of this game day alone,
 import contextlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 
 from stator.gameday.machine import MachineError, missing, run
 from stator.local.layout import ProcessPlan
 
 _WHAT = "a fault of a link between processes"
-_PROGRAMS = {"iptables": "iptables"}
-_CHAIN = "STATOR_CUT"
+_PROGRAMS = {"iptables": "iptables", "iptables-restore": "iptables"}
+_CHAIN = "STATOR_LINKS"
+
+DROP = ("-j", "DROP")
+"""A target: nothing arrives."""
+
+
+class Change(StrEnum):
+    """What is done to rules."""
+
+    ADD = "A"
+    REMOVE = "D"
 
 
 def why_not() -> str:
-    """Why links cannot be cut on this machine, in a sentence; "" if they can."""
+    """Why nothing can be done to links on this machine, in a sentence; "" if they can."""
     sentence = missing(_WHAT, _PROGRAMS)
     if not sentence and control_groups() is None:
         sentence = f"{_WHAT} needs control groups of version 2, and none are mounted here."
@@ -51,7 +62,7 @@ class Links:
         self._marks: dict[str, int] = {}
 
     def __enter__(self) -> "Links":
-        # Cut first, and for every packet: also those of connections that have been there for long.
+        # Before all other rules, and for every packet: also those of connections that have been there for long.
         run(["iptables", "-N", _CHAIN])
         run(["iptables", "-I", "OUTPUT", "-j", _CHAIN])
         return self
@@ -76,15 +87,19 @@ class Links:
             run(["iptables", "-t", "mangle", "-A", "OUTPUT", "-p", "tcp", *own, *opened])
         return ["sh", "-c", 'echo $$ > "$0" && exec "$@"', str(self._root / self._group(plan.name) / "cgroup.procs")]
 
-    def cut(self, senders: Iterable[str], receivers: Iterable[str], ports: Mapping[str, Sequence[int]]) -> None:
-        """From now on nothing that `senders` send arrives at `receivers`. Raises MachineError."""
-        for rule in cut_rules(self._groups(), self._marks, senders, receivers, ports):
-            run(["iptables", "-A", _CHAIN, *rule])
-
-    def mend(self, senders: Iterable[str], receivers: Iterable[str], ports: Mapping[str, Sequence[int]]) -> None:
-        """Undoes one `cut` of the same. Raises MachineError."""
-        for rule in cut_rules(self._groups(), self._marks, senders, receivers, ports):
-            run(["iptables", "-D", _CHAIN, *rule])
+    def change(
+        self,
+        change: Change,
+        target: Sequence[str],
+        senders: Sequence[str],
+        receivers: Sequence[str],
+        ports: Mapping[str, Sequence[int]],
+    ) -> None:
+        """From now on (or, to remove a rule, no more) `target` is what becomes of everything that `senders` send to
+        `receivers`. Raises MachineError."""
+        found = rules(self._groups(), self._marks, senders, receivers, ports)
+        lines = [f"-{change} {_CHAIN} {' '.join([*rule, *target])}" for rule in found]
+        run(["iptables-restore", "--noflush"], "\n".join(["*filter", *lines, "COMMIT", ""]))
 
     def _group(self, name: str) -> str:
         return f"stator-{self._run_name}-{name}"
@@ -93,21 +108,31 @@ class Links:
         return {name: self._group(name) for name in self._marks}
 
 
-def cut_rules(
+def rules(
     groups: Mapping[str, str],
     marks: Mapping[str, int],
     senders: Iterable[str],
     receivers: Iterable[str],
     ports: Mapping[str, Sequence[int]],
 ) -> list[list[str]]:
-    """Which packets to drop, so that nothing gets from one to the other: those to a port of the receiver, and those of
-    connections that the receiver has opened. A process is never cut off from itself."""
-    rules = []
+    """Which packets go from one to the other: those to a port of the receiver, and those of connections that the
+    receiver has opened. Nothing is done between a process and itself."""
+    found = []
     for sender in senders:
         own = ["-p", "tcp", "-m", "cgroup", "--path", groups[sender]]
         for receiver in receivers:
             if sender != receiver:
-                rules += [[*own, "--dport", str(port), "-j", "DROP"] for port in ports[receiver]]
-                answers = ["-m", "connmark", "--mark", str(marks[receiver]), "-j", "DROP"]
-                rules += [[*own, "--sport", str(port), *answers] for port in ports[sender]]
-    return rules
+                found += [[*own, "--dport", str(port)] for port in ports[receiver]]
+                answers = ["-m", "connmark", "--mark", str(marks[receiver])]
+                found += [[*own, "--sport", str(port), *answers] for port in ports[sender]]
+    return found
+
+
+def losing(percent: float) -> list[str]:
+    """A target: so many of the packets are dropped, at random."""
+    return ["-m", "statistic", "--mode", "random", "--probability", f"{percent / 100:.4f}", *DROP]
+
+
+def queued(number: int) -> list[str]:
+    """A target: packets wait in a queue."""
+    return ["-j", "NFQUEUE", "--queue-num", str(number)]

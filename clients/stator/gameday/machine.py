@@ -37,10 +37,10 @@ def enter_namespaces(arguments: Sequence[str]) -> None:
     run(["ip", "link", "set", "lo", "up"])
 
 
-def run(line: Sequence[str]) -> None:
-    """Runs a program; blocks. Raises MachineError with what it said if it fails."""
+def run(line: Sequence[str], given: str = "") -> None:
+    """Runs a program, with `given` as its input; blocks. Raises MachineError with what it said if it fails."""
     try:
-        done = subprocess.run(line, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+        done = subprocess.run(line, input=given, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:
         raise MachineError(f"`{' '.join(line)}` has not ended within {_TIMEOUT_S:g} s.") from None
     if done.returncode != 0:

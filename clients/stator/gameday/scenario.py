@@ -2,8 +2,8 @@
 
 import difflib
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
@@ -42,12 +42,14 @@ class Need(StrEnum):
 @dataclass(frozen=True, slots=True)
 class FaultShape:
     """What a kind of fault takes. `for` says when it is undone; without, that is when everything is healed. `to` and
-    `one_way` are only for what lies between processes. Of the processes named, those of `roles` are meant."""
+    `one_way` are only for what lies between processes. Of the processes named, those of `roles` are meant. `numbers`:
+    what else has to be said (or, with a default, may be)."""
 
     may_last: bool = True
     is_between: bool = False
     need: Need | None = None
     roles: frozenset[Role] = frozenset(Role)
+    numbers: Mapping[str, Number] = field(default_factory=dict)
 
 
 HAVE_DISKS = frozenset({Role.METADATA, Role.STORAGE})
@@ -74,6 +76,10 @@ FAULTS: Mapping[str, FaultShape] = {
     "resume": FaultShape(may_last=False),
     "flip-bit": FaultShape(),
     "cut": FaultShape(is_between=True, need=Need.LINKS),
+    "lose": FaultShape(is_between=True, need=Need.LINKS, numbers={"percent": Number(None, 0.01, 100)}),
+    "delay": FaultShape(
+        is_between=True, need=Need.LINKS, numbers={"ms": Number(None, 0, 10_000), "jitter_ms": Number(0, 0, 10_000)}
+    ),
     "fill-disk": FaultShape(need=Need.DISKS, roles=frozenset({Role.STORAGE})),
     "fail-disk": FaultShape(need=Need.DISKS, roles=HAVE_DISKS),
     "cut-power": FaultShape(need=Need.DISKS),
@@ -84,7 +90,8 @@ FAULTS: Mapping[str, FaultShape] = {
 class Fault:
     """One thing that is done to the cluster `at_s` seconds after the load began, and undone `for_s` seconds later
     (None: at the end). `processes`: names, zones, roles, "all", LEADER or FOLLOWER. What lies between processes is done
-    to the way from `processes` to `to`, and unless `is_one_way` also to the way back."""
+    to the way from `processes` to `to`, and unless `is_one_way` also to the way back. `percent` of packets
+    are lost; all are late by `ms`, give or take `jitter_ms`."""
 
     at_s: float
     do: str
@@ -92,6 +99,9 @@ class Fault:
     for_s: float | None = None
     to: tuple[str, ...] = ()
     is_one_way: bool = False
+    percent: float = 0.0
+    ms: float = 0.0
+    jitter_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +192,8 @@ def parse_scenario(text: str, name: str) -> Scenario:
 def _fault(entry: Any, where: str, duration_s: float, nodes_per_zone: int) -> Fault:
     if not isinstance(entry, dict):
         raise ScenarioError(f"{where}: each fault begins with [[fault]], in double brackets.")
-    _check_names(entry, ("at", "do", "process", "to", "one_way", "for"), where)
+    extra = {number for shape in FAULTS.values() for number in shape.numbers}
+    _check_names(entry, ("at", "do", "process", "to", "one_way", "for", *sorted(extra)), where)
     missing = [key for key in ("at", "do", "process") if key not in entry]
     if missing:
         raise ScenarioError(f"{where}: it lacks `{missing[0]}`.")
@@ -190,6 +201,7 @@ def _fault(entry: Any, where: str, duration_s: float, nodes_per_zone: int) -> Fa
     do = entry["do"]
     if do not in FAULTS:
         raise ScenarioError(f"{where}: {do!r} is nothing that can be done: choose one of {', '.join(FAULTS)}.")
+    numbers = _numbers_of_fault(entry, do, extra, where)
     for_s = _number(entry, "for", Number(None, 0.001, 1e9), where)
     if for_s is not None and not FAULTS[do].may_last:
         raise ScenarioError(f"{where}: `for` does not go with {do}, which is done once and for all.")
@@ -204,11 +216,26 @@ def _fault(entry: Any, where: str, duration_s: float, nodes_per_zone: int) -> Fa
                 raise ScenarioError(f"{where}: `{key}` does not go with {do}, which is done to processes.")
         return Fault(at_s, do, words, for_s)
     if "to" not in entry:
-        raise ScenarioError(f"{where}: it lacks `to`: from where to where is to be cut?")
+        raise ScenarioError(f"{where}: it lacks `to`: where does what is sent go?")
     is_one_way = entry.get("one_way", False)
     if not isinstance(is_one_way, bool):
         raise ScenarioError(f"{where}: one_way must be true or false, not {is_one_way!r}.")
-    return Fault(at_s, do, words, for_s, _processes(entry, "to", where, nodes_per_zone, do), is_one_way)
+    to = _processes(entry, "to", where, nodes_per_zone, do)
+    percent, ms, jitter_ms = (numbers.get(key, 0.0) for key in ("percent", "ms", "jitter_ms"))
+    return Fault(at_s, do, words, for_s, to, is_one_way, percent, ms, jitter_ms)
+
+
+def _numbers_of_fault(entry: Mapping[str, Any], do: str, known: Iterable[str], where: str) -> dict[str, float]:
+    """What a kind of fault takes besides what all take."""
+    shapes = FAULTS[do].numbers
+    for key in known:
+        if key in entry and key not in shapes:
+            raise ScenarioError(f"{where}: `{key}` does not go with {do}.")
+    numbers = {key: _number(entry, key, shape, where) for key, shape in shapes.items()}
+    for key, number in numbers.items():
+        if number is None:
+            raise ScenarioError(f"{where}: it lacks `{key}`.")
+    return {key: float(number or 0) for key, number in numbers.items()}
 
 
 def _processes(entry: Mapping[str, Any], key: str, where: str, nodes_per_zone: int, do: str) -> tuple[str, ...]:

@@ -1,10 +1,10 @@
-"""Which packets a cut drops, and why links cannot be cut here."""
+"""Which packets a fault of a link concerns, and what becomes of them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from stator.gameday.links import control_groups, cut_rules
+from stator.gameday.links import control_groups, losing, rules
 
 GROUPS = {"a": "group-a", "b": "group-b", "c": "group-c"}
 MARKS = {"a": 1, "b": 2, "c": 3}
@@ -14,19 +14,24 @@ PORTS = {"a": [10], "b": [20, 21], "c": [30]}
 def test_one_way_between_two() -> None:
     """What the sender sends to a port of the receiver, and what it answers on connections that the receiver opened."""
     own = ["-p", "tcp", "-m", "cgroup", "--path", "group-a"]
-    assert cut_rules(GROUPS, MARKS, ["a"], ["b"], PORTS) == [
-        [*own, "--dport", "20", "-j", "DROP"],
-        [*own, "--dport", "21", "-j", "DROP"],
-        [*own, "--sport", "10", "-m", "connmark", "--mark", "2", "-j", "DROP"],
+    assert rules(GROUPS, MARKS, ["a"], ["b"], PORTS) == [
+        [*own, "--dport", "20"],
+        [*own, "--dport", "21"],
+        [*own, "--sport", "10", "-m", "connmark", "--mark", "2"],
     ]
 
 
 def test_between_sets() -> None:
     """Every pair of them, but nobody is cut off from itself."""
-    rules = cut_rules(GROUPS, MARKS, ["a", "b"], ["b", "c"], PORTS)
-    ways = {(rule[5], rule[7]) for rule in rules if rule[6] == "--dport"}
+    found = rules(GROUPS, MARKS, ["a", "b"], ["b", "c"], PORTS)
+    ways = {(rule[5], rule[7]) for rule in found if rule[6] == "--dport"}
     assert ways == {("group-a", "20"), ("group-a", "21"), ("group-a", "30"), ("group-b", "30")}
-    assert cut_rules(GROUPS, MARKS, ["a"], ["a"], PORTS) == []
+    assert rules(GROUPS, MARKS, ["a"], ["a"], PORTS) == []
+
+
+def test_how_many_are_lost() -> None:
+    """The kernel takes a probability."""
+    assert losing(2.5) == ["-m", "statistic", "--mode", "random", "--probability", "0.0250", "-j", "DROP"]
 
 
 def test_where_control_groups_are(tmp_path: Path) -> None:

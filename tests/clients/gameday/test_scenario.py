@@ -48,6 +48,20 @@ one_way = true
 for = 2
 
 [[fault]]
+at = 41
+do = "lose"
+process = "zone-1"
+to = "storage"
+percent = 2.5
+
+[[fault]]
+at = 42
+do = "delay"
+process = "storage-1"
+to = "storage-2"
+ms = 20
+
+[[fault]]
 at = 45
 do = "fail-disk"
 process = "zone-2"
@@ -76,6 +90,8 @@ def test_everything_that_can_be_said() -> None:
             Fault(5, "kill", ("leader",)),
             Fault(20, "pause", ("zone-1", "storage-6"), 10.5),
             Fault(40, "cut", ("leader",), 2, ("follower",), True),
+            Fault(41, "lose", ("zone-1",), to=("storage",), percent=2.5),
+            Fault(42, "delay", ("storage-1",), to=("storage-2",), ms=20),
             Fault(45, "fail-disk", ("zone-2",)),
         ),
         longest_gap_s=3,
@@ -125,7 +141,7 @@ FAULT = "duration = 30\n[[fault]]\n"
         (
             FAULT + 'at = 1\ndo = "kil"\nprocess = "all"',
             "s.toml: fault 1: 'kil' is nothing that can be done: choose one of kill, start, pause, resume, flip-bit, "
-            "cut, fill-disk, fail-disk, cut-power.",
+            "cut, lose, delay, fill-disk, fail-disk, cut-power.",
         ),
         (FAULT + 'at = -1\ndo = "kill"\nprocess = "all"', "s.toml: fault 1: at must be 0 to 1e+09, not -1."),
         (
@@ -150,7 +166,7 @@ FAULT = "duration = 30\n[[fault]]\n"
         ),
         (
             FAULT + 'at = 1\ndo = "cut"\nprocess = "all"',
-            "s.toml: fault 1: it lacks `to`: from where to where is to be cut?",
+            "s.toml: fault 1: it lacks `to`: where does what is sent go?",
         ),
         (
             FAULT + 'at = 1\ndo = "cut"\nprocess = "all"\nto = "all"\none_way = 1',
@@ -181,6 +197,22 @@ FAULT = "duration = 30\n[[fault]]\n"
         (
             FAULT + 'at = 1\ndo = "fail-disk"\nprocess = "router-2"',
             "s.toml: fault 1: fail-disk is done to metadata and storage processes, and 'router-2' means none of these.",
+        ),
+        (
+            FAULT + 'at = 1\ndo = "lose"\nprocess = "all"\nto = "all"',
+            "s.toml: fault 1: it lacks `percent`.",
+        ),
+        (
+            FAULT + 'at = 1\ndo = "lose"\nprocess = "all"\nto = "all"\npercent = 101',
+            "s.toml: fault 1: percent must be 0.01 to 100, not 101.",
+        ),
+        (
+            FAULT + 'at = 1\ndo = "cut"\nprocess = "all"\nto = "all"\npercent = 10',
+            "s.toml: fault 1: `percent` does not go with cut.",
+        ),
+        (
+            FAULT + 'at = 1\ndo = "delay"\nprocess = "all"\nto = "all"\njitter_ms = 10',
+            "s.toml: fault 1: it lacks `ms`.",
         ),
     ],
 )
