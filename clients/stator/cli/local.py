@@ -259,9 +259,10 @@ def _command(word: str, summary: str, example: str) -> Callable[..., None]:
 
 for _word, _summary, _example in (
     ("kill", "End processes at once, with SIGKILL: what a crash does.", "kill storage-1"),
+    ("stop", "End processes cleanly, with SIGTERM: a storage node hands over first what it leads.", "stop storage-1"),
     ("pause", "Halt processes (SIGSTOP): they keep their connections and answer nothing.", "pause zone-1"),
     ("resume", "Let paused processes go on (SIGCONT).", "resume zone-1"),
-    ("start", "Start processes that were killed or ended, and wait until they serve.", "start storage-1"),
+    ("start", "Start processes that were killed, stopped or ended, and wait until they serve.", "start storage-1"),
 ):
     app.command(_word)(_command(_word, _summary, _example))
 

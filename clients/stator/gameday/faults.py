@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Protocol
 
-from stator.descriptions import ClusterDescription
+from stator.descriptions import ClusterDescription, NodeDescription
+from stator.errors import StatorError
 from stator.gameday.cluster import GamedayCluster
 from stator.gameday.delays import DelayQueue
 from stator.gameday.disks import Disks
@@ -18,17 +20,31 @@ from stator.gameday.links import DROP, Change, losing, queued
 from stator.gameday.machine import MachineError
 from stator.gameday.scenario import FAULTS, FOLLOWER, LEADER, Fault
 from stator.local.errors import LocalClusterError
+from stator.local.layout import Role
 
 _COPIES_MIN = 20
 """Of this run's values in a log, before a bit in one of them is flipped: those behind it prove that it was synced."""
 _EXIT_DISK = 5
 """How a process ends whose disk failed; see server/runtime/lifecycle.py."""
 _ENDED_S_MAX = 5.0
+_SETTLE_S = 3.0
+"""After a start: longer than a process neither votes nor grants, which is what a lease lasts."""
+_OPERATION_S_MAX = 10.0
 _POLL_S = 0.05
 
 
 class FaultError(Exception):
     """A fault could not be brought about, or had not the effect without which it proves nothing."""
+
+
+class Operating(Protocol):
+    """Whoever can take nodes out of use: a client."""
+
+    async def describe_cluster(self, *, timeout_s: float | None = None) -> ClusterDescription: ...
+
+    async def drain_node(
+        self, name: str, *, cancel: bool = False, timeout_s: float | None = None
+    ) -> NodeDescription: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +53,7 @@ class Site:
     `queue_numbers`: of queues for packets, each but once."""
 
     cluster: GamedayCluster
+    client: Operating
     run: str
     may_end: set[str] = field(default_factory=set)
     queue_numbers: Iterator[int] = field(default_factory=lambda: count(1))
@@ -44,7 +61,8 @@ class Site:
 
 class Injection(ABC):
     """A fault, from its beginning to its end. Both say what they did in a few words, for the timeline, and may raise
-    FaultError, LocalClusterError and MachineError. `end` is called at most once, and only after `begin` succeeded."""
+    FaultError, LocalClusterError, MachineError and StatorError. `end` is called at most once, and only after `begin`
+    succeeded."""
 
     @abstractmethod
     async def begin(self) -> str: ...
@@ -71,6 +89,47 @@ class _Signals(Injection):
             return ""
         await self._site.cluster.command(self._end, self._names)
         return f"{self._end} {_listed(self._names)}"
+
+
+class _Restart(Injection):
+    """One process after the other is stopped and started, the next when the one before takes part again."""
+
+    def __init__(self, site: Site, names: Sequence[str]) -> None:
+        self._site = site
+        self._names = names
+
+    async def begin(self) -> str:
+        for name in self._names:
+            await self._site.cluster.command("stop", [name])
+            await self._site.cluster.command("start", [name])
+            if not name.startswith(Role.ROUTER):
+                await asyncio.sleep(_SETTLE_S)
+        return f"restart {_listed(self._names)}, one after the other"
+
+    async def end(self) -> str:
+        return ""
+
+
+class _Drain(Injection):
+    """All that storage nodes have moves to others."""
+
+    def __init__(self, site: Site, names: Sequence[str]) -> None:
+        self._site = site
+        self._names = names
+
+    async def begin(self) -> str:
+        for name in self._names:
+            await self._site.client.drain_node(name, timeout_s=_OPERATION_S_MAX)
+        return f"drain {_listed(self._names)}"
+
+    async def end(self) -> str:
+        nodes = (await self._site.client.describe_cluster(timeout_s=_OPERATION_S_MAX)).nodes
+        left = {node.name: node.replicas for node in nodes if node.name in self._names and node.replicas}
+        for name in self._names:
+            await self._site.client.drain_node(name, cancel=True, timeout_s=_OPERATION_S_MAX)
+        for name, replicas in left.items():
+            raise FaultError(f"{name} had {replicas} replicas left when it was put to use again.")
+        return f"all of {_listed(self._names)} has moved; in use again"
 
 
 class Logs:
@@ -300,6 +359,9 @@ def _signals(begin: str, end: str | None) -> Kind:
 KINDS: Mapping[str, Kind] = {
     "kill": _signals("kill", "start"),
     "start": _signals("start", None),
+    "stop": _signals("stop", "start"),
+    "restart": lambda site, fault, names, to: _Restart(site, names),
+    "drain": lambda site, fault, names, to: _Drain(site, names),
     "pause": _signals("pause", "resume"),
     "resume": _signals("resume", None),
     "flip-bit": lambda site, fault, names, to: _FlippedBit(site, names),
@@ -322,7 +384,7 @@ async def inject(site: Site, fault: Fault, description: ClusterDescription | Non
             site, fault, await site.cluster.names(words, roles), await site.cluster.names(to, roles)
         )
         text = await injection.begin()
-    except (LocalClusterError, MachineError) as error:
+    except (LocalClusterError, MachineError, StatorError) as error:
         raise FaultError(f"{fault.do} {_listed(words)}: {error}") from None
     meant = [word for word in (*fault.processes, *fault.to) if word in (LEADER, FOLLOWER)]
     return injection, f"{text} ({', '.join(meant)} of {table})" if meant else text

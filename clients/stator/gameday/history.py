@@ -83,11 +83,13 @@ class Call:
 
 
 class EventKind(StrEnum):
-    """A fault that began or ended; what was seen from outside; the phases of the run; what makes it no pass."""
+    """A fault that began or ended; what was seen from outside, partitions that got another leader apart; the phases of
+    the run; what makes it no pass."""
 
     FAULT = "fault"
     UNDONE = "undone"
     SEEN = "seen"
+    ELECTED = "elected"
     PHASE = "phase"
     PROBLEM = "problem"
 

@@ -262,6 +262,11 @@ def _judge_expectations(history: History, availability: Availability) -> list[Fi
     errors, errors_max = availability.errors, history.scenario.errors_max
     if errors_max is not None and errors > errors_max:
         findings.append(Finding(Flaw.EXPECTATION, f"{errors} calls failed; the scenario allows {errors_max}."))
+    elections = sum(event.kind is EventKind.ELECTED for event in history.events)
+    elections_max = history.scenario.elections_max
+    if elections_max is not None and elections > elections_max:
+        sentence = f"partitions got another leader {elections} times; the scenario allows {elections_max}."
+        findings.append(Finding(Flaw.EXPECTATION, sentence))
     return findings
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from stator.errors import StatorError
 from stator.gameday.cluster import GamedayCluster
 from stator.gameday.faults import FaultError, Injection, Site, inject
 from stator.gameday.history import HISTORY_FILE, Event, EventKind, HistoryWriter
@@ -46,7 +47,6 @@ class Gameday:
         self._load = Load(
             scenario, self._table, cluster.endpoints, cluster.credentials, self._history, self._run, self._seed
         )
-        self._site = Site(cluster, self._run)
         self._in_force: list[Injection] = []
 
     async def play(self) -> None:
@@ -58,17 +58,18 @@ class Gameday:
                     self._table, (PARTITION_KEY, "S"), partitions=self._scenario.partitions, timeout_s=30.0
                 )
                 await client.wait_until_table_active(self._table)
-                watcher = Watcher(client, self._cluster, self._table, self._note, self._site.may_end)
+                site = Site(self._cluster, client, self._run)
+                watcher = Watcher(client, self._cluster, self._table, self._note, site.may_end)
                 await self._wait_whole(watcher)
-                await self._play(watcher)
+                await self._play(site, watcher)
                 self._history.end()
                 await client.delete_table(self._table, timeout_s=30.0)
 
-    async def _play(self, watcher: Watcher) -> None:
+    async def _play(self, site: Site, watcher: Watcher) -> None:
         self._load.begin()
         watching = asyncio.create_task(watcher.watch(), name="watcher")
         faults = [
-            asyncio.create_task(self._cause(fault, watcher), name=f"fault {fault.do}")
+            asyncio.create_task(self._cause(fault, site, watcher), name=f"fault {fault.do}")
             for fault in self._scenario.faults
         ]
         self._note(EventKind.PHASE, f"load: {self._scenario.clients} clients on {self._table}, seed {self._seed}")
@@ -87,11 +88,11 @@ class Gameday:
             self._note(EventKind.PROBLEM, f"not all of the cluster serves {HEAL_S_MAX:g} s after the last fault.")
         await self._read_back()
 
-    async def _cause(self, fault: Fault, watcher: Watcher) -> None:
+    async def _cause(self, fault: Fault, site: Site, watcher: Watcher) -> None:
         await asyncio.sleep(max(0.0, fault.at_s - self._load.now_ns() / 1e9))
         at_ns = self._load.now_ns()
         try:
-            injection, text = await inject(self._site, fault, watcher.seen, self._table)
+            injection, text = await inject(site, fault, watcher.seen, self._table)
         except FaultError as error:
             self._note(EventKind.PROBLEM, f"a fault did not happen: {error}")
             return
@@ -106,7 +107,7 @@ class Gameday:
         at_ns = self._load.now_ns()
         try:
             text = await injection.end()
-        except (FaultError, MachineError) as error:
+        except (FaultError, MachineError, StatorError) as error:
             self._note(EventKind.PROBLEM, str(error))
         except LocalClusterError as error:
             # It may hang together with other faults, which are not undone yet; in the end all has to serve.

@@ -68,10 +68,14 @@ EXPECTATIONS: Mapping[str, Number] = {
     "longest_gap": Number(None, 0, 3600),
     "longest_gap_of_reads": Number(None, 0, 3600),
     "errors": Number(None, 0, 1e9, True),
+    "elections": Number(None, 0, 1e9, True),
 }
 FAULTS: Mapping[str, FaultShape] = {
     "kill": FaultShape(),
     "start": FaultShape(may_last=False),
+    "stop": FaultShape(),
+    "restart": FaultShape(may_last=False),
+    "drain": FaultShape(roles=frozenset({Role.STORAGE})),
     "pause": FaultShape(),
     "resume": FaultShape(may_last=False),
     "flip-bit": FaultShape(),
@@ -109,8 +113,8 @@ class Scenario:
     """What to play. Times are in seconds; `eventual_within_s` bounds how old an eventually consistent read may be.
 
     `longest_gap_s`: the longest time without any success among reads and among writes that is still a pass;
-    `longest_read_gap_s`: among reads, where less is expected of writes; `errors_max`: how many calls may fail. None: as
-    it comes.
+    `longest_read_gap_s`: among reads, where less is expected of writes; `errors_max`: how many calls may fail;
+    `elections_max`: how often a partition may get another leader. None: as it comes.
     """
 
     name: str
@@ -127,6 +131,7 @@ class Scenario:
     longest_gap_s: float | None = None
     errors_max: int | None = None
     longest_read_gap_s: float | None = None
+    elections_max: int | None = None
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -184,9 +189,14 @@ def parse_scenario(text: str, name: str) -> Scenario:
         eventual_within_s=float(numbers["eventual_within"] or 0),
         faults=tuple(sorted(faults, key=lambda fault: fault.at_s)),
         longest_gap_s=expected["longest_gap"],
-        errors_max=None if expected["errors"] is None else int(expected["errors"]),
+        errors_max=_whole(expected["errors"]),
         longest_read_gap_s=expected["longest_gap_of_reads"],
+        elections_max=_whole(expected["elections"]),
     )
+
+
+def _whole(number: float | None) -> int | None:
+    return None if number is None else int(number)
 
 
 def _fault(entry: Any, where: str, duration_s: float, nodes_per_zone: int) -> Fault:
@@ -210,6 +220,8 @@ def _fault(entry: Any, where: str, duration_s: float, nodes_per_zone: int) -> Fa
     if for_s is not None and at_s + for_s > duration_s:
         raise ScenarioError(f"{where}: it lasts until {at_s + for_s:g} s, and the run ends at {duration_s:g} s.")
     words = _processes(entry, "process", where, nodes_per_zone, do)
+    if do == "drain" and nodes_per_zone == 1:
+        raise ScenarioError(f"{where}: a zone has to have another storage node to drain one: write nodes_per_zone = 2.")
     if not FAULTS[do].is_between:
         for key in ("to", "one_way"):
             if key in entry:

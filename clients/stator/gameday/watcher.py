@@ -37,6 +37,7 @@ class Watcher:
     may_end: Collection[str] = ()
     seen: ClusterDescription | None = None
     _states: dict[str, str] = field(default_factory=dict)
+    _leaders: dict[int, str] = field(default_factory=dict)
     _ended: set[str] = field(default_factory=set)
     _is_silent: bool = False
 
@@ -65,7 +66,19 @@ class Watcher:
             if self._states and self._states.get(name) != state:
                 self.tell(EventKind.SEEN, f"{name}: {state}")
         self._states = states
+        self._tell_leaders(description)
         return description
+
+    def _tell_leaders(self, description: ClusterDescription) -> None:
+        names = {node.node_id: node.name for node in description.nodes if node.role == "storage"}
+        for partition in description.partitions:
+            if partition.table_name == self.table and partition.leader is not None:
+                leader = names[partition.leader.node_id]
+                before = self._leaders.get(partition.partition_id, leader)
+                if before != leader:
+                    text = f"partition {partition.partition_id} is led by {leader}, no longer by {before}"
+                    self.tell(EventKind.ELECTED, text)
+                self._leaders[partition.partition_id] = leader
 
     def _describe(self, description: ClusterDescription) -> dict[str, str]:
         states = {}

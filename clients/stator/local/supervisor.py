@@ -21,6 +21,8 @@ from stator.local.services import check_auth_packages, check_server_packages, ch
 
 # Together less than the five seconds in which Ctrl-C must be done.
 _GRACE_S = {Role.ROUTER: 0.8, Role.STORAGE: 2.0, Role.METADATA: 1.0}
+_STOP_GRACE_S = 30.0
+"""Of processes that are stopped alone: nobody waits, and what they lead is to be handed over."""
 _HOUSEKEEPING_S = 30.0
 _START_READY_S = 30.0
 
@@ -284,6 +286,8 @@ class Supervisor:
             raise LocalClusterError("The cluster is stopping.")
         if name == "kill":
             await asyncio.gather(*(child.kill() for child in children))
+        elif name == "stop":
+            await asyncio.gather(*(child.stop(_STOP_GRACE_S) for child in children))
         elif name == "pause":
             for child in children:
                 child.pause()

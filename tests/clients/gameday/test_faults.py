@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stator.descriptions import ClusterDescription, PartitionDescription
+from stator.descriptions import ClusterDescription, NodeDescription, PartitionDescription
+from stator.errors import UnavailableError
 from stator.gameday.cluster import GamedayCluster
 from stator.gameday.disks import Disks
 from stator.gameday.faults import FaultError, Injection, Site, flip_bit, inject, resolve
@@ -99,6 +100,23 @@ class FakeDisks(Disks):
         return self.loses_what_was_not_synced
 
 
+class FakeClient:
+    """A client that writes down what it is told. `replicas`: what each storage node has at the end."""
+
+    def __init__(self, done: list[str]) -> None:
+        self.replicas = 0
+        self._done = done
+
+    async def describe_cluster(self, *, timeout_s: float | None = None) -> ClusterDescription:
+        return replace(led(1), nodes=tuple(replace(each, replicas=self.replicas) for each in WHOLE.nodes))
+
+    async def drain_node(self, name: str, *, cancel: bool = False, timeout_s: float | None = None) -> NodeDescription:
+        self._done.append(f"{'undrain' if cancel else 'drain'} {name}")
+        if name == "storage-3":
+            raise UnavailableError("nobody answers")
+        return WHOLE.nodes[0]
+
+
 class FakeCluster(GamedayCluster):
     """A cluster without processes: all of them are in one state."""
 
@@ -107,15 +125,17 @@ class FakeCluster(GamedayCluster):
         folder.prepare()
         folder.write(ClusterFile(nodes_per_zone=1))
         self.done: list[str] = []
+        self.client = FakeClient(self.done)
         self.state = ("ready", 0)
         super().__init__(folder, None, FakeDisks(self.done))
-        for name in ("metadata-1", "storage-1", "storage-2", "router-1"):
+        for name in ("metadata-1", "storage-1", "storage-2", "storage-3", "router-1"):
             folder.log_path(name).write_text("disk nearly full, long ago\n")
 
     async def command(self, word: str, names: Sequence[str]) -> list[dict[str, Any]]:
         if word != "status":
             self.done.append(" ".join([word, *names]))
-        zones = {"metadata-1": "zone-1", "storage-1": "zone-1", "router-1": "zone-1", "storage-2": "zone-2"}
+        zones = {"metadata-1": "zone-1", "storage-1": "zone-1", "storage-2": "zone-2", "storage-3": "zone-3"}
+        zones["router-1"] = "zone-1"
         state, code = self.state
         return [
             {"name": name, "role": name.partition("-")[0], "zone": zone, "state": state, "exit_code": code}
@@ -134,7 +154,7 @@ def cluster(tmp_path: Path) -> FakeCluster:
 
 
 async def begin(cluster: FakeCluster, do: str, word: str) -> tuple[Injection, str, Site]:
-    site = Site(cluster, "ab")
+    site = Site(cluster, cluster.client, "ab")
     injection, text = await inject(site, Fault(0, do, (word,)), led(1), "t")
     return injection, text, site
 
@@ -150,11 +170,11 @@ async def test_a_disk_is_filled(cluster: FakeCluster) -> None:
 
 async def test_a_full_disk_that_nobody_notices_is_told(cluster: FakeCluster) -> None:
     """Then there is room all the same."""
-    injection, _, _ = await begin(cluster, "fill-disk", "all")
-    cluster.write_log("storage-2", "warning disk nearly full: writes are refused\n")
-    with pytest.raises(FaultError, match="storage-1 has not noticed that its disk was full"):
+    injection, _, _ = await begin(cluster, "fill-disk", "zone-2")
+    cluster.write_log("storage-1", "warning disk nearly full: writes are refused\n")
+    with pytest.raises(FaultError, match="storage-2 has not noticed that its disk was full"):
         await injection.end()
-    assert cluster.done[2:] == ["make room storage-1", "make room storage-2"]
+    assert cluster.done == ["fill storage-2", "make room storage-2"]
 
 
 async def test_whoever_has_a_failed_disk_ends(cluster: FakeCluster) -> None:
@@ -201,3 +221,34 @@ async def test_a_cluster_that_runs_already_has_no_disks_to_break(cluster: FakeCl
     with pytest.raises(FaultError, match="disks can only be broken in a cluster"):
         await begin(cluster, do, "storage-1")
     assert cluster.done == []
+
+
+async def test_a_node_is_drained(cluster: FakeCluster) -> None:
+    """And put to use again, once it has nothing left."""
+    injection, text, _ = await begin(cluster, "drain", "leader")
+    assert text == "drain storage-1 (leader of t)"
+    assert await injection.end() == "all of storage-1 has moved; in use again"
+    assert cluster.done == ["drain storage-1", "undrain storage-1"]
+
+
+async def test_a_node_that_keeps_what_it_has_is_told(cluster: FakeCluster) -> None:
+    """Then too it is put to use again."""
+    cluster.client.replicas = 2
+    injection, _, _ = await begin(cluster, "drain", "storage-2")
+    with pytest.raises(FaultError, match="storage-2 had 2 replicas left"):
+        await injection.end()
+    assert cluster.done == ["drain storage-2", "undrain storage-2"]
+
+
+async def test_a_drain_that_nobody_takes_is_told(cluster: FakeCluster) -> None:
+    """It did not happen."""
+    with pytest.raises(FaultError, match="drain storage-3: nobody answers"):
+        await begin(cluster, "drain", "storage-3")
+
+
+async def test_processes_are_restarted_in_turn(cluster: FakeCluster) -> None:
+    """The next begins when the one before has started; a router takes part at once."""
+    injection, text, _ = await begin(cluster, "restart", "router")
+    assert text == "restart router-1, one after the other"
+    assert await injection.end() == ""
+    assert cluster.done == ["stop router-1", "start router-1"]

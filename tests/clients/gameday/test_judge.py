@@ -189,6 +189,17 @@ def test_expectations() -> None:
     ]
 
 
+def test_elections_may_be_too_many() -> None:
+    """Where a scenario says how many are allowed."""
+    scenario = parse_scenario("duration = 10\n[expect]\nelections = 1", "known.toml")
+    election = Event(EventKind.ELECTED, 5, "partition 7 is led by storage-2, no longer by storage-1")
+    for elections in (0, 1, 2):
+        calls = [put("a", 1, 2), read("a", 3, 4), eventual("a", 3, 4), *end("a")]
+        found = judge(History(scenario, {}, calls, [election] * elections, is_complete=True)).findings
+        sentence = "partitions got another leader 2 times; the scenario allows 1."
+        assert [each.text for each in found] == [sentence] * (elections == 2)
+
+
 def test_less_may_be_expected_of_writes() -> None:
     """As where disks are full: reads have a bound of their own, and the tighter one counts."""
     calls = [put("a", 1, 2), read("a", 3, 4), eventual("a", 3, 4), read("a", 7_000, 7_001), *end("a")]

@@ -70,6 +70,7 @@ process = "zone-2"
 longest_gap = 3
 longest_gap_of_reads = 2
 errors = 0
+elections = 4
 """
 
 
@@ -97,6 +98,7 @@ def test_everything_that_can_be_said() -> None:
         longest_gap_s=3,
         errors_max=0,
         longest_read_gap_s=2,
+        elections_max=4,
     )
 
 
@@ -130,7 +132,7 @@ FAULT = "duration = 30\n[[fault]]\n"
         ("duration = 30\nexpect = 1", "s.toml: expect must be a table: write [expect] on a line of its own."),
         (
             "duration = 30\n[expect]\ngap = 1",
-            "s.toml: expect: there is no `gap`; there are longest_gap, longest_gap_of_reads, errors.",
+            "s.toml: expect: there is no `gap`; there are longest_gap, longest_gap_of_reads, errors, elections.",
         ),
         ("duration = 30\n[expect]\nerrors = -1", "s.toml: expect: errors must be 0 to 1e+09, not -1."),
         ("duration = 30\n[fault]\nat = 1", "s.toml: each fault begins with [[fault]], in double brackets."),
@@ -140,8 +142,8 @@ FAULT = "duration = 30\n[[fault]]\n"
         (FAULT + 'at = 1\ndo = "kill"', "s.toml: fault 1: it lacks `process`."),
         (
             FAULT + 'at = 1\ndo = "kil"\nprocess = "all"',
-            "s.toml: fault 1: 'kil' is nothing that can be done: choose one of kill, start, pause, resume, flip-bit, "
-            "cut, lose, delay, fill-disk, fail-disk, cut-power.",
+            "s.toml: fault 1: 'kil' is nothing that can be done: choose one of kill, start, stop, restart, drain, "
+            "pause, resume, flip-bit, cut, lose, delay, fill-disk, fail-disk, cut-power.",
         ),
         (FAULT + 'at = -1\ndo = "kill"\nprocess = "all"', "s.toml: fault 1: at must be 0 to 1e+09, not -1."),
         (
@@ -197,6 +199,10 @@ FAULT = "duration = 30\n[[fault]]\n"
         (
             FAULT + 'at = 1\ndo = "fail-disk"\nprocess = "router-2"',
             "s.toml: fault 1: fail-disk is done to metadata and storage processes, and 'router-2' means none of these.",
+        ),
+        (
+            FAULT + 'at = 1\ndo = "drain"\nprocess = "leader"',
+            "s.toml: fault 1: a zone has to have another storage node to drain one: write nodes_per_zone = 2.",
         ),
         (
             FAULT + 'at = 1\ndo = "lose"\nprocess = "all"\nto = "all"',

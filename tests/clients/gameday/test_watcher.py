@@ -69,8 +69,19 @@ async def test_only_what_changes_is_told() -> None:
         (EventKind.SEEN, "storage-1: alive, leads 0 of t"),
         (EventKind.SEEN, "storage-2: alive, leads 1 of t"),
         (EventKind.SEEN, "storage-3: NOT ALIVE, leads 0 of t, log damaged"),
+        (EventKind.ELECTED, "partition 7 is led by storage-2, no longer by storage-1"),
     ]
     assert await told.look() == []
+
+
+async def test_another_leader_is_told_also_after_a_time_without_one() -> None:
+    """The same one again is none."""
+    told = Told()
+    await told.look()
+    for leader, expected in ((0, 0), (1, 0), (0, 0), (3, 1), (3, 0)):
+        told.cluster.description = replace(WHOLE, partitions=(led_by(leader), replace(led_by(2), table_name="other")))
+        events = await told.look()
+        assert sum(kind is EventKind.ELECTED for kind, _ in events) == expected
 
 
 async def test_silence_is_told_once() -> None:

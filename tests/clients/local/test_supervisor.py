@@ -191,6 +191,17 @@ async def test_kill_and_start(cluster_options: ClusterOptions, environ: dict[str
         assert len(await cluster.ask("start", "all")) == 9
 
 
+async def test_stop_and_start(cluster_options: ClusterOptions, environ: dict[str, str]) -> None:
+    """A process that is stopped ends as it does with the whole cluster; the others go on."""
+    async with running(cluster_options, environ) as cluster:
+        (entry,) = await cluster.ask("stop", "storage-1")
+        assert (entry["state"], entry["exit_code"], entry["pid"]) == ("stopped", 0, None)
+        assert sorted((await cluster.states()).values()) == ["ready"] * 8 + ["stopped"]
+        assert not cluster.deaths()
+        (entry,) = await cluster.ask("start", "storage-1")
+        assert entry["state"] == "ready"
+
+
 async def test_pause_and_resume(cluster_options: ClusterOptions, environ: dict[str, str]) -> None:
     """A paused process is stopped by the kernel and goes on when resumed."""
     async with running(cluster_options, environ) as cluster:
