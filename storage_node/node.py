@@ -191,7 +191,7 @@ class StorageNode:
                 leader_node_id=self.identity.node_id,
                 ballot_round=group.core.promised.round,
                 configuration_slot=group.core.configuration_slot,
-                members=members_in_force(group.core.configuration),
+                members=members_in_force(group.core.configuration) if group.core.is_configuration_known else (),
             )
             for group_id, group in self.host.groups.items()
             if group.is_serving
@@ -280,8 +280,8 @@ class StorageNode:
             if not self.host.is_serving_leader(partition_id):
                 continue
             slot, in_force = self.host.configuration_of(partition_id)
-            if in_force.members == target.members or decided_on not in (None, slot):
-                continue  # in the second case it is another's to decide anew: this node may have missed something
+            if in_force.members != target.members and decided_on not in (None, slot):
+                continue  # it is to be decided anew: this node may have missed something
             own = target.member(self.identity.node_id)
             if own is None or own.kind == ReplicaKind.LOG:
                 self.host.hand_over(partition_id, can_wait=True)

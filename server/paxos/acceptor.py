@@ -133,6 +133,12 @@ class Acceptor:
         return 0 if self.promised.node_id == self.node_id or self._released == self.promised else self.promised.node_id
 
     @property
+    def is_configuration_known(self) -> bool:
+        """Whether another member knows of the configuration in force too, though this one may be lost: an entry behind
+        it is committed."""
+        return not self.configuration_slot or self.log.commit_slot > self.configuration_slot
+
+    @property
     def next_slot(self) -> int:
         return self.log.last_slot + 1
 

@@ -15,6 +15,8 @@ from server.paxos.acceptor import Acceptor, Health
 from server.paxos.ballot import ABOVE_ALL, ZERO, Ballot
 from server.paxos.election import Candidacy, Role, choose_payloads, promise_of
 from server.paxos.leader import (
+    HELD_WAIT_NS,
+    JOIN_WAIT_NS,
     RETRY_NS,
     RETRY_NS_MAX,
     RUN_BYTES_MAX,
@@ -114,10 +116,36 @@ class PaxosCore(Acceptor):
         committed, so that any slot's configuration is known to whoever proposes in it."""
         return self.leadership is not None and not self.leadership.configuration_slot
 
+    def expect_configuration(self, configuration: Configuration, now_ns: int) -> list[Effect]:
+        """The group's next members are to be proposed as soon as `may_configure`: whoever is to join begins to follow.
+        Without effect where this member does not lead, or cannot propose anything now."""
+        leadership = self.leadership
+        if leadership is not None and self.can_propose:
+            if leadership.successor != configuration:
+                leadership.successor, leadership.expected_since_ns = configuration, now_ns
+            is_held = leadership.held_slot(configuration, self.node_id) >= self.log.first_slot - 1
+            if is_held or now_ns - leadership.expected_since_ns >= HELD_WAIT_NS:
+                self._begin_joining(leadership, configuration, now_ns)
+        return self._take()
+
+    def _begin_joining(self, leadership: Leadership, successor: Configuration, now_ns: int) -> None:
+        """Whoever is to join is sent what the members are sent, and tells what it has."""
+        known = {*self.configuration.node_ids, *successor.node_ids}
+        for node_id in leadership.progress.keys() - known:
+            del leadership.progress[node_id]
+        for node_id in set(successor.node_ids) - leadership.progress.keys() - {self.node_id}:
+            commit_slot = self.log.commit_slot
+            leadership.progress[node_id] = Progress(
+                0, commit_slot, joined_slot=commit_slot, retry_at_ns=now_ns + RETRY_NS
+            )
+            self._tell_commit(leadership, node_id)
+        self._note_log_replicas(leadership, successor)
+
     def propose_configuration(self, configuration: Configuration, now_ns: int) -> list[Effect]:
         """Proposes the group's next members. Requires `may_configure`."""
         leadership = self.leadership
         assert leadership is not None and self.may_configure(configuration, now_ns)
+        self._begin_joining(leadership, configuration, now_ns)
         leadership.configuration_slot = self.next_slot
         leadership.successor = configuration
         leadership.reconsider_at_ns = now_ns + self.leases.config.duration_ns
@@ -126,10 +154,9 @@ class PaxosCore(Acceptor):
         return self._take()
 
     def may_configure(self, configuration: Configuration, now_ns: int) -> bool:
-        """Whether `configuration` may be proposed now: this member serves and stays; and of those that stay so many
-        follow closely that they alone make a majority of the new members. The entry counts as committed only when it is
-        on their disks, and all before it with it: a member that begins empty must never be needed for what came before.
-        And nothing else can be proposed meanwhile, so it must not take long."""
+        """Whether `configuration` may be proposed now: this member serves and stays; majorities of both the members in
+        force and the new ones follow closely, so that it will be committed soon: nothing else can be proposed
+        meanwhile. Whoever joins is among those who follow, or has been waited for long enough."""
         leadership = self.leadership
         member = configuration.member(self.node_id)
         if leadership is None or member is None or member.kind == ReplicaKind.LOG:
@@ -142,7 +169,11 @@ class PaxosCore(Acceptor):
             for node_id, slot in leadership.acked_slots(self.node_id).items()
             if slot + LAG_SLOTS_MAX >= self.log.commit_slot and held.get(node_id, 0) > now_ns
         }
-        return configuration.is_majority(following.intersection(self.configuration.survivors(configuration)))
+        if not following.issuperset(set(configuration.node_ids) - set(self.configuration.node_ids)):
+            is_expected = leadership.successor == configuration
+            if not is_expected or now_ns - leadership.expected_since_ns < JOIN_WAIT_NS:
+                return False
+        return configuration.is_majority(following) and self.configuration.is_majority(following)
 
     def durable(self, event: Durable, now_ns: int) -> list[Effect]:
         """A record that was to come back as this event is on disk."""
@@ -165,12 +196,13 @@ class PaxosCore(Acceptor):
 
     def peer_renewed(self, node_id: int, now_ns: int) -> list[Effect]:
         """Node `node_id` is connected anew, or grants at a new epoch: what it last acknowledged may be void."""
-        if self.configuration.member(node_id) is None:
+        progress = self.leadership.progress.get(node_id) if self.leadership is not None else None
+        if self.configuration.member(node_id) is None and progress is None:
             return []
         if self.health == Health.DAMAGED:
             # Which ballot it led at may be lost. A release of a later one makes the peer ask about the one it knows.
             self._send(node_id, Release(Ballot(ABOVE_ALL, self.node_id)))
-        elif self.leadership is not None and (progress := self.leadership.progress.get(node_id)) is not None:
+        elif self.leadership is not None and progress is not None:
             progress.restart_from(progress.acked_slot)
             progress.is_in_snapshot = False
             progress.retry_at_ns = now_ns + progress.retry_ns
@@ -387,6 +419,7 @@ class PaxosCore(Acceptor):
         if successors:
             self.leadership.configuration_slot = commit_slot + len(payloads)
             self.leadership.successor = decode_configuration(payloads[-1])
+            self._begin_joining(self.leadership, self.leadership.successor, now_ns)
             if candidacy.ballot in self._own_configuration[1]:
                 self.leadership.reconsider_at_ns = now_ns + self.leases.config.duration_ns
         self._effects.append(LeadershipChanged(candidacy.ballot, is_leader=True))
@@ -439,22 +472,20 @@ class PaxosCore(Acceptor):
         if message.last_slot > progress.acked_slot:
             progress.note_acked(message.last_slot, now_ns)
             self._advance_commit(now_ns)
+        if leadership.progress.get(sender) is not progress:
+            return  # with this it has ceased to be a member
         if self.leadership is leadership and progress.sent_slot < leadership.end_slot(self.log):
             self._send_missing(leadership, sender, now_ns)
 
     def _send_missing(self, leadership: Leadership, node_id: int, now_ns: int) -> None:
         held_slot = -1
         progress = leadership.progress[node_id]
+        is_joining = self.configuration.member(node_id) is None
         if progress.is_log_replica and progress.sent_slot + 1 < self.log.first_slot:
-            acked_slots = leadership.acked_slots(self.node_id)
-            held_slot = self.configuration.majority_value(
-                {
-                    member.node_id: acked_slots[member.node_id]
-                    for member in self.configuration.members
-                    if member.kind == ReplicaKind.STORAGE
-                }
-            )
-        leadership.send_missing(node_id, self.log, now_ns, self._effects, held_slot=held_slot)
+            configuration = leadership.successor if is_joining else self.configuration
+            assert configuration is not None  # whoever is no member is to become one
+            held_slot = leadership.held_slot(configuration, self.node_id)
+        leadership.send_missing(node_id, self.log, now_ns, self._effects, held_slot=held_slot, is_joining=is_joining)
 
     def _advance_commit(self, now_ns: int) -> None:
         leadership = self.leadership
@@ -471,12 +502,12 @@ class PaxosCore(Acceptor):
                 self._lead_on(leadership, now_ns)
 
     def _configuration_commit(self, leadership: Leadership, acked_slots: Mapping[int, int]) -> int:
-        """Up to where the log is committed once a majority has the configuration entry at its end: all of it, if those
-        that stay have it in numbers that make a majority of the new members too."""
+        """Up to where the log is committed once a majority has the configuration entry at its end: all of it, if a
+        majority of the new members has it too, and all before it: what of that a log replica among them has not, is on
+        the disks of enough others (`Leadership.send_missing`)."""
         assert leadership.successor is not None
-        staying = {node_id: acked_slots[node_id] for node_id in self.configuration.survivors(leadership.successor)}
         slot = leadership.configuration_slot
-        return slot if leadership.successor.majority_value(staying) >= slot else slot - 1
+        return slot if leadership.successor.majority_value(acked_slots) >= slot else slot - 1
 
     def _lead_on(self, leadership: Leadership, now_ns: int) -> None:
         """The configuration that this leadership proposed is in force. If it proposed it of its own accord, nobody can
@@ -493,22 +524,16 @@ class PaxosCore(Acceptor):
                 self._released = leadership.ballot
                 self._stand(now_ns)
             return
-        commit_slot = self.log.commit_slot
         for node_id in tuple(leadership.progress):
             self._tell_commit(leadership, node_id)
             if self.configuration.member(node_id) is None:
                 del leadership.progress[node_id]
-        for node_id in self.configuration.node_ids:
-            if node_id != self.node_id and node_id not in leadership.progress:
-                leadership.progress[node_id] = Progress(
-                    0, commit_slot, joined_slot=commit_slot, retry_at_ns=now_ns + RETRY_NS
-                )
-                self._tell_commit(leadership, node_id)
-        self._note_log_replicas(leadership)
+        # Whoever has this is told with it that the configuration is in force, and remembers.
+        self._accept_own(Run(leadership.ballot, self.next_slot, (NO_OP,)), now_ns)
 
-    def _note_log_replicas(self, leadership: Leadership) -> None:
+    def _note_log_replicas(self, leadership: Leadership, configuration: Configuration) -> None:
         for node_id, progress in leadership.progress.items():
-            member = self.configuration.member(node_id)
+            member = configuration.member(node_id) or self.configuration.member(node_id)
             progress.is_log_replica = member is not None and member.kind == ReplicaKind.LOG
 
     def _on_reject(self, sender: int, message: Reject, now_ns: int) -> None:
@@ -555,12 +580,12 @@ class PaxosCore(Acceptor):
                     self._tell_commit(leadership, node_id)
 
     def _reconsider(self, leadership: Leadership, now_ns: int) -> None:
-        """A change of members is on its way for long. Where those that stay and live cannot carry it through, and a
-        majority lives, this member stands again: its next phase 1 withdraws the entry."""
+        """A change of members is on its way for long. Where those that live cannot carry it through, and a majority
+        lives, this member stands again: its next phase 1 withdraws the entry."""
         leadership.reconsider_at_ns = 0 if not leadership.configuration_slot else now_ns + self.election.retry_ns
         successor, held = leadership.successor, leadership.held_until_ns(self.node_id, self.leases)
         living = {node_id for node_id, until_ns in held.items() if until_ns > now_ns}
-        if successor is None or successor.is_majority(living.intersection(self.configuration.survivors(successor))):
+        if successor is None or successor.is_majority(living):
             return
         if self.configuration.is_majority(living):
             self._step_down(now_ns)

@@ -20,13 +20,20 @@ IN_FLIGHT_BYTES_MAX = 4 * 1024 * 1024
 
 IN_FLIGHT_MESSAGES_MAX = 64
 
+JOIN_WAIT_NS = 5_000_000_000
+"""For how long a change of members waits for those who are to join, where the others could carry it through alone."""
+
+HELD_WAIT_NS = 1_000_000_000
+"""For how long a node that is to join is not sent a snapshot, which it may not need: the log that the leader still has
+is enough as soon as those who stay have told what is on their disks."""
+
 RETRY_NS = 500_000_000
 RETRY_NS_MAX = 4_000_000_000
 
 
 @dataclass(slots=True)
 class Progress:
-    """One follower, as its leader sees it.
+    """One follower, or one that is to join, as its leader sees it.
 
     Invariant: `acked_slot` <= `sent_slot`. `acked_slot` counts only what was acknowledged at the leader's ballot.
     """
@@ -124,7 +131,8 @@ class Leadership:
     progress: dict[int, Progress]
     flush_at_ns: int = 0  # when to tell an idle group's followers the commit slot; 0: nothing to tell
     configuration_slot: int = 0  # of the configuration entry that it has proposed and that is not committed; 0: none
-    successor: Configuration | None = None  # what that entry puts in force
+    successor: Configuration | None = None  # what that entry puts in force, or is to be proposed
+    expected_since_ns: int = 0  # since when `successor` is to be proposed
     reconsider_at_ns: int = 0  # when to see whether it can still be committed, if it can be withdrawn; 0: it cannot
 
     def end_slot(self, log: Log) -> int:
@@ -157,16 +165,37 @@ class Leadership:
                 progress.told_commit_slot = commit_slot
                 effects.append(SendMessage(node_id, message))
 
-    def send_missing(self, node_id: int, log: Log, now_ns: int, effects: list[Effect], *, held_slot: int = -1) -> None:
+    def held_slot(self, configuration: Configuration, own_node_id: int) -> int:
+        """Up to which slot all is on the disks of storage replicas that make a majority of a configuration."""
+        acked_slots = self.acked_slots(own_node_id)
+        return configuration.majority_value(
+            {
+                member.node_id: acked_slots[member.node_id]
+                for member in configuration.members
+                if member.kind == ReplicaKind.STORAGE and member.node_id in acked_slots
+            }
+        )
+
+    def send_missing(
+        self,
+        node_id: int,
+        log: Log,
+        now_ns: int,
+        effects: list[Effect],
+        *,
+        held_slot: int = -1,
+        is_joining: bool = False,
+    ) -> None:
         """Sends what a follower lacks, as far as its window allows: committed entries as they are, the others at this
-        ballot, or word that it needs a snapshot. A log replica's log begins where this one does if it has nothing, or
-        if all before that is on the disks of enough others (`held_slot`)."""
+        ballot, or word that it needs a snapshot. A log replica's log begins where this one does if all before that is
+        on the disks of enough others (`held_slot`), or if it has nothing: unless it is on its way to become a member
+        (`is_joining`), since it may be needed for that."""
         progress = self.progress[node_id]
         last_slot = self.end_slot(log)
         while progress.sent_slot < last_slot and progress.has_room() and not progress.is_in_snapshot:
             first = progress.sent_slot + 1
             is_held = held_slot >= log.first_slot - 1
-            if first < log.first_slot and progress.is_log_replica and (is_held or first == 1):
+            if first < log.first_slot and progress.is_log_replica and (is_held or (first == 1 and not is_joining)):
                 progress.sent_slot = log.first_slot - 1
                 effects.append(SendMessage(node_id, LogStart(self.ballot, progress.sent_slot, is_held)))
                 continue

@@ -251,12 +251,20 @@ class ReplicaHost:
             self._defer(self._flush_deferred)
 
     def configure(self, group_id: int, configuration: Configuration) -> bool:
-        """Begins to change the group's members, if this node leads it and may do so now; whether it has. The change is
-        over when `configuration_of` says so."""
+        """Begins to change the group's members, if this node leads it and may do so now; whether it has. Whoever is to
+        join is brought up to date first: to be called again and again. The change is over when `configuration_of` says
+        so."""
         group = self.groups.get(group_id)
-        if group is None or not group.core.may_configure(configuration, self._now_ns()):
+        if group is None:
             return False
-        self._carry_out(group, group.core.propose_configuration(configuration, self._now_ns()))
+        core, now_ns = group.core, self._now_ns()
+        is_changed = core.configuration.members != configuration.members
+        if is_changed or (core.leadership is not None and core.leadership.successor is not None):
+            self._carry_out(group, core.expect_configuration(configuration, now_ns))
+            self._note_peers(group)
+        if not is_changed or not core.may_configure(configuration, now_ns):
+            return False
+        self._carry_out(group, core.propose_configuration(configuration, now_ns))
         return True
 
     def configuration_of(self, group_id: int) -> tuple[int, Configuration]:
@@ -351,8 +359,9 @@ class ReplicaHost:
     # Inside
 
     def _note_peers(self, group: Group) -> None:
-        """Exchanges heartbeats with the nodes of the group's members; of those that may still become members, too."""
-        for node_id in group.core.configuration.node_ids:
+        """Exchanges heartbeats with the nodes of the group's members; of those that are to become members, too."""
+        leadership = group.core.leadership
+        for node_id in (*group.core.configuration.node_ids, *(leadership.progress if leadership else ())):
             if node_id != self.node_id:
                 self._groups_of_peer.setdefault(node_id, set()).add(group.group_id)
 

@@ -82,7 +82,8 @@ class Membership:
             if not node.host.is_serving_leader(self._world.group):
                 continue
             reported = node.host.configuration_of(self._world.group)
-            if reported[0] > self._known[0]:
+            is_known = node.host.groups[self._world.group].core.is_configuration_known
+            if is_known and reported[0] > self._known[0]:
                 self._known = reported
                 self._ballot = max(self._ballot, node.host.leader_ballot(self._world.group))
                 self.changes += 1

@@ -559,17 +559,20 @@ async def test_a_leader_does_not_carry_out_an_old_decision(three: NodeSet) -> No
     leader = await three.found()
     core = leader.node.host.groups[PARTITION].core
     target = three.descriptor()
-    leaving = next(each for each in three if each is not leader)
-    target.members.remove(leaving.member)
-    target.members.add(node_id=9, zone=leaving.member.zone, address="127.0.0.1:1", log_only=True)
+    changed = next(index for index, each in enumerate(three) if each is not leader)
+    target.members[changed].log_only = True
     await wait_until(lambda: core.may_configure(configuration_of(target.members), now_ns()))
     put_floor(target.floor, Floor(core.log.last_slot + 1, core.promised))
     await leader.node.assign(cluster_pb2.NodeAssignments(partitions=[target]))
     assert core.can_propose
     put_floor(target.floor, NO_FLOOR)
     await leader.node.assign(cluster_pb2.NodeAssignments(partitions=[target]))
-    await wait_until(lambda: core.configuration == configuration_of(target.members))
-    assert leader.node.leaders()[0].configuration_slot == core.configuration_slot > 0
+    await wait_until(lambda: core.is_configuration_known and core.configuration == configuration_of(target.members))
+    (told,) = leader.node.leaders()
+    assert told.configuration_slot == core.configuration_slot > 0
+    assert [each.log_only for each in told.members] == [index == changed for index in range(3)]
+    core.log.commit_slot = core.configuration_slot  # as if nobody else knew of it yet
+    assert list(leader.node.leaders()[0].members) == []
 
 
 async def test_who_joins_keeps_where_it_began(one: NodeSet) -> None:

@@ -167,20 +167,22 @@ begin
 end;
 
 procedure advance_commit(b: ballot);
-var count: 0..4; staying: 0..4; out: node;
+var count: 0..4; next: 0..4; out: node; next_out: node;
 begin
   for s: slot do
     if state[b] = LEADING & s = told[b] + 1 & proposed[b][s] != NOTHING then
       out := counted_outsider(b, s);
+      next_out := out;
+      if proposed[b][s] = CONFIGURATION then next_out := outsider[b][s]; end;
       count := 0;
-      staying := 0;
+      next := 0;
       for n: node do
-        if n != out & acked[b][n] >= s then
-          count := count + 1;
-          if proposed[b][s] != CONFIGURATION | n != outsider[b][s] then staying := staying + 1; end;
+        if acked[b][n] >= s then
+          if n != out then count := count + 1; end;
+          if n != next_out then next := next + 1; end;
         end;
       end;
-      if count >= MAJORITY & (staying >= MAJORITY | COUNTS_WHO_LEAVES = 1) then
+      if count >= MAJORITY & (next >= MAJORITY | COUNTS_WHO_LEAVES = 1) then
         told[b] := s;
         if chosen[s] = NOTHING then
           chosen[s] := proposed[b][s];
@@ -325,6 +327,7 @@ ruleset b: ballot; s: slot do
     rule "propose a configuration"
       state[b] = LEADING & s = last_proposed(b) + 1 & recovered[b] = 0 & !is_changing(b)
       & r != owner[b] & owner[b] != outsider_at(told[b]) & r != outsider_at(told[b])
+      & was_emptied[outsider_at(told[b])]
     ==> begin
       proposed[b][s] := CONFIGURATION;
       outsider[b][s] := r;
@@ -334,8 +337,7 @@ end;
 
 ruleset n: node; b: ballot; s: slot do
   rule "accept"
-    proposed[b][s] != NOTHING & !(s <= told[b] & n = outsider_at(told[b]))
-    & (n != outsider_at(told[b]) | !was_emptied[n])
+    proposed[b][s] != NOTHING & (n != outsider_at(told[b]) | was_emptied[n])
     & promised[n] <= b
     & (s <= commit(n) + 1 | (promised[n] = b & s <= matched(n) + 1)) & log[n][s] != b
   ==> begin

@@ -148,7 +148,9 @@ class Group:
 
     def join(self, member: Member, configuration: Configuration) -> None:
         """A node that has nothing begins as a log replica of the group; `configuration` is what it is told of it."""
-        self.nodes[member.node_id] = Node(member, configuration, is_restoring=True)
+        known = self.nodes.get(member.node_id)
+        boot = known.boot if known is not None else 0  # its node has lived before, whatever it had of the group
+        self.nodes[member.node_id] = Node(member, configuration, is_restoring=True, boot=boot)
         self.boot(member.node_id)
 
     def crash(self, node_id: int) -> None:

@@ -19,7 +19,8 @@ the expected output. The commands, with N, A and B for nodes and numbers of mill
     crash N | restart N              N loses what was not synced, and what was on its way to it | starts again
     damage N                         all that is in the log of N, which is down, is lost
     join N ZONE NODES                N starts with nothing, and is told that the members are to be NODES: 1,2,4-log
-    configure N NODES                the leader N proposes these members
+    expect N NODES                   the leader N is to propose these members: those who are to join begin to follow
+    configure N NODES                the leader N proposes them
     hand-over N                      the leader N gives its leadership to somebody else
     checkpoint N SLOT                N's state as of SLOT is on disk, the log up to there is trimmed
     ask A->B                         A, which has no state, asks B for a snapshot
@@ -124,6 +125,7 @@ class Scenario:
             "restart": lambda words: self.group.boot(int(words[0])),
             "damage": lambda words: self.group.damage(int(words[0])),
             "join": self._join,
+            "expect": self._expect,
             "configure": self._configure,
             "hand-over": self._hand_over,
             "checkpoint": lambda words: self.group.checkpoint(int(words[0]), int(words[1])),
@@ -248,6 +250,10 @@ class Scenario:
         member = Member(int(words[0]), words[1], ReplicaKind.LOG)
         self.group.nodes[member.node_id] = Node(member, self.group.configuration)  # so that its zone is known
         self.group.join(member, self._members(words[2]))
+
+    def _expect(self, words: list[str]) -> None:
+        core, configuration = self.group.core(int(words[0])), self._members(words[1])
+        self.group.carry_out(int(words[0]), core.expect_configuration(configuration, self.group.now_ns))
 
     def _configure(self, words: list[str]) -> None:
         core, configuration = self.group.core(int(words[0])), self._members(words[1])

@@ -89,10 +89,26 @@ def serving_leader(**members: object) -> PaxosCore:
     return core
 
 
+def grant_of(core: PaxosCore, node_id: int, now_ns: int) -> None:
+    """The node's grant is renewed."""
+    grant = core.leases.grant(node_id, 0, 0)
+    assert grant is not None
+    core.leases.granted(node_id, grant._replace(sent_ns=now_ns), now_ns)
+
+
+def joining(core: PaxosCore, node_id: int = 4, configuration: Configuration = THIRD_REPLACED) -> PaxosCore:
+    """The leader's node is to have these members, and the new one has begun to follow at 1 s."""
+    assert core.leadership is not None
+    core.expect_configuration(configuration, 1000 * MS)
+    grant_of(core, node_id, 1000 * MS)
+    core.handle(node_id, Accepted(core.leadership.ballot, core.log.last_slot, 1 << 32 | 1), 1000 * MS)
+    return core
+
+
 def test_who_leads_and_serves_may_propose_members() -> None:
     """Not a follower, not one without a lease, not one that would leave or have a log only, nor twice at a time."""
     assert not member().may_configure(THIRD_REPLACED, 0)
-    core = serving_leader()
+    core = joining(serving_leader())
     assert core.may_configure(THIRD_REPLACED, 1000 * MS)
     assert not core.may_configure(THIRD_REPLACED, 9000 * MS), "its lease is over"
     assert not core.may_configure(SECOND_REPLACED, 1000 * MS), "it would leave"
@@ -103,38 +119,115 @@ def test_who_leads_and_serves_may_propose_members() -> None:
     assert not core.may_configure(THIRD_REPLACED, 1000 * MS)
 
 
-def test_who_stays_must_be_able_to_carry_the_change() -> None:
-    """A change that those who stay cannot commit soon would only hold up everything else."""
+def test_who_joins_follows_first() -> None:
+    """Unless it has been waited for, and the others can carry the change through alone."""
     core = serving_leader()
+    assert not core.may_configure(THIRD_REPLACED, 60_000 * MS), "nobody has been told"
+    assert shown(core.expect_configuration(THIRD_REPLACED, 1000 * MS)) == ["2->4 Commit 1.2 commit 0"]
+    for node_id in (1, 3):
+        grant_of(core, node_id, 5500 * MS)
+    assert core.expect_configuration(THIRD_REPLACED, 5500 * MS) == []
+    assert not core.may_configure(THIRD_REPLACED, 5999 * MS)
+    assert core.may_configure(THIRD_REPLACED, 6000 * MS)
+    assert joining(serving_leader()).may_configure(THIRD_REPLACED, 1000 * MS)
+
+
+def test_majorities_of_before_and_after_must_follow_closely() -> None:
+    """A change that cannot be committed soon would only hold up everything else."""
+    core = joining(serving_leader())
     assert core.leadership is not None
-    both_replaced = Configuration((Member(4, "a"), Member(2, "b"), Member(5, "c")))
-    assert not core.may_configure(both_replaced, 1000 * MS), "one that stays is no majority"
     ballot = core.leadership.ballot
     core.propose(tuple(b"x" for _ in range(LAG_SLOTS_MAX + 1)), 1000 * MS)
-    core.durable(Durable(ballot, core.log.last_slot, is_promise=False), 1000 * MS)
-    core.handle(3, Accepted(ballot, core.log.last_slot, 1 << 32 | 1), 1000 * MS)
+    last_slot = core.log.last_slot
+    core.durable(Durable(ballot, last_slot, is_promise=False), 1000 * MS)
+    core.handle(3, Accepted(ballot, last_slot, 1 << 32 | 1), 1000 * MS)
     assert core.log.commit_slot == LAG_SLOTS_MAX + 1
-    assert not core.may_configure(THIRD_REPLACED, 1000 * MS), "node 1 is too far behind"
-    core.handle(1, Accepted(ballot, 1, 1 << 32 | 1), 1000 * MS)
+    assert not core.may_configure(THIRD_REPLACED, 1000 * MS), "nodes 1 and 4 are too far behind"
+    core.handle(4, Accepted(ballot, last_slot, 1 << 32 | 1), 1000 * MS)
+    assert core.may_configure(THIRD_REPLACED, 1000 * MS)
+    core.leadership.progress[3].acked_slot = 0
+    assert not core.may_configure(THIRD_REPLACED, 1000 * MS), "with node 4 only the new ones could"
+    core.handle(1, Accepted(ballot, last_slot, 1 << 32 | 1), 1000 * MS)
     assert core.may_configure(THIRD_REPLACED, 1000 * MS)
 
 
-def test_it_is_committed_when_those_who_stay_have_it() -> None:
-    """The majority that the leader makes with the member that leaves is not enough; what is before it, is."""
-    core = serving_leader()
+def test_who_is_not_to_join_after_all_is_not_sent_anything_any_more() -> None:
+    """Another is, or nobody; and where nothing can be proposed, nobody is sent anything either."""
+    core = joining(serving_leader())
+    assert core.leadership is not None
+    another = Configuration((Member(1, "a"), Member(2, "b"), Member(5, "c", ReplicaKind.LOG)))
+    assert shown(core.expect_configuration(another, 2000 * MS)) == ["2->5 Commit 1.2 commit 0"]
+    assert sorted(core.leadership.progress) == [1, 3, 5]
+    assert core.expect_configuration(GROUP, 2000 * MS) == []
+    assert sorted(core.leadership.progress) == [1, 3]
+    joining(core).propose_configuration(THIRD_REPLACED, 1000 * MS)
+    assert core.expect_configuration(another, 2000 * MS) == []
+    assert core.leadership.successor == THIRD_REPLACED
+    assert member().expect_configuration(another, 0) == []
+
+
+def test_it_is_committed_when_majorities_of_before_and_after_have_it() -> None:
+    """The majority that the leader makes with the member that leaves is not enough; what is before it, is. Who joins
+    counts like those who stay."""
+    for second in (1, 4):
+        core = joining(serving_leader())
+        assert core.leadership is not None
+        ballot = core.leadership.ballot
+        core.propose((b"x",), 1000 * MS)
+        core.propose_configuration(THIRD_REPLACED, 1000 * MS)
+        core.durable(Durable(ballot, 2, is_promise=False), 1000 * MS)
+        assert shown(core.handle(3, Accepted(ballot, 2, 0), 1000 * MS)) == ["2 applies 1: x"]
+        assert core.configuration == GROUP
+        assert shown(core.handle(second, Accepted(ballot, 2, 0), 1000 * MS))[0] == "2 applies 2: <1 2 4-log>"
+        assert core.configuration == THIRD_REPLACED
+        assert core.can_propose
+        assert core.handle(3, Accepted(ballot, 2, 0), 1000 * MS) == [], "it is a member no more"
+        assert core.handle(3, Reject(ballot, ZERO, 0, RejectReason.HOLE), 1000 * MS) == []
+        assert core.peer_renewed(3, 1000 * MS) == []
+
+
+def test_who_leaves_may_be_the_one_that_makes_it_committed() -> None:
+    """It is sent nothing any more, whatever it lacks."""
+    core = joining(serving_leader())
     assert core.leadership is not None
     ballot = core.leadership.ballot
-    core.propose((b"x",), 1000 * MS)
     core.propose_configuration(THIRD_REPLACED, 1000 * MS)
+    core.durable(Durable(ballot, 1, is_promise=False), 1000 * MS)
+    core.handle(4, Accepted(ballot, 1, 0), 1000 * MS)
+    effects = shown(core.handle(3, Accepted(ballot, 1, 0), 1000 * MS))
+    assert effects[0] == "2 applies 1: <1 2 4-log>"
+    assert not [effect for effect in effects if effect.startswith("2->3 Accept")]
+
+
+def test_what_is_in_force_is_known_with_an_entry_behind_it() -> None:
+    """The leader proposes one at once: whoever has it remembers the configuration, though the leader be lost."""
+    core = joining(serving_leader())
+    assert core.leadership is not None
+    known = [core.is_configuration_known]
+    ballot = core.leadership.ballot
+    core.propose_configuration(THIRD_REPLACED, 1000 * MS)
+    core.durable(Durable(ballot, 1, is_promise=False), 1000 * MS)
+    effects = shown(core.handle(1, Accepted(ballot, 1, 0), 1000 * MS))
+    assert "2->4 Accept 1.2[2..2] (no-op) commit 1" in effects
+    known.append(core.is_configuration_known)
     core.durable(Durable(ballot, 2, is_promise=False), 1000 * MS)
-    assert shown(core.handle(3, Accepted(ballot, 2, 0), 1000 * MS)) == ["2 applies 1: x"]
-    assert core.configuration == GROUP
-    assert shown(core.handle(1, Accepted(ballot, 2, 0), 1000 * MS))[0] == "2 applies 2: <1 2 4-log>"
-    assert core.configuration == THIRD_REPLACED
-    assert core.can_propose
-    assert core.handle(3, Accepted(ballot, 2, 0), 1000 * MS) == [], "it is a member no more"
-    assert core.handle(3, Reject(ballot, ZERO, 0, RejectReason.HOLE), 1000 * MS) == []
-    assert core.peer_renewed(3, 1000 * MS) == []
+    core.handle(4, Accepted(ballot, 2, 0), 1000 * MS)
+    assert [*known, core.is_configuration_known] == [True, False, True]
+
+
+def test_where_the_log_of_one_that_joins_may_begin() -> None:
+    """It may be needed at once: what lies before must be on the disks of those who stay, or it gets a snapshot."""
+    for is_held in (True, False):
+        core = serving_leader(entries=entries("abc"), commit_slot=3)
+        assert core.leadership is not None
+        core.log.trim(2)
+        for node_id in (1, 3):
+            core.leadership.progress[node_id].acked_slot = 3 if is_held else 1
+        assert bool(core.expect_configuration(THIRD_REPLACED, 1000 * MS)) == is_held
+        core.expect_configuration(THIRD_REPLACED, 2000 * MS)
+        grant_of(core, 4, 2000 * MS)
+        (effect, *_) = handle(core, 4, Reject(core.leadership.ballot, ZERO, 0, RejectReason.HOLE), 2000 * MS)
+        assert effect == ("2->4 LogStart 1.2 behind 2, held by others" if is_held else "2 has to send 4 a snapshot")
 
 
 def test_support_of_a_former_life_is_none() -> None:
@@ -144,24 +237,17 @@ def test_support_of_a_former_life_is_none() -> None:
     assert core.leadership is not None
     ballot = core.leadership.ballot
     core.propose((b"x", b"y"), 1000 * MS)
-    core.propose_configuration(THIRD_REPLACED, 1000 * MS)
-    core.durable(Durable(ballot, 3, is_promise=False), 1000 * MS)
-    core.handle(1, Accepted(ballot, 3, 0), 1000 * MS)
+    core.durable(Durable(ballot, 2, is_promise=False), 1000 * MS)
+    core.handle(1, Accepted(ballot, 2, 0), 1000 * MS)
+    core.expect_configuration(THIRD_REPLACED, 1000 * MS)
     progress = core.leadership.progress[4]
-    core.handle(4, Accepted(ballot, 2, 7), 1000 * MS)
+    core.handle(4, Accepted(ballot, 1, 7), 1000 * MS)
     assert progress.support_epoch == -1
-    core.handle(4, Accepted(ballot, 3, 7), 1000 * MS)
+    core.handle(4, Accepted(ballot, 2, 7), 1000 * MS)
     assert progress.support_epoch == 7
 
 
 # Withdrawing
-
-
-def grant_of(core: PaxosCore, node_id: int, now_ns: int) -> None:
-    """The node's grant is renewed."""
-    grant = core.leases.grant(node_id, 0, 0)
-    assert grant is not None
-    core.leases.granted(node_id, grant._replace(sent_ns=now_ns), now_ns)
 
 
 def stand_again(core: PaxosCore, now_ns: int) -> Ballot:
@@ -182,8 +268,8 @@ def elected(core: PaxosCore, sender: int, ballot: Ballot, runs: tuple[Run, ...],
 
 
 def proposing() -> tuple[PaxosCore, Ballot]:
-    """A leader that has proposed members, of whom node 1 is needed; its ballot."""
-    core = serving_leader()
+    """A leader that has proposed members, of whom node 1 or 4 is needed; its ballot. Node 4 is not heard of again."""
+    core = joining(serving_leader())
     assert core.leadership is not None
     core.propose_configuration(THIRD_REPLACED, 1000 * MS)
     ballot = core.leadership.ballot
@@ -282,7 +368,7 @@ def test_one_that_leaves_with_it_lets_go() -> None:
     core.handle(1, Accepted(ballot, 1, 0), 1000 * MS)
     effects = shown(core.handle(3, Accepted(ballot, 1, 0), 1000 * MS))
     assert effects[0] == "2 applies 1: <1 4-log 3>"
-    assert effects[-2:] == ["2->1 Release 2.2", "2->3 Release 2.2"]
+    assert effects[-3:] == ["2->1 Release 2.2", "2->3 Release 2.2", "2->4 Release 2.2"]
     assert core.role == Role.FOLLOWER
     core.tick(9000 * MS)
     assert core.role == Role.FOLLOWER, "it does not stand any more"
@@ -472,6 +558,8 @@ def test_a_node_that_comes_back_to_the_group_has_nothing_of_its_former_life() ->
         group.join(Member(node_id, zone, ReplicaKind.LOG), joining)
         leader_id = group.serving()[0]
         core = group.core(leader_id)
+        group.carry_out(leader_id, core.expect_configuration(joining, group.now_ns))
+        group.live(3000 * MS)
         group.carry_out(leader_id, core.propose_configuration(joining, group.now_ns))
         group.live(1000 * MS)
         group.carry_out(leader_id, core.propose((b"x",), group.now_ns))

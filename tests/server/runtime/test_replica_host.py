@@ -81,11 +81,13 @@ class FakeTransport:
         self.acknowledged: list[int] = []
         self.missing: list[int] = []  # chunks that were told to be lost
         self.committed: list[tuple[int, int]] = []
+        self.asked: set[int] = set()
 
     def send(self, to: int, group_id: int, message: Message, record: bytes | None) -> None:
         self.messages.append((to, message))
 
-    def send_heartbeat(self, to: int, sent_ns: int) -> None: ...
+    def send_heartbeat(self, to: int, sent_ns: int) -> None:
+        self.asked.add(to)
 
     def send_grant(self, to: int, grant: Grant, duration_ns: int, committed: Sequence[tuple[int, int]]) -> None:
         self.committed = list(committed)
@@ -563,6 +565,12 @@ def test_proposals_wait_until_the_new_members_are_in_force() -> None:
     ballot = lone.lead()
     lone.write(ballot, 1, 10)
     successor = Configuration((Member(1, "a"), Member(2, "b"), Member(4, "c", ReplicaKind.LOG)))
+    assert not lone.host.configure(GROUP, successor), "who joins does not follow yet"
+    lone.now_ns += LEASE.heartbeat_ns
+    lone.host.tick()
+    assert 4 in lone.transport.asked, "its grant is needed too"
+    lone.receive(4, Accepted(ballot, 1, 1))
+    lone.host.receive_grant(4, Grant(lone.now_ns, 1), ())
     assert lone.host.configure(GROUP, successor)
     assert not lone.host.configure(GROUP, successor), "one at a time"
     outcomes: list[Outcome] = []
@@ -571,10 +579,23 @@ def test_proposals_wait_until_the_new_members_are_in_force() -> None:
     lone.receive(2, Accepted(ballot, 2, 1))
     assert lone.host.configuration_of(GROUP) == (2, successor)
     assert lone.machine.configuration == (2, successor)
-    assert lone.core.log.payloads(3, 3) == (b"later",)
-    lone.receive(2, Accepted(ballot, 3, 1))
+    assert lone.core.log.payloads(3, 4) == (b"", b"later")
+    lone.receive(2, Accepted(ballot, 4, 1))
     assert [outcome.kind for outcome in outcomes] == [OutcomeKind.COMMITTED]
     assert not lone.host.configure(99, successor), "no such group here"
+
+
+def test_who_is_not_to_join_after_all_is_let_go() -> None:
+    """The members are to stay as they are again."""
+    lone = Lone()
+    lone.lead()
+    successor = Configuration((Member(1, "a"), Member(2, "b"), Member(4, "c", ReplicaKind.LOG)))
+    lone.host.configure(GROUP, successor)
+    assert lone.core.leadership is not None
+    assert 4 in lone.core.leadership.progress
+    assert not lone.host.configure(GROUP, MEMBERS)
+    assert 4 not in lone.core.leadership.progress
+    assert not lone.host.configure(GROUP, MEMBERS)
 
 
 def test_what_waits_for_a_full_disk_is_bounded() -> None:
