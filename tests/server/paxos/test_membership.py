@@ -122,13 +122,18 @@ def test_who_leads_and_serves_may_propose_members() -> None:
 def test_who_joins_follows_first() -> None:
     """Unless it has been waited for, and the others can carry the change through alone."""
     core = serving_leader()
-    assert not core.may_configure(THIRD_REPLACED, 60_000 * MS), "nobody has been told"
+    assert not core.may_configure(THIRD_REPLACED, 1000 * MS), "it is not told of them yet"
     assert shown(core.expect_configuration(THIRD_REPLACED, 1000 * MS)) == ["2->4 Commit 1.2 commit 0"]
     for node_id in (1, 3):
         grant_of(core, node_id, 5500 * MS)
     assert core.expect_configuration(THIRD_REPLACED, 5500 * MS) == []
     assert not core.may_configure(THIRD_REPLACED, 5999 * MS)
     assert core.may_configure(THIRD_REPLACED, 6000 * MS)
+    another = Configuration((Member(1, "a"), Member(2, "b"), Member(5, "c", ReplicaKind.LOG)))
+    assert not core.may_configure(another, 6000 * MS), "that one has not been waited for"
+    assert core.leadership is not None
+    core.leadership.progress[1].support_epoch = -1
+    assert not core.may_configure(THIRD_REPLACED, 6000 * MS), "node 1 is needed then"
     assert joining(serving_leader()).may_configure(THIRD_REPLACED, 1000 * MS)
 
 
@@ -163,6 +168,10 @@ def test_who_is_not_to_join_after_all_is_not_sent_anything_any_more() -> None:
     joining(core).propose_configuration(THIRD_REPLACED, 1000 * MS)
     assert core.expect_configuration(another, 2000 * MS) == []
     assert core.leadership.successor == THIRD_REPLACED
+    of_logs = Configuration((Member(1, "a"), Member(2, "b"), Member(3, "c", ReplicaKind.LOG)))
+    core = joining(serving_leader(configuration=of_logs))
+    assert core.leadership is not None
+    assert [core.leadership.progress[each].is_log_replica for each in (1, 3, 4)] == [False, True, True]
     assert member().expect_configuration(another, 0) == []
 
 
@@ -222,7 +231,7 @@ def test_where_the_log_of_one_that_joins_may_begin() -> None:
         assert core.leadership is not None
         core.log.trim(2)
         for node_id in (1, 3):
-            core.leadership.progress[node_id].acked_slot = 3 if is_held else 1
+            core.leadership.progress[node_id].acked_slot = 3 if is_held or node_id == 3 else 1
         assert bool(core.expect_configuration(THIRD_REPLACED, 1000 * MS)) == is_held
         core.expect_configuration(THIRD_REPLACED, 2000 * MS)
         grant_of(core, 4, 2000 * MS)
@@ -340,6 +349,18 @@ def test_a_change_whose_members_live_is_waited_for() -> None:
 
 
 # Finding
+
+
+def test_a_change_that_who_joins_can_carry_is_waited_for() -> None:
+    """It lives, and a majority of the new members with it, though node 1 is not heard of any more."""
+    core, ballot = proposing()
+    for node_id in (3, 4):
+        grant_of(core, node_id, 4000 * MS)
+    core.tick(4000 * MS)
+    assert core.leadership is not None
+    core.handle(3, Accepted(ballot, 1, 1 << 32 | 1), 4000 * MS)
+    core.handle(4, Accepted(ballot, 1, 1 << 32 | 1), 4000 * MS)
+    assert core.configuration == THIRD_REPLACED
 
 
 def test_a_candidate_that_finds_one_brings_it_into_force_and_stands_again() -> None:
