@@ -1,4 +1,4 @@
-"""A storage node in a group whose members change: who joins, who is to leave, and which decisions a leader carries out."""
+"""A node in a group whose members change: who joins, who is to leave, which decisions a leader carries out."""
 
 from __future__ import annotations
 
