@@ -63,6 +63,7 @@ class StorageNode:
         self.missing: set[int] = set()  # partitions that should be here and are not
         self.without_room: set[int] = set()  # partitions that were assigned, and could not be opened on a full disk
         self.rotten: set[int] = set()  # partitions in which an item was found that is not what was stored
+        self.healed = 0  # replicas whose log or B-tree was damaged, and is whole again, in this life
         self.dropped: set[int] = set()  # dropped, to be reported
         self.on_change: Callable[[], None] = lambda: None
         self._descriptors: dict[int, cluster_pb2.PartitionDescriptor] = {}  # of everything that is on disk
@@ -107,6 +108,7 @@ class StorageNode:
         self.host.snapshots.pace = Pace(config.snapshot_bytes_per_s)
         self.host.on_leadership = lambda group_id, is_serving: self.on_change()
         self.host.on_healed = self._healed
+        self.host.snapshots.on_restored = self._restored
         self.host.on_configured = lambda group_id: self.on_change()
         self.peers.bind(self.host)
 
@@ -168,7 +170,7 @@ class StorageNode:
         if self.damaged:
             notes.append(f"log damaged, being healed: partitions {sorted(self.damaged)}")
         if self.rotten:
-            notes.append(f"damaged items in the B-tree: partitions {sorted(self.rotten)}")
+            notes.append(f"damaged items in the B-tree, being rebuilt: partitions {sorted(self.rotten)}")
         if self.missing:
             notes.append(f"missing on disk: partitions {sorted(self.missing)}")
         return "; ".join(notes)
@@ -316,7 +318,15 @@ class StorageNode:
 
     def _healed(self, partition_id: int) -> None:
         self.damaged.discard(partition_id)
+        self.healed += 1
         log.info("replica healed", partition_id=partition_id)
+        self.on_change()
+
+    def _restored(self, partition_id: int) -> None:
+        if partition_id in self.rotten:
+            self.rotten.discard(partition_id)
+            self.healed += 1
+            log.info("replica rebuilt, its damaged items are replaced", partition_id=partition_id)
         self.on_change()
 
     async def _drop(self, partition_id: int) -> None:
@@ -415,12 +425,14 @@ class StorageNode:
                 log.warning("disk nearly full: writes are refused" if is_full else "room on the disk again")
                 self.on_change()
             self._change_members()
+            for partition_id in self.rotten & self.replicas.keys():
+                self.replicas[partition_id].heal()
             waited_ms = (now_s - self._checkpointed_at) * 1000
             has_enough = self._store.memtable_bytes >= self.config.memtable_bytes
             if self._wal.log_bytes > LOG_SEGMENTS_MAX * self.config.wal_segment_bytes:
                 # A few keys written again and again fill the log and not the memtable.
                 has_enough |= waited_ms >= self.config.checkpoint_interval_ms / 10
-            if has_enough or (self._store.memtable_bytes and waited_ms >= self.config.checkpoint_interval_ms):
+            if has_enough or waited_ms >= self.config.checkpoint_interval_ms:
                 await self.checkpoint()
 
     async def checkpoint(self) -> None:

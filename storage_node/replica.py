@@ -257,13 +257,20 @@ class PartitionReplica:
         else:
             reply(request_id, partition_pb2.NOT_LEADER, leader_node_id=leader)
 
+    def heal(self) -> None:
+        """What is stored is damaged: asks for what the leader has; where this member leads, to be due again, another has
+        to."""
+        self._host.rebuild(self.partition_id)
+        if self.is_leading:
+            self._let_another_lead(can_wait=True)
+
     def _cannot_send(self, sentence: str) -> None:
         """A member waits for a snapshot that only another leader can give it."""
         self._on_rotten(self.partition_id, sentence)
         # Not now: the host is in the middle of what this leadership asked for.
         self._run(lambda: None, self._let_another_lead)
 
-    def _let_another_lead(self) -> bool:
+    def _let_another_lead(self, *, can_wait: bool = False) -> bool:
         """Hands the leadership over to a member that may have what is damaged here; whether it did. It may be one
         without a lease: members that wait for a snapshot from here do not support it."""
         now_s = time.monotonic()
@@ -271,7 +278,7 @@ class PartitionReplica:
             return False
         self._hand_over_from_s = now_s + self._hand_over_wait_s
         self._hand_over_wait_s = min(self._hand_over_wait_s * 2, HAND_OVER_WAIT_S_MAX)
-        self._host.hand_over(self.partition_id)
+        self._host.hand_over(self.partition_id, can_wait=can_wait)
         return True
 
     def _answer_rotten(self, request: partition_pb2.PartitionRequest, sentence: str, reply: Reply) -> None:

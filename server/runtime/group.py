@@ -45,6 +45,8 @@ class Group:
     unapplied: deque[ApplyEntries | ApplyConfiguration] = field(default_factory=deque)
     senders: dict[int, SnapshotSender] = field(default_factory=dict)
     receiver: SnapshotReceiver | None = None
+    is_rotten: bool = False
+    """The machine's state is damaged: the leader's is to take its place, though the log says that nothing is lacking."""
     request_snapshot_at_ns: int = 0
     """When a snapshot may be asked for again; 0: none has been asked for."""
 
@@ -54,18 +56,19 @@ class Group:
 
 
 def due_snapshot_requests(groups: Iterable[Group], now_ns: int) -> list[Group]:
-    """The groups for which this node, which lacks their state, should ask the leader for a snapshot now.
+    """The groups for which this node, which lacks their state or has a damaged one, should ask the leader for a
+    snapshot now.
 
     Only so many are under way at once: each takes the disk's and the network's time from the others, and all would
     arrive late. Who has waited longest comes first, so that a leader without one does not hold up the rest."""
     waiting, under_way = [], 0
     for group in groups:
-        core = group.core
+        core, is_lacking = group.core, group.core.is_restoring or group.is_rotten
         if group.is_receiving(now_ns):
             under_way += 1
-        elif core.is_restoring and now_ns < group.request_snapshot_at_ns:
+        elif is_lacking and now_ns < group.request_snapshot_at_ns:
             under_way += 1  # the answer to the request may be on its way
-        elif core.is_restoring and core.leader_node_id not in (0, core.node_id):
+        elif is_lacking and core.leader_node_id not in (0, core.node_id):
             waiting.append(group)
     waiting.sort(key=lambda group: group.request_snapshot_at_ns)
     return waiting[: max(0, SNAPSHOTS_RECEIVED_MAX - under_way)]

@@ -279,6 +279,12 @@ class ReplicaHost:
         if group is not None and group.core.leadership and (not can_wait or group.core.has_successor(now_ns)):
             self._carry_out(group, group.core.hand_over(now_ns))
 
+    def rebuild(self, group_id: int) -> None:
+        """The state that this member has is damaged: as soon as somebody else leads, its state takes the place of this
+        one. Until that comes this one is kept."""
+        if (group := self.groups.get(group_id)) is not None:
+            group.is_rotten = True
+
     # What arrives
 
     def receive(self, sender: int, group_id: int, message: Message, record: bytes | None) -> None:

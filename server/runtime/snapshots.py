@@ -48,6 +48,7 @@ class Snapshots:
         self._apply_due = apply_due
         self._note_peers = note_peers
         self.pace = Pace(0)
+        self.on_restored: Callable[[int], None] = lambda group_id: None
         self._ready: dict[tuple[int, int], None] = {}  # (group id, node id) of transfers that may have more to send
 
     # Receiving
@@ -94,9 +95,9 @@ class Snapshots:
     def _begin_to_receive(self, group: Group, sender: int, snapshot_id: int, slot: int) -> SnapshotReceiver | None:
         """Makes room for a snapshot that begins to come, unless this member has no use for it, or takes another."""
         core, now_ns = group.core, self._now_ns()
-        # Of no use: this member has more, or a log that begins behind it.
-        is_old = not core.is_restoring and slot <= core.applied_slot
-        if core.role != Role.FOLLOWER or is_old or slot < core.log.first_slot - 1:
+        # Of no use: this member has more, or a log that begins behind it (on disk, perhaps, behind its checkpoint).
+        is_old = not core.is_restoring and not group.is_rotten and slot <= core.applied_slot
+        if core.role != Role.FOLLOWER or is_old or slot < max(core.log.first_slot - 1, group.checkpointed_slot):
             return None
         if group.receiver is not None and group.receiver.keeps_out(sender, core.leader_node_id, now_ns):
             return None
@@ -122,13 +123,14 @@ class Snapshots:
     def _restored(self, group: Group, receiver: SnapshotReceiver) -> None:
         """All that came is durable, and the state of its slot."""
         slot = receiver.slot
-        group.receiver = None
+        group.receiver, group.is_rotten = None, False
         group.checkpointed_slot = max(group.checkpointed_slot, slot)
         self._apply_due(group)  # what was committed meanwhile is dropped: it is applied again, from `slot` on
         group.applied_slot = slot
         self._carry_out(group, group.core.snapshot_restored(slot, group.machine.configuration))
         self._note_peers(group)
         self._acknowledge(group.group_id, receiver)
+        self.on_restored(group.group_id)
         self._request(self._now_ns())
 
     # Sending

@@ -92,7 +92,8 @@ async def test_a_flipped_bit_in_the_log(cluster: LocalCluster) -> None:
 
 async def test_flipped_bits_in_the_b_tree(cluster: LocalCluster) -> None:
     """Every item that one node has on disk is damaged. No read of either kind returns any of it: where that node leads
-    it lets another member lead, and asked for what may be stale it is passed over. The whole cluster is told."""
+    it lets another member lead, and asked for what may be stale it is passed over. The whole cluster is told, until
+    all of it has been rebuilt from the others."""
     async with stator.AsyncClient(cluster.endpoints, timeout_s=15.0) as client:
         await filled(client, "tree", partitions=6)
         victim = "storage-1"
@@ -113,3 +114,5 @@ async def test_flipped_bits_in_the_b_tree(cluster: LocalCluster) -> None:
                     assert item is None or item["value"] == f"tree {n}."
         note = await note_of(client, victim, "damaged items in the B-tree")
         print(f"{victim}: {note}")
+        await note_of(client, victim, "")
+        await verify(client, "tree")

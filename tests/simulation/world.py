@@ -368,6 +368,10 @@ class World:
                 leaders[0].host.hand_over(GROUP)
         elif roll < 0.82 and self.membership is not None:
             self.membership.replace_somebody()
+        elif roll < 0.84:
+            node = rng.choice(list(self.nodes.values()))
+            if node.host is not None:
+                node.host.rebuild(GROUP)  # its state counts as damaged
         elif roll < 0.9:
             self._checkpoint(rng.choice(list(self.nodes.values())))
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from server.paxos.ballot import Ballot
-from server.paxos.messages import Commit
+from server.paxos.messages import Accept, CatchUpRequest, Commit, Run
 from server.runtime.snapshot_transfer import (
     DECLINED_SEQUENCE,
     OVERDUE_NS,
@@ -15,7 +15,7 @@ from server.runtime.snapshot_transfer import (
     Pace,
 )
 from server.runtime.snapshots import SNAPSHOTS_SENT_MAX
-from tests.server.runtime.test_replica_host import GROUP, MEMBERS, MS, Done, Lone
+from tests.server.runtime.test_replica_host import GROUP, LEADER, LEASE, MEMBERS, MS, Done, Lone
 
 
 def test_another_snapshot_does_not_wait_in_silence() -> None:
@@ -231,3 +231,29 @@ def test_making_room_is_no_silence() -> None:
     sender.host.snapshots.receive_ack(3, GROUP, sender.transport.chunks[0][0], 1)
     assert sender.core.leadership is not None
     assert sender.core.leadership.progress[3].sent_slot == 10
+
+
+def test_a_damaged_state_is_replaced_by_the_leaders() -> None:
+    """Though the log lacks nothing. Until it comes the old one is kept; and what the log has behind it is applied again.
+    A snapshot that the log on disk may not reach back to is of no use, nor is one while this member leads."""
+    lone = Lone()
+    lone.receive(2, Accept(Run(LEADER, 1, (b"a", b"b", b"c")), 3))
+    lone.host.groups[GROUP].checkpointed_slot = 1
+    lone.host.snapshots.receive_chunk(2, GROUP, 1, 2, 0, b"x", True)
+    assert lone.transport.acknowledged == [DECLINED_SEQUENCE], "nothing is wrong with it"
+    lone.host.rebuild(GROUP)
+    lone.host.tick()
+    assert (2, CatchUpRequest(0)) in lone.transport.messages
+    assert not lone.core.is_restoring
+    lone.host.snapshots.receive_chunk(2, GROUP, 2, 0, 0, b"x", True)
+    assert lone.transport.acknowledged[1:] == [DECLINED_SEQUENCE]
+    lone.machine.applied.clear()
+    healed: list[int] = []
+    lone.host.snapshots.on_restored = healed.append
+    lone.host.snapshots.receive_chunk(2, GROUP, 3, 2, 0, b"x", True)
+    assert (lone.machine.restored_slots, healed) == ([2], [GROUP])
+    assert lone.machine.applied == [(3, b"c")]
+    lone.transport.messages.clear()
+    lone.now_ns += UNAVAILABLE_NS + LEASE.heartbeat_ns
+    lone.host.tick()
+    assert not any(isinstance(message, CatchUpRequest) for _, message in lone.transport.messages)
