@@ -29,11 +29,17 @@ class Attendee:
     """Of the partitions that it leads: node id -> whether it has a log only."""
     configured: dict[int, int] = field(default_factory=dict)
     """Likewise, of the log entry that put those in force: its slot."""
+    unopened: dict[int, float] = field(default_factory=dict)
+    """Partitions that it should have and has not: since when it has said so."""
+    is_full: bool = False
+    healed: int = 0
+    snapshots: dict[int, cluster_pb2.SnapshotProgress] = field(default_factory=dict)
     note: str = ""
 
     def state(self) -> tuple[object, ...]:
         """What changes only when something has happened."""
-        return self.leads, self.opened, self.dropped, self.restoring, self.members, self.configured
+        lists = self.opened, self.dropped, self.restoring, set(self.unopened)
+        return self.leads, *lists, self.members, self.configured, self.is_full
 
 
 class Attendance:
@@ -63,6 +69,10 @@ class Attendance:
         attendee.opened = set(report.opened)
         attendee.dropped = set(report.dropped)
         attendee.restoring = set(report.restoring)
+        now_s = attendee.reported_at_s
+        attendee.unopened = {each: attendee.unopened.get(each, now_s) for each in report.unopened}
+        attendee.is_full, attendee.healed = report.full, report.healed
+        attendee.snapshots = {each.partition_id: each for each in report.snapshots}
         attendee.members = {
             leader.partition_id: {member.node_id: member.log_only for member in leader.members}
             for leader in report.leaders
@@ -87,6 +97,16 @@ class Attendance:
         has run."""
         attendee = self.nodes.get(node_id)
         return self._clock() - (self._began_at_s if attendee is None else attendee.reported_at_s)
+
+    def lacking_s(self, partition_id: int, node_id: int) -> float:
+        """For how long a node that should have a partition has been silent, or has said that it has not."""
+        attendee = self.nodes.get(node_id)
+        since_s = None if attendee is None else attendee.unopened.get(partition_id)
+        return max(self.silent_s(node_id), 0.0 if since_s is None else self._clock() - since_s)
+
+    def has_room(self, node_id: int) -> bool:
+        """Whether a node lives, and has not said that its disk is full."""
+        return self.is_alive(node_id) and not self.nodes[node_id].is_full
 
     def members_in_force(self, partition: Partition) -> dict[int, bool]:
         """Node id -> whether it has a log only, of a partition whose leader lives and serves; empty: there is none, or

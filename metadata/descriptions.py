@@ -7,6 +7,7 @@ from statorpb import admin_pb2, tables_pb2
 from metadata.attendance import Attendance
 from metadata.catalog.catalog import Node, Table, TableStatus
 from metadata.catalog.changes import decreases_today, warm_throughput
+from metadata.catalog.members import Partition
 from server.model.table import KeyAttribute
 
 
@@ -49,7 +50,27 @@ def describe_node(node: Node, attendance: Attendance, replicas: int) -> admin_pb
         leaders=len(attendee.leads) if attendee is not None and is_alive else 0,
         note=attendee.note if attendee is not None else "",
         draining=node.is_draining,
+        healed=attendee.healed if attendee is not None else 0,
     )
+
+
+def describe_replica(partition: Partition, node: Node, attendance: Attendance, leads: int) -> admin_pb2.ReplicaStatus:
+    """What a holder of a partition has of it. `leads`: the node that leads it; 0: none."""
+    partition_id, attendee = partition.partition_id, attendance.nodes.get(node.node_id)
+    status = admin_pb2.ReplicaStatus(
+        node_id=node.node_id,
+        zone=node.zone,
+        is_leader=node.node_id == leads,
+        state=partition.state_of(node.node_id),
+    )
+    if attendee is not None and attendance.is_alive(node.node_id):
+        if not status.state and partition_id in attendee.restoring:
+            status.state = "restoring"
+        if (progress := attendee.snapshots.get(partition_id)) is not None:
+            status.restored_bytes = progress.bytes
+            status.restoring_bytes = max(progress.bytes, progress.total_bytes) if progress.total_bytes else 0
+            status.bytes_per_s = progress.bytes_per_s
+    return status
 
 
 def _put_indexes(description: tables_pb2.TableDescription, table: Table, attendance: Attendance) -> None:

@@ -1,5 +1,5 @@
-"""Who is to be replaced by whom: members on nodes that have been silent for too long, on nodes that are drained, and
-on nodes that hold more than their neighbours.
+"""Who is to be replaced by whom: members on nodes that have been silent for too long, or cannot open them, on nodes
+that are drained, and on nodes that hold more than their neighbours.
 
 The metadata service decides who, a group's own log decides when. Each step is a command that may be proposed twice:
 replace the member (a log replica joins in its place), note that the group has gone on without it, promote the log
@@ -27,7 +27,8 @@ log = structlog.get_logger()
 
 
 class Healing:
-    """`failure_s`: how long a node may be silent before its replicas are replaced, in seconds."""
+    """`failure_s`: how long a node may be silent, or without a replica that it should have, before another takes its
+    place, in seconds."""
 
     def __init__(self, attendance: Attendance, failure_s: float) -> None:
         self._attendance = attendance
@@ -82,17 +83,21 @@ class Healing:
             if joining:
                 replicas[joining] += 1
                 self._lonely.discard(partition_id)
-                log.warning("a silent member is replaced", partition_id=partition_id, leaving=leaving, joining=joining)
+                log.warning(
+                    "a member that is gone is replaced", partition_id=partition_id, leaving=leaving, joining=joining
+                )
                 return ReplaceMember(partition_id, leaving, joining, floor)
             if in_force:
-                self._tell_lonely(partition_id, leaving, "no node can take the place of a silent member")
+                self._tell_lonely(partition_id, leaving, "no node can take the place of a member that is gone")
         elif partition.log_node_id and self._has_state(partition_id, partition.log_node_id):
             return PromoteMember(partition_id, partition.log_node_id)
         return None
 
     def _failed(self, partition: Partition) -> int:
-        """The member to replace, if just one of them has failed; 0: none, or it would not help."""
-        failed = [node_id for node_id in partition.node_ids if self._attendance.silent_s(node_id) > self._failure_s]
+        """The member to replace, if just one of them has failed; 0: none, or it would not help. A node that lives fails
+        a partition, too, where it cannot open it: its disk is full, or has lost it."""
+        partition_id, lacking_s = partition.partition_id, self._attendance.lacking_s
+        failed = [node_id for node_id in partition.node_ids if lacking_s(partition_id, node_id) > self._failure_s]
         return failed[0] if len(failed) == 1 and partition.log_node_id in (0, failed[0]) else 0
 
     def _drained(
@@ -119,7 +124,7 @@ class Healing:
         zones = {
             node_id: node.zone
             for node_id, node in sorted(catalog.nodes.items())
-            if not node.is_draining and self._attendance.is_alive(node_id)
+            if not node.is_draining and self._attendance.has_room(node_id)
         }
         if not needs_move(zones, replicas) or not all(map(self._is_whole, at_rest)):
             return []
@@ -156,7 +161,8 @@ class Healing:
         )
 
     def _substitute(self, catalog: Catalog, partition: Partition, leaving: int, replicas: Counter[int]) -> int:
-        """The least loaded live node of the same zone, or of a zone that has no member; 0: there is none."""
+        """The least loaded live node of the same zone, or of a zone that has no member, whose disk is not full; 0:
+        there is none."""
         staying = [node_id for node_id in partition.node_ids if node_id != leaving]
         used_zones = {catalog.nodes[node_id].zone for node_id in staying}
         own_zone = catalog.nodes[leaving].zone
@@ -167,7 +173,7 @@ class Healing:
             if node.node_id not in (*partition.node_ids, *owing)
             and node.zone not in used_zones
             and not node.is_draining
-            and self._attendance.is_alive(node.node_id)
+            and self._attendance.has_room(node.node_id)
         )
         return min(candidates, default=(False, 0, 0))[2]
 

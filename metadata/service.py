@@ -20,7 +20,7 @@ from metadata.attendance import assignments
 from metadata.catalog import commands
 from metadata.catalog.catalog import Node, Table
 from metadata.config import Config
-from metadata.descriptions import describe, describe_node
+from metadata.descriptions import describe, describe_node, describe_replica
 from metadata.group import NO_LEADER, CatalogGroup
 from metadata.nodes import Nodes
 from metadata.placement.placement import partition_count, place
@@ -355,17 +355,11 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
                     range_start=partition.range_start,
                     range_end=partition.range_end,
                 )
-                leads = attendance.leaders.get(partition.partition_id, (0, 0))[1]
                 is_led = attendance.has_leader(partition.partition_id)
+                leads = attendance.leaders[partition.partition_id][1] if is_led else 0
                 for node_id in partition.holders:
                     replicas[node_id] = replicas.get(node_id, 0) + 1
-                    zone = catalog.nodes[node_id].zone
-                    status.replicas.add(
-                        node_id=node_id,
-                        zone=zone,
-                        is_leader=is_led and node_id == leads,
-                        state=partition.state_of(node_id),
-                    )
+                    status.replicas.append(describe_replica(partition, catalog.nodes[node_id], attendance, leads))
         for node_id, each in sorted(catalog.nodes.items()):
             response.nodes.append(describe_node(each, attendance, replicas.get(node_id, 0)))
         return response

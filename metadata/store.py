@@ -69,6 +69,7 @@ class _Snapshot:
 
     def __init__(self, slot: int, content: bytes) -> None:
         self.slot = slot
+        self.total_bytes = len(content)
         self._content = content
 
     def next_chunk(self) -> bytes | None:

@@ -125,6 +125,10 @@ class Attendance:
                     complete=True,
                     sizes=node.sizes(),
                     restoring=node.restoring(),
+                    unopened=node.unopened(),
+                    full=node.is_nearly_full,
+                    healed=node.healed,
+                    snapshots=node.snapshots(),
                 )
             )
             # Not wait_for: on Python 3.11 it can swallow a cancellation that comes together with the event.

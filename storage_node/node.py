@@ -109,6 +109,7 @@ class StorageNode:
         self.host.on_leadership = lambda group_id, is_serving: self.on_change()
         self.host.on_healed = self._healed
         self.host.snapshots.on_restored = self._restored
+        self.host.snapshots.tell = log.info
         self.host.on_configured = lambda group_id: self.on_change()
         self.peers.bind(self.host)
 
@@ -206,6 +207,22 @@ class StorageNode:
             for partition_id, replica in self.replicas.items()
             if replica.is_restoring or self.host.groups[partition_id].core.is_restoring
         )
+
+    def unopened(self) -> list[int]:
+        """The partitions that this node was told to have, and has not."""
+        return sorted(self.missing | self.without_room)
+
+    @property
+    def is_nearly_full(self) -> bool:
+        """Whether the disk has no room for more than what is here, if for that."""
+        return self._is_full
+
+    def snapshots(self) -> list[cluster_pb2.SnapshotProgress]:
+        """The states that are on their way here."""
+        return [
+            cluster_pb2.SnapshotProgress(partition_id=each, bytes=stored, total_bytes=total, bytes_per_s=rate)
+            for each, stored, total, rate in self.host.snapshots.progress()
+        ]
 
     def sizes(self) -> list[cluster_pb2.PartitionSize]:
         """Items and bytes of each partition, as of the last checkpoint."""

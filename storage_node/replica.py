@@ -44,7 +44,7 @@ class _Snapshot:
         self._on_rotten = on_rotten
         with self._reading():
             self._reader = store.read_snapshot(group_id, ranges)
-        self.slot = self._reader.slot
+        self.slot, self.total_bytes = self._reader.slot, self._reader.total_bytes
         self._chunks = self._reader.chunks(SNAPSHOT_CHUNK_BYTES)
 
     @contextmanager
@@ -258,8 +258,8 @@ class PartitionReplica:
             reply(request_id, partition_pb2.NOT_LEADER, leader_node_id=leader)
 
     def heal(self) -> None:
-        """What is stored is damaged: asks for what the leader has; where this member leads, to be due again, another has
-        to."""
+        """What is stored is damaged: asks for what the leader has; where this member leads another has to, first. To be
+        called again until it is healed."""
         self._host.rebuild(self.partition_id)
         if self.is_leading:
             self._let_another_lead(can_wait=True)

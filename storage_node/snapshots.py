@@ -12,7 +12,8 @@ from storage_node.codec.snapshot import ChunkKind, encode_chunk
 
 
 class SnapshotReader:
-    """Pins the B-tree as it is now: the items in `ranges`, and the group's recent writes and members, at `slot`.
+    """Pins the B-tree as it is now: the items in `ranges`, of about `total_bytes`, and the group's recent writes and
+    members, at `slot`.
 
     May be used in any one thread at a time. Until `close` the B-tree's map cannot grow.
     """
@@ -24,7 +25,8 @@ class SnapshotReader:
         self._txn = btree.pin()
         self._is_open = True
         try:
-            self.slot = btree.group_row(self._txn, group_id).applied_slot
+            row = btree.group_row(self._txn, group_id)
+            self.slot, self.total_bytes = row.applied_slot, sum(size for _, size in row.sizes.values())
         except BaseException:
             self.close()
             raise

@@ -114,6 +114,8 @@ class NodeDescription:
     leaders: int
     note: str
     is_draining: bool = False
+    healed: int = 0
+    """Replicas whose log or items were damaged, and are whole again, since the process began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,14 @@ class ReplicaDescription:
     zone: str
     is_leader: bool
     state: str = ""
-    """Empty: it has the items; "log": it has a log only, until it has got them; "leaving": another takes its place."""
+    """Empty: it has the items; "log": it has a log only, until it has got them; "restoring": it votes, and gets the
+    items anew; "leaving": another takes its place."""
+    restored_bytes: int = 0
+    """How much of the items has come so far, where they are on their way."""
+    restoring_bytes: int = 0
+    """How much there is of them, about; 0: they are not on their way, or it is not known."""
+    bytes_per_s: int = 0
+    """How fast they have come so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +259,14 @@ def node_description(wire: admin_pb2.NodeStatus) -> NodeDescription:
     """From the wire."""
     return NodeDescription(
         *(wire.node_id, wire.name, wire.role, wire.zone, wire.address, wire.alive),
-        *(wire.is_leader, wire.replicas, wire.leaders, wire.note, wire.draining),
+        *(wire.is_leader, wire.replicas, wire.leaders, wire.note, wire.draining, wire.healed),
+    )
+
+
+def _replica_description(wire: admin_pb2.ReplicaStatus) -> ReplicaDescription:
+    return ReplicaDescription(
+        *(wire.node_id, wire.zone, wire.is_leader, wire.state),
+        *(wire.restored_bytes, wire.restoring_bytes, wire.bytes_per_s),
     )
 
 
@@ -262,7 +278,7 @@ def cluster_description(wire: admin_pb2.DescribeClusterResponse) -> ClusterDescr
             table_name=partition.table_name,
             range_start=partition.range_start,
             range_end=partition.range_end,
-            replicas=tuple(ReplicaDescription(r.node_id, r.zone, r.is_leader, r.state) for r in partition.replicas),
+            replicas=tuple(map(_replica_description, partition.replicas)),
         )
         for partition in wire.partitions
     )

@@ -43,6 +43,7 @@ class NodeStatus(google.protobuf.message.Message):
     NOTE_FIELD_NUMBER: builtins.int
     IS_LEADER_FIELD_NUMBER: builtins.int
     DRAINING_FIELD_NUMBER: builtins.int
+    HEALED_FIELD_NUMBER: builtins.int
     node_id: builtins.int
     name: builtins.str
     role: builtins.str
@@ -59,6 +60,8 @@ class NodeStatus(google.protobuf.message.Message):
     """metadata nodes only"""
     draining: builtins.bool
     """storage nodes only: it gets no replicas, and those it has are moved to others"""
+    healed: builtins.int
+    """storage nodes only: replicas whose log or items were damaged, and are whole again, since it began"""
     def __init__(
         self,
         *,
@@ -73,8 +76,9 @@ class NodeStatus(google.protobuf.message.Message):
         note: builtins.str = ...,
         is_leader: builtins.bool = ...,
         draining: builtins.bool = ...,
+        healed: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["address", b"address", "alive", b"alive", "draining", b"draining", "is_leader", b"is_leader", "leaders", b"leaders", "name", b"name", "node_id", b"node_id", "note", b"note", "replicas", b"replicas", "role", b"role", "zone", b"zone"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["address", b"address", "alive", b"alive", "draining", b"draining", "healed", b"healed", "is_leader", b"is_leader", "leaders", b"leaders", "name", b"name", "node_id", b"node_id", "note", b"note", "replicas", b"replicas", "role", b"role", "zone", b"zone"]) -> None: ...
 
 Global___NodeStatus: typing_extensions.TypeAlias = NodeStatus
 
@@ -86,11 +90,22 @@ class ReplicaStatus(google.protobuf.message.Message):
     ZONE_FIELD_NUMBER: builtins.int
     IS_LEADER_FIELD_NUMBER: builtins.int
     STATE_FIELD_NUMBER: builtins.int
+    RESTORED_BYTES_FIELD_NUMBER: builtins.int
+    RESTORING_BYTES_FIELD_NUMBER: builtins.int
+    BYTES_PER_S_FIELD_NUMBER: builtins.int
     node_id: builtins.int
     zone: builtins.str
     is_leader: builtins.bool
     state: builtins.str
-    """empty: a storage replica; "log": a log replica, until it has the state; "leaving" """
+    """empty: a storage replica; "log": a log replica, until it has the state; "leaving"; "restoring":"""
+    restored_bytes: builtins.int
+    """a storage replica without its state
+    of the state that is on its way to it
+    """
+    restoring_bytes: builtins.int
+    """how large that state is, about; 0: none is on its way, or it is not known"""
+    bytes_per_s: builtins.int
+    """how fast it has come so far"""
     def __init__(
         self,
         *,
@@ -98,8 +113,11 @@ class ReplicaStatus(google.protobuf.message.Message):
         zone: builtins.str = ...,
         is_leader: builtins.bool = ...,
         state: builtins.str = ...,
+        restored_bytes: builtins.int = ...,
+        restoring_bytes: builtins.int = ...,
+        bytes_per_s: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["is_leader", b"is_leader", "node_id", b"node_id", "state", b"state", "zone", b"zone"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["bytes_per_s", b"bytes_per_s", "is_leader", b"is_leader", "node_id", b"node_id", "restored_bytes", b"restored_bytes", "restoring_bytes", b"restoring_bytes", "state", b"state", "zone", b"zone"]) -> None: ...
 
 Global___ReplicaStatus: typing_extensions.TypeAlias = ReplicaStatus
 

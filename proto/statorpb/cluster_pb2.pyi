@@ -287,10 +287,18 @@ class NodeReport(google.protobuf.message.Message):
     COMPLETE_FIELD_NUMBER: builtins.int
     SIZES_FIELD_NUMBER: builtins.int
     RESTORING_FIELD_NUMBER: builtins.int
+    UNOPENED_FIELD_NUMBER: builtins.int
+    HEALED_FIELD_NUMBER: builtins.int
+    SNAPSHOTS_FIELD_NUMBER: builtins.int
+    FULL_FIELD_NUMBER: builtins.int
     node_id: builtins.int
     note: builtins.str
     complete: builtins.bool
     """leaders and opened are complete lists, not changes"""
+    healed: builtins.int
+    """replicas whose log or items were damaged, and are whole again, since it began"""
+    full: builtins.bool
+    """the disk is nearly full: no replica should come here"""
     @property
     def leaders(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LeaderReport]:
         """partitions that this node leads and serves, when they changed (first report: all)"""
@@ -309,6 +317,14 @@ class NodeReport(google.protobuf.message.Message):
     def restoring(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """of `opened`, those that have no state yet"""
 
+    @property
+    def unopened(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """assigned, and not here: there is no room, or what was here is lost"""
+
+    @property
+    def snapshots(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SnapshotProgress]:
+        """on their way to this node"""
+
     def __init__(
         self,
         *,
@@ -320,10 +336,39 @@ class NodeReport(google.protobuf.message.Message):
         complete: builtins.bool = ...,
         sizes: collections.abc.Iterable[Global___PartitionSize] | None = ...,
         restoring: collections.abc.Iterable[builtins.int] | None = ...,
+        unopened: collections.abc.Iterable[builtins.int] | None = ...,
+        healed: builtins.int = ...,
+        snapshots: collections.abc.Iterable[Global___SnapshotProgress] | None = ...,
+        full: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["complete", b"complete", "dropped", b"dropped", "leaders", b"leaders", "node_id", b"node_id", "note", b"note", "opened", b"opened", "restoring", b"restoring", "sizes", b"sizes"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["complete", b"complete", "dropped", b"dropped", "full", b"full", "healed", b"healed", "leaders", b"leaders", "node_id", b"node_id", "note", b"note", "opened", b"opened", "restoring", b"restoring", "sizes", b"sizes", "snapshots", b"snapshots", "unopened", b"unopened"]) -> None: ...
 
 Global___NodeReport: typing_extensions.TypeAlias = NodeReport
+
+@typing.final
+class SnapshotProgress(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARTITION_ID_FIELD_NUMBER: builtins.int
+    BYTES_FIELD_NUMBER: builtins.int
+    TOTAL_BYTES_FIELD_NUMBER: builtins.int
+    BYTES_PER_S_FIELD_NUMBER: builtins.int
+    partition_id: builtins.int
+    bytes: builtins.int
+    total_bytes: builtins.int
+    """about; 0: not known"""
+    bytes_per_s: builtins.int
+    def __init__(
+        self,
+        *,
+        partition_id: builtins.int = ...,
+        bytes: builtins.int = ...,
+        total_bytes: builtins.int = ...,
+        bytes_per_s: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["bytes", b"bytes", "bytes_per_s", b"bytes_per_s", "partition_id", b"partition_id", "total_bytes", b"total_bytes"]) -> None: ...
+
+Global___SnapshotProgress: typing_extensions.TypeAlias = SnapshotProgress
 
 @typing.final
 class PartitionSize(google.protobuf.message.Message):

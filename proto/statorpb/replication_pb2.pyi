@@ -506,6 +506,7 @@ class SnapshotChunk(google.protobuf.message.Message):
     BODY_FIELD_NUMBER: builtins.int
     CRC32C_FIELD_NUMBER: builtins.int
     LAST_FIELD_NUMBER: builtins.int
+    TOTAL_BYTES_FIELD_NUMBER: builtins.int
     snapshot_id: builtins.int
     slot: builtins.int
     """the state is as of this slot"""
@@ -515,6 +516,8 @@ class SnapshotChunk(google.protobuf.message.Message):
     crc32c: builtins.int
     """of body"""
     last: builtins.bool
+    total_bytes: builtins.int
+    """of the whole state, about; 0: not known"""
     def __init__(
         self,
         *,
@@ -524,8 +527,9 @@ class SnapshotChunk(google.protobuf.message.Message):
         body: builtins.bytes = ...,
         crc32c: builtins.int = ...,
         last: builtins.bool = ...,
+        total_bytes: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["body", b"body", "crc32c", b"crc32c", "last", b"last", "sequence", b"sequence", "slot", b"slot", "snapshot_id", b"snapshot_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["body", b"body", "crc32c", b"crc32c", "last", b"last", "sequence", b"sequence", "slot", b"slot", "snapshot_id", b"snapshot_id", "total_bytes", b"total_bytes"]) -> None: ...
 
 Global___SnapshotChunk: typing_extensions.TypeAlias = SnapshotChunk
 

@@ -46,7 +46,7 @@ class Group:
     senders: dict[int, SnapshotSender] = field(default_factory=dict)
     receiver: SnapshotReceiver | None = None
     is_rotten: bool = False
-    """The machine's state is damaged: the leader's is to take its place, though the log says that nothing is lacking."""
+    """The machine's state is damaged: the leader's is to take its place, though the log lacks nothing."""
     request_snapshot_at_ns: int = 0
     """When a snapshot may be asked for again; 0: none has been asked for."""
 

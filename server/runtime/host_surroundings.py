@@ -80,7 +80,15 @@ class Transport(Protocol):
         """`committed`: (group id, last slot that is committed) of the groups that this node leads, with a lease."""
 
     def send_snapshot_chunk(
-        self, to: int, group_id: int, snapshot_id: int, slot: int, sequence: int, body: bytes, is_last: bool
+        self,
+        to: int,
+        group_id: int,
+        snapshot_id: int,
+        slot: int,
+        sequence: int,
+        body: bytes,
+        is_last: bool,
+        total_bytes: int,
     ) -> None: ...
 
     def send_snapshot_ack(self, to: int, group_id: int, snapshot_id: int, sequence: int, missing: int = 0) -> None:

@@ -169,7 +169,15 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
             frame.grant.committed_slots.extend([slot for _, slot in committed])
 
     def send_snapshot_chunk(
-        self, to: int, group_id: int, snapshot_id: int, slot: int, sequence: int, body: bytes, is_last: bool
+        self,
+        to: int,
+        group_id: int,
+        snapshot_id: int,
+        slot: int,
+        sequence: int,
+        body: bytes,
+        is_last: bool,
+        total_bytes: int,
     ) -> None:
         connection = self._connections.get(to)
         if connection is None or (frame := connection.frame(len(body) + MESSAGE_OVERHEAD_BYTES)) is None:
@@ -181,6 +189,7 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
         chunk.body = body
         chunk.crc32c = crc32c.crc32c(body)
         chunk.last = is_last
+        chunk.total_bytes = total_bytes
 
     def send_snapshot_ack(self, to: int, group_id: int, snapshot_id: int, sequence: int, missing: int = 0) -> None:
         connection = self._connections.get(to)
@@ -325,7 +334,14 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
                     log.error("snapshot chunk damaged on the way", node_id=sender, group_id=encoded.group_id)
                     continue
                 host.snapshots.receive_chunk(
-                    sender, encoded.group_id, chunk.snapshot_id, chunk.slot, chunk.sequence, chunk.body, chunk.last
+                    sender,
+                    encoded.group_id,
+                    chunk.snapshot_id,
+                    chunk.slot,
+                    chunk.sequence,
+                    chunk.body,
+                    chunk.last,
+                    chunk.total_bytes,
                 )
             elif kind == "snapshot_ack":
                 acknowledgement = encoded.snapshot_ack

@@ -40,9 +40,10 @@ class SnapshotFailedError(Exception):
 
 
 class SnapshotSource(Protocol):
-    """A state as of `slot`, read chunk by chunk."""
+    """A state as of `slot`, read chunk by chunk; about so many bytes in all (0: not known)."""
 
     slot: int
+    total_bytes: int
 
     def next_chunk(self) -> bytes | None:
         """The next chunk; None after the last. Raises SnapshotFailedError."""
@@ -85,6 +86,10 @@ class SnapshotSender:
     @property
     def slot(self) -> int:
         return self.source.slot if self.source is not None else 0
+
+    @property
+    def total_bytes(self) -> int:
+        return self.source.total_bytes if self.source is not None else 0
 
     @property
     def is_finished(self) -> bool:
@@ -164,6 +169,9 @@ class SnapshotReceiver:
     stored: int = 0  # of the chunks taken; one for which there was no room never is, and the transfer goes stale
     is_finishing: bool = False  # all is stored, and taking the state's place
     told_ns: int = 0  # when the sender was last told that nothing is stored yet
+    began_ns: int = 0
+    stored_bytes: int = 0
+    total_bytes: int = 0  # about; 0: not known
     beyond: int = -1  # the last chunk that came although one before it was missing; -1: none since one was taken
 
     def take(self, sequence: int, now_ns: int) -> bool:
@@ -182,6 +190,10 @@ class SnapshotReceiver:
         if sequence > self.next_sequence:
             self.beyond = sequence
         return is_news
+
+    def bytes_per_s(self, now_ns: int) -> int:
+        """On average since it began."""
+        return self.stored_bytes * 1_000_000_000 // max(1, now_ns - self.began_ns)
 
     def is_stale(self, now_ns: int) -> bool:
         return now_ns - self.progressed_ns > STALE_NS

@@ -48,20 +48,30 @@ class Snapshots:
         self._apply_due = apply_due
         self._note_peers = note_peers
         self.pace = Pace(0)
+        self.tell: Callable[..., None] = lambda event, **details: None
+        """Is told what operators want to know of."""
         self.on_restored: Callable[[int], None] = lambda group_id: None
         self._ready: dict[tuple[int, int], None] = {}  # (group id, node id) of transfers that may have more to send
 
     # Receiving
 
     def receive_chunk(
-        self, sender: int, group_id: int, snapshot_id: int, slot: int, sequence: int, body: bytes, is_last: bool
+        self,
+        sender: int,
+        group_id: int,
+        snapshot_id: int,
+        slot: int,
+        sequence: int,
+        body: bytes,
+        is_last: bool,
+        total_bytes: int = 0,
     ) -> None:
         group = self._groups.get(group_id)
         if group is None:
             return
         receiver = group.receiver
         if sequence == 0 and (receiver is None or receiver.snapshot_id != snapshot_id):
-            receiver = self._begin_to_receive(group, sender, snapshot_id, slot)
+            receiver = self._begin_to_receive(group, sender, snapshot_id, slot, total_bytes)
         if receiver is None or receiver.snapshot_id != snapshot_id:
             # Not in silence: the sender would wait for an answer for as long as a transfer may stall. Of one that this
             # node has given up, or forgotten in a restart, it learns that it has to begin anew.
@@ -83,6 +93,7 @@ class Snapshots:
             if group.receiver is not receiver:
                 return
             receiver.stored += 1
+            receiver.stored_bytes += len(body)
             receiver.progressed_ns = self._now_ns()
             if is_last and receiver.stored == receiver.next_sequence:
                 receiver.is_finishing = True
@@ -92,7 +103,9 @@ class Snapshots:
 
         group.machine.restore_chunk(body, stored)
 
-    def _begin_to_receive(self, group: Group, sender: int, snapshot_id: int, slot: int) -> SnapshotReceiver | None:
+    def _begin_to_receive(
+        self, group: Group, sender: int, snapshot_id: int, slot: int, total_bytes: int
+    ) -> SnapshotReceiver | None:
         """Makes room for a snapshot that begins to come, unless this member has no use for it, or takes another."""
         core, now_ns = group.core, self._now_ns()
         # Of no use: this member has more, or a log that begins behind it (on disk, perhaps, behind its checkpoint).
@@ -104,7 +117,10 @@ class Snapshots:
         self._apply_due(group)
         core.is_restoring = True
         group.fresh.void()
-        receiver = group.receiver = SnapshotReceiver(sender, snapshot_id, slot, now_ns, told_ns=now_ns)
+        receiver = group.receiver = SnapshotReceiver(
+            sender, snapshot_id, slot, now_ns, told_ns=now_ns, began_ns=now_ns, total_bytes=total_bytes
+        )
+        self.tell("a snapshot begins to come", group_id=group.group_id, node_id=sender, slot=slot, bytes=total_bytes)
 
         def progressed() -> None:
             if group.receiver is receiver:
@@ -130,8 +146,20 @@ class Snapshots:
         self._carry_out(group, group.core.snapshot_restored(slot, group.machine.configuration))
         self._note_peers(group)
         self._acknowledge(group.group_id, receiver)
+        rate = receiver.bytes_per_s(self._now_ns())
+        told = {"slot": slot, "bytes": receiver.stored_bytes, "bytes_per_s": rate}
+        self.tell("a snapshot has come", group_id=group.group_id, node_id=receiver.sender, **told)
         self.on_restored(group.group_id)
         self._request(self._now_ns())
+
+    def progress(self) -> list[tuple[int, int, int, int]]:
+        """(group id, bytes stored, bytes in all or 0, bytes a second) of each snapshot that is on its way here."""
+        now_ns = self._now_ns()
+        return [
+            (group_id, receiver.stored_bytes, receiver.total_bytes, receiver.bytes_per_s(now_ns))
+            for group_id, group in self._groups.items()
+            if (receiver := group.receiver) is not None and not receiver.is_stale(now_ns)
+        ]
 
     # Sending
 
@@ -208,7 +236,14 @@ class Snapshots:
             if chunk is not None:
                 sequence, body, is_last = chunk
                 self._transport.send_snapshot_chunk(
-                    to, group_id, transfer.snapshot_id, transfer.slot, sequence, body, is_last
+                    to,
+                    group_id,
+                    transfer.snapshot_id,
+                    transfer.slot,
+                    sequence,
+                    body,
+                    is_last,
+                    transfer.total_bytes,
                 )
                 self.pace.sent(len(body), now_ns)
                 self._ready[group_id, to] = None
@@ -227,6 +262,10 @@ class Snapshots:
         for group in tuple(self._groups.values()):
             for node_id, transfer in tuple(group.senders.items()):
                 if transfer.is_stale(now_ns):
+                    if transfer.source is not None:
+                        self.tell(
+                            "a snapshot is given up", group_id=group.group_id, node_id=node_id, slot=transfer.slot
+                        )
                     self.abort(group, node_id)
                 elif transfer.is_overdue(now_ns):
                     self.resume(group, node_id)

@@ -79,6 +79,7 @@ class FakeState:
     users: dict[str, admin_pb2.User] = field(default_factory=dict)
     draining: set[str] = field(default_factory=set)
     replica_states: dict[int, str] = field(default_factory=dict)  # node id -> "log", "leaving"
+    progress: dict[int, tuple[int, int, int]] = field(default_factory=dict)  # node id -> bytes come, of, a second
     # How many parts of each batch are left unprocessed; counted down to 0.
     unprocessed: int = 0
 
@@ -447,7 +448,7 @@ class _Services(items_pb2_grpc.SessionServicer, tables_pb2_grpc.TablesServicer, 
         return node
 
     def _nodes(self) -> list[admin_pb2.NodeStatus]:
-        """storage-1 and storage-2 live, storage-3 does not, and storage-4 has nothing."""
+        """storage-1 and storage-2 live, storage-3 does not, and storage-4 has nothing. storage-2 was healed twice."""
         return [
             admin_pb2.NodeStatus(
                 node_id=index,
@@ -457,6 +458,7 @@ class _Services(items_pb2_grpc.SessionServicer, tables_pb2_grpc.TablesServicer, 
                 alive=index != 3,
                 replicas=int(index != 4),
                 draining=f"storage-{index}" in self._state.draining,
+                healed=2 if index == 2 else 0,
             )
             for index in (1, 2, 3, 4)
         ]
@@ -534,4 +536,7 @@ class _Services(items_pb2_grpc.SessionServicer, tables_pb2_grpc.TablesServicer, 
         for index in (1, 2, 3):
             state = self._state.replica_states.get(index, "")
             partition.replicas.add(node_id=index, zone=f"zone-{index}", is_leader=index == 2, state=state)
+            replica = partition.replicas[-1]
+            progress = self._state.progress.get(index, (0, 0, 0))
+            replica.restored_bytes, replica.restoring_bytes, replica.bytes_per_s = progress
         return await self._answer(context, response)

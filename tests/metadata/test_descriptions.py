@@ -9,7 +9,7 @@ from metadata.attendance import Attendance
 from metadata.catalog.catalog import Table
 from metadata.catalog.commands import ActivateTable
 from metadata.catalog.settings import TableSettings
-from metadata.descriptions import describe
+from metadata.descriptions import describe, describe_node, describe_replica
 from tests.metadata.catalog.test_catalog import NOW_MS
 from tests.metadata.fake_group import FakeClock
 from tests.metadata.test_attendance import catalog_of_music, report
@@ -98,3 +98,29 @@ def test_a_change_is_told_once() -> None:
     catalog.apply(ActivateTable(1))
     assert describe(table, attendance, NOW_MS, is_updating=True).status == tables_pb2.UPDATING
     assert describe(table, attendance, NOW_MS).status == tables_pb2.ACTIVE
+
+
+def test_a_replica_on_its_way() -> None:
+    """As its node tells it, while it lives: what has come of its items, and whether it has any."""
+    clock = FakeClock()
+    attendance, catalog = Attendance(3.0, clock), catalog_of_music()
+    partition, node = catalog.table_named("music").partitions[0], catalog.nodes[2]
+    assert describe_replica(partition, node, attendance, 1).state == ""
+    message = report(2, opened=(100,))
+    message.restoring.append(100)
+    message.snapshots.add(partition_id=100, bytes=30, total_bytes=20, bytes_per_s=10)
+    message.healed = 3
+    attendance.report(message)
+    status = describe_replica(partition, node, attendance, 2)
+    assert (status.state, status.is_leader) == ("restoring", True)
+    assert (status.restored_bytes, status.restoring_bytes, status.bytes_per_s) == (30, 30, 10), "never more than all"
+    assert describe_node(node, attendance, 2).healed == 3
+    message.snapshots[0].total_bytes = 0
+    attendance.report(message)
+    status = describe_replica(partition, node, attendance, 0)
+    assert (status.restored_bytes, status.restoring_bytes, status.is_leader) == (30, 0, False), (
+        "nobody knows of how much"
+    )
+    clock.now_s += 4
+    status = describe_replica(partition, node, attendance, 0)
+    assert (status.state, status.restored_bytes) == ("", 0)

@@ -45,6 +45,8 @@ class Cluster:
             self.catalog.apply(create(f"music-{number}"))
             self.catalog.apply(ActivateTable(number))
         self.restoring: dict[int, set[int]] = {}
+        self.unopened: dict[int, set[int]] = {}
+        self.full: set[int] = set()
         self.in_force = {100 + each: {1: False, 2: False, 3: False} for each in range(2 * tables)}
         self.slots = dict.fromkeys(self.in_force, 0)
         self.leaders = {100 + each: each % 2 + 1 for each in range(2 * tables)}
@@ -58,13 +60,19 @@ class Cluster:
                 self.slots[partition_id] += 10  # each configuration has an entry of its own in the group's log
         for node_id in node_ids:
             leads = {partition: 1 for partition, leader in self.leaders.items() if leader == node_id}
-            message = report(node_id, leads, opened=tuple(p for p, m in self.in_force.items() if node_id in m))
+            message = report(node_id, leads, opened=self._opened(node_id))
             message.restoring.extend(sorted(self.restoring.get(node_id, ())))
+            message.unopened.extend(sorted(self.unopened.get(node_id, ())))
+            message.full = node_id in self.full
             for leader in message.leaders:
                 members = self.in_force[leader.partition_id].items()
                 leader.configuration_slot = self.slots[leader.partition_id]
                 leader.members.extend(cluster_pb2.Member(node_id=one, log_only=log) for one, log in members)
             self.attendance.report(message)
+
+    def _opened(self, node_id: int) -> tuple[int, ...]:
+        unopened = self.unopened.get(node_id, ())
+        return tuple(each for each, members in self.in_force.items() if node_id in members and each not in unopened)
 
     def pass_without(self, *silent: int, seconds: float = 11.0) -> None:
         """Time passes, in which all but these nodes report."""
@@ -252,6 +260,51 @@ def test_a_metadata_process_gives_nobody_up_before_it_has_listened(cluster: Clus
     assert attendance.silent_s(1) == 9.0
 
 
+def test_who_joins_and_cannot_is_replaced(cluster: Cluster) -> None:
+    """Its disk is full, say: it lives, and would be waited for without end. Not at the first word of it: there may be
+    room again soon."""
+    cluster.catalog.apply(RegisterNode("storage-6", "zone-3", "a:6", "d6"))
+    cluster.catalog.apply(RegisterNode("storage-7", "zone-3", "a:7", "d7"))
+    for node_id in (6, 7):
+        cluster.report(node_id)
+    cluster.pass_without(3)
+    for node_id in (6, 7):
+        cluster.report(node_id)
+    assert cluster.step() == [ReplaceMember(100, 3, 6), ReplaceMember(101, 3, 7)]
+    cluster.unopened[6] = {100}
+    cluster.restoring[7] = {101}
+    cluster.follow()
+    cluster.report(6, 7)
+    assert cluster.step() == [MemberReplaced(100, 3), MemberReplaced(101, 3)]
+
+    def wait(seconds: int) -> None:
+        for _ in range(seconds):
+            cluster.clock.now_s += 1.0
+            cluster.report(1, 2, 4, 5, 6, 7)
+
+    wait(9)
+    assert cluster.due() == []
+    cluster.unopened[6] = set()
+    wait(1)
+    cluster.unopened[6] = {100}
+    wait(10)
+    assert cluster.due() == [], "it had room in between"
+    wait(2)
+    assert cluster.due() == [ReplaceMember(100, 6, 7)]
+    cluster.full = {7}
+    wait(1)
+    assert cluster.due() == [], "there is nobody who could"
+
+
+def test_a_replica_that_is_lost_on_a_node_that_lives_is_replaced(cluster: Cluster) -> None:
+    """As if the node were silent; and not while another member is."""
+    cluster.unopened[2] = {100}
+    cluster.pass_without(3, seconds=12)
+    assert cluster.due() == []
+    cluster.report(3)
+    assert cluster.due() == [ReplaceMember(100, 2, 5)]
+
+
 class TestDraining:
     def drained(self, cluster: Cluster, *names: str) -> None:
         for name in names:
@@ -369,3 +422,9 @@ class TestBalancing:
         assert cluster.due() == []
         cluster.catalog.apply(DrainNode("storage-4", is_cancelled=True))
         assert cluster.due() == [ReplaceMember(101, 1, 4)]
+
+    def test_not_to_a_full_disk(self, cluster: Cluster) -> None:
+        """It would only have to go elsewhere again."""
+        cluster.full = {4, 5}
+        cluster.report(4, 5)
+        assert cluster.due() == []

@@ -81,13 +81,21 @@ class SimulatedTransport:
         self._network.send(self._node_id, to, lambda host: host.receive_grant(self._node_id, grant, committed))
 
     def send_snapshot_chunk(
-        self, to: int, group_id: int, snapshot_id: int, slot: int, sequence: int, body: bytes, is_last: bool
+        self,
+        to: int,
+        group_id: int,
+        snapshot_id: int,
+        slot: int,
+        sequence: int,
+        body: bytes,
+        is_last: bool,
+        total_bytes: int,
     ) -> None:
         self._network.send(
             self._node_id,
             to,
             lambda host: host.snapshots.receive_chunk(
-                self._node_id, group_id, snapshot_id, slot, sequence, body, is_last
+                self._node_id, group_id, snapshot_id, slot, sequence, body, is_last, total_bytes
             ),
             is_in_order=True,  # a first chunk behind another is none of a transfer that is known
         )

@@ -139,6 +139,7 @@ class Machine:
 class _Snapshot:
     slot: int
     chunks: list[bytes]
+    total_bytes: int = 0
 
     def next_chunk(self) -> bytes | None:
         return self.chunks.pop(0) if self.chunks else None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stator.cli.connect import EndpointOption, TimeoutOption, connected
-from stator.cli.output import OutputFormat, print_json, print_table
+from stator.cli.output import OutputFormat, format_bytes, print_json, print_table
 
 if TYPE_CHECKING:
     from stator.descriptions import ClusterDescription, NodeDescription
@@ -64,11 +64,33 @@ def _print_nodes(cluster: "ClusterDescription") -> None:
     if states["log"] or states["leaving"]:
         waits = f"{count(states['log'], 'log replica')} that {'waits' if states['log'] == 1 else 'wait'} for the items"
         print(f"On their way: {waits}, {states['leaving']} leaving.")
+    if states["restoring"]:
+        print(f"Without its items, which it gets anew: {count(states['restoring'], 'replica')}.")
+    _print_progress(cluster)
+    healed = [f"{count(node.healed, 'replica')} of {node.name}" for node in cluster.nodes if node.healed]
+    if healed:
+        print(f"Healed since the process began: {', '.join(healed)}.")
     draining = [node.name for node in cluster.nodes if node.is_draining]
     if draining:
         print(f"Being drained: {', '.join(draining)}.")
     if dead:
         print(f"Not alive: {', '.join(dead)}.")
+
+
+def _print_progress(cluster: "ClusterDescription") -> None:
+    """How far the items have come of each replica that gets them."""
+    names = {node.node_id: node.name for node in cluster.nodes}
+    for partition in cluster.partitions:
+        for replica in partition.replicas:
+            done, total, rate = replica.restored_bytes, replica.restoring_bytes, replica.bytes_per_s
+            if not done and not total:
+                continue
+            of = f" of {format_bytes(total)} ({done * 100 // total} %)" if total else ""
+            left = f", about {(total - done) // rate + 1} s more" if total and rate else ""
+            print(
+                f"Coming to {names.get(replica.node_id, replica.node_id)}: partition {partition.partition_id} of "
+                f"{partition.table_name}, {format_bytes(done)}{of}, {format_bytes(rate)}/s{left}."
+            )
 
 
 def state_of(node: "NodeDescription") -> str:

@@ -40,3 +40,25 @@ def test_replicas_on_their_way(stator: CommandLine, cluster: BackgroundCluster) 
     assert "On their way: 1 log replica that waits for the items, 1 leaving." in stator("cluster", "status").out
     cluster.state.replica_states |= {2: "log"}
     assert "On their way: 2 log replicas that wait for the items, 1 leaving." in stator("cluster", "status").out
+
+
+def test_items_on_their_way(stator: CommandLine, cluster: BackgroundCluster) -> None:
+    """How much has come, of how much, how fast, and for how long that will go on, as far as it is known."""
+    assert "Coming" not in stator("cluster", "status").out
+    cluster.state.replica_states |= {1: "log", 3: "restoring"}
+    mib = 1024 * 1024
+    cluster.state.progress |= {1: (100 * mib, 400 * mib, 10 * mib), 3: (mib, 0, 0)}
+    told = stator("cluster", "status").out
+    first, second = [line for line in told.splitlines() if line.startswith("Coming to")]
+    assert (
+        first == "Coming to storage-1: partition 100 of music, 100.0 MB of 400.0 MB (25 %), 10.0 MB/s, about 31 s more."
+    )
+    assert second == "Coming to storage-3: partition 100 of music, 1.0 MB, 0 B/s."
+    assert "Without its items, which it gets anew: 1 replica." in told
+    assert "Healed since the process began: 2 replicas of storage-2." in told
+    replica = stator("cluster", "status", "--output", "json").json["partitions"][0]["replicas"][0]
+    assert (replica["restored_bytes"], replica["restoring_bytes"], replica["bytes_per_s"]) == (
+        100 * mib,
+        400 * mib,
+        10 * mib,
+    )

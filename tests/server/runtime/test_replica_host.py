@@ -15,7 +15,6 @@ from server.paxos.messages import (
     Accept,
     Accepted,
     CatchUp,
-    CatchUpRequest,
     Commit,
     LeadershipQuery,
     LogStart,
@@ -32,7 +31,6 @@ from server.paxos.quorum import Configuration, Member
 from server.runtime.replica_host import LOG_QUEUED_BYTES_MAX, Outcome, OutcomeKind, ReplicaHost
 from server.runtime.snapshot_transfer import (
     DECLINED_SEQUENCE,
-    UNAVAILABLE_NS,
     SnapshotFailedError,
     SnapshotSource,
 )
@@ -93,8 +91,17 @@ class FakeTransport:
         self.committed = list(committed)
 
     def send_snapshot_chunk(
-        self, to: int, group_id: int, snapshot_id: int, slot: int, sequence: int, body: bytes, is_last: bool
+        self,
+        to: int,
+        group_id: int,
+        snapshot_id: int,
+        slot: int,
+        sequence: int,
+        body: bytes,
+        is_last: bool,
+        total_bytes: int,
     ) -> None:
+        assert total_bytes == 2
         self.chunks.append((snapshot_id, slot, sequence, is_last))
 
     def send_snapshot_ack(self, to: int, group_id: int, snapshot_id: int, sequence: int, missing: int = 0) -> None:
@@ -104,7 +111,9 @@ class FakeTransport:
 
 
 class FakeSource:
-    """A snapshot of two chunks."""
+    """A snapshot of two chunks, of a byte each."""
+
+    total_bytes = 2
 
     def __init__(self, slot: int, *, is_readable: bool) -> None:
         self.slot = slot
@@ -448,66 +457,6 @@ def test_the_log_is_not_trimmed_past_a_snapshot_under_way() -> None:
     lone.host.snapshots.receive_ack(3, GROUP, snapshot_id, sequence)
     lone.host.trim(GROUP, lone.core.applied_slot)
     assert lone.core.log.first_slot > slot + 1
-
-
-def test_a_snapshot_that_cannot_be_read_is_given_up_and_tried_again() -> None:
-    """Damage in what is stored is no reason to end anything but that transfer."""
-    lone = Lone()
-    ballot = lone.lead()
-    lone.write(ballot, 10, 10)
-    lone.machine.durable_slot = 10
-    lone.core.trim(10)
-    lone.machine.is_readable = False
-    lone.lag(ballot)
-    assert not lone.transport.chunks
-    assert lone.machine.sources[0].is_closed
-    lone.machine.is_readable = True
-    lone.now_ns += UNAVAILABLE_NS + LEASE.heartbeat_ns
-    lone.host.tick()
-    lone.lag(ballot)
-    assert lone.transport.chunks[-1][1] == 10
-
-
-def test_a_snapshot_is_not_finished_while_a_chunk_is_missing() -> None:
-    """There was no room for one chunk, and then there was for the last: the state would lack the one."""
-    lone = Lone()
-    lone.machine.stores = lambda body: body != b"no room"
-    for sequence, body in enumerate((b"a", b"no room", b"c")):
-        lone.host.snapshots.receive_chunk(2, GROUP, 1, 10, sequence, body, sequence == 2)
-    assert lone.machine.restored_slots == []
-    assert lone.core.is_restoring
-
-
-def test_the_next_snapshot_is_asked_for_when_one_has_arrived() -> None:
-    """With the next heartbeat, two at a time; and at once behind each that is complete."""
-    lone = Lone()
-    for group_id in (GROUP + 1, GROUP + 2, GROUP + 3, GROUP + 4):
-        machine = FakeMachine()
-        machine.is_restoring = True
-        lone.host.open_group(group_id, MEMBERS, machine, None, 0)
-        lone.host.receive(2, group_id, Accept(Run(LEADER, 1, (b"a",)), 0), None)
-
-    def requests() -> list[tuple[int, Message]]:
-        return [sent for sent in lone.transport.messages if isinstance(sent[1], CatchUpRequest)]
-
-    lone.host.tick()
-    assert requests() == [(2, CatchUpRequest(0))] * 2
-    lone.host.snapshots.receive_chunk(2, GROUP + 1, 7, 9, 0, b"x", True)
-    assert len(requests()) == 3
-    lone.host.snapshots.receive_chunk(2, GROUP + 2, 8, 9, 0, b"x", False)
-    lone.now_ns += LEASE.heartbeat_ns
-    lone.host.tick()
-    assert len(requests()) == 3, "the one that is coming and the one that was asked for"
-
-
-def test_a_candidate_declines_a_snapshot() -> None:
-    """It might win, and lead without a state."""
-    lone = Lone()
-    lone.host.tick()
-    assert lone.core.candidacy is not None
-    lone.host.snapshots.receive_chunk(3, GROUP, 5, 10, 0, b"", False)
-    assert lone.transport.acknowledged == [DECLINED_SEQUENCE]
-    assert not lone.core.is_restoring
 
 
 class LogReplica(Follower):

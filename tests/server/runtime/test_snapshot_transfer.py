@@ -27,6 +27,7 @@ class ListSource:
 
     def __init__(self, chunks: list[bytes], slot: int = 7) -> None:
         self.slot = slot
+        self.total_bytes = sum(map(len, chunks))
         self.is_closed = False
         self._left: deque[bytes] | None = deque(chunks)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from server.paxos.ballot import Ballot
-from server.paxos.messages import Accept, CatchUpRequest, Commit, Run
+from server.paxos.messages import Accept, CatchUpRequest, Commit, Message, Run
 from server.runtime.snapshot_transfer import (
     DECLINED_SEQUENCE,
     OVERDUE_NS,
@@ -15,7 +15,7 @@ from server.runtime.snapshot_transfer import (
     Pace,
 )
 from server.runtime.snapshots import SNAPSHOTS_SENT_MAX
-from tests.server.runtime.test_replica_host import GROUP, LEADER, LEASE, MEMBERS, MS, Done, Lone
+from tests.server.runtime.test_replica_host import GROUP, LEADER, LEASE, MEMBERS, MS, Done, FakeMachine, Lone
 
 
 def test_another_snapshot_does_not_wait_in_silence() -> None:
@@ -234,8 +234,8 @@ def test_making_room_is_no_silence() -> None:
 
 
 def test_a_damaged_state_is_replaced_by_the_leaders() -> None:
-    """Though the log lacks nothing. Until it comes the old one is kept; and what the log has behind it is applied again.
-    A snapshot that the log on disk may not reach back to is of no use, nor is one while this member leads."""
+    """Though the log lacks nothing. Until it comes the old one is kept; what the log has behind it is applied again. A
+    snapshot that the log on disk may not reach back to is of no use, nor is one while this member leads."""
     lone = Lone()
     lone.receive(2, Accept(Run(LEADER, 1, (b"a", b"b", b"c")), 3))
     lone.host.groups[GROUP].checkpointed_slot = 1
@@ -257,3 +257,63 @@ def test_a_damaged_state_is_replaced_by_the_leaders() -> None:
     lone.now_ns += UNAVAILABLE_NS + LEASE.heartbeat_ns
     lone.host.tick()
     assert not any(isinstance(message, CatchUpRequest) for _, message in lone.transport.messages)
+
+
+def test_a_snapshot_that_cannot_be_read_is_given_up_and_tried_again() -> None:
+    """Damage in what is stored is no reason to end anything but that transfer."""
+    lone = Lone()
+    ballot = lone.lead()
+    lone.write(ballot, 10, 10)
+    lone.machine.durable_slot = 10
+    lone.core.trim(10)
+    lone.machine.is_readable = False
+    lone.lag(ballot)
+    assert not lone.transport.chunks
+    assert lone.machine.sources[0].is_closed
+    lone.machine.is_readable = True
+    lone.now_ns += UNAVAILABLE_NS + LEASE.heartbeat_ns
+    lone.host.tick()
+    lone.lag(ballot)
+    assert lone.transport.chunks[-1][1] == 10
+
+
+def test_a_snapshot_is_not_finished_while_a_chunk_is_missing() -> None:
+    """There was no room for one chunk, and then there was for the last: the state would lack the one."""
+    lone = Lone()
+    lone.machine.stores = lambda body: body != b"no room"
+    for sequence, body in enumerate((b"a", b"no room", b"c")):
+        lone.host.snapshots.receive_chunk(2, GROUP, 1, 10, sequence, body, sequence == 2)
+    assert lone.machine.restored_slots == []
+    assert lone.core.is_restoring
+
+
+def test_the_next_snapshot_is_asked_for_when_one_has_arrived() -> None:
+    """With the next heartbeat, two at a time; and at once behind each that is complete."""
+    lone = Lone()
+    for group_id in (GROUP + 1, GROUP + 2, GROUP + 3, GROUP + 4):
+        machine = FakeMachine()
+        machine.is_restoring = True
+        lone.host.open_group(group_id, MEMBERS, machine, None, 0)
+        lone.host.receive(2, group_id, Accept(Run(LEADER, 1, (b"a",)), 0), None)
+
+    def requests() -> list[tuple[int, Message]]:
+        return [sent for sent in lone.transport.messages if isinstance(sent[1], CatchUpRequest)]
+
+    lone.host.tick()
+    assert requests() == [(2, CatchUpRequest(0))] * 2
+    lone.host.snapshots.receive_chunk(2, GROUP + 1, 7, 9, 0, b"x", True)
+    assert len(requests()) == 3
+    lone.host.snapshots.receive_chunk(2, GROUP + 2, 8, 9, 0, b"x", False)
+    lone.now_ns += LEASE.heartbeat_ns
+    lone.host.tick()
+    assert len(requests()) == 3, "the one that is coming and the one that was asked for"
+
+
+def test_a_candidate_declines_a_snapshot() -> None:
+    """It might win, and lead without a state."""
+    lone = Lone()
+    lone.host.tick()
+    assert lone.core.candidacy is not None
+    lone.host.snapshots.receive_chunk(3, GROUP, 5, 10, 0, b"", False)
+    assert lone.transport.acknowledged == [DECLINED_SEQUENCE]
+    assert not lone.core.is_restoring
