@@ -143,7 +143,8 @@ class MetadataNode:
     async def _hand_over(self) -> None:
         self.host.hand_over(GROUP_ID)
         deadline_s = self._loop.time() + HAND_OVER_S
-        while self.connected_node_ids() and not self.leader_node_id and self._loop.time() < deadline_s:
+        is_under_way = self.host.hand_overs.is_under_way
+        while self.connected_node_ids() and is_under_way(GROUP_ID) and self._loop.time() < deadline_s:
             await self._ticks.next().wait()
 
     # Leading

@@ -19,6 +19,9 @@ from storage_node.config import Config
 from storage_node.node import DamagedDataError, StorageNode
 from storage_node.service import PartitionService
 
+STREAMS_END_S = 0.1
+"""What a node that stops leaves its streams for the last answers."""
+
 log = structlog.get_logger()
 
 
@@ -77,9 +80,10 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     await stop.wait()
     await server.set_serving(False)
     refresh.cancel()
+    await node.hand_over()
     await attendance.stop()
+    await server.stop(STREAMS_END_S)
     await node.stop()
-    await server.stop(0.5)
 
 
 async def _register(

@@ -16,6 +16,7 @@ from statorpb import cluster_pb2, partition_pb2
 from server.floor_codec import floor_of
 from server.model.key_encoding import COLLECTIONS
 from server.paxos.acceptor import Health
+from server.paxos.ballot import ZERO
 from server.paxos.lease import LeaseConfig, NodeLeases
 from server.paxos.quorum import Configuration, ReplicaKind
 from server.runtime.clock import now_ns
@@ -40,6 +41,9 @@ TICK_S = 0.02
 APPLY_DELAY_S = 0.001
 """How long a follower leaves what is committed unapplied, so that its log writes what the leader waits for first."""
 HOUSEKEEPING_S = 0.25
+HAND_OVER_S = 1.0
+"""How long a node that stops waits for others to lead what it led."""
+HAND_OVER_LOOK_S = 0.01
 LOG_SEGMENTS_MAX = 4
 """With more than these a checkpoint is due: what is in the log has to be read at a restart."""
 
@@ -149,11 +153,21 @@ class StorageNode:
             self._store.close()
             raise
 
-    async def stop(self) -> None:
-        """Hands leaderships over and closes; everything acknowledged is on disk already."""
-        for partition_id in list(self.replicas):
+    async def hand_over(self) -> None:
+        """Gives every leadership away, and returns when others have them, or HAND_OVER_S later. Routers may go on
+        asking meanwhile: they are told who leads."""
+        under_way = [partition_id for partition_id in self.replicas if self.host.leader_ballot(partition_id) != ZERO]
+        for partition_id in under_way:
             self.host.hand_over(partition_id)
-        await asyncio.sleep(0)
+        end_s = self._loop.time() + HAND_OVER_S
+        while under_way and self.peers.connected_node_ids() and self._loop.time() < end_s:
+            await asyncio.sleep(HAND_OVER_LOOK_S)
+            under_way = [each for each in under_way if self.host.hand_overs.is_under_way(each)]
+
+    async def stop(self) -> None:
+        """Hands leaderships over and closes; everything acknowledged is on disk already. Nothing may be asked of the
+        node any more."""
+        await self.hand_over()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -321,6 +335,7 @@ class StorageNode:
     ) -> None:
         partition_id = descriptor.partition_id
         replica = PartitionReplica(descriptor, self._store, self.host, self._run, self._note_rotten)
+        replica.again = self.serve
         configuration = configuration_of(descriptor.members)
         slot = self._store.checkpointed_slot(partition_id)
         floor = floor_of(descriptor.floor)

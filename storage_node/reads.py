@@ -63,7 +63,7 @@ class Reads:
         partition_id: int,
         store: Store,
         host: ReplicaHost,
-        refuse: Callable[[int, Reply], None],
+        refuse: Callable[[partition_pb2.PartitionRequest, Reply], None],
         answer_rotten: Callable[[partition_pb2.PartitionRequest, str, Reply], None],
         cpu_s: Callable[[], float] = time.thread_time,
     ) -> None:
@@ -107,7 +107,7 @@ class Reads:
     def refuse(self, request: partition_pb2.PartitionRequest, reply: Reply) -> None:
         """Another replica has to answer."""
         if request.consistent:
-            self._refuse(request.id, reply)
+            self._refuse(request, reply)
         else:
             reply(request.id, partition_pb2.NOT_FRESH)
 

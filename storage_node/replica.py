@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
+import structlog
 from statorpb import cluster_pb2, partition_pb2
 
 from server.model.key_encoding import COLLECTIONS, after_prefix, index_number, prefix
 from server.paxos.ballot import Ballot
 from server.paxos.quorum import Configuration
+from server.runtime.clock import now_ms
 from server.runtime.replica_host import ReplicaHost
 from server.runtime.snapshot_transfer import SnapshotFailedError, SnapshotSource
 from server.table_codec import key_schema, local_indexes
@@ -19,7 +21,7 @@ from storage_node.btree import StoreError
 from storage_node.codec.mutation import Mutation, decode_mutation, encode_mutation
 from storage_node.reads import Reads
 from storage_node.store import CorruptValueError, Ranges, Store
-from storage_node.writes import Reply, Writes
+from storage_node.writes import AGE_MS_TOLD_MAX, Reply, Writes
 
 SNAPSHOT_CHUNK_BYTES = 256 * 1024
 
@@ -30,6 +32,8 @@ HAND_OVER_WAIT_S_MIN = 2.0
 HAND_OVER_WAIT_S_MAX = 60.0
 """A leader that finds an item damaged lets another member lead. Where that does not help, because the leadership comes
 back or the others' items are damaged as well, it waits twice as long each time before it does so again."""
+
+log = structlog.get_logger()
 
 _GET = partition_pb2.GET
 _DELETE = partition_pb2.DELETE
@@ -106,10 +110,13 @@ class PartitionReplica:
         self._host = host
         self._run = run
         self._on_rotten = on_rotten
+        self.again: Callable[[partition_pb2.PartitionRequest, Reply], None] = partial(self.serve, is_full=False)
+        """What serves a request that has waited for a leader: it may be served somewhere else by then."""
+        self._may_wait = True
         self._hand_over_from_s = 0.0
         self._hand_over_wait_s = HAND_OVER_WAIT_S_MIN
-        self._writes = Writes(self.partition_id, store, host, self._refusal, self._answer_rotten)
-        self._reads = Reads(self.partition_id, store, host, self._refusal, self._answer_rotten)
+        self._writes = Writes(self.partition_id, store, host, self._refuse, self._answer_rotten)
+        self._reads = Reads(self.partition_id, store, host, self._refuse, self._answer_rotten)
         self.describe(descriptor)
 
     def describe(self, descriptor: cluster_pb2.PartitionDescriptor) -> None:
@@ -249,13 +256,32 @@ class PartitionReplica:
         """Answers the writes whose time is up: they may or may not be carried out."""
         self._writes.expire(now_s)
 
-    def _refusal(self, request_id: int, reply: Reply) -> None:
-        """Why this replica does not serve: it does not lead, or not yet, or not any more."""
+    def _refuse(self, request: partition_pb2.PartitionRequest, reply: Reply) -> None:
+        """Says that this replica does not serve: it does not lead, or not yet, or not any more. Where the leadership is
+        about to come or to go, the request waits for that first: an answer that names nobody makes the router guess."""
+        if self._may_wait and self._host.hand_overs.is_under_way(self.partition_id):
+            again = partial(self._serve_again, request, reply, now_ms())
+            if self._host.hand_overs.hold(self.partition_id, request.ByteSize(), again):
+                return
         leader = self._host.leader_of(self.partition_id)[0]
         if leader == self._host.node_id:
-            reply(request_id, partition_pb2.NO_LEASE)
+            reply(request.id, partition_pb2.NO_LEASE)
         else:
-            reply(request_id, partition_pb2.NOT_LEADER, leader_node_id=leader)
+            reply(request.id, partition_pb2.NOT_LEADER, leader_node_id=leader)
+
+    def _serve_again(self, request: partition_pb2.PartitionRequest, reply: Reply, since_ms: int) -> None:
+        """Serves a request that has waited since then; it waits but once."""
+        if request.operation in _WRITES:
+            request.age_ms = min(request.age_ms + now_ms() - since_ms, AGE_MS_TOLD_MAX)
+        self._may_wait = False
+        try:
+            self.again(request, reply)
+        except Exception:
+            # A bug costs one request, not the node.
+            log.exception("a request failed", partition_id=self.partition_id)
+            reply(request.id, partition_pb2.UNKNOWN_OUTCOME)
+        finally:
+            self._may_wait = True
 
     def heal(self) -> None:
         """What is stored is damaged: asks for what the leader has; where this member leads another has to, first. To be
@@ -285,6 +311,6 @@ class PartitionReplica:
         """What is stored here is not what was written, and is not served. Another member has the item."""
         self._on_rotten(self.partition_id, sentence)
         if request.consistent and (self._let_another_lead() or not self._host.is_serving_leader(self.partition_id)):
-            self._refusal(request.id, reply)
+            self._refuse(request, reply)
         else:
             reply(request.id, partition_pb2.CORRUPT, message=sentence)

@@ -13,6 +13,7 @@ from statorpb import partition_pb2, partition_pb2_grpc
 from server.gathering import gather_arrivals
 from server.runtime.clock import now_ms
 from server.runtime.writers import end_with
+from storage_node.writes import AGE_MS_TOLD_MAX
 
 if TYPE_CHECKING:
     from storage_node.node import StorageNode
@@ -31,8 +32,6 @@ may cost milliseconds."""
 
 AGE_MS_COUNTED = 250
 """Frames that have been on their way for less are taken for new."""
-
-AGE_MS_TOLD_MAX = 2**31
 
 log = structlog.get_logger()
 

@@ -30,6 +30,7 @@ from storage_node.store import CorruptValueError, Store, StoreError
 
 TOKEN_BYTES = 16
 WRITE_AGE_MS_MAX = WRITE_AGE_S_MAX * 1000
+AGE_MS_TOLD_MAX = 2**31
 COLLECTION_BYTES_MAX = 10 * 1024**3
 """Of an item collection in a table with local indexes: its items and their entries (developer guide, "Quotas")."""
 
@@ -98,14 +99,15 @@ class _State:
 class Writes:
     """The writes of one partition, while this member leads it.
 
-    `refuse` answers that this member does not serve, `answer_rotten` that what is stored is damaged."""
+    `refuse` answers that this member does not serve, or lets the request wait for who will; `answer_rotten` that what
+    is stored is damaged."""
 
     def __init__(
         self,
         partition_id: int,
         store: Store,
         host: ReplicaHost,
-        refuse: Callable[[int, Reply], None],
+        refuse: Callable[[partition_pb2.PartitionRequest, Reply], None],
         answer_rotten: Callable[[partition_pb2.PartitionRequest, str, Reply], None],
     ) -> None:
         self.recent: RecentWrites = store.recent_writes(partition_id)
@@ -136,7 +138,7 @@ class Writes:
         if len(token) != TOKEN_BYTES:
             reply(request_id, partition_pb2.INVALID, message=f"a write's token has {TOKEN_BYTES} bytes")
         elif not self._host.is_serving_leader(self._partition_id):
-            self._refuse(request_id, reply)
+            self._refuse(request, reply)
         elif self.recent.seen(token):
             self._repeat(request, reply)
         elif (waiting := self._waiting.get(token)) is not None:
@@ -176,23 +178,23 @@ class Writes:
         if isinstance(decided, _Decided):
             self._propose(request, reply, decided)
         elif state.basis is None:
-            self._answer_unwritten(request.id, reply, decided)
+            self._answer_unwritten(request, reply, decided)
         else:
             # It was decided on what is not committed yet, and may never be.
             def ended(is_committed: bool) -> None:
                 if is_committed:
                     _reply_unwritten(request.id, reply, decided)
                 else:
-                    reply(request.id, partition_pb2.NOT_LEADER)
+                    self._refuse(request, reply)
 
             state.basis.add_dependent(ended)
 
-    def _answer_unwritten(self, request_id: int, reply: Reply, unwritten: _Unwritten) -> None:
+    def _answer_unwritten(self, request: partition_pb2.PartitionRequest, reply: Reply, unwritten: _Unwritten) -> None:
         # As with a read, the lease is looked at after the value.
         if self._host.is_serving_leader(self._partition_id):
-            _reply_unwritten(request_id, reply, unwritten)
+            _reply_unwritten(request.id, reply, unwritten)
         else:
-            self._refuse(request_id, reply)
+            self._refuse(request, reply)
 
     def _decide(self, request: partition_pb2.PartitionRequest, key: bytes, state: _State) -> _Decided | _Unwritten:
         details = request.write if request.HasField("write") else _NOTHING
@@ -309,7 +311,7 @@ class Writes:
             if outcome.kind == OutcomeKind.COMMITTED:
                 reply(request_id, _OK)
             else:
-                _reply_outcome(request_id, reply, outcome)
+                self._answer_uncommitted(request, reply, outcome)
 
         timeout_ms = request.timeout_ms
         deadline_s = time.monotonic() + timeout_ms / 1000 if timeout_ms else math.inf
@@ -366,9 +368,18 @@ class Writes:
                     answer = reply(request.id, _OK, extra_bytes=len(result.item))
                     answer.write.CopyFrom(result)
             else:
-                _reply_outcome(request.id, reply, outcome)
+                self._answer_uncommitted(request, reply, outcome)
 
         return time.monotonic() + request.timeout_ms / 1000 if request.timeout_ms else math.inf, done
+
+    def _answer_uncommitted(self, request: partition_pb2.PartitionRequest, reply: Reply, outcome: Outcome) -> None:
+        """Answers a write that is not known to be committed."""
+        if outcome.kind == OutcomeKind.NOT_LEADER:
+            self._refuse(request, reply)
+        elif outcome.kind == OutcomeKind.OVERLOADED:
+            reply(request.id, partition_pb2.THROTTLED)
+        else:
+            reply(request.id, partition_pb2.UNKNOWN_OUTCOME)
 
     def _repeat(self, request: partition_pb2.PartitionRequest, reply: Reply) -> None:
         """Answers a write that has been carried out, perhaps for an earlier attempt."""
@@ -380,16 +391,6 @@ class Writes:
             reply(request.id, partition_pb2.RESULT_FORGOTTEN)
         else:
             reply(request.id, _OK, extra_bytes=len(result)).write.ParseFromString(result)
-
-
-def _reply_outcome(request_id: int, reply: Reply, outcome: Outcome) -> None:
-    """Answers a write that is not known to be committed."""
-    if outcome.kind == OutcomeKind.NOT_LEADER:
-        reply(request_id, partition_pb2.NOT_LEADER, leader_node_id=outcome.leader_node_id)
-    elif outcome.kind == OutcomeKind.OVERLOADED:
-        reply(request_id, partition_pb2.THROTTLED)
-    else:
-        reply(request_id, partition_pb2.UNKNOWN_OUTCOME)
 
 
 def _holds(details: partition_pb2.WriteDetails, old: Item | None) -> bool:

@@ -437,6 +437,9 @@ class Release(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     BALLOT_FIELD_NUMBER: builtins.int
+    HANDED_OVER_FIELD_NUMBER: builtins.int
+    handed_over: builtins.bool
+    """the receiver, and nobody else, is to lead now"""
     @property
     def ballot(self) -> Global___Ballot:
         """the leadership that ends"""
@@ -445,9 +448,10 @@ class Release(google.protobuf.message.Message):
         self,
         *,
         ballot: Global___Ballot | None = ...,
+        handed_over: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["ballot", b"ballot"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["ballot", b"ballot"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["ballot", b"ballot", "handed_over", b"handed_over"]) -> None: ...
 
 Global___Release: typing_extensions.TypeAlias = Release
 

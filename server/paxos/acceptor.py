@@ -139,6 +139,11 @@ class Acceptor:
         return not self.configuration_slot or self.log.commit_slot > self.configuration_slot
 
     @property
+    def is_led(self) -> bool:
+        """Whether the owner of the ballot that this member promised has been seen to lead under it."""
+        return self._is_led
+
+    @property
     def next_slot(self) -> int:
         return self.log.last_slot + 1
 
@@ -388,11 +393,14 @@ class Acceptor:
     def _on_release(self, sender: int, message: Release, now_ns: int) -> None:
         if message.ballot.node_id != sender or message.ballot < self.promised or self.role == Role.LEADER:
             return
+        is_news = message.ballot != self._released
         if message.ballot == self.promised:
             self._released = message.ballot
         else:
             self._is_led = False  # somebody has promised a later ballot: whether this one is still led must be asked
-        if self.role == Role.FOLLOWER and self.health == Health.WHOLE:
+        if message.is_handed_over and is_news:
+            self._stand_at_ns = now_ns
+        elif self.role == Role.FOLLOWER and self.health == Health.WHOLE:
             self._stand_at_ns = min(self._stand_at_ns, now_ns + self._rank() * self.election.rank_ns // 4)
 
     # Healing: a member whose log has lost something

@@ -101,6 +101,8 @@ class PaxosCore(Acceptor):
                 self._on_log_start(sender, message, now_ns)
             case _:
                 self._on_release(sender, message, now_ns)
+                if message.is_handed_over and self.leadership is None and now_ns >= self._stand_at_ns:
+                    self._tick_follower(now_ns)
         return self._take()
 
     def propose(self, payloads: tuple[bytes, ...], now_ns: int) -> list[Effect]:
@@ -245,27 +247,24 @@ class PaxosCore(Acceptor):
         where nobody takes over, nobody serves until this member does again."""
         leadership = self.leadership
         return leadership is not None and any(
-            node_id in leadership.progress
-            and self.leases.held(node_id)[0] > now_ns
-            and leadership.progress[node_id].acked_slot + LAG_SLOTS_MAX >= self.log.commit_slot
-            for node_id, _, kind in self.configuration.members
-            if kind == ReplicaKind.STORAGE
+            supports and acked_slot + LAG_SLOTS_MAX >= self.log.commit_slot
+            for supports, acked_slot, _ in leadership.successors(self.node_id, self.configuration, self.leases, now_ns)
         )
 
     def hand_over(self, now_ns: int) -> list[Effect]:
         """Ends this leadership in favour of the follower that has most of the log. Requires that this member leads."""
         leadership = self.leadership
         assert leadership is not None
-        ballot = leadership.ballot
-        candidates = [
-            (self.leases.held(node_id)[0] > now_ns, progress.acked_slot, node_id)
-            for node_id, progress in leadership.progress.items()
-            if (member := self.configuration.member(node_id)) is not None and member.kind == ReplicaKind.STORAGE
-        ]
+        successors = leadership.successors(self.node_id, self.configuration, self.leases, now_ns)
+        if successors:
+            self._tell_commit(
+                leadership, max(successors)[-1]
+            )  # it need not propose again what it knows to be committed
         self._step_down(now_ns)
         self._stand_at_ns = now_ns + self.leases.config.duration_ns
-        for _, _, node_id in sorted(candidates, reverse=True)[:1]:
-            self._release(ballot, (node_id,))
+        if successors:
+            self._released = leadership.ballot
+            self._send(max(successors)[-1], Release(leadership.ballot, is_handed_over=True))
         return self._take()
 
     def trim(self, slot: int) -> None:

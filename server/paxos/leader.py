@@ -155,6 +155,19 @@ class Leadership:
                 until_ns[node_id] = held_until_ns
         return until_ns
 
+    def successors(
+        self, own_node_id: int, configuration: Configuration, leases: NodeLeases, now_ns: int
+    ) -> list[tuple[bool, int, int]]:
+        """(whether it supports this leadership at the moment, last slot acknowledged, node id) of those that may lead
+        next. A node that was restarted a moment ago does not support it, whatever it granted before, nor does it vote
+        yet."""
+        until_ns = self.held_until_ns(own_node_id, leases)
+        return [
+            (until_ns.get(node_id, 0) > now_ns, progress.acked_slot, node_id)
+            for node_id, progress in self.progress.items()
+            if (member := configuration.member(node_id)) is not None and member.kind == ReplicaKind.STORAGE
+        ]
+
     def send_run(self, run: Run, commit_slot: int, now_ns: int, effects: list[Effect]) -> None:
         """Sends a fresh run to every follower that has everything before it; the others get it when they caught up."""
         size = sum(map(len, run.payloads))

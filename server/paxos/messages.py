@@ -136,9 +136,12 @@ class LogStart:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """The holder of `ballot` does not and will not serve under it: grants given to it bind nobody."""
+    """The holder of `ballot` does not and will not serve under it: grants given to it bind nobody.
+
+    `is_handed_over`: it goes to one member only, which is meant to lead now and stands at once."""
 
     ballot: Ballot
+    is_handed_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from server.paxos.acceptor import Health
@@ -43,6 +43,13 @@ class Group:
     applied_slot: int = 0
     """Up to where the machine has carried the log out; the core's own counts what it has given out for that."""
     unapplied: deque[ApplyEntries | ApplyConfiguration] = field(default_factory=deque)
+    drain_until_ns: int = 0
+    """Until when this leader waits for what it has proposed, and takes nothing more, before it hands over; 0: it does
+    not."""
+    handed_over_ns: int = -(1 << 62)
+    """When it did so last."""
+    held: list[tuple[int, int, Callable[[], None]]] = field(default_factory=list)
+    """(until when, bytes, what to call then) of the requests that wait for a leader, in the order of their coming."""
     senders: dict[int, SnapshotSender] = field(default_factory=dict)
     receiver: SnapshotReceiver | None = None
     is_rotten: bool = False

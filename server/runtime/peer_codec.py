@@ -77,6 +77,7 @@ def encode_message(group_id: int, message: Message, record: bytes | None) -> rep
             encoded.log_start.held = message.is_held
         case Release():
             _set_ballot(encoded.release.ballot, message.ballot)
+            encoded.release.handed_over = message.is_handed_over
         case LeadershipQuery():
             _set_ballot(encoded.leadership_query.ballot, message.ballot)
     return encoded
@@ -131,7 +132,7 @@ def _decode_rare(encoded: replication_pb2.GroupMessage, kind: str | None) -> Mes
     if kind == "log_start":
         return LogStart(_ballot(encoded.log_start.ballot), encoded.log_start.slot, encoded.log_start.held)
     if kind == "release":
-        return Release(_ballot(encoded.release.ballot))
+        return Release(_ballot(encoded.release.ballot), encoded.release.handed_over)
     if kind == "leadership_query":
         return LeadershipQuery(_ballot(encoded.leadership_query.ballot))
     raise MalformedMessageError(f"group {group_id}: a message of a kind this version does not know")

@@ -31,6 +31,7 @@ from server.paxos.messages import (
 from server.paxos.quorum import NO_FLOOR, Configuration, Floor
 from server.runtime.freshness import Freshness
 from server.runtime.group import Group, recovered_state
+from server.runtime.hand_overs import HandOvers
 from server.runtime.host_surroundings import (
     COMMITTED,
     OVERLOADED,
@@ -112,6 +113,7 @@ class ReplicaHost:
         self.snapshots = Snapshots(
             transport, rng, now_ns, self.groups, self._carry_out, self._apply_due, self._note_peers
         )
+        self.hand_overs = HandOvers(self.groups, now_ns, self._carry_out, defer)
         wal.on_idle = self._flush
 
     # Groups
@@ -172,6 +174,7 @@ class ReplicaHost:
         for sender in group.senders.values():
             sender.close()
         group.receiver = None
+        self.hand_overs.close(group)
         self._fail_all(group, UNKNOWN)
         self._set_serving(group, False)
 
@@ -232,7 +235,7 @@ class ReplicaHost:
     def propose(self, group_id: int, payload: bytes, done: Done) -> None:
         """Replicates one entry; `done` is called exactly once, unless the process ends first."""
         group = self.groups.get(group_id)
-        if group is None or group.core.leadership is None:
+        if group is None or group.core.leadership is None or group.drain_until_ns:
             done(Outcome(OutcomeKind.NOT_LEADER, None, self.leader_of(group_id)[0]))
             return
         size = len(payload)
@@ -273,11 +276,12 @@ class ReplicaHost:
         core = self.groups[group_id].core
         return core.configuration_slot, core.configuration
 
-    def hand_over(self, group_id: int, *, can_wait: bool = False) -> None:
-        """Gives the group's leadership, if this member has it, to another; where it can wait, to one that follows."""
+    def hand_over(self, group_id: int, *, can_wait: bool = False, at_once: bool = False) -> None:
+        """Gives the group's leadership, if this member has it, to another, once what it has proposed is committed
+        (HandOvers); `can_wait`: only if one follows; `at_once`: what it has proposed cannot be waited for."""
         group, now_ns = self.groups.get(group_id), self._now_ns()
         if group is not None and group.core.leadership and (not can_wait or group.core.has_successor(now_ns)):
-            self._carry_out(group, group.core.hand_over(now_ns))
+            self.hand_overs.begin(group, at_once=at_once)
 
     def rebuild(self, group_id: int) -> None:
         """The state that this member has is damaged: as soon as somebody else leads, its state takes the place of this
@@ -348,6 +352,7 @@ class ReplicaHost:
             self.snapshots.tend()
             self._tend_log()
         self.snapshots.send_due()
+        self.hand_overs.tick()
         while self._deadlines and self._deadlines[0][0] <= now_ns:
             deadline_ns, group_id = heapq.heappop(self._deadlines)
             group = self.groups.get(group_id)
@@ -360,7 +365,7 @@ class ReplicaHost:
         """A leader whose disk hangs answers nothing, while its grants keep others from leading: it lets go."""
         if self._wal.writing_ns() > self.leases.config.duration_ns:
             for group_id in tuple(self.groups):
-                self.hand_over(group_id)
+                self.hand_over(group_id, at_once=True)
 
     # Inside
 
@@ -444,6 +449,8 @@ class ReplicaHost:
         """A leader serves once its machine, and not only its core, is as far as phase 1 brought it."""
         leadership = group.core.leadership
         self._set_serving(group, leadership is not None and group.applied_slot >= leadership.recovered_slot)
+        if group.drain_until_ns or group.held:
+            self.hand_overs.proceed(group)
 
     def _set_serving(self, group: Group, is_serving: bool) -> None:
         if is_serving != group.is_serving:

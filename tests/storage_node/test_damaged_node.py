@@ -296,6 +296,7 @@ async def test_a_damaged_snapshot_is_not_sent(three: NodeSet) -> None:
     await wait_until(lambda: whole.node._store.applied_slot(PARTITION) == slot)
     for each in (leader, whole):
         await each.node.checkpoint()
+    for each in (leader, whole):
         await each.stop()
     assert flip_all(leader.directory / "btree" / "data.mdb", b"item 10.") >= 1
     await leader.start()

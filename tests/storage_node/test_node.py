@@ -223,34 +223,6 @@ async def test_the_logs_time_is_not_the_leaders_clock(three: NodeSet, monkeypatc
     assert (await three.do(get("a"))).item == b"2"
 
 
-async def test_leadership_is_handed_over(three: NodeSet) -> None:
-    """The successor serves at once, within less than a lease, and has everything."""
-    leader = await three.found()
-    assert await leader.status(put("a", b"item")) == OK
-    loop = asyncio.get_running_loop()
-    began_s = loop.time()
-    leader.node.host.hand_over(PARTITION)
-    assert await leader.status(get("a")) == partition_pb2.NOT_LEADER
-    successor = await three.wait_for_leader()
-    took_s = loop.time() - began_s
-    assert successor is not leader
-    assert took_s < leader.config().lease_ms / 1000
-    assert (await successor.ask(get("a"))).item == b"item"
-    assert await successor.status(put("a", b"new")) == OK
-
-
-async def test_a_stopping_node_hands_over(three: NodeSet) -> None:
-    """A planned stop costs no lease either."""
-    leader = await three.found()
-    assert await leader.status(put("a", b"item")) == OK
-    loop = asyncio.get_running_loop()
-    began_s = loop.time()
-    await leader.stop()
-    successor = await three.wait_for_leader()
-    assert loop.time() - began_s < leader.config().lease_ms / 1000
-    assert (await successor.ask(get("a"))).item == b"item"
-
-
 @pytest.mark.parametrize("checkpointed", [False, True])
 async def test_restarted_in_place_nothing_is_lost(three: NodeSet, checkpointed: bool) -> None:
     """All nodes at once, with and without a checkpoint, twice: every acknowledged write and deletion is there."""

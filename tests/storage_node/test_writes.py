@@ -185,7 +185,7 @@ async def test_a_refusal_that_rests_on_a_write_that_fails_is_taken_back(three: N
     leader = await three.found()
     write = leader.ask(put_if("a", "attribute_not_exists(pk)"))
     refused = leader.ask(put_if("a", "attribute_not_exists(pk)"))
-    leader.node.host.hand_over(PARTITION)
+    leader.node.host.hand_over(PARTITION, at_once=True)
     statuses = [(await asyncio.wait_for(each, 20)).status for each in (write, refused)]
     assert statuses[0] in (partition_pb2.UNKNOWN_OUTCOME, partition_pb2.NOT_LEADER)
     assert statuses[1] == partition_pb2.NOT_LEADER

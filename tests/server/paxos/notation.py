@@ -25,6 +25,7 @@ from server.paxos.messages import (
     Promise,
     PromiseRecord,
     Reject,
+    Release,
     Run,
     SendMessage,
     SendSnapshot,
@@ -118,6 +119,9 @@ def show_message(message: Message) -> str:
         case LogStart():
             held = ", held by others" if message.is_held else ""
             return f"LogStart {show_ballot(message.ballot)} behind {message.slot}{held}"
+        case Release():
+            handed_over = ", handed over" if message.is_handed_over else ""
+            return f"Release {show_ballot(message.ballot)}{handed_over}"
         case _:
             return f"{type(message).__name__} {show_ballot(message.ballot)}"
 

@@ -64,6 +64,32 @@ def test_a_release_hurries_followers_only() -> None:
     assert shown(core.tick(1400 * MS))[0] == "2->1 Prepare 3.2 from 1 released 1.1"
 
 
+def test_who_is_handed_the_leadership_stands_at_once() -> None:
+    """The release goes to one member alone: nobody competes with it. Said again, it changes nothing."""
+    core = member(promised=OLD)
+    assert handle(core, 1, Release(OLD, is_handed_over=True), 5 * MS) == [
+        "2->1 Prepare 2.2 from 1 released 1.1",
+        "2->3 Prepare 2.2 from 1 released 1.1",
+    ]
+    assert handle(core, 1, Release(OLD, is_handed_over=True), 6 * MS) == []
+    assert core.deadline_ns() == 405 * MS
+
+
+def test_a_candidate_that_is_handed_the_leadership_stands_anew() -> None:
+    """What it asked for before was refused by those who were bound."""
+    core = member(promised=OLD)
+    candidate(core, 1000 * MS)
+    found = handle(core, 1, Release(OLD, is_handed_over=True), 1001 * MS)
+    assert found[0] == "2->1 Prepare 3.2 from 1 released 1.1"
+
+
+def test_who_cannot_vote_yet_takes_nothing_over() -> None:
+    """A node that was restarted a moment ago waits as long as ever."""
+    core = member(boot=2, promised=OLD)
+    assert handle(core, 1, Release(OLD, is_handed_over=True), 5 * MS) == []
+    assert core.deadline_ns() == 2020 * MS
+
+
 def test_a_leader_is_not_released() -> None:
     """Word of a later ballot that its owner let go of does not touch who leads."""
     core = member()
@@ -267,8 +293,9 @@ def test_a_hand_over_goes_to_a_storage_replica() -> None:
     for node_id, slot in ((1, 2), (3, 3), (4, 1)):
         core.handle(node_id, Accepted(ballot, slot, 0), 1000 * MS)
     assert shown(core.hand_over(1000 * MS)) == [
+        f"2->1 Commit {ballot.round}.2 commit 1",
         f"2 ceases to lead at {ballot.round}.2",
-        f"2->1 Release {ballot.round}.2",
+        f"2->1 Release {ballot.round}.2, handed over",
     ]
     assert core.deadline_ns() == 3000 * MS
 
@@ -283,6 +310,8 @@ def test_who_could_take_over() -> None:
         grant = core.leases.grant(node_id, 0, 0)
         assert grant is not None
         core.leases.granted(node_id, grant._replace(sent_ns=1000 * MS), 1000 * MS)
+    assert not core.has_successor(1000 * MS), "node 1 was restarted since it voted, and has not acknowledged anything"
+    core.handle(1, Accepted(ballot, 0, core.leases.held(1)[1]), 1000 * MS)
     assert core.has_successor(1000 * MS)
     assert not core.has_successor(9000 * MS), "node 1 has not been heard of"
     core.propose((b"x",) * (LAG_SLOTS_MAX + 1), 1000 * MS)

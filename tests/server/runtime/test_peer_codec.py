@@ -45,7 +45,7 @@ MESSAGES: dict[type, st.SearchStrategy[Any]] = {
     Commit: st.builds(Commit, BALLOTS, U64, U64),
     CatchUpRequest: st.builds(CatchUpRequest, U64),
     CatchUp: st.builds(CatchUp, BALLOTS, MANY_RUNS, U64),
-    Release: st.builds(Release, BALLOTS),
+    Release: st.builds(Release, BALLOTS, st.booleans()),
     LeadershipQuery: st.builds(LeadershipQuery, BALLOTS),
     LogStart: st.builds(LogStart, BALLOTS, U64, st.booleans()),
 }

@@ -1,0 +1,118 @@
+"""Leaderships that go to another member on purpose: what is under way ends first, what comes meanwhile waits.
+
+A hand-over is: no further proposals; those that were made are committed (DRAIN_NS at most); the core releases its
+ballot to a successor; the successor is elected, and serves. Whoever asks meanwhile for what only a leader may do can be
+told nothing of use: so such a request may be held (HELD_NS at most) until it is known who serves, here or elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from server.paxos.messages import Effect
+from server.runtime.group import Group
+
+DRAIN_NS = 100_000_000
+"""How long a leader that is to hand over waits for what it has proposed."""
+
+HELD_NS = 500_000_000
+"""Less than a router gives an attempt."""
+
+HELD_BYTES_MAX = 64 * 1024 * 1024
+"""Of requests that are held on a node; past it they are answered at once."""
+
+
+class HandOvers:
+    """Of all groups of a host. `carry_out` and `defer` are the host's own."""
+
+    def __init__(
+        self,
+        groups: Mapping[int, Group],
+        now_ns: Callable[[], int],
+        carry_out: Callable[[Group, Iterable[Effect]], None],
+        defer: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self._groups = groups
+        self._now_ns = now_ns
+        self._carry_out = carry_out
+        self._defer = defer
+        self._held_bytes = 0
+        self._active: dict[int, None] = {}
+
+    def begin(self, group: Group, *, at_once: bool) -> None:
+        """Requires that this member leads. `at_once`: what is under way cannot be waited for."""
+        self._active[group.group_id] = None
+        if at_once:
+            self._release(group)
+            return
+        if not group.drain_until_ns:
+            group.drain_until_ns = self._now_ns() + DRAIN_NS
+        self.proceed(group)
+
+    def is_under_way(self, group_id: int) -> bool:
+        """Whether nobody is known to serve the group, because this member hands it over, did so a moment ago, or is
+        about to take it over."""
+        group, now_ns = self._groups.get(group_id), self._now_ns()
+        if group is None:
+            return False
+        core = group.core
+        if core.leadership is not None:
+            return bool(group.drain_until_ns) or group.applied_slot < core.leadership.recovered_slot
+        if core.candidacy is not None and core.candidacy.is_promising_itself:
+            return True
+        return now_ns < group.handed_over_ns + HELD_NS and not core.is_led
+
+    def hold(self, group_id: int, size: int, again: Callable[[], None]) -> bool:
+        """Keeps a request of `size` bytes, if there is room, and calls `again` when what is under way has come about,
+        or has not in time. Requires `is_under_way`."""
+        if self._held_bytes + size > HELD_BYTES_MAX:
+            return False
+        self._held_bytes += size
+        self._groups[group_id].held.append((self._now_ns() + HELD_NS, size, again))
+        self._active[group_id] = None
+        return True
+
+    def proceed(self, group: Group) -> None:
+        """Something has happened in a group that hands over or has requests held, or time has passed."""
+        now_ns = self._now_ns()
+        if group.drain_until_ns:
+            is_drained = not group.waiting and not group.pending
+            if group.core.leadership is None:
+                group.drain_until_ns = 0  # it was lost before it could be given
+            elif is_drained or now_ns >= group.drain_until_ns:
+                self._release(group)
+        if group.held:
+            self._let_go(group, now_ns if self.is_under_way(group.group_id) else 1 << 62)
+
+    def _release(self, group: Group) -> None:
+        now_ns = self._now_ns()
+        group.drain_until_ns = 0
+        group.handed_over_ns = now_ns
+        self._carry_out(group, group.core.hand_over(now_ns))
+
+    def tick(self) -> None:
+        """To be called every few milliseconds."""
+        for group_id in tuple(self._active):
+            group = self._groups.get(group_id)
+            if group is not None:
+                self.proceed(group)
+            if group is None or not (group.drain_until_ns or group.held):
+                self._active.pop(group_id, None)
+
+    def close(self, group: Group) -> None:
+        """The group is closed: what is held for it is answered."""
+        self._let_go(group, 1 << 62)
+
+    def _let_go(self, group: Group, until_ns: int) -> None:
+        """Of those that are held what is to be held no longer than `until_ns`."""
+        due = [each for each in group.held if each[0] <= until_ns]
+        if not due:
+            return
+        group.held = group.held[len(due) :]
+        self._held_bytes -= sum(size for _, size, _ in due)
+
+        def run() -> None:
+            for _, _, again in due:
+                again()
+
+        self._defer(run)

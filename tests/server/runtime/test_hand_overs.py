@@ -1,0 +1,194 @@
+"""Hand-overs: what is under way ends first, and requests wait for who serves next."""
+
+from __future__ import annotations
+
+from server.paxos.ballot import ABOVE_ALL, Ballot
+from server.paxos.lease import Grant
+from server.paxos.messages import Accept, Accepted, Prepare, Promise, Release, Run
+from server.runtime.hand_overs import DRAIN_NS, HELD_BYTES_MAX, HELD_NS
+from server.runtime.replica_host import Outcome, OutcomeKind
+from tests.server.runtime.test_replica_host import GROUP, MS, Lone
+
+
+class Leader(Lone):
+    """Node 1 leads, with node 2's support; `answered` has what was held and was served again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ballot = self.lead()
+        self.outcomes: list[OutcomeKind] = []
+        self.answered: list[str] = []
+
+    def propose(self, payload: bytes = b"x") -> None:
+        def done(outcome: Outcome) -> None:
+            self.outcomes.append(outcome.kind)
+
+        self.host.propose(GROUP, payload, done)
+
+    def accepted(self) -> None:
+        """Node 2 acknowledges all there is."""
+        self.receive(2, Accepted(self.ballot, self.core.log.last_slot, 1))
+
+    def hold(self, name: str, size: int = 100) -> bool:
+        hand_overs = self.host.hand_overs
+        return hand_overs.is_under_way(GROUP) and hand_overs.hold(GROUP, size, lambda: self.answered.append(name))
+
+    @property
+    def released(self) -> list[int]:
+        """Whom the leadership was given to."""
+        return [
+            to
+            for to, message in self.transport.messages
+            if isinstance(message, Release) and message == Release(self.ballot, is_handed_over=True)
+        ]
+
+    def is_succeeded(self) -> None:
+        """Node 2 stands, is promised, and leads."""
+        ballot = Ballot(self.ballot.round + 1, 2)
+        self.receive(2, Prepare(ballot, self.core.log.commit_slot + 1, self.ballot))
+        assert self.answered == [], "a candidate does not lead yet"
+        self.receive(2, Accept(Run(ballot, self.core.log.commit_slot + 1, (b"s",)), self.core.log.commit_slot))
+
+
+def test_what_was_proposed_is_committed_first() -> None:
+    """And nothing is proposed any more; who asks is told that it was not carried out. Reads go on."""
+    leader = Leader()
+    leader.propose()
+    leader.host.hand_over(GROUP)
+    assert (leader.released, leader.host.is_serving_leader(GROUP)) == ([], True)
+    leader.propose(b"late")
+    assert leader.outcomes == [OutcomeKind.NOT_LEADER]
+    leader.accepted()
+    assert leader.outcomes == [OutcomeKind.NOT_LEADER, OutcomeKind.COMMITTED]
+    assert (leader.released, leader.host.is_serving_leader(GROUP)) == ([2], False)
+
+
+def test_an_idle_leader_hands_over_at_once() -> None:
+    leader = Leader()
+    leader.host.hand_over(GROUP)
+    assert leader.released == [2]
+
+
+def test_what_cannot_be_committed_is_not_waited_for_long() -> None:
+    """The leadership goes although what was proposed hangs, and nobody knows what becomes of that."""
+    leader = Leader()
+    leader.propose()
+    leader.host.hand_over(GROUP)
+    leader.now_ns += DRAIN_NS // 2
+    leader.host.hand_over(GROUP)
+    leader.host.tick()
+    assert leader.released == []
+    leader.now_ns += DRAIN_NS // 2
+    leader.host.tick()
+    assert (leader.released, leader.outcomes) == ([2], [OutcomeKind.UNKNOWN])
+
+
+def test_a_leader_whose_disk_hangs_waits_for_nothing() -> None:
+    leader = Leader()
+    leader.propose()
+    leader.host.hand_over(GROUP)
+    leader.host.hand_over(GROUP, at_once=True)
+    assert (leader.released, leader.outcomes) == ([2], [OutcomeKind.UNKNOWN])
+
+
+def test_a_leadership_that_is_lost_meanwhile_is_not_given() -> None:
+    """Somebody else was elected while this one waited for what it had proposed."""
+    leader = Leader()
+    leader.propose()
+    leader.host.hand_over(GROUP)
+    ballot = Ballot(9, 3)
+    leader.receive(3, Accept(Run(ballot, 1, (b"s",)), 0))
+    assert (leader.released, leader.outcomes) == ([], [OutcomeKind.UNKNOWN])
+    assert leader.host.leader_of(GROUP) == (3, 9)
+    leader.now_ns += DRAIN_NS
+    leader.host.tick()
+    assert leader.released == []
+
+
+def test_requests_wait_for_the_successor() -> None:
+    """From the moment that nothing is proposed any more until the successor has been seen to lead."""
+    leader = Leader()
+    assert not leader.hold("before")
+    leader.propose()
+    leader.host.hand_over(GROUP)
+    assert leader.hold("while it waits for the rest")
+    leader.accepted()
+    assert leader.hold("while nobody leads")
+    leader.host.tick()
+    leader.is_succeeded()
+    assert leader.answered == ["while it waits for the rest", "while nobody leads"]
+    assert leader.host.leader_of(GROUP)[0] == 2
+    assert not leader.hold("after")
+
+
+def test_nobody_waits_for_long() -> None:
+    """Where no successor comes each request is answered after its time, and later ones at once."""
+    leader = Leader()
+    leader.host.hand_over(GROUP)
+    assert leader.hold("first")
+    leader.now_ns += HELD_NS - 20 * MS
+    assert leader.hold("second")
+    leader.host.tick()
+    assert leader.answered == []
+    leader.now_ns += 20 * MS
+    leader.host.tick()
+    assert leader.answered == ["first", "second"], "who came later has nothing to wait for any more either"
+    assert not leader.hold("third")
+
+
+def test_the_successor_lets_requests_wait_until_it_serves() -> None:
+    """It has won, and what its election brought is not committed yet."""
+    lone = Leader()
+    lone.propose()
+    lone.host.hand_over(GROUP, at_once=True)
+    lone.now_ns += 3000 * MS
+    lone.host.tick()
+    candidacy = lone.core.candidacy
+    assert candidacy is not None
+    assert not lone.hold("while it only stands")
+    lone.ballot = candidacy.ballot
+    lone.receive(2, Promise(candidacy.ballot, candidacy.from_slot, 1, 0, (), True, 2))
+    lone.host.receive_grant(2, Grant(lone.now_ns, 2), ())
+    assert lone.core.leadership is not None
+    assert lone.hold("once it has won")
+    lone.receive(2, Accepted(lone.ballot, lone.core.log.last_slot, 2))
+    assert (lone.answered, lone.host.is_serving_leader(GROUP)) == (["once it has won"], True)
+    assert not lone.hold("once it serves")
+
+
+def test_a_candidate_that_is_about_to_win_lets_requests_wait() -> None:
+    """A majority has promised; its own promise is on the way to the disk."""
+    lone = Lone(is_instant=False)
+    lone.host.tick()
+    candidacy = lone.core.candidacy
+    assert candidacy is not None
+    assert not lone.host.hand_overs.is_under_way(GROUP)
+    lone.receive(2, Promise(candidacy.ballot, 1, 1, 0, (), True, 1))
+    assert lone.core.leadership is None
+    assert lone.host.hand_overs.is_under_way(GROUP)
+
+
+def test_what_waits_is_bounded() -> None:
+    """Who comes beyond the bound is answered at once; there is room again when the others are."""
+    leader = Leader()
+    leader.propose()
+    leader.host.hand_over(GROUP)
+    assert leader.hold("large", HELD_BYTES_MAX)
+    assert not leader.hold("one more", 1)
+    for passed_ns in (DRAIN_NS, HELD_NS - DRAIN_NS):
+        leader.now_ns += passed_ns
+        leader.host.tick()
+    assert leader.answered == ["large"]
+    assert leader.hold("as large", HELD_BYTES_MAX)
+    leader.host.hand_over(ABOVE_ALL)  # of a group that is not here
+    assert not leader.host.hand_overs.is_under_way(ABOVE_ALL)
+
+
+def test_who_waits_for_a_group_that_is_closed_is_answered() -> None:
+    leader = Leader()
+    leader.host.hand_over(GROUP)
+    assert leader.hold("one")
+    leader.host.close_group(GROUP)
+    assert leader.answered == ["one"]
+    leader.host.tick()
+    assert leader.answered == ["one"]
