@@ -79,8 +79,10 @@ def test_who_leads_as_far_as_a_member_knows() -> None:
     """Whom it has promised, unless that one let go; nobody while it is its own ballot that it promised; itself."""
     core = member()
     assert core.leader_node_id == 0
+    handle(core, 1, Prepare(OLD, 1, ZERO))
+    assert (core.leader_node_id, core.is_led) == (1, False), "it may not win"
     handle(core, 1, Commit(OLD, 0, 0))
-    assert core.leader_node_id == 1
+    assert (core.leader_node_id, core.is_led) == (1, True)
     handle(core, 1, Release(OLD))
     assert core.leader_node_id == 0
     leader(core)
