@@ -14,7 +14,7 @@ CLASSES: Mapping[str, frozenset[Kind]] = {
     "eventual reads": frozenset({Kind.READ_EVENTUAL}),
 }
 QUANTILES: Mapping[str, float] = {"p50": 0.5, "p99": 0.99, "max": 1.0}
-_SUCCESSES = frozenset({Outcome.OK, Outcome.REFUSED})
+SUCCESSES = frozenset({Outcome.OK, Outcome.REFUSED})
 """A condition that did not hold is an answer."""
 
 
@@ -84,7 +84,7 @@ def quantiles(durations_s: Iterable[float]) -> dict[str, float]:
 
 
 def _class(calls: Sequence[Call], duration_s: float) -> ClassAvailability:
-    successes = [call for call in calls if call.outcome in _SUCCESSES]
+    successes = [call for call in calls if call.outcome in SUCCESSES]
     returns_s = sorted(each for call in successes if 0 <= (each := (call.returned_ns or 0) / 1e9) <= duration_s)
     gaps = ((two - one, one) for one, two in pairwise([0.0, *returns_s, duration_s]))
     longest_s, from_s = max(gaps)
@@ -94,7 +94,7 @@ def _class(calls: Sequence[Call], duration_s: float) -> ClassAvailability:
 
 
 def _second(calls: Sequence[Call]) -> Second:
-    successes = [call for call in calls if call.outcome in _SUCCESSES]
+    successes = [call for call in calls if call.outcome in SUCCESSES]
     counts = {name: sum(call.kind in kinds for call in successes) for name, kinds in CLASSES.items()}
     return Second(counts, len(calls) - len(successes), quantiles(map(_latency_s, successes)))
 

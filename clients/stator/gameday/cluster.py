@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stator.credentials import Credentials
+from stator.gameday.clocks import Clocks
 from stator.gameday.disks import SETTINGS, Disks
 from stator.gameday.links import Links
 from stator.local.control import ask
@@ -20,14 +22,33 @@ from stator.local.supervisor import ClusterReady, Event, Supervisor
 _COMMAND_TIMEOUT_S = 90.0
 
 
-class GamedayCluster:
-    """What a game day needs of a local cluster: its doors, its processes, commands to them. `links` and `disks`: where
-    something can be done to those."""
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What is made of this machine for a cluster of the game day's own; None: nothing can be done to that."""
 
-    def __init__(self, folder: DataFolder, links: Links | None = None, disks: Disks | None = None) -> None:
+    links: Links | None = None
+    disks: Disks | None = None
+    clocks: Clocks | None = None
+
+    @contextlib.contextmanager
+    def prepared(self) -> Iterator[None]:
+        """Everything taken away again afterwards."""
+        with self.links or contextlib.nullcontext(), self.disks or contextlib.nullcontext():
+            yield
+
+    def prefix(self, plan: ProcessPlan, folder: Path) -> list[str]:
+        """Before a process starts: what comes before its command. Raises MachineError."""
+        if self.disks is not None:
+            self.disks.prepare(plan, folder)
+        return [*(self.links.prefix(plan) if self.links else ()), *(self.clocks.prefix(plan) if self.clocks else ())]
+
+
+class GamedayCluster:
+    """What a game day needs of a local cluster: its doors, its processes, commands to them."""
+
+    def __init__(self, folder: DataFolder, tools: Tools = Tools()) -> None:
         self.folder = folder
-        self.links = links
-        self.disks = disks
+        self.tools = tools
         cluster = folder.read()
         self.nodes_per_zone = cluster.nodes_per_zone
         self.routers = [(f"router-{index}", f"{LOOPBACK}:{port}") for index, port in enumerate(cluster.grpc_ports, 1)]
@@ -60,12 +81,10 @@ class GamedayCluster:
 
 
 @contextlib.asynccontextmanager
-async def new_cluster(
-    path: Path, nodes_per_zone: int, links: Links | None = None, disks: Disks | None = None
-) -> AsyncIterator[GamedayCluster]:
+async def new_cluster(path: Path, nodes_per_zone: int, tools: Tools) -> AsyncIterator[GamedayCluster]:
     """A cluster in an empty folder, on ports that are free. It ends with this process, whatever becomes of that.
 
-    Raises LocalClusterError, and MachineError where `links` or `disks` are to be prepared and cannot be.
+    Raises LocalClusterError, and MachineError where something is to be made of the machine and cannot be.
     """
     stop = asyncio.Event()
     ready = asyncio.Event()
@@ -74,14 +93,9 @@ async def new_cluster(
         if isinstance(event, ClusterReady):
             ready.set()
 
-    def prefix(plan: ProcessPlan) -> Sequence[str]:
-        if disks is not None:
-            disks.prepare(plan, path)
-        return links.prefix(plan) if links is not None else ()
-
-    environ = {**os.environ, **(SETTINGS if disks is not None else {})}
+    environ = {**os.environ, **(SETTINGS if tools.disks is not None else {})}
     options = ClusterOptions(path, http_port=0, grpc_port=0, nodes_per_zone=nodes_per_zone)
-    supervisor = Supervisor(options, environ, note, prefix)
+    supervisor = Supervisor(options, environ, note, lambda plan: tools.prefix(plan, path))
     life = asyncio.create_task(supervisor.run(stop), name="supervisor")
     is_ready = asyncio.create_task(ready.wait(), name="ready")
     try:
@@ -89,7 +103,7 @@ async def new_cluster(
         if not ready.is_set():
             await life
             raise LocalClusterError("The cluster was stopped before it was ready.")
-        yield GamedayCluster(DataFolder(path), links, disks)
+        yield GamedayCluster(DataFolder(path), tools)
     finally:
         is_ready.cancel()
         stop.set()

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from stator.descriptions import ClusterDescription, NodeDescription
 from stator.errors import StatorError
+from stator.gameday.clocks import Clocks
 from stator.gameday.cluster import GamedayCluster
 from stator.gameday.delays import DelayQueue
 from stator.gameday.disks import Disks
@@ -110,6 +111,37 @@ class _Restart(Injection):
         return ""
 
 
+class _ClockRate(Injection):
+    """Processes are stopped, and started with clocks that run at another rate."""
+
+    def __init__(self, site: Site, fault: Fault, names: Sequence[str]) -> None:
+        self._site = site
+        self._fault = fault
+        self._names = names
+
+    async def begin(self) -> str:
+        clocks = self._site.cluster.tools.clocks
+        if clocks is None:
+            raise FaultError("clocks can only be changed in a cluster that the game day has started itself.")
+        for entry in await self._start_with(clocks, self._fault.percent):
+            if clocks.library.name not in await asyncio.to_thread(Path(f"/proc/{entry['pid']}/maps").read_text):
+                raise FaultError(f"{entry['name']} has not loaded {clocks.library}.")
+        fast = "fast" if self._fault.percent > 0 else "slow"
+        return f"start {_listed(self._names)} anew, with clocks {abs(self._fault.percent):g} % too {fast}"
+
+    async def end(self) -> str:
+        clocks = self._site.cluster.tools.clocks
+        assert clocks is not None
+        await self._start_with(clocks, 0.0)
+        return f"start {_listed(self._names)} anew, with right clocks"
+
+    async def _start_with(self, clocks: Clocks, percent: float) -> list[dict[str, Any]]:
+        for name in self._names:
+            clocks.set_rate(name, percent)
+        await self._site.cluster.command("stop", self._names)
+        return await self._site.cluster.command("start", self._names)
+
+
 class _Drain(Injection):
     """All that storage nodes have moves to others."""
 
@@ -202,7 +234,7 @@ class _OnLinks(Injection):
         return f"mend {self._text}"
 
     async def _change(self, change: Change) -> None:
-        links = self._site.cluster.links
+        links = self._site.cluster.tools.links
         if links is None:
             raise FaultError("links can only be changed in a cluster that the game day has started itself.")
         for senders, receivers in self._ways:
@@ -246,7 +278,7 @@ class _OnDisks(Injection):
         self._names = names
 
     def _disks(self) -> tuple[Disks, list[str]]:
-        disks = self._site.cluster.disks
+        disks = self._site.cluster.tools.disks
         if disks is None:
             raise FaultError("disks can only be broken in a cluster that the game day has started itself.")
         return disks, [name for name in self._names if name in disks.names]
@@ -367,6 +399,7 @@ KINDS: Mapping[str, Kind] = {
     "flip-bit": lambda site, fault, names, to: _FlippedBit(site, names),
     "fill-disk": lambda site, fault, names, to: _FullDisk(site, names),
     "fail-disk": lambda site, fault, names, to: _FailedDisk(site, names),
+    "clock-rate": lambda site, fault, names, to: _ClockRate(site, fault, names),
     "cut-power": lambda site, fault, names, to: _CutPower(site, names),
     "cut": _OnLinks,
     "lose": _Loss,

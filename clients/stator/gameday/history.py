@@ -60,7 +60,7 @@ class Call:
     `value`: what was to be written (None: a deletion), or what was read. `expected`: of a put-if, what the condition
     demands. `found`: what the item was when the write was decided; ANYTHING where that was not told. `returned_ns`
     None: the outcome is unknown; `gave_up_ns` is then when the client was told so. `router`: of reads at the end,
-    through which one. `error`: what the client was told.
+    through which one. `error`: what the client was told. `attempts`: how often it was sent.
     """
 
     client: int
@@ -75,6 +75,7 @@ class Call:
     error: str = ""
     router: str = ""
     gave_up_ns: int | None = None
+    attempts: int = 1
 
     @property
     def is_at_end(self) -> bool:
@@ -167,6 +168,8 @@ def call_document(call: Call) -> dict[str, Any]:
             document[name] = getattr(call, name)
     if call.gave_up_ns is not None:
         document["gave_up"] = call.gave_up_ns
+    if call.attempts > 1:
+        document["attempts"] = call.attempts
     return document
 
 
@@ -232,6 +235,7 @@ def _call(document: Mapping[str, Any]) -> Call:
         error=str(document.get("error", "")),
         router=str(document.get("router", "")),
         gave_up_ns=document.get("gave_up"),
+        attempts=int(document.get("attempts", 1)),
     )
     if (call.returned_ns is None) != (call.outcome is Outcome.UNKNOWN):
         raise ValueError("it has a return time exactly if its outcome is known, and this has not")

@@ -204,6 +204,7 @@ class Load:
             call.outcome = Outcome.FAILED if is_certain else Outcome.UNKNOWN
             call.error = f"{type(error).__name__}: {error.message}"
         ended_ns = self.now_ns()
+        call.attempts += client.retries - before
         if call.outcome is Outcome.UNKNOWN:
             call.gave_up_ns = ended_ns
         else:

@@ -37,6 +37,7 @@ class Need(StrEnum):
 
     LINKS = "links"
     DISKS = "disks"
+    CLOCKS = "clocks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ FAULTS: Mapping[str, FaultShape] = {
     ),
     "fill-disk": FaultShape(need=Need.DISKS, roles=frozenset({Role.STORAGE})),
     "fail-disk": FaultShape(need=Need.DISKS, roles=HAVE_DISKS),
+    "clock-rate": FaultShape(need=Need.CLOCKS, numbers={"percent": Number(None, -50, 100)}),
     "cut-power": FaultShape(need=Need.DISKS),
 }
 
@@ -95,7 +97,7 @@ class Fault:
     """One thing that is done to the cluster `at_s` seconds after the load began, and undone `for_s` seconds later
     (None: at the end). `processes`: names, zones, roles, "all", LEADER or FOLLOWER. What lies between processes is done
     to the way from `processes` to `to`, and unless `is_one_way` also to the way back. `percent` of packets
-    are lost; all are late by `ms`, give or take `jitter_ms`."""
+    are lost, or a clock is too fast by it; packets are late by `ms`, give or take `jitter_ms`."""
 
     at_s: float
     do: str

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from stator.descriptions import ClusterDescription, NodeDescription, PartitionDescription
 from stator.errors import UnavailableError
-from stator.gameday.cluster import GamedayCluster
+from stator.gameday.cluster import GamedayCluster, Tools
 from stator.gameday.disks import Disks
 from stator.gameday.faults import FaultError, Injection, Site, flip_bit, inject, resolve
 from stator.gameday.scenario import Fault
@@ -127,7 +127,7 @@ class FakeCluster(GamedayCluster):
         self.done: list[str] = []
         self.client = FakeClient(self.done)
         self.state = ("ready", 0)
-        super().__init__(folder, None, FakeDisks(self.done))
+        super().__init__(folder, Tools(disks=FakeDisks(self.done)))
         for name in ("metadata-1", "storage-1", "storage-2", "storage-3", "router-1"):
             folder.log_path(name).write_text("disk nearly full, long ago\n")
 
@@ -207,8 +207,8 @@ async def test_power_is_cut(cluster: FakeCluster) -> None:
 
 async def test_a_power_cut_that_loses_nothing_is_told(cluster: FakeCluster) -> None:
     """It would prove nothing."""
-    assert isinstance(cluster.disks, FakeDisks)
-    cluster.disks.loses_what_was_not_synced = False
+    assert isinstance(cluster.tools.disks, FakeDisks)
+    cluster.tools.disks.loses_what_was_not_synced = False
     injection, _, _ = await begin(cluster, "cut-power", "storage-2")
     with pytest.raises(FaultError, match="storage-2 had not synced has survived"):
         await injection.end()
@@ -217,7 +217,7 @@ async def test_a_power_cut_that_loses_nothing_is_told(cluster: FakeCluster) -> N
 @pytest.mark.parametrize("do", ["fill-disk", "fail-disk", "cut-power"])
 async def test_a_cluster_that_runs_already_has_no_disks_to_break(cluster: FakeCluster, do: str) -> None:
     """Nothing is done to it then."""
-    cluster.disks = None
+    cluster.tools = Tools()
     with pytest.raises(FaultError, match="disks can only be broken in a cluster"):
         await begin(cluster, do, "storage-1")
     assert cluster.done == []
@@ -252,3 +252,10 @@ async def test_processes_are_restarted_in_turn(cluster: FakeCluster) -> None:
     assert text == "restart router-1, one after the other"
     assert await injection.end() == ""
     assert cluster.done == ["stop router-1", "start router-1"]
+
+
+async def test_clocks_need_their_library(cluster: FakeCluster) -> None:
+    """A cluster that runs already has right ones, and that is told before anything is done."""
+    with pytest.raises(FaultError, match="clocks can only be changed in a cluster"):
+        await begin(cluster, "clock-rate", "storage-1")
+    assert cluster.done == []

@@ -143,7 +143,8 @@ FAULT = "duration = 30\n[[fault]]\n"
         (
             FAULT + 'at = 1\ndo = "kil"\nprocess = "all"',
             "s.toml: fault 1: 'kil' is nothing that can be done: choose one of kill, start, stop, restart, drain, "
-            "pause, resume, flip-bit, cut, lose, delay, fill-disk, fail-disk, cut-power.",
+            "pause, resume, flip-bit, cut, lose, delay, fill-disk, fail-disk, clock-rate, "
+            "cut-power.",
         ),
         (FAULT + 'at = -1\ndo = "kill"\nprocess = "all"', "s.toml: fault 1: at must be 0 to 1e+09, not -1."),
         (
@@ -229,6 +230,9 @@ def test_what_is_wrong_is_said_in_a_sentence(text: str, sentence: str) -> None:
     assert str(raised.value) == sentence
 
 
+EXTRA = {"cut": "to = 'all'\n", "clock-rate": "percent = 1\n"}
+
+
 @pytest.mark.parametrize(
     ("faults", "needs", "disks"),
     [
@@ -239,13 +243,14 @@ def test_what_is_wrong_is_said_in_a_sentence(text: str, sentence: str) -> None:
         ([("cut-power", "router")], {Need.DISKS}, []),
         ([("cut-power", "zone-1"), ("fill-disk", "storage-3")], {Need.DISKS}, ["metadata-1", "storage-1", "storage-3"]),
         ([("cut", "leader")], {Need.LINKS}, []),
+        ([("clock-rate", "leader")], {Need.CLOCKS}, []),
     ],
 )
 def test_what_is_needed(faults: list[tuple[str, str]], needs: set[Need], disks: list[str]) -> None:
     """Of the machine; and a disk for everybody whose disk may be meant, no more: each is a file system."""
     text = "duration = 9\n"
     for do, process in faults:
-        text += f"[[fault]]\nat = 1\ndo = '{do}'\nprocess = '{process}'\n" + ("to = 'all'\n" if do == "cut" else "")
+        text += f"[[fault]]\nat = 1\ndo = '{do}'\nprocess = '{process}'\n" + EXTRA.get(do, "")
     scenario = parse_scenario(text, "s.toml")
     assert (set(scenario.needs), scenario.disks) == (needs, disks)
 
