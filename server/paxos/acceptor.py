@@ -332,6 +332,9 @@ class Acceptor:
             self.applied_slot = message.slot
             self._matched_slot = max(self._matched_slot, message.slot)
             self._effects.append(PersistRecord(ResetRecord(self.promised, message.slot)))
+        elif may_begin and message.slot >= self.log.first_slot:
+            self.log.trim(message.slot)
+            self._effects.append(PersistRecord(ResetRecord(self.promised, message.slot)))
         elif message.slot > self._matched_slot:
             self._send(sender, CatchUpRequest(self.log.commit_slot + 1))  # what lies in between is needed
         last_slot = self._matched_slot

@@ -189,6 +189,15 @@ class Leadership:
             }
         )
 
+    def may_let_go(self, node_id: int, slot: int, configuration: Configuration, own_node_id: int) -> bool:
+        """Whether a log replica that is about to be sent the state as of `slot` need not keep what that stands for
+        until it has it: there is enough of it elsewhere, also once the next members are in force."""
+        progress = self.progress.get(node_id)
+        if progress is None or not progress.is_log_replica:
+            return False
+        configurations = (configuration, self.successor or configuration)
+        return min(self.held_slot(each, own_node_id) for each in configurations) >= slot
+
     def send_missing(
         self,
         node_id: int,

@@ -125,9 +125,10 @@ class CatchUp:
 
 @dataclass(frozen=True, slots=True)
 class LogStart:
-    """To a log replica: what lies at or below `slot` has been trimmed by the leader; its log begins behind that.
-    Answered with Accepted. `is_held`: all of it is on the disks of storage replicas that make a majority; otherwise
-    what the log replica has may be the only copy beside the leader's, and only one that has nothing may begin there."""
+    """To a log replica: what lies at or below `slot` has been trimmed by the leader, or is about to come as a snapshot;
+    its log begins behind that. Answered with Accepted. `is_held`: all of it is on the disks of storage replicas that
+    make a majority; otherwise what the log replica has may be the only copy beside the leader's, and only one that has
+    nothing may begin there."""
 
     ballot: Ballot
     slot: int

@@ -51,6 +51,10 @@ class Group:
     held: list[tuple[int, int, Callable[[], None]]] = field(default_factory=list)
     """(until when, bytes, what to call then) of the requests that wait for a leader, in the order of their coming."""
     senders: dict[int, SnapshotSender] = field(default_factory=dict)
+    logged_bytes: int = 0
+    """Of all entries that were written down in this life."""
+    haste: dict[int, int] = field(default_factory=dict)
+    """To whom snapshots took too long: how often they were given up since one arrived."""
     receiver: SnapshotReceiver | None = None
     is_rotten: bool = False
     """The machine's state is damaged: the leader's is to take its place, though the log lacks nothing."""
@@ -58,8 +62,8 @@ class Group:
     """When a snapshot may be asked for again; 0: none has been asked for."""
 
     def is_receiving(self, now_ns: int) -> bool:
-        """Whether a snapshot is on its way here."""
-        return self.receiver is not None and not self.receiver.is_stale(now_ns)
+        """Whether a snapshot is on its way here, as far as can be told."""
+        return self.receiver is not None and not self.receiver.is_silent(now_ns)
 
 
 def due_snapshot_requests(groups: Iterable[Group], now_ns: int) -> list[Group]:

@@ -189,8 +189,7 @@ class ReplicaHost:
         excess = log.bytes - retained
         slot = log.first_slot - 1
         # What follows a snapshot that is on its way must still be here when it has arrived.
-        sent_slots = [sender.slot for sender in group.senders.values() if sender.source is not None]
-        limit = min([group.checkpointed_slot, *sent_slots])
+        limit = min(group.checkpointed_slot, self.snapshots.kept_from(group))
         while excess > 0 and slot < limit:
             slot += 1
             excess -= len(log.entry(slot)[1])
@@ -476,6 +475,7 @@ class ReplicaHost:
         record = effect.record
         last_slot = record.last_slot if isinstance(record, Run) else 0
         encoded = self._encode(group, record)
+        group.logged_bytes += len(encoded)
         if not effect.then and effect.event is None and not isinstance(record, HealedRecord):
             self._wal.append(encoded, group.group_id, last_slot, None)
             return

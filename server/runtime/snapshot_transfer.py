@@ -15,6 +15,10 @@ STALE_NS = 10_000_000_000
 OVERDUE_NS = 2_000_000_000
 """What is not acknowledged for this long is sent once more: it may have been dropped on the way, or damaged."""
 
+SILENT_NS = 3_000_000_000
+"""Where nothing has come for this long, although it would have been sent again, the sender may have been restarted: the
+leader is asked anew. Who still sends takes no notice."""
+
 SUPERSEDED_NS = 1_000_000_000
 """A transfer of somebody who does not lead makes room for the leader's when nothing has come for this long."""
 
@@ -80,6 +84,8 @@ class SnapshotSender:
     last_sequence: int = -1  # known once the source has ended
     _ahead: bytes | None = field(default=None)
     resent_ns: int = 0
+    haste: int = 0  # it may go at twice the pace, so many times over
+    logged_from: int = 0  # Group.logged_bytes when it began
     _unacked: dict[int, bytes] = field(default_factory=dict)
     _again: deque[int] = field(default_factory=deque)  # sequences to send once more
 
@@ -194,6 +200,9 @@ class SnapshotReceiver:
     def bytes_per_s(self, now_ns: int) -> int:
         """On average since it began."""
         return self.stored_bytes * 1_000_000_000 // max(1, now_ns - self.began_ns)
+
+    def is_silent(self, now_ns: int) -> bool:
+        return now_ns - self.progressed_ns > SILENT_NS
 
     def is_stale(self, now_ns: int) -> bool:
         return now_ns - self.progressed_ns > STALE_NS

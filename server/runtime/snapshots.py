@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 
 from server.paxos.election import Role
-from server.paxos.messages import CatchUpRequest, Effect
+from server.paxos.messages import CatchUpRequest, Effect, LogStart
 from server.runtime.group import SNAPSHOT_REQUEST_NS, Group, due_snapshot_requests
 from server.runtime.host_surroundings import Transport
 from server.runtime.snapshot_transfer import (
@@ -21,6 +21,12 @@ from server.runtime.snapshot_transfer import (
 
 SNAPSHOTS_SENT_MAX = 2
 """Snapshots on their way from a node at once: more would only arrive later, all of them."""
+
+LOGGED_BYTES_MAX = 256 * 1024 * 1024
+"""What is written while a snapshot is on its way has to be kept in memory, here or where it goes. With so much of it
+the snapshot is begun anew from a later checkpoint, twice as fast: it has to arrive before there is as much again."""
+
+HASTE_MAX = 10
 
 
 class Snapshots:
@@ -48,6 +54,7 @@ class Snapshots:
         self._apply_due = apply_due
         self._note_peers = note_peers
         self.pace = Pace(0)
+        self.logged_bytes_max = LOGGED_BYTES_MAX
         self.tell: Callable[..., None] = lambda event, **details: None
         """Is told what operators want to know of."""
         self.on_restored: Callable[[int], None] = lambda group_id: None
@@ -173,8 +180,18 @@ class Snapshots:
                 source = group.machine.open_snapshot()
             except SnapshotFailedError:
                 pass
-        group.senders[to] = SnapshotSender(self._rng.getrandbits(63), source, self._now_ns())
+        transfer = SnapshotSender(self._rng.getrandbits(63), source, self._now_ns(), haste=group.haste.get(to, 0))
+        transfer.logged_from = group.logged_bytes
+        group.senders[to] = transfer
+        if source is not None:
+            self._tell_log_start(group, to, source.slot)
         self._go_on(group.group_id, to)
+
+    def _tell_log_start(self, group: Group, to: int, slot: int) -> None:
+        """A log replica need not keep what it is about to get, if others have it."""
+        core, leadership = group.core, group.core.leadership
+        if leadership is not None and leadership.may_let_go(to, slot, core.configuration, core.node_id):
+            self._transport.send(to, group.group_id, LogStart(leadership.ballot, slot, is_held=True), None)
 
     def _under_way(self) -> int:
         return sum(
@@ -210,6 +227,7 @@ class Snapshots:
         if transfer.is_finished:
             transfer.close()
             del group.senders[sender]
+            group.haste.pop(sender, None)
             self._carry_out(group, group.core.snapshot_sent(sender, transfer.slot, self._now_ns()))
         else:
             self._go_on(group_id, sender)
@@ -245,7 +263,7 @@ class Snapshots:
                     is_last,
                     transfer.total_bytes,
                 )
-                self.pace.sent(len(body), now_ns)
+                self.pace.sent(len(body) >> transfer.haste, now_ns)
                 self._ready[group_id, to] = None
 
     def abort(self, group: Group, node_id: int) -> None:
@@ -254,6 +272,22 @@ class Snapshots:
         if transfer is not None:
             transfer.close()
             self._carry_out(group, group.core.snapshot_sent(node_id, 0, self._now_ns()))
+
+    def _begin_anew(self, group: Group, node_id: int, transfer: SnapshotSender) -> None:
+        """More was written while the snapshot was on its way than can be kept."""
+        details = {"node_id": node_id, "slot": transfer.slot, "logged_bytes": group.logged_bytes - transfer.logged_from}
+        self.tell("a snapshot takes too long and is begun anew, faster", group_id=group.group_id, **details)
+        group.haste[node_id] = min(transfer.haste + 1, HASTE_MAX)
+        self.abort(group, node_id)
+        self.start(group, node_id)
+
+    def kept_from(self, group: Group) -> int:
+        """Behind which slot the log has to be kept for members that are sent a snapshot: what they have acknowledged,
+        they have themselves."""
+        sent = [(to, transfer.slot) for to, transfer in group.senders.items() if transfer.source is not None]
+        leadership = group.core.leadership
+        acked_slots = leadership.acked_slots(group.core.node_id) if leadership is not None else {}
+        return min((max(slot, acked_slots.get(to, 0)) for to, slot in sent), default=1 << 62)
 
     def tend(self) -> None:
         """Sends again what nobody answers, gives up transfers that have stalled, and asks for snapshots where there is
@@ -269,6 +303,8 @@ class Snapshots:
                     self.abort(group, node_id)
                 elif transfer.is_overdue(now_ns):
                     self.resume(group, node_id)
+                if transfer.source is not None and group.logged_bytes - transfer.logged_from > self.logged_bytes_max:
+                    self._begin_anew(group, node_id, transfer)
         self._request(now_ns)
 
     def _request(self, now_ns: int) -> None:

@@ -279,6 +279,7 @@ class World:
             ),
         )
         host.apply_entries_max = (512, 2, 1)[self.seed % 3]
+        host.snapshots.logged_bytes_max = (1 << 30, 1_500)[self.seed % 2]
         host.freshness = partial(self.broken.freshness, EVENTUAL_AGE_NS)
         node.machine = Machine(self, node.node_id, node.durable)
         node.in_flight = InFlightWrites()

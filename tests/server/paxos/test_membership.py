@@ -447,61 +447,6 @@ def test_who_is_behind_asks_who_cannot_lead() -> None:
     assert bound.tick(1000 * MS) == [], "somebody leads who can tell the others"
 
 
-# The beginning of a log replica's log
-
-
-def log_replica(**members: object) -> PaxosCore:
-    core = member(**members)  # type: ignore[arg-type]
-    core.is_restoring = True
-    return core
-
-
-def test_a_log_replica_begins_where_the_leader_says() -> None:
-    """What it has is void, and what it acknowledges counts from there on."""
-    core = log_replica()
-    assert handle(core, 1, LogStart(OLD, 7, True)) == [
-        "2 persists promise 1.1",
-        "2 persists reset 7",
-        "2 persists promise 1.1, then 2->1 Accepted 1.1 up to 7 epoch 1:0",
-    ]
-    assert (core.log.first_slot, core.log.last_slot, core.log.commit_slot) == (8, 7, 7)
-    assert handle(core, 1, Accept(Run(OLD, 8, (b"x",)), 7)) == [
-        "2 persists 1.1[8..8] x, then 2->1 Accepted 1.1 up to 8 epoch 1:0"
-    ]
-    again = ["2 persists promise 1.1, then 2->1 Accepted 1.1 up to 8 epoch 1:0"]
-    assert handle(core, 1, LogStart(OLD, 7, True)) == again, "a copy that comes late changes nothing"
-
-
-def test_only_the_leader_in_force_says_where_a_log_begins() -> None:
-    """Somebody else may have trimmed what the leader still has to commit."""
-    core = log_replica(promised=Ballot(3, 3))
-    assert handle(core, 1, LogStart(OLD, 7, True)) == ["2->1 Reject 1.1 LOWER_BALLOT promised 3.3 last 0"]
-    assert handle(core, 1, LogStart(Ballot(4, 3), 7, True)) == ["2->1 Reject 4.3 LOWER_BALLOT promised 3.3 last 0"]
-
-
-def test_what_may_be_the_only_copy_is_kept() -> None:
-    """Beside the leader's: it goes only where others are known to have it, or with a state that stands for it."""
-    core = log_replica(entries=entries("abc"), commit_slot=2, promised=OLD)
-    assert handle(core, 1, LogStart(OLD, 3, False)) == [
-        "2->1 CatchUpRequest from 3",
-        "2 persists promise 1.1, then 2->1 Accepted 1.1 up to 2 epoch 1:0",
-    ]
-    assert (core.log.first_slot, core.log.last_slot) == (1, 3)
-    assert "2 persists reset 3" in handle(core, 1, LogStart(OLD, 3, True))
-    assert (core.log.first_slot, core.log.last_slot) == (4, 3)
-
-
-def test_who_has_a_state_wants_a_snapshot_instead() -> None:
-    """Its state needs what lies between."""
-    core = member(entries=entries("ab"), commit_slot=2, promised=OLD)
-    core.handle(1, Commit(OLD, 2, 2), 0)
-    assert handle(core, 1, LogStart(OLD, 7, True)) == [
-        "2->1 CatchUpRequest from 3",
-        "2 persists promise 1.1, then 2->1 Accepted 1.1 up to 2 epoch 1:0",
-    ]
-    assert handle(core, 1, LogStart(OLD, 2, True))[0].startswith("2 persists promise 1.1")
-
-
 # A node that may have been a member before
 
 

@@ -9,7 +9,7 @@ from server.paxos.core import PaxosCore
 from server.paxos.lease import LeaseConfig, NodeLeases
 from server.paxos.quorum import Configuration, Member
 from server.runtime.group import SNAPSHOT_REQUEST_NS, SNAPSHOTS_RECEIVED_MAX, Group, due_snapshot_requests
-from server.runtime.snapshot_transfer import STALE_NS, SnapshotReceiver
+from server.runtime.snapshot_transfer import SILENT_NS, SnapshotReceiver
 from tests.server.runtime.test_replica_host import FakeMachine
 
 NOW_NS = 10**12
@@ -42,7 +42,7 @@ def test_who_needs_one_asks() -> None:
 
 
 def test_a_few_at_a_time() -> None:
-    """One that arrives makes room for the next; so does one that has stalled."""
+    """One that arrives makes room for the next; so does one of which nothing comes any more."""
     assert SNAPSHOTS_RECEIVED_MAX == 2
     groups = [member(1, receiving=True), *(member(number) for number in (2, 3, 4))]
     assert due(groups) == [2]
@@ -50,8 +50,8 @@ def test_a_few_at_a_time() -> None:
     groups[0].receiver, groups[0].core.is_restoring = None, False
     assert due(groups) == [3]
     groups[1].receiver = groups[2].receiver = SnapshotReceiver(2, 8, 5, NOW_NS)
-    assert due(groups, NOW_NS + STALE_NS) == []
-    assert due(groups, NOW_NS + STALE_NS + 1) == [4, 2]
+    assert due(groups, NOW_NS + SILENT_NS) == []
+    assert due(groups, NOW_NS + SILENT_NS + 1) == [4, 2]
 
 
 def test_each_in_its_turn() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from server.paxos.ballot import Ballot
-from server.paxos.messages import Accept, CatchUpRequest, Commit, Message, Run
+from server.paxos.messages import Accept, Accepted, CatchUpRequest, Commit, LogStart, Message, Run
 from server.runtime.snapshot_transfer import (
     DECLINED_SEQUENCE,
     OVERDUE_NS,
+    SILENT_NS,
     STALE_NS,
     SUPERSEDED_NS,
     TOLD_NS,
@@ -117,6 +118,66 @@ def test_snapshots_are_sent_at_a_pace() -> None:
     assert len(lone.transport.chunks) == 2
 
 
+def test_a_snapshot_that_takes_too_long_is_begun_anew() -> None:
+    """What is written meanwhile is kept in memory. Past a bound the transfer is given up, and begun from a later
+    checkpoint, at twice the pace each time; that is over once one has arrived."""
+    lone = Lone()
+    lone.host.snapshots.logged_bytes_max = 10_000
+    told: list[str] = []
+    lone.host.snapshots.tell = lambda event, **details: told.append(event)
+    lone.host.snapshots.pace = Pace(1)  # a byte, which is a chunk here, a second
+    ballot = lone.lead()
+    lone.write(ballot, 10, 10)
+    lone.machine.durable_slot = 10
+    lone.core.trim(10)
+    lone.lag(ballot)
+    for haste in (1, 2):
+        lone.now_ns += 1_000 * MS
+        lone.write(ballot, 9, 1_000)
+        lone.host.snapshots.tend()
+        assert len(lone.machine.sources) == haste
+        lone.write(ballot, 2, 1_000)
+        lone.machine.durable_slot = lone.core.log.commit_slot
+        lone.host.snapshots.tend()
+        assert [source.slot for source in lone.machine.sources[haste:]] == [lone.core.log.commit_slot]
+        assert [source.is_closed for source in lone.machine.sources] == [True] * haste + [False]
+        assert lone.host.groups[GROUP].senders[3].haste == haste
+    assert told == ["a snapshot takes too long and is begun anew, faster"] * 2
+    assert [sequence for _, _, sequence, _ in lone.transport.chunks] == [0] + [0, 1] * 2, "half a byte a chunk is none"
+    lone.host.snapshots.receive_ack(3, GROUP, lone.transport.chunks[-1][0], 1)
+    assert lone.host.groups[GROUP].haste == {}
+
+
+def test_a_log_replica_is_told_with_the_snapshot_where_its_log_begins() -> None:
+    """If others have what lies before; and before the first chunk, which its log has to reach back to."""
+    lone = Lone()
+    ballot = lone.lead()
+    lone.write(ballot, 10, 10)
+    assert lone.core.leadership is not None
+    lone.core.leadership.progress[3].is_log_replica = True
+    for slot in (11, 10):
+        lone.machine.durable_slot = slot
+        lone.host.snapshots.start(lone.host.groups[GROUP], 3)
+        lone.host.snapshots.abort(lone.host.groups[GROUP], 3)
+    assert [each for each in lone.transport.messages if isinstance(each[1], LogStart)] == [
+        (3, LogStart(ballot, 10, is_held=True))
+    ]
+
+
+def test_what_a_member_has_acknowledged_is_not_kept_for_it() -> None:
+    """A log replica has, of what follows the snapshot that is on its way to it, all that it has acknowledged."""
+    lone = Lone()
+    ballot = lone.lead()
+    lone.write(ballot, 100, 1024 * 1024)
+    lone.machine.durable_slot = 50
+    lone.host.snapshots.start(lone.host.groups[GROUP], 3)
+    lone.host.trim(GROUP, 100)
+    assert lone.core.log.first_slot == 51
+    lone.receive(3, Accepted(ballot, 60, 1))
+    lone.host.trim(GROUP, 100)
+    assert lone.core.log.first_slot == 61
+
+
 def test_only_so_many_snapshots_are_sent_at_once() -> None:
     """The others are begun when there is room; they are asked for again."""
     lone = Lone()
@@ -209,7 +270,7 @@ def test_making_room_is_no_silence() -> None:
         lone.machine.progressed()
         assert lone.transport.acknowledged == [WAITING_SEQUENCE] * times
     assert lone.host.groups[GROUP].is_receiving(lone.now_ns)
-    assert not lone.host.groups[GROUP].is_receiving(lone.now_ns + STALE_NS + 1)
+    assert not lone.host.groups[GROUP].is_receiving(lone.now_ns + SILENT_NS + 1)
     progressed = lone.machine.progressed
     lone.host.snapshots.receive_chunk(2, GROUP, 2, 9, 0, b"x", False)
     lone.now_ns += TOLD_NS + 1
