@@ -214,6 +214,7 @@ def _fault(entry: Any, where: str, duration_s: float, nodes_per_zone: int) -> Fa
     if do not in FAULTS:
         raise ScenarioError(f"{where}: {do!r} is nothing that can be done: choose one of {', '.join(FAULTS)}.")
     numbers = _numbers_of_fault(entry, do, extra, where)
+    percent, ms, jitter_ms = (numbers.get(key, 0.0) for key in ("percent", "ms", "jitter_ms"))
     for_s = _number(entry, "for", Number(None, 0.001, 1e9), where)
     if for_s is not None and not FAULTS[do].may_last:
         raise ScenarioError(f"{where}: `for` does not go with {do}, which is done once and for all.")
@@ -228,14 +229,13 @@ def _fault(entry: Any, where: str, duration_s: float, nodes_per_zone: int) -> Fa
         for key in ("to", "one_way"):
             if key in entry:
                 raise ScenarioError(f"{where}: `{key}` does not go with {do}, which is done to processes.")
-        return Fault(at_s, do, words, for_s)
+        return Fault(at_s, do, words, for_s, percent=percent, ms=ms, jitter_ms=jitter_ms)
     if "to" not in entry:
         raise ScenarioError(f"{where}: it lacks `to`: where does what is sent go?")
     is_one_way = entry.get("one_way", False)
     if not isinstance(is_one_way, bool):
         raise ScenarioError(f"{where}: one_way must be true or false, not {is_one_way!r}.")
     to = _processes(entry, "to", where, nodes_per_zone, do)
-    percent, ms, jitter_ms = (numbers.get(key, 0.0) for key in ("percent", "ms", "jitter_ms"))
     return Fault(at_s, do, words, for_s, to, is_one_way, percent, ms, jitter_ms)
 
 

@@ -62,6 +62,12 @@ to = "storage-2"
 ms = 20
 
 [[fault]]
+at = 43
+do = "clock-rate"
+process = "storage-1"
+percent = -0.5
+
+[[fault]]
 at = 45
 do = "fail-disk"
 process = "zone-2"
@@ -93,6 +99,7 @@ def test_everything_that_can_be_said() -> None:
             Fault(40, "cut", ("leader",), 2, ("follower",), True),
             Fault(41, "lose", ("zone-1",), to=("storage",), percent=2.5),
             Fault(42, "delay", ("storage-1",), to=("storage-2",), ms=20),
+            Fault(43, "clock-rate", ("storage-1",), percent=-0.5),
             Fault(45, "fail-disk", ("zone-2",)),
         ),
         longest_gap_s=3,
