@@ -18,6 +18,7 @@ from server.runtime import config as runtime_config
 from server.runtime import lifecycle, telemetry
 from server.runtime.grpc_server import AddressInUseError, start_server
 from server.runtime.identity import Identity, IdentityError
+from server.runtime.readiness import tell_ready
 
 log = structlog.get_logger()
 
@@ -57,6 +58,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         await node.wait_ready()
         await server.set_serving(True)
         log.info("serving", cluster_id=node.cluster_id)
+        await tell_ready(server, lambda: node.is_ready)
 
     announcing = asyncio.create_task(announce())
     await stop.wait()

@@ -24,6 +24,7 @@ from server.paxos.quorum import Configuration, Member
 from server.runtime.clock import now_ns
 from server.runtime.identity import Identity
 from server.runtime.peers import PeerStreams
+from server.runtime.readiness import is_in_step
 from server.runtime.replica_host import Outcome, OutcomeKind, ReplicaHost
 from server.wal import Wal, WalError
 
@@ -134,6 +135,11 @@ class MetadataNode:
             await self._store_snapshot()
         await self.peers.close()
         await self._wal.close()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether this member can be counted on when another is stopped."""
+        return is_in_step(self.host, GROUP_ID, now_ns())
 
     async def wait_ready(self) -> None:
         """Until the data folder names the cluster and somebody leads the group."""

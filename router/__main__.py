@@ -75,6 +75,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         users.start()
     await _wait_until_metadata_answers(metadata, stop)
     await server.set_serving(True)
+    await server.set_ready(True)
     log.info("serving", http=config.http_listen, grpc=config.grpc_listen)
     await stop.wait()
     await server.set_serving(False)

@@ -14,6 +14,7 @@ from server.runtime import config as runtime_config
 from server.runtime import lifecycle, telemetry
 from server.runtime.grpc_server import AddressInUseError, start_server
 from server.runtime.identity import Identity, IdentityError
+from server.runtime.readiness import tell_ready
 from storage_node.attendance import Attendance, NodeRemovedError, RegistrationRefusedError, register
 from storage_node.config import Config
 from storage_node.node import DamagedDataError, StorageNode
@@ -76,8 +77,11 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     refresh = asyncio.create_task(_register(config, identity, advertised, stop))
     refresh.add_done_callback(_registered_again)
     await server.set_serving(True)
+    readiness = asyncio.create_task(tell_ready(server, lambda: node.is_ready))
+    readiness.add_done_callback(node.background_ended)
     log.info("serving", listen=config.listen, node_id=identity.node_id, pid=os.getpid())
     await stop.wait()
+    readiness.cancel()
     await server.set_serving(False)
     refresh.cancel()
     await node.hand_over()

@@ -23,6 +23,7 @@ from server.runtime.clock import now_ns
 from server.runtime.freshness import Freshness
 from server.runtime.identity import Identity
 from server.runtime.peers import PeerStreams
+from server.runtime.readiness import is_in_step
 from server.runtime.snapshot_transfer import Pace
 from server.wal import Recovery, Wal, WalError
 from server.wal_recovery import RecoveredGroup
@@ -175,6 +176,13 @@ class StorageNode:
         await self._wal.close()
         self._engine.shutdown(wait=True)
         self._store.close()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether this node can be counted on when another is stopped: it has every replica that it should have, and
+        each of them votes and is as far as its leader."""
+        at_ns = now_ns()
+        return not self.missing and all(is_in_step(self.host, each, at_ns) for each in self.replicas)
 
     @property
     def note(self) -> str:

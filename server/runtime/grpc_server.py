@@ -25,6 +25,10 @@ are lost now and then, and the error with them."""
 DETAILS_KEY = "grpc-status-details-bin"
 
 
+READY = "ready"
+"""The name of a service that health checks may ask for: whether the process can be counted on (readiness.py)."""
+
+
 class AddressInUseError(Exception):
     """The address to listen on cannot be had; the sentence names it."""
 
@@ -53,10 +57,17 @@ class GrpcServer:
         self._is_serving = False
 
     async def set_serving(self, is_serving: bool) -> None:
-        """What health checks of the whole process ("") answer."""
+        """What health checks of the whole process ("") answer. Who does not serve is not ready either."""
         self._is_serving = is_serving
         status = health_pb2.HealthCheckResponse
         await self._health.set("", status.SERVING if is_serving else status.NOT_SERVING)
+        if not is_serving:
+            await self.set_ready(False)
+
+    async def set_ready(self, is_ready: bool) -> None:
+        """What health checks of READY answer."""
+        status = health_pb2.HealthCheckResponse
+        await self._health.set(READY, status.SERVING if is_ready and self._is_serving else status.NOT_SERVING)
 
     async def stop(self, grace_s: float) -> None:
         await self._server.stop(grace_s)
@@ -89,7 +100,8 @@ async def start_server(
         port = server.add_insecure_port(listen)
     except RuntimeError as error:
         raise AddressInUseError(f"cannot listen on {listen}: the address is in use or not this machine's") from error
-    await servicer.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+    for name in ("", READY):
+        await servicer.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
     await server.start()
     return GrpcServer(server, servicer, port)
 

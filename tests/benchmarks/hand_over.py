@@ -1,15 +1,16 @@
 """`python -m tests.benchmarks.hand_over`: what clients notice of nodes that are drained, or stopped and started anew.
 
 Clients read and write, strongly consistently, one request after the other each, while every storage node in turn is
-stopped and started again, and the next only when the one before votes and follows again; then the node that leads is
-drained. Printed are the latencies of the requests that were under way in the while of each, beside those of calm, and
-the errors.
+stopped and started again, and the next only when the one before is ready; then the node that leads is drained; then
+`stator local restart` takes every process in turn. Printed are the latencies of the requests that were under way in the
+while of each, beside those of calm, and the errors.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import random
 import signal
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import stator
 
+from server.runtime.health_check import READY, serving_problem
 from tests.cluster.harness import LocalCluster, leaders_of, running_cluster, wait_for_leaders
 
 TABLE = "hand-over"
@@ -29,8 +31,10 @@ KEYS = 10_000
 WARM_UP_S = 5.0
 """Logs and connections are made meanwhile."""
 CALM_S = 5.0
-SETTLE_S = 3.0
-"""After a node has been started: longer than it must neither vote nor grant, which is what a lease lasts."""
+READY_S_MAX = 60.0
+"""Until a node that has been started votes and has caught up."""
+RESTART_S_MAX = 600.0
+"""Of every process."""
 DRAIN_S_MAX = 60.0
 STOP_S_MAX = 20.0
 
@@ -92,7 +96,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--clients", type=int, default=16, help="requests under way at once")
     parser.add_argument("--partitions", type=int, default=3, help="of the table")
     parser.add_argument("--rounds", type=int, default=1, help="how often every storage node is restarted")
-    parser.add_argument("--no-drain", action="store_true", help="restart only")
+    parser.add_argument("--no-drain", action="store_true", help="drain nobody")
+    parser.add_argument("--storage-only", action="store_true", help="restart storage nodes only, not every process")
     parser.add_argument("--folder", type=Path, default=None, help="where the data is kept; the default is the system's")
     return parser.parse_args()
 
@@ -103,27 +108,29 @@ async def _measure(cluster: LocalCluster, options: argparse.Namespace) -> list[s
         await client.wait_until_table_active(TABLE)
         await wait_for_leaders(client, TABLE, options.partitions)
         load = Load(client, options.clients)
+        windows: dict[str, list[Window]] = {}
         try:
             await asyncio.sleep(WARM_UP_S)
-            calm = [await _during(asyncio.sleep(CALM_S))]
-            stops: list[Window] = []
-            starts: list[Window] = []
+            windows["nothing happened"] = [await _during(asyncio.sleep(CALM_S))]
+            stops = windows["a node stopped"] = []
+            starts = windows["it started again"] = []
             for _ in range(options.rounds):
-                await _restart_all(cluster, client, stops, starts)
-            drains: list[Window] = []
+                await _restart_storage(cluster, client, stops, starts)
             if not options.no_drain:
                 await wait_for_leaders(client, TABLE, options.partitions)
                 leader = next(iter((await leaders_of(client, TABLE)).values()))
-                drains.append(await _during(_drain(client, leader)))
+                windows["a leader drained"] = [await _during(_drain(client, leader))]
+            if not options.storage_only:
+                restart = ("local", "restart", "all", "--data", str(cluster.data))
+                restarted = asyncio.to_thread(cluster.run, *restart, timeout_s=RESTART_S_MAX)
+                windows["every process restarted"] = [await _during(restarted)]
         finally:
             await load.stop()
     print(f"{options.clients} clients, {options.partitions} partitions, {len(load.errors)} errors\n")
     print("| requests under way while | n | p50 ms | p99 ms | p99.9 ms | worst ms |")
     print("| --- | --: | --: | --: | --: | --: |")
-    rows = {"nothing happened": calm, "a node stopped": stops, "it started again": starts, "a leader drained": drains}
-    for what, windows in rows.items():
-        if windows:
-            print(_row(what, load.took_s(windows)))
+    for what, when in windows.items():
+        print(_row(what, load.took_s(when)))
     return load.errors
 
 
@@ -132,7 +139,7 @@ def _row(what: str, took: Sequence[float]) -> str:
     return f"| {what} | {len(took)} | {' | '.join(cells)} | {1000 * took[-1]:.1f} |"
 
 
-async def _restart_all(
+async def _restart_storage(
     cluster: LocalCluster, client: stator.AsyncClient, stops: list[Window], starts: list[Window]
 ) -> None:
     for name in [each["name"] for each in await asyncio.to_thread(cluster.status) if each["role"] == "storage"]:
@@ -157,8 +164,11 @@ async def _stop(name: str, pid: int) -> None:
 
 
 async def _start(cluster: LocalCluster, name: str) -> None:
-    await asyncio.to_thread(cluster.local, "start", name)
-    await asyncio.sleep(SETTLE_S)
+    (process,) = json.loads(await asyncio.to_thread(cluster.local, "start", name, "--output", "json"))
+    deadline = time.monotonic() + READY_S_MAX
+    while await serving_problem(f"127.0.0.1:{process['ports'][0]['port']}", 1_000, READY):
+        assert time.monotonic() < deadline, f"{name} does not become ready"
+        await asyncio.sleep(0.1)
 
 
 async def _drain(client: stator.AsyncClient, name: str) -> None:

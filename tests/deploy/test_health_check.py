@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from server.runtime.grpc_server import start_server
-from server.runtime.health_check import SERVES, SERVES_NOT, serving_problem
+from server.runtime.health_check import READY, SERVES, SERVES_NOT, serving_problem
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIMEOUT_MS = 5_000
@@ -24,6 +24,9 @@ async def test_a_process_that_serves_has_no_problem() -> None:
     assert await serving_problem(address, TIMEOUT_MS) == f"{address} answers, and is NOT_SERVING."
     await server.set_serving(True)
     assert await serving_problem(address, TIMEOUT_MS) == ""
+    assert await serving_problem(address, TIMEOUT_MS, READY) == f"{address} answers, and is NOT_SERVING."
+    await server.set_ready(True)
+    assert await serving_problem(address, TIMEOUT_MS, READY) == ""
     await server.set_serving(False)
     assert "NOT_SERVING" in await serving_problem(address, TIMEOUT_MS)
     await server.stop(0)
@@ -47,6 +50,8 @@ async def test_the_exit_code_says_it() -> None:
     await server.set_serving(True)
     done = await asyncio.to_thread(run, f"127.0.0.1:{server.port}")
     assert (done.returncode, done.stderr) == (SERVES, "")
+    done = await asyncio.to_thread(run, f"127.0.0.1:{server.port}", "--ready")
+    assert done.returncode == SERVES_NOT
     await server.stop(0)
 
 

@@ -67,6 +67,7 @@ async def restart(node: MetadataNode, snapshot_every: int = 1_000) -> MetadataNo
 async def test_the_first_life(node: MetadataNode) -> None:
     """It leads, the cluster has an id, and the folder remembers it."""
     assert node.is_serving_leader
+    assert node.is_ready
     assert node.leader_node_id == 1
     assert node.leader_address() == ""
     assert node.connected_node_ids() == []
@@ -86,6 +87,7 @@ async def test_a_command_without_a_leader(tmp_path: Path) -> None:
     node = make(tmp_path)
     await node.start()
     try:
+        assert not node.is_ready
         with pytest.raises(ServiceUnavailableError, match="no leader of the metadata service"):
             await node.propose(create())
     finally:

@@ -10,6 +10,7 @@ import pytest
 from statorpb import partition_pb2
 
 from server.paxos.ballot import ZERO
+from server.runtime.clock import now_ns
 from server.runtime.hand_overs import HELD_NS
 from tests.storage_node.nodes import PARTITION, NodeSet, RunningNode, get, put, scan, wait_until
 
@@ -126,6 +127,22 @@ async def test_a_node_that_hands_over_goes_on_answering(three: NodeSet, monkeypa
     assert successor is not leader
     answer = await leader.ask(get("a"))
     assert (answer.status, answer.leader_node_id) == (partition_pb2.NOT_LEADER, successor.node_id)
+
+
+async def test_who_comes_back_can_be_counted_on_once_it_votes_and_has_caught_up(three: NodeSet) -> None:
+    """Not as soon as it listens; and not while it lacks a replica."""
+    leader = await three.found()
+    await wait_until(lambda: all(each.node.is_ready for each in three))
+    away = followers(three, leader)[0]
+    await away.stop()
+    await three.do(put("a", b"1"))
+    await away.start()
+    assert not away.node.is_ready
+    await wait_until(lambda: away.node.is_ready)
+    assert now_ns() >= away.node.host.leases.votes_from_ns
+    assert (await away.ask(get("a", consistent=False))).item == b"1"
+    away.node.missing.add(PARTITION + 1)
+    assert not away.node.is_ready
 
 
 async def test_a_stopping_node_hands_over(three: NodeSet) -> None:

@@ -60,7 +60,7 @@ class GamedayCluster:
         return [address for _, address in self.routers]
 
     async def command(self, word: str, names: Sequence[str]) -> list[dict[str, Any]]:
-        """kill, stop, pause, resume, start or status; the state of the processes then. Raises LocalClusterError."""
+        """A word of `stator local` for processes, or status; their state then. Raises LocalClusterError."""
         answer = await asyncio.to_thread(ask, self.folder, word, names, timeout_s=_COMMAND_TIMEOUT_S)
         return list(answer["processes"])
 

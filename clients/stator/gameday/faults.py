@@ -21,15 +21,12 @@ from stator.gameday.links import DROP, Change, losing, queued
 from stator.gameday.machine import MachineError
 from stator.gameday.scenario import FAULTS, FOLLOWER, LEADER, Fault
 from stator.local.errors import LocalClusterError
-from stator.local.layout import Role
 
 _COPIES_MIN = 20
 """Of this run's values in a log, before a bit in one of them is flipped: those behind it prove that it was synced."""
 _EXIT_DISK = 5
 """How a process ends whose disk failed; see server/runtime/lifecycle.py."""
 _ENDED_S_MAX = 5.0
-_SETTLE_S = 3.0
-"""After a start: longer than a process neither votes nor grants, which is what a lease lasts."""
 _OPERATION_S_MAX = 10.0
 _POLL_S = 0.05
 
@@ -101,10 +98,7 @@ class _Restart(Injection):
 
     async def begin(self) -> str:
         for name in self._names:
-            await self._site.cluster.command("stop", [name])
-            await self._site.cluster.command("start", [name])
-            if not name.startswith(Role.ROUTER):
-                await asyncio.sleep(_SETTLE_S)
+            await self._site.cluster.command("restart", [name])
         return f"restart {_listed(self._names)}, one after the other"
 
     async def end(self) -> str:

@@ -21,6 +21,9 @@ _TAIL_BYTES_MAX = 32 * 1024
 _KILL_WAIT_S = 5.0
 # The body of grpc.health.v1.HealthCheckResponse with status SERVING: field 1, value 1.
 _SERVING = b"\x08\x01"
+# The body of grpc.health.v1.HealthCheckRequest for the service "ready": field 1, five bytes. See
+# server/runtime/readiness.py.
+_IS_READY = b"\x0a\x05ready"
 _WATCH = "/grpc.health.v1.Health/Watch"
 _WATCH_AGAIN_S = 0.1
 
@@ -120,6 +123,22 @@ class Child:
             return False
         return True
 
+    async def wait_in_step(self, timeout_s: float) -> bool:
+        """Waits until the process says that it can be counted on: it votes, and has all that it should have. False when
+        that did not come within `timeout_s`, or the process ended."""
+        try:
+            async with asyncio.timeout(timeout_s), self._health_channel() as channel:
+                watch: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(_WATCH)
+                while self.state in ALIVE:
+                    with contextlib.suppress(grpc.aio.AioRpcError):
+                        async for answer in watch(_IS_READY, wait_for_ready=True):
+                            if answer == _SERVING:
+                                return True
+                    await asyncio.sleep(_WATCH_AGAIN_S)
+        except TimeoutError:
+            return False
+        return False
+
     def log_tail(self, lines_max: int = LOG_TAIL_LINES) -> list[str]:
         """The last lines that the process wrote."""
         return tail(self.log_path, lines_max)
@@ -164,8 +183,7 @@ class Child:
 
     async def _watch_health(self) -> None:
         """One stream on which the process reports each change: costs nothing while nothing changes."""
-        options = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 200)]
-        async with grpc.aio.insecure_channel(f"{LOOPBACK}:{self.plan.grpc_port}", options=options) as channel:
+        async with self._health_channel() as channel:
             watch: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(_WATCH)
             while True:
                 try:
@@ -174,6 +192,10 @@ class Child:
                 except grpc.aio.AioRpcError:
                     self._note_health(False)
                 await asyncio.sleep(_WATCH_AGAIN_S)
+
+    def _health_channel(self) -> grpc.aio.Channel:
+        options = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 200)]
+        return grpc.aio.insecure_channel(f"{LOOPBACK}:{self.plan.grpc_port}", options=options)
 
     def _note_health(self, is_serving: bool) -> None:
         if self._is_stop_asked:

@@ -25,6 +25,8 @@ _STOP_GRACE_S = 30.0
 """Of processes that are stopped alone: nobody waits, and what they lead is to be handed over."""
 _HOUSEKEEPING_S = 30.0
 _START_READY_S = 30.0
+IN_STEP_S = 300.0
+"""How long a process that was restarted may take to catch up."""
 
 # The exit codes of the services that name a cause in `_CAUSES`; see server/runtime/lifecycle.py.
 EXIT_DAMAGED_DATA = 3
@@ -80,7 +82,7 @@ Event = StateChanged | ProcessDied | ClusterReady | ClusterStopping
 
 class Supervisor:
     """A local cluster from the first process to the last. `on_event` hears what happens, on the loop; `prefix` is what
-    comes before the command of a process."""
+    comes before the command of a process; `in_step_s`: how long one that was restarted may take to catch up."""
 
     def __init__(
         self,
@@ -88,11 +90,13 @@ class Supervisor:
         environ: Mapping[str, str],
         on_event: Callable[[Event], None],
         prefix: Callable[[ProcessPlan], Sequence[str]] = lambda plan: (),
+        in_step_s: float = IN_STEP_S,
     ) -> None:
         self._options = options
         self._environ = environ
         self._on_event = on_event
         self._prefix = prefix
+        self._in_step_s = in_step_s
         self._folder = DataFolder(options.data)
         self._cluster = ClusterFile(nodes_per_zone=1)
         self._children: dict[str, Child] = {}
@@ -296,6 +300,8 @@ class Supervisor:
                 child.resume()
         elif name == "start":
             await self._start_again(children)
+        elif name == "restart":
+            await self._restart(children)
         else:
             raise LocalClusterError(f"There is no command {name!r}.")
         return {"processes": self.status(words)}
@@ -318,6 +324,28 @@ class Supervisor:
                     f"{child.plan.name} runs but does not serve after {_START_READY_S:g} s; "
                     f"its log is {child.log_path}."
                 )
+
+    async def _restart(self, children: Sequence[Child]) -> None:
+        """One after the other, each when the others of its role can be counted on. Raises LocalClusterError, also for
+        one that does not come back."""
+        for child in children:
+            others = [
+                each for each in self._children.values() if each.plan.role is child.plan.role and each is not child
+            ]
+            for other in others:
+                await self._wait_in_step(other, f" {child.plan.name} was not restarted: nobody could do without it.")
+            await child.stop(_STOP_GRACE_S)
+            await self._start_again([child])
+            await self._wait_in_step(child)
+
+    async def _wait_in_step(self, child: Child, consequence: str = "") -> None:
+        if child.state is State.PAUSED or child.state not in ALIVE:
+            raise LocalClusterError(f"{child.plan.name} is {child.state}.{consequence}")
+        if not await child.wait_in_step(self._in_step_s):
+            raise LocalClusterError(
+                f"{child.plan.name} cannot be counted on: after {self._in_step_s:g} s it does not vote, or has not "
+                f"caught up; its log is {child.log_path}.{consequence}"
+            )
 
     def _select(self, words: Sequence[str]) -> list[str]:
         return select(words, [(child.plan.name, child.plan.role, child.plan.zone) for child in self._children.values()])

@@ -55,6 +55,15 @@ def test_kill_start_pause_resume(up: CommandLine) -> None:
     assert "no process 'storage-9'" in up("local", "kill", "storage-9", code=2).err
 
 
+def test_restart(up: CommandLine) -> None:
+    """A line for each process, when it is over."""
+    lines = up("local", "restart", "zone-1").out.splitlines()
+    assert [line.split(": ")[0] for line in lines] == [
+        f"{name} (zone-1) was restarted" for name in ("metadata-1", "storage-1", "router-1")
+    ]
+    assert "no process 'storage-9'" in up("local", "restart", "storage-9", code=2).err
+
+
 def test_logs(up: CommandLine) -> None:
     """Of one process or of all, each line with its name; an unknown name is an error that lists the names."""
     assert "router-1 serves" in up("local", "logs", "router-1").out

@@ -2,7 +2,7 @@
 
 It serves health on its gRPC port, ends cleanly on SIGTERM and when its parent is gone, and writes the arguments it was
 given to its data folder. `FAKE_<NAME>` in the environment makes one misbehave: "exit:CODE" (at start), "exit-late:CODE"
-(when others have long been ready), "never-ready", "stubborn" (ignores SIGTERM).
+(when others have long been ready), "never-ready", "behind" (serves and never catches up), "stubborn" (ignores SIGTERM).
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ def options(arguments: list[str]) -> dict[str, str]:
 
 
 class _Health(grpc.GenericRpcHandler):
-    def __init__(self, answer: bytes) -> None:
-        self._answer = answer
+    def __init__(self, behaviour: str) -> None:
+        self._answer = _NOT_SERVING if behaviour == "never-ready" else _SERVING
+        self._is_behind = behaviour == "behind"
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
         async def watch(request: bytes, context: object) -> AsyncIterator[bytes]:
-            yield self._answer
+            yield _NOT_SERVING if self._is_behind and b"ready" in request else self._answer
             await asyncio.Event().wait()
 
         is_watch = details.method == "/grpc.health.v1.Health/Watch"
@@ -46,7 +47,7 @@ async def run(given: dict[str, str], behaviour: str) -> None:
     loop.add_signal_handler(signal.SIGTERM, (lambda: None) if behaviour == "stubborn" else ended.set)
     loop.add_reader(int(os.environ["STATOR_PARENT_FD"]), ended.set)
     server = grpc.aio.server()
-    server.add_generic_rpc_handlers((_Health(_NOT_SERVING if behaviour == "never-ready" else _SERVING),))
+    server.add_generic_rpc_handlers((_Health(behaviour),))
     server.add_insecure_port(given.get("grpc-listen") or given["listen"])
     await server.start()
     http = None

@@ -29,7 +29,7 @@ from stator.local.errors import (
 from stator.local.folder import DataFolder
 from stator.local.layout import ClusterOptions
 from stator.local.status import local_endpoints, read_status, stop_cluster
-from stator.local.supervisor import ClusterReady, Event, ProcessDied, StateChanged, Supervisor
+from stator.local.supervisor import IN_STEP_S, ClusterReady, Event, ProcessDied, StateChanged, Supervisor
 
 from tests.clients.local.fake_service import options as given_options
 from tests.clients.waiting import until, until_blocking
@@ -81,11 +81,13 @@ def cluster_options(tmp_path: Path) -> Iterator[ClusterOptions]:
 
 
 @asynccontextmanager
-async def running(options: ClusterOptions, environ: dict[str, str]) -> AsyncIterator[Running]:
+async def running(
+    options: ClusterOptions, environ: dict[str, str], in_step_s: float = IN_STEP_S
+) -> AsyncIterator[Running]:
     """A cluster that is ready; at the end it is stopped and nothing may be left of it."""
     events: list[Event] = []
     stop = asyncio.Event()
-    task = asyncio.create_task(Supervisor(options, environ, events.append).run(stop))
+    task = asyncio.create_task(Supervisor(options, environ, events.append, in_step_s=in_step_s).run(stop))
     cluster = Running(DataFolder(options.data), events, stop, task)
     try:
         await until(lambda: cluster.is_ready() or task.done())
@@ -216,6 +218,49 @@ async def test_pause_and_resume(cluster_options: ClusterOptions, environ: dict[s
         await cluster.ask("pause", "zone-3")
     # And paused processes end with the others.
     assert cluster.task.exception() is None
+
+
+async def test_processes_are_restarted_one_after_the_other(
+    cluster_options: ClusterOptions, environ: dict[str, str]
+) -> None:
+    """Each ends cleanly and is a new process; never is more than one of them away."""
+    async with running(cluster_options, environ) as cluster:
+        before = [await cluster.pid(f"storage-{number}") for number in (1, 2, 3)]
+        seen = len(cluster.events)
+        entries = await cluster.ask("restart", "storage")
+        assert [(entry["name"], entry["state"]) for entry in entries] == [
+            (f"storage-{number}", "ready") for number in (1, 2, 3)
+        ]
+        assert not {entry["pid"] for entry in entries} & set(before)
+        changes = [(event.name, event.state) for event in cluster.events[seen:] if isinstance(event, StateChanged)]
+        assert changes == [
+            (f"storage-{number}", state)
+            for number in (1, 2, 3)
+            for state in (State.STOPPED, State.STARTING, State.READY)
+        ]
+
+
+async def test_nobody_is_restarted_whom_the_others_cannot_do_without(
+    cluster_options: ClusterOptions, environ: dict[str, str]
+) -> None:
+    """Another of its role is down, or serves and has not caught up. Other roles do not count."""
+    async with running(cluster_options, {**environ, "FAKE_METADATA_3": "behind"}, in_step_s=0.5) as cluster:
+        await cluster.ask("kill", "storage-2")
+        pid = await cluster.pid("storage-1")
+        with pytest.raises(LocalClusterError, match=r"^storage-2 is stopped\. storage-1 was not restarted"):
+            await cluster.ask("restart", "storage-1")
+        await cluster.ask("start", "storage-2")
+        await cluster.ask("pause", "storage-2")
+        with pytest.raises(LocalClusterError, match=r"^storage-2 is paused"):
+            await cluster.ask("restart", "storage-1")
+        with pytest.raises(LocalClusterError, match=r"^metadata-3 cannot be counted on: after 0.5 s"):
+            await cluster.ask("restart", "metadata-1")
+        with pytest.raises(LocalClusterError, match=r"caught up; its log is .*metadata-3.log\.$"):
+            await cluster.ask("restart", "metadata-3")
+        assert await cluster.pid("storage-1") == pid
+        await cluster.ask("resume", "storage-2")
+        (entry,) = await cluster.ask("restart", "storage-1")
+        assert entry["pid"] != pid
 
 
 async def test_an_unexpected_death_is_loud(cluster_options: ClusterOptions, environ: dict[str, str]) -> None:

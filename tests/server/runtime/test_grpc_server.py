@@ -80,6 +80,28 @@ async def test_health(server: GrpcServer, channel: grpc.aio.Channel) -> None:
     watch.cancel()
 
 
+async def test_readiness(server: GrpcServer, channel: grpc.aio.Channel) -> None:
+    """It is asked for by name, may come later than serving, and ends with it."""
+    stub: Any = health_pb2_grpc.HealthStub(channel)
+
+    async def is_ready() -> bool:
+        answer = await stub.Check(health_pb2.HealthCheckRequest(service="ready"), timeout=10)
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+    assert not await is_ready()
+    await server.set_ready(True)
+    assert not await is_ready(), "who does not serve is not ready"
+    await server.set_serving(True)
+    assert not await is_ready()
+    await server.set_ready(True)
+    assert await is_ready()
+    await server.set_ready(False)
+    assert not await is_ready()
+    await server.set_ready(True)
+    await server.set_serving(False)
+    assert not await is_ready()
+
+
 async def test_reflection(channel: grpc.aio.Channel) -> None:
     """Says what there is to call."""
     make_stub: Any = reflection_pb2_grpc.ServerReflectionStub
