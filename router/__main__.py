@@ -16,6 +16,7 @@ from router.config import Config
 from router.dispatcher import Dispatcher
 from router.grpc_door import AdminService, ItemsService, SessionService
 from router.grpc_tables import TablesService
+from router.halt_watch import HaltWatch
 from router.http_door import HttpDoor
 from router.partition_map_cache import MetadataClient, PartitionMapCache
 from router.signed_http_door import SignedHttpDoor
@@ -37,7 +38,9 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     dispatcher = Dispatcher(cache, storage, metadata)
     dispatcher.http_address = config.http_listen
     timeout_s = config.request_timeout_ms / 1000
-    items = ItemsService(dispatcher, timeout_s)
+    halts = HaltWatch()
+    halts.start(asyncio.get_running_loop())
+    items = ItemsService(dispatcher, timeout_s, halts)
     tables = TablesService(dispatcher, timeout_s)
     admin = AdminService(dispatcher, timeout_s)
     session = SessionService(dispatcher, timeout_s)
@@ -59,9 +62,9 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     except AddressInUseError as error:
         lifecycle.die(lifecycle.EXIT_ADDRESS_IN_USE, str(error))
     door = (
-        SignedHttpDoor(dispatcher, timeout_s, authentication, region=config.region)
+        SignedHttpDoor(dispatcher, timeout_s, authentication, region=config.region, halts=halts)
         if authentication is not None
-        else HttpDoor(dispatcher, timeout_s, region=config.region)
+        else HttpDoor(dispatcher, timeout_s, region=config.region, halts=halts)
     )
     host, _, port = config.http_listen.rpartition(":")
     try:
@@ -81,6 +84,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     await server.set_serving(False)
     grace_s = config.stop_grace_ms / 1000
     await asyncio.gather(door.stop(grace_s), server.stop(min(grace_s, 0.5)))
+    halts.stop()
     await cache.stop()
     if users is not None:
         await users.stop()

@@ -22,6 +22,7 @@ from statorpb import (
 
 from router.authentication import CALLER
 from router.dispatcher import Dispatcher
+from router.halt_watch import HaltWatch
 from router.item_messages import fill_reply, read_item_request
 from router.signature.claim import UNKNOWN_CLIENT
 from server.gathering import gather_arrivals
@@ -295,11 +296,15 @@ class ItemsService(UnaryService, items_pb2_grpc.ItemsServicer):
 
     service = items_pb2.DESCRIPTOR.services_by_name["Items"]
 
+    def __init__(self, dispatcher: Dispatcher, request_timeout_s: float, halts: HaltWatch | None = None) -> None:
+        super().__init__(dispatcher, request_timeout_s)
+        self._halts = halts or HaltWatch()
+
     async def _item_call(self, kind: str, request: Any, context: Context) -> passthrough_pb2.RawSessionReply:
         def submit(deadline: float, done: Callable[[Any, StatorError | None], None]) -> None:
             token = dict(context.invocation_metadata() or ()).get("stator-token", "")
             seed = token.encode() if isinstance(token, str) else token
-            begun = asyncio.get_running_loop().time()
+            begun = asyncio.get_running_loop().time() - self._halts.waited_s()
             self.dispatcher.submit(read_item_request(kind, request), deadline, seed, done, begun)
 
         result = await self.call(context, submit)

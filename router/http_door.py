@@ -21,6 +21,7 @@ import orjson
 import structlog
 
 from router.dispatcher import Dispatcher
+from router.halt_watch import HaltWatch
 from router.http_json import ITEM_OPERATIONS, TABLE_OPERATIONS, Operation
 from router.http_responses import (
     HEALTHY_HEAD,
@@ -134,6 +135,7 @@ class HttpDoor:
         timeouts: Timeouts | None = None,
         *,
         region: str = "local",
+        halts: HaltWatch | None = None,
     ) -> None:
         self.dispatcher = dispatcher
         self.healthy = healthy(region)
@@ -143,6 +145,7 @@ class HttpDoor:
         self.request_ids = RequestIds()
         self.connections: set[HttpConnection] = set()
         self.is_stopping = False
+        self.halts = halts or HaltWatch()
         self._server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> int:
@@ -193,6 +196,8 @@ class HttpConnection(asyncio.Protocol):
         self._exchanges: deque[Exchange] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._now = 0.0  # loop time when the last bytes came
+        self._waited_s = 0.0  # for how long these may have lain before this process ran
+        self._begun = 0.0  # loop time when the request's first bytes were sent, at the earliest
         self._due = 0.0  # loop time: not before then has anything taken too long
         self._is_paused = False  # as many requests wait as may
         self._is_write_paused = False  # the client does not read its responses
@@ -241,6 +246,7 @@ class HttpConnection(asyncio.Protocol):
             return
         self._silent_bytes += len(data)
         self._now = self._loop.time()
+        self._waited_s = self._door.halts.waited_s()
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -335,6 +341,7 @@ class HttpConnection(asyncio.Protocol):
         if self._is_refused or self._is_ending:
             return  # what follows the last response is dropped, and buys no time
         self._is_arriving = True
+        self._begun = self._now - self._waited_s
         self._put_off(self._timeouts.arrival_s)
 
     def on_url(self, url: bytes) -> None:
@@ -451,8 +458,9 @@ class HttpConnection(asyncio.Protocol):
             operation = ITEM_OPERATIONS.get(target)
             if operation is not None:
                 done = partial(self._answer, exchange, operation)
-                # A client that names its call sends it again under that name.
-                begun = self._now if invocation else math.inf
+                # A client that names its call sends it again under that name. Any client may have sent it again where
+                # it has lain here.
+                begun = self._begun if invocation or self._waited_s else math.inf
                 dispatcher.submit(operation.read(_parse(body)), deadline, invocation, done, begun)
                 return
             operation = TABLE_OPERATIONS.get(target)

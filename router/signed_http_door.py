@@ -9,6 +9,7 @@ import structlog
 
 from router.authentication import Authentication
 from router.dispatcher import Dispatcher
+from router.halt_watch import HaltWatch
 from router.http_door import INTERNAL_ERROR, Exchange, HttpConnection, HttpDoor, Timeouts
 from router.signature.canonical import SignedRequest
 from router.signature.claim import Claim
@@ -29,8 +30,9 @@ class SignedHttpDoor(HttpDoor):
         timeouts: Timeouts | None = None,
         *,
         region: str = "local",
+        halts: HaltWatch | None = None,
     ) -> None:
-        super().__init__(dispatcher, request_timeout_s, timeouts, region=region)
+        super().__init__(dispatcher, request_timeout_s, timeouts, region=region, halts=halts)
         self.is_open = True
         self.authentication = authentication
         self.looking_up: set[asyncio.Task[None]] = set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Iterator
 
@@ -12,7 +13,7 @@ import pytest
 import pytest_asyncio
 import stator
 from stator.session import Session
-from statorpb import items_pb2
+from statorpb import items_pb2, items_pb2_grpc
 
 from storage_node.partition.recent_writes import AGE_MS_MAX
 from tests.cluster.harness import LocalCluster, Workload, leaders_of, running_cluster, wait_for_leaders
@@ -164,6 +165,23 @@ async def test_everything_killed_at_once_comes_back_with_every_write(
     await load.verify(client)
 
 
+def http_put(table: str, name: str, value: str) -> bytes:
+    """As an AWS SDK sends it."""
+    body = json.dumps({"TableName": table, "Item": {"pk": {"S": name}, "value": {"S": value}}}).encode()
+    return (
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: DynamoDB_20120810.PutItem\r\n"
+        b"Content-Type: application/x-amz-json-1.0\r\namz-sdk-invocation-id: %b\r\nContent-Length: %d\r\n\r\n%b"
+        % (name.encode(), len(body), body)
+    )
+
+
+def unary_put(table: str, name: str, value: str) -> items_pb2.PutItemRequest:
+    request = items_pb2.PutItemRequest(table_name=table)
+    request.item.attributes["pk"].s = name
+    request.item.attributes["value"].s = value
+    return request
+
+
 async def test_a_write_that_lay_in_a_halted_router_is_not_carried_out(
     cluster: LocalCluster, client: stator.AsyncClient
 ) -> None:
@@ -182,16 +200,31 @@ async def test_a_write_that_lay_in_a_halted_router_is_not_carried_out(
         request.token = b"another"
         await session.send(request.SerializeToString(), 5.0)
         sent_at = time.monotonic()
+        reader, writer = await asyncio.open_connection("127.0.0.1", cluster.http_endpoints[0].rpartition(":")[2])
+        unary = items_pb2_grpc.ItemsStub(channel).PutItem
         await in_thread(cluster, "pause", "router-1")
         first = session.send(body, 60.0)
+        writer.write(http_put("halted", "by-http", "old"))
+        by_unary = unary(unary_put("halted", "by-unary", "old"), timeout=60)
+        by_unary.add_done_callback(lambda _: None)
+        await asyncio.sleep(0)
         assert not (await other_session.send(body, 5.0, time.monotonic() - sent_at)).HasField("error")
         async with stator.AsyncClient([other]) as neighbour:
-            await neighbour.put_item("halted", {"pk": "a", "value": "new"})
+            for name in ("a", "by-http", "by-unary"):
+                await neighbour.put_item("halted", {"pk": name, "value": "new"})
             remembered_s = AGE_MS_MAX / 1000 + 0.5
             await asyncio.sleep(remembered_s)  # what passes is the time of the partition's log
             await neighbour.put_item("halted", {"pk": "b"})
             await in_thread(cluster, "resume", "router-1")
             assert (await first).error.not_carried_out
-            assert await neighbour.get_item("halted", {"pk": "a"}, consistent_read=True) == {"pk": "a", "value": "new"}
+            assert (await reader.readline()).startswith(b"HTTP/1.1 5")
+            with pytest.raises(grpc.aio.AioRpcError):
+                await by_unary
+            for name in ("a", "by-http", "by-unary"):
+                assert await neighbour.get_item("halted", {"pk": name}, consistent_read=True) == {
+                    "pk": name,
+                    "value": "new",
+                }
+        writer.close()
         await session.close()
         await other_session.close()
