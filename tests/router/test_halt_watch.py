@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import pytest
 
 from router.halt_watch import BACKLOG_S, HALT_S, HaltWatch, since_boot_s
 from tests.clients.waiting import until
+from tests.router.test_http_door import GET_BODY, Rig, call
 
 
 class Clock:
@@ -90,3 +92,24 @@ def test_nothing_is_said_of_a_loop_that_is_not_watched() -> None:
     clock.now_s += 1000
     assert watch.waited_s() == 0
     assert since_boot_s() <= since_boot_s()
+
+
+async def test_what_lay_in_a_halted_router_is_as_old_as_the_halt() -> None:
+    """Whether its client names it or not. What comes later is young; what nobody has named may be of any age then."""
+    rig = Rig()
+    loop, halted_at = asyncio.get_running_loop(), since_boot_s() - 30
+    client = await rig.connect()
+    rig.door.halts.ticked_s = halted_at
+    client.send(call(GET_BODY, "GetItem", "amz-sdk-invocation-id: 1234") + call(GET_BODY))
+    await until(lambda: len(rig.dispatcher.begun) == 2)
+    assert all(30 <= loop.time() - each < 40 for each in rig.dispatcher.begun)
+    rig.door.halts = HaltWatch()
+    named = call(GET_BODY, "GetItem", "amz-sdk-invocation-id: 1234")
+    client.send(named[:20])
+    await until(lambda: any(connection._is_arriving for connection in rig.door.connections))
+    arriving_at = loop.time()
+    client.send(named[20:] + call(GET_BODY))
+    await until(lambda: len(rig.dispatcher.begun) == 4)
+    assert rig.dispatcher.begun[2] <= arriving_at, "it may have been sent when its first bytes were"
+    assert rig.dispatcher.begun[3] == math.inf
+    await rig.stop()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import math
 import zlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from router.halt_watch import HaltWatch, since_boot_s
 from router.http_door import HEADER_BYTES_MAX, HEADERS_MAX, PIPELINE_MAX, HttpDoor, Timeouts
 from router.requests.get_item import GetItemRequest
 from router.requests.table_requests import DescribeTableRequest
@@ -144,25 +142,6 @@ async def test_a_request_becomes_a_request_object(rig: Rig) -> None:
     assert response.headers["x-amz-crc32"] == str(zlib.crc32(b"{}"))
     assert len(response.headers["x-amzn-requestid"]) == 52
     assert response.headers["connection"] == "keep-alive"
-
-
-async def test_what_lay_in_a_halted_router_is_as_old_as_the_halt(rig: Rig) -> None:
-    """Whether its client names it or not. What comes later is young; what nobody has named may be of any age then."""
-    loop, halted_at = asyncio.get_running_loop(), since_boot_s() - 30
-    client = await rig.connect()
-    rig.door.halts.ticked_s = halted_at
-    client.send(call(GET_BODY, "GetItem", "amz-sdk-invocation-id: 1234") + call(GET_BODY))
-    await until(lambda: len(rig.dispatcher.begun) == 2)
-    assert all(30 <= loop.time() - each < 40 for each in rig.dispatcher.begun)
-    rig.door.halts = HaltWatch()
-    named = call(GET_BODY, "GetItem", "amz-sdk-invocation-id: 1234")
-    client.send(named[:20])
-    await until(lambda: any(connection._is_arriving for connection in rig.door.connections))
-    arriving_at = loop.time()
-    client.send(named[20:] + call(GET_BODY))
-    await until(lambda: len(rig.dispatcher.begun) == 4)
-    assert rig.dispatcher.begun[2] <= arriving_at, "it may have been sent when its first bytes were"
-    assert rig.dispatcher.begun[3] == math.inf
 
 
 @pytest.mark.parametrize(
