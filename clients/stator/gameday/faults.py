@@ -214,7 +214,8 @@ class _OnLinks(Injection):
         self._site = site
         self._fault = fault
         self._ways = [(senders, receivers)] if fault.is_one_way else [(senders, receivers), (receivers, senders)]
-        self._text = f"{_listed(senders)} {'to' if fault.is_one_way else 'from'} {_listed(receivers)}"
+        who, whom = _briefly(fault.processes, senders), _briefly(fault.to, receivers)
+        self._text = f"{who} {'to' if fault.is_one_way else 'from'} {whom}"
         self._ports: dict[str, list[int]] = {}
         self._target: Sequence[str] = DROP
 
@@ -435,6 +436,11 @@ def resolve(word: str, description: ClusterDescription | None, table: str) -> st
     if not ordered or not leads[ordered[-1]]:
         raise FaultError(f"nobody leads a partition of {table}.")
     return ordered[-1] if word == LEADER else ordered[0]
+
+
+def _briefly(words: Sequence[str], names: Sequence[str]) -> str:
+    """The names, or the words for them where there are many."""
+    return _listed(names if len(names) <= len(words) else words)
 
 
 def _listed(names: Sequence[str]) -> str:
