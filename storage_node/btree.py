@@ -31,13 +31,26 @@ GROW_WAIT_S: Final = 30.0
 
 T = TypeVar("T")
 
+_DAMAGE: Final = (lmdb.InvalidError, lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.PanicError)
+"""What LMDB raises where its file is none, or pages of it are not what they should be."""
+
 
 class StoreError(Exception):
-    """The B-tree cannot be used any more: the disk fails, or what it holds is none. A sentence for the operator."""
+    """The B-tree cannot be used any more: the disk fails, say. A sentence for the operator."""
+
+
+class DamagedStoreError(StoreError):
+    """What the B-tree holds is not what was written: LMDB itself cannot make sense of it."""
 
 
 class StoreFullError(OSError):
     """No room on the disk; nothing was changed, and it may be tried again."""
+
+
+def store_error(sentence: str, error: lmdb.Error) -> StoreError:
+    """An error of LMDB's as one of ours."""
+    kind = DamagedStoreError if isinstance(error, _DAMAGE) else StoreError
+    return kind(f"{sentence}: {error}")
 
 
 def group_key(group_id: int) -> bytes:
@@ -82,7 +95,7 @@ class BTree:
         except lmdb.DiskError as error:
             raise StoreFullError(f"{self._directory}: {error}") from error
         except lmdb.Error as error:
-            raise StoreError(f"the B-tree in {self._directory} cannot be opened: {error}") from error
+            raise store_error(f"the B-tree in {self._directory} cannot be opened", error) from error
         self.keys = KeySpace(self.items, self.overflow, self.meta)
         version = self.read(lambda txn: self.row(txn, self.meta, FORMAT))
         if version is None:
@@ -107,7 +120,7 @@ class BTree:
                     return self.keys.get(txn, key)
                 value = txn.get(key, db=self.items)
         except lmdb.Error as error:
-            raise StoreError(f"the B-tree cannot be read: {error}") from error
+            raise store_error("the B-tree cannot be read", error) from error
         return None if value is None else decode_value(key, value)
 
     def read(self, work: Callable[[Transaction], T]) -> T:
@@ -116,7 +129,7 @@ class BTree:
             with self._gate, self._env.begin() as txn:
                 return work(txn)
         except lmdb.Error as error:
-            raise StoreError(f"the B-tree cannot be read: {error}") from error
+            raise store_error("the B-tree cannot be read", error) from error
 
     def scan(self, start: bytes, end: bytes, reverse: bool) -> Iterator[tuple[bytes, bytes]]:
         """(key, item) of every `start` <= key < `end` in order. To be consumed at once: it holds a transaction open."""
@@ -124,7 +137,7 @@ class BTree:
             with self._gate, self._env.begin() as txn:
                 yield from self.keys.scan(txn, start, end, reverse)
         except lmdb.Error as error:
-            raise StoreError(f"the B-tree cannot be read: {error}") from error
+            raise store_error("the B-tree cannot be read", error) from error
 
     def pin(self) -> Transaction:
         """A read transaction that may stay open for long; ends with `unpin`."""
@@ -158,7 +171,7 @@ class BTree:
                     # LMDB reports a write cut short by a full disk as an input/output error.
                     if isinstance(error, lmdb.DiskError) or free_bytes(self._directory) < FULL_BYTES:
                         raise StoreFullError(f"the B-tree cannot be written: {error}") from error
-                    raise StoreError(f"the B-tree cannot be written: {error}") from error
+                    raise store_error("the B-tree cannot be written", error) from error
 
     @property
     def map_bytes(self) -> int:
@@ -209,4 +222,4 @@ class BTree:
         )
 
 
-__all__ = ["BTree", "CorruptValueError", "StoreError", "StoreFullError", "group_key"]
+__all__ = ["BTree", "CorruptValueError", "DamagedStoreError", "StoreError", "StoreFullError", "group_key"]

@@ -27,12 +27,13 @@ from server.runtime.readiness import is_in_step
 from server.runtime.snapshot_transfer import Pace
 from server.wal import Recovery, Wal, WalError
 from server.wal_recovery import RecoveredGroup
-from storage_node.btree import StoreError, StoreFullError
+from storage_node.btree import DamagedStoreError, StoreError, StoreFullError
 from storage_node.config import Config
 from storage_node.descriptors import configuration_of, is_news, members_in_force, target_of, with_news
 from storage_node.disk import DiskSpace
 from storage_node.expiry import Expiry
 from storage_node.host import NodeHost
+from storage_node.lost import LostReplicas
 from storage_node.partition.recent_writes import CorruptRecentWritesError
 from storage_node.replica import PartitionReplica, key_ranges
 from storage_node.store import CorruptValueError, Store
@@ -78,6 +79,7 @@ class StorageNode:
         older metadata service, which does not say)."""
         directory = Path(config.data)
         self._fail = fail
+        self._lost = LostReplicas(directory, directory / "btree")
         self._store = Store(directory / "btree", map_bytes=config.map_bytes, memtable_bytes=config.memtable_bytes)
         self._wal = Wal(
             directory / "wal",
@@ -132,10 +134,13 @@ class StorageNode:
         for note in recovery.notes:
             log.warning("log recovered", note=note)
         self._wal.start(self._loop)
+        damaged = recovery.damaged_groups | self._lost.group_ids
         for group_id, descriptor in self._descriptors.items():
-            self._open(descriptor, recovery.groups.get(group_id), is_damaged=group_id in recovery.damaged_groups)
+            self._open(descriptor, recovery.groups.get(group_id), is_damaged=group_id in damaged)
         self._logged = frozenset(recovery.groups)
+        self.missing |= self._lost.group_ids - self._descriptors.keys()  # until it is told what they are
         self._note_absent()
+        self._not_lost_any_more()
         work = (self._tick(), self._keep_house(), self.expiry.run())
         self._tasks = [asyncio.create_task(each) for each in work]
         for task in self._tasks:
@@ -144,15 +149,35 @@ class StorageNode:
     def _recover(self) -> Recovery:
         """Opens the B-tree and reads the log; in the engine's thread. What cannot be used is closed again."""
         try:
+            self._lost.load()
+            self._open_store()
+            floors = {group_id: self._store.checkpointed_slot(group_id) for group_id in self._descriptors}
+            is_lost = self._lost.is_all
+            recovery = self._wal.recover(floors, may_be_new=not floors and not is_lost and not self._lost.group_ids)
+            if is_lost:
+                self._lost.name(recovery.groups)
+            return recovery
+        except BaseException:
+            self._store.close()
+            raise
+
+    def _open_store(self) -> None:
+        """Opens the B-tree, or a new one in the place of one that is damaged."""
+        if self._lost.is_all:
+            self._lost.set_aside()
+        try:
             self._store.open()
             for group_id, data in self._store.all_descriptors().items():
                 self._descriptors[group_id] = cluster_pb2.PartitionDescriptor.FromString(data)
                 self._store.recent_writes(group_id)  # a damaged row shows itself here
-            floors = {group_id: self._store.checkpointed_slot(group_id) for group_id in self._descriptors}
-            return self._wal.recover(floors, may_be_new=not floors)
-        except BaseException:
+        except (DamagedStoreError, CorruptValueError, CorruptRecentWritesError, DecodeError) as error:
+            if self._lost.is_all:
+                raise  # it was made anew just now
+            log.error("the B-tree is damaged: it is set aside, and all replicas are rebuilt", reason=str(error))
             self._store.close()
-            raise
+            self._descriptors.clear()
+            self._lost.condemn()
+            self._open_store()
 
     async def hand_over(self) -> None:
         """Gives every leadership away, and returns when others have them, or HAND_OVER_S later. Routers may go on
@@ -190,12 +215,15 @@ class StorageNode:
         notes = []
         if self._is_full:
             notes.append("disk nearly full, writes are refused")
-        if self.damaged:
-            notes.append(f"log damaged, being healed: partitions {sorted(self.damaged)}")
+        lost = self._lost.group_ids
+        if self.damaged - lost:
+            notes.append(f"log damaged, being healed: partitions {sorted(self.damaged - lost)}")
+        if lost:
+            notes.append(f"B-tree damaged and set aside, being rebuilt: partitions {sorted(lost)}")
         if self.rotten:
             notes.append(f"damaged items in the B-tree, being rebuilt: partitions {sorted(self.rotten)}")
-        if self.missing:
-            notes.append(f"missing on disk: partitions {sorted(self.missing)}")
+        if self.missing - lost:
+            notes.append(f"missing on disk: partitions {sorted(self.missing - lost)}")
         return "; ".join(notes)
 
     # Requests
@@ -301,6 +329,9 @@ class StorageNode:
                 await self._keep_descriptor(kept)
                 replica.describe(kept)
             return
+        if partition_id in self._lost:
+            await self._begin_anew(descriptor)
+            return
         if not descriptor.fresh or partition_id in self._logged:
             if partition_id not in self.missing:
                 log.error("a partition that should be here is not", partition_id=partition_id)
@@ -312,6 +343,16 @@ class StorageNode:
             await self._loop.run_in_executor(self._engine, self._store.begin_restore, partition_id)
         await self._keep_descriptor(descriptor)
         self._open(descriptor, None)
+        self.on_change()
+
+    async def _begin_anew(self, descriptor: cluster_pb2.PartitionDescriptor) -> None:
+        """Opens a replica whose state was lost with the B-tree: it takes no part until the others have healed it."""
+        partition_id = descriptor.partition_id
+        await self._loop.run_in_executor(self._engine, self._store.begin_restore, partition_id)
+        await self._keep_descriptor(descriptor)
+        self.missing.discard(partition_id)
+        self._note_absent()
+        self._open(descriptor, None, is_damaged=True)
         self.on_change()
 
     def _change_members(self) -> None:
@@ -360,6 +401,7 @@ class StorageNode:
         self.damaged.discard(partition_id)
         self.healed += 1
         log.info("replica healed", partition_id=partition_id)
+        self._not_lost_any_more(partition_id)
         self.on_change()
 
     def _restored(self, partition_id: int) -> None:
@@ -367,7 +409,26 @@ class StorageNode:
             self.rotten.discard(partition_id)
             self.healed += 1
             log.info("replica rebuilt, its damaged items are replaced", partition_id=partition_id)
+        self._not_lost_any_more()
         self.on_change()
+
+    def _not_lost_any_more(self, partition_id: int = 0) -> None:
+        """Notes that a partition is healed, or is no more; 0: none. Once all are, and have their items, what is left of
+        the former B-tree goes."""
+        lost = self._lost
+        is_over = lost.group_ids <= {partition_id} and not self.restoring()
+        if partition_id not in lost and not (is_over and lost.has_remains):
+            return
+
+        def note() -> None:
+            try:
+                lost.discard(partition_id)
+                if is_over:
+                    lost.remove_remains()
+            except OSError as error:
+                log.error("a replica that is healed counts as lost at the next start", reason=str(error))
+
+        self._run(note, self.on_change)
 
     async def _drop(self, partition_id: int) -> None:
         """Removes a deleted partition's replica and data; what is not here counts as removed. Raises StoreFullError,
@@ -395,6 +456,7 @@ class StorageNode:
             self._wal.forget_group(partition_id, forgotten.set)
             await forgotten.wait()
             self._logged -= {partition_id}
+            self._not_lost_any_more(partition_id)
             log.info("replica dropped", partition_id=partition_id)
         self.dropped.add(partition_id)
         self.on_change()
@@ -441,11 +503,20 @@ class StorageNode:
             if isinstance(error, StoreFullError):
                 log.error("no room to restore a replica, it will be tried again", reason=str(error))
             elif error is not None:
-                self._fail(f"the B-tree cannot be written: {error}")
+                self._fail_store(error)
             else:
                 done()
 
         self._loop.run_in_executor(self._engine, work).add_done_callback(finished)
+
+    def _fail_store(self, error: BaseException) -> None:
+        """Ends the process. Where the B-tree is damaged it would end again and again: the next start sets it aside."""
+        try:
+            if isinstance(error, DamagedStoreError | CorruptValueError):
+                self._lost.condemn()
+        except OSError as unwritten:
+            log.error("that the B-tree is damaged cannot be written down", reason=str(unwritten))
+        self._fail(f"the B-tree cannot be written: {error}")
 
     async def _tick(self) -> None:
         while True:
@@ -488,7 +559,7 @@ class StorageNode:
             log.error("no room for a checkpoint, it will be tried again", reason=str(error))
             return
         except (StoreError, CorruptValueError, OSError) as error:
-            self._fail(f"the B-tree cannot be written: {error}")
+            self._fail_store(error)
             return
         self._store.finish_checkpoint(checkpoint)
         floors = {group_id: self._store.checkpointed_slot(group_id) for group_id in self.replicas}

@@ -7,7 +7,7 @@ from itertools import chain
 
 import lmdb
 
-from storage_node.btree import BTree, StoreError, group_key
+from storage_node.btree import BTree, group_key, store_error
 from storage_node.codec.snapshot import ChunkKind, encode_chunk
 
 
@@ -39,7 +39,7 @@ class SnapshotReader:
         try:
             yield from self._chunks(bytes_max)
         except lmdb.Error as error:
-            raise StoreError(f"the B-tree cannot be read: {error}") from error
+            raise store_error("the B-tree cannot be read", error) from error
 
     def _chunks(self, bytes_max: int) -> Iterator[bytes]:
         recent = self._btree.row(self._txn, self._btree.recent, group_key(self._group_id))

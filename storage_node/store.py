@@ -97,6 +97,7 @@ class Store:
     def open(self) -> None:
         """Opens or creates the B-tree; blocking. Raises StoreError, StoreFullError, CorruptValueError."""
         self._btree.open()
+        self._groups.clear()
         for group_id in self._btree.all_rows(self._btree.groups):
             row = self._btree.read(lambda txn, group_id=group_id: self._btree.group_row(txn, group_id))  # type: ignore[misc]
             self._groups[group_id] = GroupState(row.applied_slot, row.sizes, row.is_restoring)

@@ -163,6 +163,7 @@ class Node:
     floor: Floor = NO_FLOOR  # ... and how far the group had come
     durable: tuple[int, bytes] = EMPTY
     is_restoring: bool = False
+    is_lost: bool = False  # its state is gone, and it has not been healed since
     boot: int = 0
     promised_told: Ballot = ZERO
     host: ReplicaHost | None = None
@@ -263,7 +264,7 @@ class World:
         transport = SimulatedTransport(node.node_id, self.network)
         transport.on_send = lambda message: self._note_promise(node, message)
         recovery = node.wal.recover({GROUP: node.durable[0]})
-        is_damaged = GROUP in recovery.damaged_groups
+        is_damaged = GROUP in recovery.damaged_groups or node.is_lost
         boot = node.boot
         host = ReplicaHost(
             node.node_id,
@@ -385,16 +386,20 @@ class World:
 
     def _healed(self, node: Node) -> None:
         self.healed += 1
+        node.is_lost = False
         if self.damaged_node_id == node.node_id:
             self.damaged_node_id = 0
 
     def _crash_for_a_while(self, node: Node) -> None:
-        """In some seeds the disk flips a bit meanwhile; never of two members at once, which may lose what was
-        acknowledged: both may have been the majority that had it."""
+        """In some seeds the disk flips a bit meanwhile, or the state is lost; never of two members at once, which may
+        lose what was acknowledged: both may have been the majority that had it."""
         self._crash(node)
         may_be_damaged = node.is_assigned and self.damaged_node_id in (0, node.node_id)
         if self.rng.random() < self.damage and may_be_damaged and node.wal.damage(GROUP):
             self.damaged_node_id = node.node_id
+        elif self.rng.random() < self.damage / 2 and may_be_damaged and self.membership is None:
+            self.damaged_node_id = node.node_id
+            node.durable, node.is_restoring, node.is_lost = EMPTY, True, True
 
         def boot_again() -> None:
             if node.host is None:

@@ -12,11 +12,13 @@ import pytest
 from statorpb import cluster_pb2, partition_pb2
 
 from server.codec.frame import FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES
+from server.paxos.acceptor import Health
 from server.runtime.identity import Identity, IdentityError
 from server.wal_recovery import LogReader
 from server.wal_segment import SegmentFiles
-from storage_node.btree import BTree, group_key
+from storage_node.btree import BTree, DamagedStoreError, group_key
 from storage_node.config import MIB
+from storage_node.lost import LostReplicas
 from storage_node.node import DamagedDataError
 from tests.storage_node.nodes import (
     PARTITION,
@@ -365,29 +367,116 @@ async def test_a_folder_of_another_node_or_version_is_refused(one: NodeSet, tmp_
     btree.close()
     await _fails_to_start(leader, "has format 2, not 1")
 
-    (leader.directory / "btree" / "data.mdb").write_bytes(b"no B-tree at all" * 1000)
-    await _fails_to_start(leader, "cannot be opened")
+
+def no_b_tree(node: RunningNode) -> None:
+    (node.directory / "btree" / "data.mdb").write_bytes(b"no B-tree at all" * 1000)
 
 
-@pytest.mark.parametrize("database", ["groups", "descriptors", "recent"])
-async def test_a_damaged_row_is_told_at_the_start(one: NodeSet, database: str) -> None:
-    """The rows by which a node knows its groups are checksummed like items."""
+def flip_in_a_row(database: str) -> Callable[[RunningNode], None]:
+    def damage(node: RunningNode) -> None:
+        btree = BTree(node.directory / "btree", map_bytes=4 * MIB)
+        btree.open()
+        group = group_key(PARTITION)
+
+        def flip_last(txn: object) -> None:
+            db = getattr(btree, database)
+            value = bytearray(txn.get(group, db=db))  # type: ignore[attr-defined]
+            value[-1] ^= 1
+            txn.put(group, bytes(value), db=db)  # type: ignore[attr-defined]
+
+        btree.write(flip_last)
+        btree.close()
+
+    damage.__name__ = f"flip_in_{database}"
+    return damage
+
+
+def condemned(node: RunningNode) -> None:
+    """Its last life ended because a page of the B-tree was damaged."""
+    LostReplicas(node.directory, node.directory / "btree").condemn()
+
+
+@pytest.mark.parametrize("damage", [no_b_tree, *map(flip_in_a_row, ("groups", "descriptors", "recent")), condemned])
+async def test_a_damaged_b_tree_is_set_aside_and_rebuilt(three: NodeSet, damage: Callable[[RunningNode], None]) -> None:
+    """The node starts, says so, and takes no part until the others have healed it: it has forgotten what it accepted
+    before its log begins. It knows that over restarts, whether it has been told of its partitions or not. What is left
+    of the damaged B-tree goes once all is whole, and then the node is good for a majority and can lead."""
+    await filled(three)
+    await checkpointed_alike(three)
+    for each in three:
+        await each.stop()
+    lost, others = three.nodes[2], three.nodes[:2]
+    damage(lost)
+    assigned = cluster_pb2.NodeAssignments(partitions=[three.descriptor()])
+    assigned.partitions[0].fresh = False
+    for is_told in (False, True, True):
+        await lost.start()
+        assert lost.node.note == "B-tree damaged and set aside, being rebuilt: partitions [100]"
+        if is_told:
+            await lost.node.assign(assigned)
+            assert lost.node.restoring() == [PARTITION]
+            assert lost.node.host.groups[PARTITION].core.health == Health.DAMAGED
+        else:
+            assert lost.node.unopened() == [PARTITION]
+        assert (lost.directory / "btree-damaged" / "data.mdb").exists()
+        await lost.stop()
+    for each in three:
+        await each.start()
+    await wait_until(lambda: lost.node.note == "" and not lost.node.restoring())
+    assert lost.node.healed == 1
+    await wait_until(lambda: not (lost.directory / "btree-damaged").exists())
+    assert not (lost.directory / "lost.json").exists()
+    await three.do(put("new", b"written since"))
+    await lost.node.checkpoint()
+    await lost.stop()
+    await lost.start()
+    assert (lost.node.note, lost.node.unopened()) == ("", [])
+    await _lead(three, lost)
+    await others[0].stop()
+    for number in range(30):
+        assert (await three.do(get(f"k{number}"))).item == b"item %d." % number
+    assert (await three.do(get("new"))).item == b"written since"
+
+
+async def test_a_lost_replica_may_be_dropped(one: NodeSet) -> None:
+    """The group may have gone on without it meanwhile; then nothing is lost any more."""
     leader = await filled(one)
-    await leader.node.checkpoint()
     await leader.stop()
-    btree = BTree(leader.directory / "btree", map_bytes=4 * MIB)
-    btree.open()
-    group = group_key(PARTITION)
+    no_b_tree(leader)
+    await leader.start()
+    await leader.node.assign(cluster_pb2.NodeAssignments(removed=[PARTITION]))
+    await wait_until(lambda: leader.node.note == "" and not (leader.directory / "btree-damaged").exists())
+    await leader.stop()
+    await leader.start()
+    assert (leader.node.note, leader.node.unopened()) == ("", [])
 
-    def damage(txn: object) -> None:
-        db = getattr(btree, database)
-        value = bytearray(txn.get(group, db=db))  # type: ignore[attr-defined]
-        value[-1] ^= 1
-        txn.put(group, bytes(value), db=db)  # type: ignore[attr-defined]
 
-    btree.write(damage)
-    btree.close()
-    await _fails_to_start(leader, "checksum")
+async def test_without_a_log_a_damaged_b_tree_is_no_beginning(one: NodeSet) -> None:
+    """With both gone nobody knows which replicas were here: the folder is not taken for a new one."""
+    leader = await filled(one)
+    await leader.stop()
+    no_b_tree(leader)
+    shutil.rmtree(leader.directory / "wal")
+    for _ in range(2):
+        await _fails_to_start(leader, "is gone: what was promised in it is forgotten")
+
+
+async def test_damage_that_shows_itself_later_is_remembered(three: NodeSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process ends, since it cannot go on with such a B-tree; the next start would find nothing wrong, and end at
+    the same place. So it is told to set the B-tree aside."""
+    leader = await filled(three)
+    error = DamagedStoreError("a page is none")
+
+    def write_checkpoint(checkpoint: object) -> None:
+        raise error
+
+    monkeypatch.setattr(leader.node._store, "write_checkpoint", write_checkpoint)
+    await leader.node.checkpoint()
+    assert leader.fatal == ["the B-tree cannot be written: a page is none"]
+    leader.fatal.clear()
+    await leader.stop()
+    await leader.start()
+    assert leader.node.note == "B-tree damaged and set aside, being rebuilt: partitions [100]"
 
 
 async def test_an_error_of_the_disk_is_not_taken_for_damage(one: NodeSet) -> None:
