@@ -81,8 +81,8 @@ MUTANTS = (
     Mutant(
         "trim what no checkpoint stands for",
         "server/runtime/replica_host.py",
-        "        limit = min([group.checkpointed_slot, *sent_slots])\n",
-        "        limit = min([group.core.applied_slot, *sent_slots])\n",
+        "        limit = min(group.checkpointed_slot, self.snapshots.kept_from(group))\n",
+        "        limit = min(group.core.applied_slot, self.snapshots.kept_from(group))\n",
         HOST,
     ),
     Mutant(
@@ -100,10 +100,31 @@ MUTANTS = (
         PAXOS,
     ),
     Mutant(
-        "take a configuration for committed although those who stay have not got it",
+        "take a configuration for committed although the new members have not got it",
         "server/paxos/core.py",
-        "        return slot if leadership.successor.majority_value(staying) >= slot else slot - 1\n",
+        "        return slot if leadership.successor.majority_value(acked_slots) >= slot else slot - 1\n",
         "        return slot\n",
+        PAXOS,
+    ),
+    Mutant(
+        "count a log replica that joins although its log begins behind what others have",
+        "server/paxos/leader.py",
+        "(is_held or (first == 1 and not is_joining))",
+        "(is_held or first == 1)",
+        PAXOS,
+    ),
+    Mutant(
+        "follow who led before a former member came back",
+        "server/paxos/acceptor.py",
+        "        self.promised = promised = max(promised, floor.ballot)\n",
+        "        self.promised = promised\n",
+        PAXOS,
+    ),
+    Mutant(
+        "vote for who knows only members of before",
+        "server/paxos/acceptor.py",
+        "        return configuration_slot < self.floor.configuration_slot or (\n",
+        "        return False or (\n",
         PAXOS,
     ),
     Mutant(
