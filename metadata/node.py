@@ -264,5 +264,5 @@ class MetadataNode:
             return
         self.machine.captured(slot, content)
         self._snapshot_slot = slot
-        self.host.trim(GROUP_ID, slot)
+        self.host.trim({GROUP_ID: slot})
         self._wal.trim({GROUP_ID: slot})

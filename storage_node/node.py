@@ -563,6 +563,5 @@ class StorageNode:
             return
         self._store.finish_checkpoint(checkpoint)
         floors = {group_id: self._store.checkpointed_slot(group_id) for group_id in self.replicas}
-        for group_id, slot in floors.items():
-            self.host.trim(group_id, slot)
+        self.host.trim(floors)
         self._wal.trim(floors)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from server.paxos.ballot import ZERO, Ballot
 from server.paxos.core import PaxosCore
@@ -178,14 +178,19 @@ class ReplicaHost:
         self._fail_all(group, UNKNOWN)
         self._set_serving(group, False)
 
-    def trim(self, group_id: int, checkpointed_slot: int) -> None:
-        """The state machine's checkpoint has reached a slot: the log lets go of what nobody is likely to need."""
-        group = self.groups.get(group_id)
-        if group is None:
-            return
+    def trim(self, checkpointed_slots: Mapping[int, int]) -> None:
+        """The state machines' checkpoints have reached these slots (by group id): the logs let go of what nobody is
+        likely to need. What a node keeps is shared by its logs as they have it: one that is written to has all of it
+        where the others are at rest, so that a member that was restarted gets what it missed, and no snapshot."""
+        total = sum(group.core.log.bytes for group in self.groups.values())
+        for group_id, slot in checkpointed_slots.items():
+            if (group := self.groups.get(group_id)) is not None:
+                retained = group.core.log.bytes * LOG_RETAINED_BYTES // max(total, LOG_RETAINED_BYTES)
+                self._trim(group, slot, retained)
+
+    def _trim(self, group: Group, checkpointed_slot: int, retained: int) -> None:
         group.checkpointed_slot = max(group.checkpointed_slot, checkpointed_slot)
         log = group.core.log
-        retained = LOG_RETAINED_BYTES // max(1, len(self.groups))
         excess = log.bytes - retained
         slot = log.first_slot - 1
         # What follows a snapshot that is on its way must still be here when it has arrived.

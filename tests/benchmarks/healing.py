@@ -101,8 +101,12 @@ def main() -> int:
     return 1 if errors else 0
 
 
+class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of the description as they are."""
+
+
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Help)
     parser.add_argument("--trials", type=int, default=3, help="how many nodes are killed, one after the other")
     parser.add_argument("--size", type=int, default=10, help="megabytes of the partition, in items of 10 kB")
     parser.add_argument("--clients", type=int, default=0, help="who write items of 900 B meanwhile")

@@ -28,7 +28,7 @@ from server.paxos.messages import (
     Run,
 )
 from server.paxos.quorum import Configuration, Member
-from server.runtime.replica_host import LOG_QUEUED_BYTES_MAX, Outcome, OutcomeKind, ReplicaHost
+from server.runtime.replica_host import LOG_QUEUED_BYTES_MAX, LOG_RETAINED_BYTES, Outcome, OutcomeKind, ReplicaHost
 from server.runtime.snapshot_transfer import (
     DECLINED_SEQUENCE,
     SnapshotFailedError,
@@ -434,8 +434,26 @@ def test_the_log_is_not_trimmed_past_the_checkpoint() -> None:
     """However much memory it takes: what no checkpoint stands for is nowhere else on this node."""
     lone = Lone()
     lone.write(lone.lead(), 40, 1024 * 1024)
-    lone.host.trim(GROUP, 3)
+    lone.host.trim({GROUP: 3})
     assert lone.core.log.first_slot == 4
+
+
+def test_a_node_keeps_the_logs_that_are_written_to() -> None:
+    """In memory, for members that lag, whatever else it has: what is kept in all is shared as the logs have it."""
+    lone = Lone()
+    for group_id in range(GROUP + 1, GROUP + 101):
+        lone.host.open_group(group_id, MEMBERS, lone.machine, None, 0)
+    ballot = lone.lead()
+    lone.write(ballot, 30, 1024 * 1024)
+    lone.host.trim({GROUP: 30})
+    assert lone.core.log.first_slot == 1
+    core = lone.host.groups[GROUP + 1].core
+    other = core.log
+    other.write(Run(ballot, 1, (bytes(1024 * 1024),) * 30))
+    other.commit_slot = core.applied_slot = 30
+    lone.host.trim({GROUP: 30, GROUP + 1: 30})
+    kept = [lone.core.log.bytes, other.bytes]
+    assert kept == [16 * 1024 * 1024] * 2 and sum(kept) == LOG_RETAINED_BYTES
 
 
 def test_the_log_is_not_trimmed_past_a_snapshot_under_way() -> None:
@@ -446,7 +464,7 @@ def test_the_log_is_not_trimmed_past_a_snapshot_under_way() -> None:
     def write_and_checkpoint() -> None:
         lone.write(ballot, 100, 1024 * 1024)
         lone.machine.durable_slot = lone.core.applied_slot
-        lone.host.trim(GROUP, lone.core.applied_slot)
+        lone.host.trim({GROUP: lone.core.applied_slot})
 
     write_and_checkpoint()
     lone.lag(ballot)
@@ -455,7 +473,7 @@ def test_the_log_is_not_trimmed_past_a_snapshot_under_way() -> None:
     write_and_checkpoint()
     assert lone.core.log.first_slot <= slot + 1
     lone.host.snapshots.receive_ack(3, GROUP, snapshot_id, sequence)
-    lone.host.trim(GROUP, lone.core.applied_slot)
+    lone.host.trim({GROUP: lone.core.applied_slot})
     assert lone.core.log.first_slot > slot + 1
 
 

@@ -171,10 +171,10 @@ def test_what_a_member_has_acknowledged_is_not_kept_for_it() -> None:
     lone.write(ballot, 100, 1024 * 1024)
     lone.machine.durable_slot = 50
     lone.host.snapshots.start(lone.host.groups[GROUP], 3)
-    lone.host.trim(GROUP, 100)
+    lone.host.trim({GROUP: 100})
     assert lone.core.log.first_slot == 51
     lone.receive(3, Accepted(ballot, 60, 1))
-    lone.host.trim(GROUP, 100)
+    lone.host.trim({GROUP: 100})
     assert lone.core.log.first_slot == 61
 
 
