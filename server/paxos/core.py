@@ -23,6 +23,7 @@ from server.paxos.leader import (
     Leadership,
     Progress,
     begin_progress,
+    choose_successor,
     split_run,
 )
 from server.paxos.messages import (
@@ -252,19 +253,18 @@ class PaxosCore(Acceptor):
         )
 
     def hand_over(self, now_ns: int) -> list[Effect]:
-        """Ends this leadership in favour of the follower that has most of the log. Requires that this member leads."""
+        """Ends this leadership in favour of a follower (`choose_successor`). Requires that this member leads."""
         leadership = self.leadership
         assert leadership is not None
-        successors = leadership.successors(self.node_id, self.configuration, self.leases, now_ns)
-        if successors:
-            self._tell_commit(
-                leadership, max(successors)[-1]
-            )  # it need not propose again what it knows to be committed
+        followers = leadership.successors(self.node_id, self.configuration, self.leases, now_ns)
+        successor = choose_successor(followers, self.log.last_slot, self._released.node_id, self.rng)
+        if successor:
+            self._tell_commit(leadership, successor)  # it need not propose again what it knows to be committed
         self._step_down(now_ns)
         self._stand_at_ns = now_ns + self.leases.config.duration_ns
-        if successors:
+        if successor:
             self._released = leadership.ballot
-            self._send(max(successors)[-1], Release(leadership.ballot, is_handed_over=True))
+            self._send(successor, Release(leadership.ballot, is_handed_over=True))
         return self._take()
 
     def trim(self, slot: int) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from server.paxos.ballot import Ballot
 from server.paxos.lease import NodeLeases
 from server.paxos.log import Log
 from server.paxos.messages import Accept, CatchUp, Effect, LogStart, Promise, Run, SendMessage, SendSnapshot
 from server.paxos.quorum import Configuration, ReplicaKind
+
+if TYPE_CHECKING:
+    import random
 
 RUN_BYTES_MAX = 1024 * 1024
 """Payload bytes in one Accept or CatchUp that brings a follower up to date."""
@@ -26,6 +30,9 @@ JOIN_WAIT_NS = 5_000_000_000
 HELD_WAIT_NS = 1_000_000_000
 """For how long a node that is to join is not sent a snapshot, which it may not need: the log that the leader still has
 is enough as soon as those who stay have told what is on their disks."""
+
+CLOSE_SLOTS = 100
+"""A follower that lacks no more of the log has as good as all of it: it gets the rest by its election."""
 
 RETRY_NS = 500_000_000
 RETRY_NS_MAX = 4_000_000_000
@@ -117,6 +124,21 @@ def begin_progress(
     }
 
 
+def choose_successor(
+    followers: Sequence[tuple[bool, int, int]], last_slot: int, former_node_id: int, rng: random.Random
+) -> int:
+    """The node to hand a leadership over to, of `followers` (Leadership.successors); 0: there is none.
+
+    One that supports the leadership, and that has about all of the log, which ends at `last_slot`. Of those not the
+    one that it came from (`former_node_id`): where it is given away because something is wrong with who has it, every
+    member gets its turn. Of those who has most, and of those that have as much any: so leaders spread."""
+    ranked = [
+        (supports, acked_slot + CLOSE_SLOTS >= last_slot, node_id != former_node_id, acked_slot, rng.random(), node_id)
+        for supports, acked_slot, node_id in followers
+    ]
+    return max(ranked)[-1] if ranked else 0
+
+
 @dataclass(slots=True)
 class Leadership:
     """A leader's state for as long as it leads at `ballot`.
@@ -164,8 +186,8 @@ class Leadership:
         until_ns = self.held_until_ns(own_node_id, leases)
         return [
             (until_ns.get(node_id, 0) > now_ns, progress.acked_slot, node_id)
-            for node_id, progress in self.progress.items()
-            if (member := configuration.member(node_id)) is not None and member.kind == ReplicaKind.STORAGE
+            for node_id, _, kind in configuration.members
+            if kind == ReplicaKind.STORAGE and (progress := self.progress.get(node_id)) is not None
         ]
 
     def send_run(self, run: Run, commit_slot: int, now_ns: int, effects: list[Effect]) -> None:

@@ -312,7 +312,7 @@ async def test_a_damaged_snapshot_is_not_sent(three: NodeSet) -> None:
 
 
 async def _lead(nodes: NodeSet, wanted: RunningNode) -> None:
-    """Hands the leadership on until `wanted` has it. A leader prefers the successor with the higher id."""
+    """Hands the leadership on until `wanted` has it."""
     while (current := await nodes.wait_for_leader()) is not wanted:
         current.node.host.hand_over(PARTITION)
         await wait_until(lambda current=current: not current.leads)  # type: ignore[misc]

@@ -300,6 +300,17 @@ def test_a_hand_over_goes_to_a_storage_replica() -> None:
     assert core.deadline_ns() == 3000 * MS
 
 
+def test_a_leadership_is_not_given_back() -> None:
+    """To the node that it was handed over by, as long as there is another."""
+    for giver, other in ((1, 3), (3, 1)):
+        core = member(promised=Ballot(1, giver))
+        handle(core, giver, Release(Ballot(1, giver), is_handed_over=True), 1000 * MS)
+        assert core.candidacy is not None
+        ballot = core.candidacy.ballot
+        promised_by(core, 1, ballot)
+        assert shown(core.hand_over(1000 * MS))[-1] == f"2->{other} Release {ballot.round}.2, handed over"
+
+
 def test_who_could_take_over() -> None:
     """A storage replica whose node is heard of and that is not far behind; nobody where this member does not lead."""
     members = (Member(1, "a"), Member(2, "b"), Member(3, "c", ReplicaKind.LOG))

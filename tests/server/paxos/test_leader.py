@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +17,7 @@ from server.paxos.leader import (
     Leadership,
     Progress,
     begin_progress,
+    choose_successor,
     split_run,
 )
 from server.paxos.lease import Grant, LeaseConfig, NodeLeases
@@ -199,3 +203,32 @@ def test_a_run_in_pieces_is_the_run(sizes: list[int], bytes_max: int) -> None:
     for piece in pieces:
         assert piece.ballot == Ballot(2, 1)
         assert len(piece.payloads) == 1 or sum(map(len, piece.payloads)) <= bytes_max
+
+
+@pytest.mark.parametrize(
+    ("followers", "former", "chosen"),
+    [
+        ([], 0, {0}),
+        ([(False, 0, 1)], 1, {1}),
+        ([(False, 1000, 1), (True, 1, 3)], 0, {3}),
+        ([(True, 1000, 1), (True, 800, 3)], 1, {1}),
+        ([(True, 1000, 1), (True, 900, 3)], 1, {3}),
+        ([(True, 1000, 1), (True, 900, 3)], 0, {1}),
+        ([(True, 1000, 1), (True, 1000, 3)], 0, {1, 3}),
+        ([(True, 1000, 1), (True, 1000, 3)], 3, {1}),
+    ],
+    ids=[
+        "nobody",
+        "the only one",
+        "who supports",
+        "not far behind",
+        "not back",
+        "who has most",
+        "any",
+        "level, not back",
+    ],
+)
+def test_who_is_to_lead_next(followers: list[tuple[bool, int, int]], former: int, chosen: set[int]) -> None:
+    """Whether it supports the leadership comes before what it has of the log, and that before where it came from."""
+    rng = random.Random(1)
+    assert {choose_successor(followers, 1000, former, rng) for _ in range(30)} == chosen
