@@ -72,8 +72,8 @@ def gameday(
     (or stop, pause, start, resume, restart, drain, flip-bit), process = "storage-2" (a name, a zone, a role, all,
     leader or follower) and for = 10 (seconds until it is undone). On Linux, as root: do = "cut" also takes to =
     "zone-3" and one_way = true, as do "delay" (ms = 50, jitter_ms = 10) and "lose" (percent = 5); "fill-disk",
-    "fail-disk" (every write and sync fails) and "cut-power" (what was not synced is lost) are done to a disk that each
-    process gets for it. do = "clock-rate" (percent = 0.4) needs libfaketime.
+    "hang-disk", "fail-disk" (every write and sync fails) and "cut-power" (what was not synced is lost) are done to a
+    disk that each process gets for it. do = "clock-rate" (percent = 0.4) needs libfaketime.
 
     Examples:
 

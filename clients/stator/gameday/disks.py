@@ -1,4 +1,4 @@
-"""Disks that fill up, fail, and lose their power: Linux, as root.
+"""Disks that fill up, hang, fail, and lose their power: Linux, as root.
 
 The data of a process is on a file system of its own, in a file, so that a fault concerns this process alone. It is the
 file system itself that is shut down (the ioctl of ext4 and xfs for that): from then on every write and sync fails, and
@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import struct
+import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -27,7 +28,7 @@ SETTINGS: Mapping[str, str] = {
 IMAGES_FOLDER = "disks"
 
 _WHAT = "a disk for each process"
-_PROGRAMS = {"mkfs.ext4": "e2fsprogs", "mount": "mount", "umount": "mount"}
+_PROGRAMS = {"mkfs.ext4": "e2fsprogs", "mount": "mount", "umount": "mount", "fsfreeze": "util-linux"}
 _LOOP_CONTROL = Path("/dev/loop-control")
 _FILLER = "filler"
 _WITNESS = "witness"
@@ -35,6 +36,7 @@ _WITNESS_BYTES = b"not synced" * 100
 _SHUTDOWN = 0x8004587D  # _IOR('X', 125, __u32)
 _WITHOUT_FLUSHING_THE_LOG = 2
 _BLOCK_BYTES = 4096
+_FREEZE = 'fsfreeze --freeze "$0" && echo frozen && read _; fsfreeze --unfreeze "$0"'
 # Nothing is written back sooner than it is synced, or nearly so: a power cut takes more with it.
 _MOUNT = ("mount", "-o", "loop,commit=300")
 
@@ -53,11 +55,14 @@ class Disks:
     def __init__(self, names: Iterable[str]) -> None:
         self.names = frozenset(names)
         self._places: dict[str, Path] = {}
+        self._freezers: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> "Disks":
         return self
 
     def __exit__(self, *raised: object) -> None:
+        for name in tuple(self._freezers):
+            self.thaw(name)
         for place in self._places.values():
             # What cannot be unmounted goes with the namespace.
             with contextlib.suppress(MachineError):
@@ -97,6 +102,24 @@ class Disks:
     def make_room(self, name: str) -> None:
         """Undoes `fill`."""
         (self._places[name] / _FILLER).unlink()
+
+    def freeze(self, name: str) -> None:
+        """From now on every write and sync waits. Raises MachineError."""
+        # Whoever waits for such a disk cannot even be killed. So it is another process that thaws it, in a session of
+        # its own: when it is told to, and also when this one ends without a word.
+        line = ["sh", "-c", _FREEZE, str(self._places[name])]
+        freezer = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        assert freezer.stdin is not None
+        assert freezer.stdout is not None
+        self._freezers[name] = freezer
+        if not freezer.stdout.readline():
+            self.thaw(name)
+            raise MachineError(f"{self._places[name]} cannot be frozen.")
+
+    def thaw(self, name: str) -> None:
+        """Undoes `freeze`."""
+        freezer = self._freezers.pop(name)
+        freezer.communicate()
 
     def shut_down(self, name: str) -> None:
         """From now on nothing can be written or synced; what was not synced before is lost, and a file that was not is

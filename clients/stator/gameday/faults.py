@@ -311,6 +311,22 @@ class _FullDisk(_OnDisks):
         return f"room on the disk of {_listed(names)}"
 
 
+class _HangingDisk(_OnDisks):
+    """Every write and sync waits until it is undone."""
+
+    async def begin(self) -> str:
+        disks, names = self._disks()
+        for name in names:
+            await asyncio.to_thread(disks.freeze, name)
+        return f"hang the disk of {_listed(names)}"
+
+    async def end(self) -> str:
+        disks, names = self._disks()
+        for name in names:
+            await asyncio.to_thread(disks.thaw, name)
+        return f"the disk of {_listed(names)} goes on"
+
+
 class _FailedDisk(_OnDisks):
     """Every write and sync fails from one moment on: the process has to end at once, and begins on what was synced."""
 
@@ -393,6 +409,7 @@ KINDS: Mapping[str, Kind] = {
     "resume": _signals("resume", None),
     "flip-bit": lambda site, fault, names, to: _FlippedBit(site, names),
     "fill-disk": lambda site, fault, names, to: _FullDisk(site, names),
+    "hang-disk": lambda site, fault, names, to: _HangingDisk(site, names),
     "fail-disk": lambda site, fault, names, to: _FailedDisk(site, names),
     "clock-rate": lambda site, fault, names, to: _ClockRate(site, fault, names),
     "cut-power": lambda site, fault, names, to: _CutPower(site, names),

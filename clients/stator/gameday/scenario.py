@@ -86,6 +86,7 @@ FAULTS: Mapping[str, FaultShape] = {
         is_between=True, need=Need.LINKS, numbers={"ms": Number(None, 0, 10_000), "jitter_ms": Number(0, 0, 10_000)}
     ),
     "fill-disk": FaultShape(need=Need.DISKS, roles=frozenset({Role.STORAGE})),
+    "hang-disk": FaultShape(need=Need.DISKS, roles=HAVE_DISKS),
     "fail-disk": FaultShape(need=Need.DISKS, roles=HAVE_DISKS),
     "clock-rate": FaultShape(need=Need.CLOCKS, numbers={"percent": Number(None, -50, 100)}),
     "cut-power": FaultShape(need=Need.DISKS),

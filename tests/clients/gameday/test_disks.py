@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,31 @@ def test_a_disk_that_is_shut_down_fails_and_forgets(disks: Disks, tmp_path: Path
     assert disks.mount_anew("storage-1")
     assert (place / "synced").read_bytes() == b"synced"
     assert not (place / "file").exists()
+
+
+def test_a_disk_that_is_frozen_keeps_everybody_waiting(disks: Disks, tmp_path: Path) -> None:
+    """Until it is thawed; then what was written is there."""
+    path = tmp_path / "storage-1" / "file"
+    disks.freeze("storage-1")
+    with ThreadPoolExecutor(1) as writer:
+        written = writer.submit(write_synced, path, b"late")
+        assert not wait([written], timeout=0.2).done
+        disks.thaw("storage-1")
+        written.result(timeout=20)
+    assert path.read_bytes() == b"late"
+
+
+def test_a_frozen_disk_does_not_outlive_the_game_day(tmp_path: Path) -> None:
+    """What is left frozen is thawed, or it could not even be unmounted."""
+    if why_not():
+        pytest.skip(why_not())
+    try:
+        with Disks(["storage-1"]) as made:
+            made.prepare(plan("storage-1"), tmp_path)
+            made.freeze("storage-1")
+    except MachineError as error:
+        pytest.skip(f"there is no mounting here: {error}")
+    assert not os.path.ismount(tmp_path / "storage-1")
 
 
 def test_what_was_not_lost_is_told(disks: Disks, tmp_path: Path) -> None:

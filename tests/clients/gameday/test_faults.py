@@ -92,6 +92,12 @@ class FakeDisks(Disks):
     def make_room(self, name: str) -> None:
         self._done.append(f"make room {name}")
 
+    def freeze(self, name: str) -> None:
+        self._done.append(f"freeze {name}")
+
+    def thaw(self, name: str) -> None:
+        self._done.append(f"thaw {name}")
+
     def shut_down(self, name: str) -> None:
         self._done.append(f"shut down {name}")
 
@@ -177,6 +183,14 @@ async def test_a_full_disk_that_nobody_notices_is_told(cluster: FakeCluster) -> 
     assert cluster.done == ["fill storage-2", "make room storage-2"]
 
 
+async def test_a_disk_hangs(cluster: FakeCluster) -> None:
+    """And goes on."""
+    injection, text, _ = await begin(cluster, "hang-disk", "zone-1")
+    assert text == "hang the disk of metadata-1, storage-1"
+    assert await injection.end() == "the disk of metadata-1, storage-1 goes on"
+    assert cluster.done == ["freeze metadata-1", "freeze storage-1", "thaw metadata-1", "thaw storage-1"]
+
+
 async def test_whoever_has_a_failed_disk_ends(cluster: FakeCluster) -> None:
     """By itself, which is no problem then; and starts on what had been synced."""
     cluster.state = ("exited", 5)
@@ -214,7 +228,7 @@ async def test_a_power_cut_that_loses_nothing_is_told(cluster: FakeCluster) -> N
         await injection.end()
 
 
-@pytest.mark.parametrize("do", ["fill-disk", "fail-disk", "cut-power"])
+@pytest.mark.parametrize("do", ["fill-disk", "hang-disk", "fail-disk", "cut-power"])
 async def test_a_cluster_that_runs_already_has_no_disks_to_break(cluster: FakeCluster, do: str) -> None:
     """Nothing is done to it then."""
     cluster.tools = Tools()

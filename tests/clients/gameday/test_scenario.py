@@ -150,8 +150,8 @@ FAULT = "duration = 30\n[[fault]]\n"
         (
             FAULT + 'at = 1\ndo = "kil"\nprocess = "all"',
             "s.toml: fault 1: 'kil' is nothing that can be done: choose one of kill, start, stop, restart, drain, "
-            "pause, resume, flip-bit, cut, lose, delay, fill-disk, fail-disk, clock-rate, "
-            "cut-power.",
+            "pause, resume, flip-bit, cut, lose, delay, fill-disk, hang-disk, fail-disk, "
+            "clock-rate, cut-power.",
         ),
         (FAULT + 'at = -1\ndo = "kill"\nprocess = "all"', "s.toml: fault 1: at must be 0 to 1e+09, not -1."),
         (
