@@ -121,3 +121,30 @@ async def test_flipped_bits_in_the_b_tree(cluster: LocalCluster) -> None:
             await asyncio.sleep(0.1)
         print(f"{victim}: {node.healed} replicas of 6 were rebuilt")
         await verify(client, "tree")
+
+
+async def test_a_b_tree_that_cannot_be_read(cluster: LocalCluster) -> None:
+    """The node starts with a new one and is healed by the others, without anybody's doing; what is left of the damaged
+    one goes. Then it is as good as any: with another node gone everything is served, and can be written."""
+    async with stator.AsyncClient(cluster.endpoints, timeout_s=15.0) as client:
+        await filled(client, "garbled", partitions=6)
+        victim = "storage-2"
+        await asyncio.to_thread(cluster.local, "kill", victim)
+        path = cluster.data / victim / "btree" / "data.mdb"
+        path.write_bytes(b"no B-tree at all" * 10_000)
+        await asyncio.to_thread(cluster.local, "start", victim)
+        deadline = time.monotonic() + 60
+        while True:
+            description = await client.describe_cluster()
+            node = next(each for each in description.nodes if each.name == victim)
+            states = [replica.state for partition in description.partitions for replica in partition.replicas]
+            if node.is_alive and node.healed and not node.note and not any(states):
+                break
+            assert time.monotonic() < deadline, f"it is not healed: {node}, {states}"
+            await asyncio.sleep(0.1)
+        assert not (cluster.data / victim / "btree-damaged").exists()
+        await asyncio.to_thread(cluster.local, "kill", "storage-1")
+        await verify(client, "garbled")
+        await client.put_item("garbled", {"pk": "after", "value": "written"})
+        await asyncio.to_thread(cluster.local, "start", "storage-1")
+        await wait_for_leaders(client, "garbled", 6)
