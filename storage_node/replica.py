@@ -106,6 +106,8 @@ class PartitionReplica:
         self._restores = 0  # begun in this life
         self._is_emptied = False  # of what was here before the last of them began
         self._early: list[Callable[[], None]] = []
+        self._gathered: list[tuple[bytes, Callable[[], None]]] = []  # chunks of a snapshot, to be stored next
+        self._is_storing = False
         self._store = store
         self._host = host
         self._run = run
@@ -164,8 +166,7 @@ class PartitionReplica:
     def begin_restore(self, slot: int, progressed: Callable[[], None]) -> None:
         self.is_restoring = True
         self._restores += 1
-        self._is_emptied = False
-        self._early.clear()
+        self._forget_parts()
         store, partition_id = self._store, self.partition_id
         self._run(lambda: store.begin_restore(partition_id), partial(self._remove_former, self._restores, progressed))
 
@@ -192,8 +193,30 @@ class PartitionReplica:
         self._run(work, done)
 
     def restore_chunk(self, body: bytes, done: Callable[[], None]) -> None:
-        store, partition_id = self._store, self.partition_id
-        self._once_emptied(lambda: self._run(lambda: store.restore_chunk(partition_id, body), done))
+        self._once_emptied(partial(self._gather, body, done))
+
+    def _gather(self, body: bytes, done: Callable[[], None]) -> None:
+        """What comes while a part is being stored shares the next transaction: each costs the disk two syncs."""
+        self._gathered.append((body, done))
+        if not self._is_storing:
+            self._store_gathered(self._restores)
+
+    def _store_gathered(self, restore: int) -> None:
+        if restore != self._restores or not self._gathered:
+            return
+        parts, self._gathered, self._is_storing = self._gathered, [], True
+
+        def stored() -> None:
+            if restore != self._restores:
+                return
+            self._is_storing = False
+            for _, done in parts:
+                done()
+            if not self._is_storing:
+                self._store_gathered(restore)
+
+        bodies = [body for body, _ in parts]
+        self._run(lambda: self._store.restore_chunks(self.partition_id, bodies), stored)
 
     def finish_restore(self, slot: int, done: Callable[[], None]) -> None:
         store, partition_id, restores = self._store, self.partition_id, self._restores
@@ -217,8 +240,12 @@ class PartitionReplica:
     def close(self) -> None:
         """Nothing more is to be stored: the replica is about to be removed."""
         self._restores += 1
-        self._is_emptied = False
+        self._forget_parts()
+
+    def _forget_parts(self) -> None:
+        self._is_emptied = self._is_storing = False
         self._early.clear()
+        self._gathered.clear()
 
     # Requests
 

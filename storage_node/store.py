@@ -357,35 +357,36 @@ class Store:
         self._emptied.add(group_id)
         return True
 
-    def restore_chunk(self, group_id: int, chunk: bytes) -> None:
-        """Stores one chunk of a snapshot (an empty one is none). In the worker thread; durable on return.
+    def restore_chunks(self, group_id: int, chunks: Sequence[bytes]) -> None:
+        """Stores chunks of a snapshot (an empty one is none), in their order, in one transaction. In the worker thread;
+        durable on return.
 
-        Raises CorruptChunkError, and then nothing of the chunk is stored; StoreFullError also while there is something
-        left of the former state.
+        Raises CorruptChunkError, and then nothing of them is stored; StoreFullError also while there is something left
+        of the former state.
         """
         if group_id not in self._emptied:
             raise StoreFullError("what the snapshot replaces has not been removed")
-        if not chunk:
-            return
-        kind, pairs = decode_chunk(chunk)
+        decoded = [decode_chunk(chunk) for chunk in chunks if chunk]
+        btree = self._btree
 
         def restore(txn: Transaction) -> None:
-            if kind is not ChunkKind.ITEMS:
-                btree = self._btree
-                for _, data in pairs:
-                    db = btree.recent if kind is ChunkKind.RECENT_WRITES else btree.configurations
-                    btree.put_row(txn, db, group_key(group_id), data)
-                return
             pace = Pace()
-            row = self._btree.group_row(txn, group_id)
+            row = btree.group_row(txn, group_id)
             counts = _Counts()
-            for key, item in pairs:
-                counts.count(key, item, self._btree.keys.put(txn, key, item))
-                pace.step()
+            for kind, pairs in decoded:
+                if kind is not ChunkKind.ITEMS:
+                    db = btree.recent if kind is ChunkKind.RECENT_WRITES else btree.configurations
+                    for _, data in pairs:
+                        btree.put_row(txn, db, group_key(group_id), data)
+                    continue
+                for key, item in pairs:
+                    counts.count(key, item, btree.keys.put(txn, key, item))
+                    pace.step()
             sizes = counts.added_to(row.sizes)
-            self._btree.put_group_row(txn, group_id, GroupRow(row.applied_slot, sizes, is_restoring=True))
+            btree.put_group_row(txn, group_id, GroupRow(row.applied_slot, sizes, is_restoring=True))
 
-        self._btree.write(restore)
+        if decoded:
+            btree.write(restore)
 
     def finish_restore(self, group_id: int, slot: int) -> None:
         """The group's state is now the snapshot's, as of `slot`. In the worker thread; durable on return. Raises

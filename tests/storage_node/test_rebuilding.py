@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -39,6 +39,39 @@ async def test_the_former_state_goes_between_other_work(one: NodeSet, monkeypatc
     assert events[2:] == ["removed some"] * 3 + ["stored", "finished"]
     assert node.node._store.get(key("k1")) == b"new"
     assert node.node._store.get(key("k2")) is None
+
+
+async def test_what_comes_together_is_stored_together(one: NodeSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each transaction costs two syncs of the disk that the log writes to. Every chunk is acknowledged, in order, once
+    it is stored; nothing of one transfer is stored, or acknowledged, when the next has begun."""
+    machine = (node := await one.found()).node.replicas[PARTITION]
+    restore_chunks, together = node.node._store.restore_chunks, []
+
+    def restore(group_id: int, chunks: Sequence[bytes]) -> None:
+        together.append(len(chunks))
+        restore_chunks(group_id, chunks)
+
+    monkeypatch.setattr(node.node._store, "restore_chunks", restore)
+    progress: list[str] = []
+    stored: list[int] = []
+
+    def send(first: int, end: int) -> None:
+        for number in range(first, end):
+            body = encode_chunk(ChunkKind.ITEMS, [(key(f"k{number}"), b"new")])
+            machine.restore_chunk(body, lambda number=number: stored.append(number))  # type: ignore[misc]
+
+    machine.begin_restore(50, lambda: progress.append("removed"))
+    await wait_until(lambda: progress == ["removed"])
+    send(0, 6)
+    await wait_until(lambda: len(stored) == 6)
+    assert (stored, together) == ([0, 1, 2, 3, 4, 5], [1, 5])
+    send(6, 9)
+    machine.begin_restore(60, lambda: progress.append("removed"))
+    send(9, 10)
+    await wait_until(lambda: 9 in stored)
+    assert stored == [0, 1, 2, 3, 4, 5, 9]
+    assert together == [1, 5, 1, 1], "one was on its way, and is removed again"
+    assert [number for number in range(10) if node.node._store.get(key(f"k{number}"))] == [9]
 
 
 async def test_a_replica_that_is_dropped_meanwhile_leaves_nothing_behind(one: NodeSet) -> None:

@@ -168,8 +168,8 @@ class StoreMachine(RuleBasedStateMachine):
         begin_restore(self.store, group_id, (start, end))
         assert self.store.is_restoring(group_id)
         assert list(self.store.scan(start, end)) == []
-        for chunk in chunks:
-            self.store.restore_chunk(group_id, chunk)
+        for at in range(0, len(chunks), 3):
+            self.store.restore_chunks(group_id, chunks[at : at + 3])
         self.store.finish_restore(group_id, slot)
         assert not self.store.is_restoring(group_id)
         assert self.store.applied_slot(group_id) == slot
@@ -282,7 +282,7 @@ def test_members_are_kept_with_the_state(tmp_path: Path) -> None:
     assert store.configuration(100) == (3, second)
     begin_restore(store, 100)
     for chunk in chunks:
-        store.restore_chunk(100, chunk)
+        store.restore_chunks(100, [chunk])
     store.finish_restore(100, 2)
     assert store.configuration(100) == (2, first)
     store.forget(100)
@@ -310,7 +310,7 @@ def test_a_crash_while_restoring_is_remembered(store: Store) -> None:
     store.apply(100, 1, Mutation(token(1), b"ga", b"1"))
     checkpoint(store)
     begin_restore(store, 100)
-    store.restore_chunk(100, b"")
+    store.restore_chunks(100, [b""])
     store.close()
     store.open()
     assert store.is_restoring(100)
@@ -347,7 +347,7 @@ def test_a_restore_keeps_the_slot_that_the_log_was_trimmed_to(tmp_path: Path) ->
         store.apply(100, slot, Mutation(b"", b"ga", b"old"))
     checkpoint(store)
     begin_restore(store, 100)
-    store.restore_chunk(100, encode_chunk(ChunkKind.ITEMS, [(b"gb", b"new")]))
+    store.restore_chunks(100, [encode_chunk(ChunkKind.ITEMS, [(b"gb", b"new")])])
     store.close()
     store = open_store(tmp_path)
     assert store.is_restoring(100)
@@ -368,11 +368,11 @@ def test_no_chunk_is_taken_while_the_former_state_is_there(store: Store, monkeyp
         with pytest.raises(StoreFullError):
             begin_restore(store, 100)
     with pytest.raises(StoreFullError, match="replaces"):
-        store.restore_chunk(100, encode_chunk(ChunkKind.ITEMS, [(b"gb", b"new")]))
+        store.restore_chunks(100, [encode_chunk(ChunkKind.ITEMS, [(b"gb", b"new")])])
     with pytest.raises(StoreFullError, match="replaces"):
         store.finish_restore(100, 9)
     begin_restore(store, 100)
-    store.restore_chunk(100, encode_chunk(ChunkKind.ITEMS, [(b"gb", b"new")]))
+    store.restore_chunks(100, [encode_chunk(ChunkKind.ITEMS, [(b"gb", b"new")])])
     store.finish_restore(100, 9)
     assert list(store.scan(b"g", b"h")) == [(b"gb", b"new")]
 
@@ -408,7 +408,7 @@ def test_a_damaged_chunk_is_not_stored(store: Store) -> None:
     """A chunk with a flipped bit changes nothing."""
     begin_restore(store, 100)
     with pytest.raises(CorruptChunkError):
-        store.restore_chunk(100, b"\x01\x01\x00\x00abcdefgh")
+        store.restore_chunks(100, [encode_chunk(ChunkKind.ITEMS, [(b"g1", b"whole")]), b"\x01\x01\x00\x00abcdefgh"])
     assert list(store.scan(b"g", b"h")) == []
 
 
