@@ -53,8 +53,8 @@ class Group:
     senders: dict[int, SnapshotSender] = field(default_factory=dict)
     logged_bytes: int = 0
     """Of all entries that were written down in this life."""
-    haste: dict[int, int] = field(default_factory=dict)
-    """To whom snapshots took too long: how often they were given up since one arrived."""
+    haste: dict[int, float] = field(default_factory=dict)
+    """To whom snapshots took too long: how many times the pace the next one may have from the beginning."""
     receiver: SnapshotReceiver | None = None
     is_rotten: bool = False
     """The machine's state is damaged: the leader's is to take its place, though the log lacks nothing."""

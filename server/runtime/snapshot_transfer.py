@@ -28,6 +28,14 @@ TOLD_NS = 1_000_000_000
 BURST_NS = 50_000_000
 """What a Pace saves up at most, as time."""
 
+HASTE_MAX = 1_000.0
+"""What a transfer may go faster than the pace, where it would otherwise take too long."""
+
+HASTE_MARGIN = 1.25
+
+HASTE_FROM = 8
+"""Nothing is concluded before such a part of what may be logged has been."""
+
 UNAVAILABLE_NS = 1_000_000_000
 """How long to wait when the state machine had no snapshot to give, or the receiver took none."""
 
@@ -84,8 +92,10 @@ class SnapshotSender:
     last_sequence: int = -1  # known once the source has ended
     _ahead: bytes | None = field(default=None)
     resent_ns: int = 0
-    haste: int = 0  # it may go at twice the pace, so many times over
+    haste: float = 1.0  # how many times the pace it may have
+    began_ns: int = 0
     logged_from: int = 0  # Group.logged_bytes when it began
+    sent_bytes: int = 0
     _unacked: dict[int, bytes] = field(default_factory=dict)
     _again: deque[int] = field(default_factory=deque)  # sequences to send once more
 
@@ -120,6 +130,16 @@ class SnapshotSender:
             self.last_sequence = sequence
         self._unacked[sequence] = body or b""
         return sequence, self._unacked[sequence], self._ahead is None
+
+    def hasten(self, logged_bytes: int, logged_bytes_max: int, bytes_per_s: int, now_ns: int) -> None:
+        """Has all that is left sent, at `haste` times `bytes_per_s`, before more than `logged_bytes_max` are logged,
+        where `logged_bytes` are since it began, and as many a second go on to be."""
+        left_bytes = self.total_bytes - self.sent_bytes
+        if logged_bytes * HASTE_FROM < logged_bytes_max or left_bytes <= 0 or not bytes_per_s:
+            return
+        left_s = max(logged_bytes_max - logged_bytes, 1) / logged_bytes * (now_ns - self.began_ns) / 1_000_000_000
+        needed = HASTE_MARGIN * left_bytes / max(left_s, 1.0) / bytes_per_s
+        self.haste = min(max(self.haste, needed), HASTE_MAX)
 
     def resume(self, now_ns: int, first_sequence: int = 0) -> None:
         """What was not acknowledged, from `first_sequence` on, is to be sent again, in order, before all else."""

@@ -11,6 +11,7 @@ from server.runtime.group import SNAPSHOT_REQUEST_NS, Group, due_snapshot_reques
 from server.runtime.host_surroundings import Transport
 from server.runtime.snapshot_transfer import (
     DECLINED_SEQUENCE,
+    HASTE_MAX,
     TOLD_NS,
     WAITING_SEQUENCE,
     Pace,
@@ -24,9 +25,7 @@ SNAPSHOTS_SENT_MAX = 2
 
 LOGGED_BYTES_MAX = 256 * 1024 * 1024
 """What is written while a snapshot is on its way has to be kept in memory, here or where it goes. With so much of it
-the snapshot is begun anew from a later checkpoint, twice as fast: it has to arrive before there is as much again."""
-
-HASTE_MAX = 10
+the snapshot is begun anew from a later checkpoint, twice as fast; where that can be foreseen it goes faster before."""
 
 
 class Snapshots:
@@ -180,8 +179,9 @@ class Snapshots:
                 source = group.machine.open_snapshot()
             except SnapshotFailedError:
                 pass
-        transfer = SnapshotSender(self._rng.getrandbits(63), source, self._now_ns(), haste=group.haste.get(to, 0))
-        transfer.logged_from = group.logged_bytes
+        now_ns = self._now_ns()
+        transfer = SnapshotSender(self._rng.getrandbits(63), source, now_ns, haste=group.haste.get(to, 1.0))
+        transfer.began_ns, transfer.logged_from = now_ns, group.logged_bytes
         group.senders[to] = transfer
         if source is not None:
             self._tell_log_start(group, to, source.slot)
@@ -263,7 +263,8 @@ class Snapshots:
                     is_last,
                     transfer.total_bytes,
                 )
-                self.pace.sent(len(body) >> transfer.haste, now_ns)
+                transfer.sent_bytes += len(body)
+                self.pace.sent(int(len(body) / transfer.haste), now_ns)
                 self._ready[group_id, to] = None
 
     def abort(self, group: Group, node_id: int) -> None:
@@ -277,7 +278,7 @@ class Snapshots:
         """More was written while the snapshot was on its way than can be kept."""
         details = {"node_id": node_id, "slot": transfer.slot, "logged_bytes": group.logged_bytes - transfer.logged_from}
         self.tell("a snapshot takes too long and is begun anew, faster", group_id=group.group_id, **details)
-        group.haste[node_id] = min(transfer.haste + 1, HASTE_MAX)
+        group.haste[node_id] = min(transfer.haste * 2, HASTE_MAX)
         self.abort(group, node_id)
         self.start(group, node_id)
 
@@ -292,7 +293,7 @@ class Snapshots:
     def tend(self) -> None:
         """Sends again what nobody answers, gives up transfers that have stalled, and asks for snapshots where there is
         no state."""
-        now_ns = self._now_ns()
+        now_ns, under_way = self._now_ns(), max(1, self._under_way())
         for group in tuple(self._groups.values()):
             for node_id, transfer in tuple(group.senders.items()):
                 if transfer.is_stale(now_ns):
@@ -303,8 +304,11 @@ class Snapshots:
                     self.abort(group, node_id)
                 elif transfer.is_overdue(now_ns):
                     self.resume(group, node_id)
-                if transfer.source is not None and group.logged_bytes - transfer.logged_from > self.logged_bytes_max:
-                    self._begin_anew(group, node_id, transfer)
+                if transfer.source is not None:
+                    logged_bytes = group.logged_bytes - transfer.logged_from
+                    transfer.hasten(logged_bytes, self.logged_bytes_max, self.pace.bytes_per_s // under_way, now_ns)
+                    if logged_bytes > self.logged_bytes_max:
+                        self._begin_anew(group, node_id, transfer)
         self._request(now_ns)
 
     def _request(self, now_ns: int) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from server.runtime.snapshot_transfer import (
     BURST_NS,
     DECLINED_SEQUENCE,
+    HASTE_MAX,
     STALE_NS,
     UNAVAILABLE_NS,
     WINDOW_CHUNKS,
@@ -235,3 +236,29 @@ def test_a_pace() -> None:
     free = Pace(0)
     free.sent(10**12, now_ns)
     assert free.may_send(now_ns)
+
+
+def test_a_transfer_that_would_take_too_long_goes_faster() -> None:
+    """As much as is needed, and a quarter: what is logged meanwhile is bounded. Not before something is known of how
+    fast that is, not for a state of unknown size, and never more slowly than before."""
+    transfer = SnapshotSender(1, ListSource([bytes(1_000)]), 0)
+    transfer.sent_bytes = 200
+    second = 1_000_000_000
+    transfer.hasten(100, 1_000, 100, 2 * second)
+    assert transfer.haste == 1.0, "it is too early to tell"
+    transfer.hasten(200, 1_000, 100, 2 * second)
+    assert transfer.haste == 1.25, "800 B are left, and 8 s in which another 800 B are logged"
+    transfer.hasten(200, 1_000, 400, 2 * second)
+    assert transfer.haste == 1.25
+    transfer.hasten(600, 1_000, 100, 2 * second)
+    assert transfer.haste == pytest.approx(1.25 * 800 / (2 * 400 / 600) / 100)
+    transfer.hasten(1_001, 1_000, 1, 2 * second)
+    assert transfer.haste == HASTE_MAX
+    calm = SnapshotSender(1, ListSource([bytes(1_000)]), 0)
+    calm.sent_bytes = 900
+    calm.hasten(200, 1_000, 100, 2 * second)
+    assert calm.haste == 1.0, "it arrives in time"
+    calm.sent_bytes = 1_000
+    calm.hasten(900, 1_000, 1, 2 * second)
+    calm.hasten(900, 1_000, 0, 2 * second)
+    assert calm.haste == 1.0

@@ -141,7 +141,7 @@ def test_a_snapshot_that_takes_too_long_is_begun_anew() -> None:
         lone.host.snapshots.tend()
         assert [source.slot for source in lone.machine.sources[haste:]] == [lone.core.log.commit_slot]
         assert [source.is_closed for source in lone.machine.sources] == [True] * haste + [False]
-        assert lone.host.groups[GROUP].senders[3].haste == haste
+        assert lone.host.groups[GROUP].senders[3].haste >= 2**haste
     assert told == ["a snapshot takes too long and is begun anew, faster"] * 2
     assert [sequence for _, _, sequence, _ in lone.transport.chunks] == [0] + [0, 1] * 2, "half a byte a chunk is none"
     lone.host.snapshots.receive_ack(3, GROUP, lone.transport.chunks[-1][0], 1)
