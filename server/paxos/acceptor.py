@@ -366,11 +366,13 @@ class Acceptor:
 
     def _is_of_the_past(self, candidate: int, configuration_slot: int) -> bool:
         """Whether the group has gone on without a candidate; or without this member since the configuration that the
-        candidate knows: it may have been a member then, and has forgotten whom it elected."""
-        is_member = self.configuration.member(candidate) is not None
-        return configuration_slot < self.floor.configuration_slot or (
-            not is_member and configuration_slot <= self.configuration_slot
-        )
+        candidate knows: it may have been a member then, and has forgotten whom it elected. Before a member that joins
+        knows more than its floor, those that it is to be a member with are a wish: others may be in force."""
+        if configuration_slot < self.floor.configuration_slot:
+            return True
+        is_wish = self.is_log_replica and self.configuration_slot == self.floor.configuration_slot
+        is_member = is_wish or self.configuration.member(candidate) is not None
+        return not is_member and configuration_slot <= self.configuration_slot
 
     def _is_bound(self, candidate: int, released: Ballot, now_ns: int) -> bool:
         """Whether a grant in force forbids to help `candidate`: this node granted to the node that leads, and that

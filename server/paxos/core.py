@@ -17,11 +17,9 @@ from server.paxos.election import Candidacy, Role, choose_payloads, promise_of
 from server.paxos.leader import (
     HELD_WAIT_NS,
     JOIN_WAIT_NS,
-    RETRY_NS,
     RETRY_NS_MAX,
     RUN_BYTES_MAX,
     Leadership,
-    Progress,
     begin_progress,
     choose_successor,
     split_run,
@@ -132,17 +130,9 @@ class PaxosCore(Acceptor):
         return self._take()
 
     def _begin_joining(self, leadership: Leadership, successor: Configuration, now_ns: int) -> None:
-        """Whoever is to join is sent what the members are sent, and tells what it has."""
-        known = {*self.configuration.node_ids, *successor.node_ids}
-        for node_id in leadership.progress.keys() - known:
-            del leadership.progress[node_id]
-        for node_id in set(successor.node_ids) - leadership.progress.keys() - {self.node_id}:
-            commit_slot = self.log.commit_slot
-            leadership.progress[node_id] = Progress(
-                0, commit_slot, joined_slot=commit_slot, retry_at_ns=now_ns + RETRY_NS
-            )
+        commit_slot = self.log.commit_slot
+        for node_id in leadership.begin_joining(self.node_id, self.configuration, successor, commit_slot, now_ns):
             self._tell_commit(leadership, node_id)
-        self._note_log_replicas(leadership, successor)
 
     def propose_configuration(self, configuration: Configuration, now_ns: int) -> list[Effect]:
         """Proposes the group's next members. Requires `may_configure`."""
@@ -159,7 +149,8 @@ class PaxosCore(Acceptor):
     def may_configure(self, configuration: Configuration, now_ns: int) -> bool:
         """Whether `configuration` may be proposed now: this member serves and stays; majorities of both the members in
         force and the new ones follow closely, so that it will be committed soon: nothing else can be proposed
-        meanwhile. Whoever joins is among those who follow, or has been waited for long enough."""
+        meanwhile. Whoever joins is among those who follow, or has been waited for long enough; but who leaves is not
+        given up for somebody who is not there."""
         leadership = self.leadership
         member = configuration.member(self.node_id)
         if leadership is None or member is None or member.kind == ReplicaKind.LOG:
@@ -172,9 +163,12 @@ class PaxosCore(Acceptor):
             for node_id, slot in leadership.acked_slots(self.node_id).items()
             if slot + LAG_SLOTS_MAX >= self.log.commit_slot and held.get(node_id, 0) > now_ns
         }
-        if not following.issuperset(set(configuration.node_ids) - set(self.configuration.node_ids)):
+        joining = set(configuration.node_ids) - set(self.configuration.node_ids)
+        leaving = set(self.configuration.node_ids) - set(configuration.node_ids)
+        if not following.issuperset(joining):
             is_expected = leadership.successor == configuration
-            if not is_expected or now_ns - leadership.expected_since_ns < JOIN_WAIT_NS:
+            has_waited = is_expected and now_ns - leadership.expected_since_ns >= JOIN_WAIT_NS
+            if not has_waited or following & leaving:
                 return False
         return configuration.is_majority(following) and self.configuration.is_majority(following)
 
@@ -382,11 +376,28 @@ class PaxosCore(Acceptor):
         telling = candidacy.telling(self.node_id)
         if self.node_id not in telling or self.is_restoring:
             return
-        if self.configuration.is_majority(telling):
-            self._lead(candidacy, telling, now_ns)
-        else:
+        if not self.configuration.is_majority(telling):
             # What a voter cannot tell, another member may be able to: it is given a moment.
             self._stand_at_ns = min(self._stand_at_ns, now_ns + self.election.rank_ns)
+            return
+        first_slot = self.log.commit_slot + 1  # it may have learned more since it stood
+        chosen = choose_payloads(candidacy.from_slot, list(telling.values()))
+        payloads = self._withdraw(candidacy, telling, chosen[first_slot - candidacy.from_slot :], first_slot)
+        successors = [decode_configuration(each) for each in payloads if each.startswith(CONFIGURATION_MARK)]
+        if successors and not successors[0].is_majority(candidacy.promises):
+            self._ask_successors(candidacy, successors[0])
+        else:
+            self._lead(candidacy, payloads, now_ns)
+
+    def _ask_successors(self, candidacy: Candidacy, successor: Configuration) -> None:
+        """The configuration that phase 1 has brought may be in force, and somebody lead its members, with the grants of
+        a majority of those only: a majority of them has to promise, too, which they do not before that has ended."""
+        if not candidacy.has_asked_joining:
+            candidacy.has_asked_joining = True
+            prepare = Prepare(candidacy.ballot, candidacy.from_slot, self._released, self.configuration_slot)
+            for node_id in successor.node_ids:
+                if self.configuration.member(node_id) is None:
+                    self._send(node_id, prepare)
 
     def _yield(self, silent: int, now_ns: int) -> None:
         """Gives up: node `silent` knows of committed entries that this member cannot get by phase 1."""
@@ -396,12 +407,9 @@ class PaxosCore(Acceptor):
         self._send(silent, CatchUpRequest(self.log.commit_slot + 1))
         self._stand_at_ns = now_ns + self.leases.config.duration_ns + self._jitter()
 
-    def _lead(self, candidacy: Candidacy, telling: Mapping[int, Promise], now_ns: int) -> None:
+    def _lead(self, candidacy: Candidacy, payloads: tuple[bytes, ...], now_ns: int) -> None:
         """Phase 1 is won: what a majority may have chosen is proposed anew, at this ballot."""
         commit_slot = self.log.commit_slot
-        chosen = choose_payloads(candidacy.from_slot, list(telling.values()))
-        payloads = chosen[commit_slot + 1 - candidacy.from_slot :]  # it may have learned more since it stood
-        payloads = self._withdraw(candidacy, telling, payloads, commit_slot + 1)
         recovered_slot = commit_slot + len(payloads)
         successors = [at for at, payload in enumerate(payloads) if payload.startswith(CONFIGURATION_MARK)]
         if successors:
@@ -529,11 +537,6 @@ class PaxosCore(Acceptor):
                 del leadership.progress[node_id]
         # Whoever has this is told with it that the configuration is in force, and remembers.
         self._accept_own(Run(leadership.ballot, self.next_slot, (NO_OP,)), now_ns)
-
-    def _note_log_replicas(self, leadership: Leadership, configuration: Configuration) -> None:
-        for node_id, progress in leadership.progress.items():
-            member = configuration.member(node_id) or self.configuration.member(node_id)
-            progress.is_log_replica = member is not None and member.kind == ReplicaKind.LOG
 
     def _on_reject(self, sender: int, message: Reject, now_ns: int) -> None:
         self._highest_seen = max(self._highest_seen, message.promised)

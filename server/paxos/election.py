@@ -40,6 +40,7 @@ class Candidacy:
     from_slot: int
     is_promising_itself: bool = False  # its own promise is on the way to disk
     promises: dict[int, Promise] = field(default_factory=dict)
+    has_asked_joining: bool = False  # the members of a configuration that phase 1 has brought were asked, too
 
     def telling(self, own_node_id: int) -> dict[int, Promise]:
         """The promises that say all that was accepted from `from_slot` on. The others come from members that have
@@ -56,7 +57,7 @@ class Candidacy:
         member that knows most to be committed. 0: it has not come to that."""
         if not configuration.is_majority(self.promises):
             return 0
-        silent = self.promises.keys() - self.telling(own_node_id).keys()
+        silent = set(configuration.node_ids) & self.promises.keys() - self.telling(own_node_id).keys()
         return max(silent, key=lambda node_id: (self.promises[node_id].commit_slot, node_id), default=0)
 
 

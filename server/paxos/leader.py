@@ -55,7 +55,8 @@ class Progress:
     retry_at_ns: int = 0
     retry_ns: int = RETRY_NS
     hole_slot: int = -1  # the hole that is being filled; -1: none
-    in_flight: deque[tuple[int, int]] = field(default_factory=deque)  # (last slot, bytes), ascending
+    known_slot: int = 0  # up to where it has on disk that the log is committed
+    in_flight: deque[tuple[int, int, int]] = field(default_factory=deque)  # (last slot, bytes, commit slot), ascending
     in_flight_bytes: int = 0
 
     def has_room(self) -> bool:
@@ -65,11 +66,13 @@ class Progress:
         """Whether it has not acknowledged everything, and no snapshot is on its way to it."""
         return self.acked_slot < last_slot and not self.is_in_snapshot
 
-    def note_sent(self, last_slot: int, size: int, now_ns: int) -> None:
+    def note_sent(self, last_slot: int, size: int, commit_slot: int, now_ns: int) -> None:
+        """Entries up to `last_slot` are on their way, of `size` bytes, with word that the log is committed up to
+        `commit_slot`."""
         if not self.in_flight:
             self.retry_at_ns = now_ns + self.retry_ns
         self.sent_slot = last_slot
-        self.in_flight.append((last_slot, size))
+        self.in_flight.append((last_slot, size, commit_slot))
         self.in_flight_bytes += size
 
     def note_acked(self, slot: int, now_ns: int) -> None:
@@ -82,7 +85,9 @@ class Progress:
         self.retry_ns = RETRY_NS
         self.retry_at_ns = now_ns + RETRY_NS
         while self.in_flight and self.in_flight[0][0] <= slot:
-            self.in_flight_bytes -= self.in_flight.popleft()[1]
+            last_slot, size, commit_slot = self.in_flight.popleft()
+            self.in_flight_bytes -= size
+            self.known_slot = max(self.known_slot, min(commit_slot, last_slot))
 
     def restart_from(self, slot: int) -> None:
         """What was sent after `slot` is taken for lost and will be sent again."""
@@ -196,18 +201,37 @@ class Leadership:
         message = Accept(run, commit_slot)
         for node_id, progress in self.progress.items():
             if progress.sent_slot == run.first_slot - 1 and not progress.is_in_snapshot and progress.has_room():
-                progress.note_sent(run.last_slot, size, now_ns)
+                progress.note_sent(run.last_slot, size, commit_slot, now_ns)
                 progress.told_commit_slot = commit_slot
                 effects.append(SendMessage(node_id, message))
 
+    def begin_joining(
+        self, own_node_id: int, configuration: Configuration, successor: Configuration, commit_slot: int, now_ns: int
+    ) -> list[int]:
+        """Whoever is to join is sent what the members are sent, and tells what it has; somebody who is not to join
+        after all is let go. Returns the nodes that are new."""
+        known = {*configuration.node_ids, *successor.node_ids}
+        for node_id in self.progress.keys() - known:
+            del self.progress[node_id]
+        joining = sorted(known - self.progress.keys() - {own_node_id})
+        for node_id in joining:
+            self.progress[node_id] = Progress(0, commit_slot, joined_slot=commit_slot, retry_at_ns=now_ns + RETRY_NS)
+        for node_id, progress in self.progress.items():
+            member = successor.member(node_id) or configuration.member(node_id)
+            progress.is_log_replica = member is not None and member.kind == ReplicaKind.LOG
+        return joining
+
     def held_slot(self, configuration: Configuration, own_node_id: int) -> int:
-        """Up to which slot all is on the disks of storage replicas that make a majority of a configuration."""
-        acked_slots = self.acked_slots(own_node_id)
+        """Up to which slot all is on the disks of storage replicas that make a majority of a configuration, and known
+        there to be committed: one that leads next must be able to go on from there alone, as what a log replica does
+        not have it cannot tell."""
+        slots = {node_id: progress.known_slot for node_id, progress in self.progress.items()}
+        slots[own_node_id] = self.durable_slot
         return configuration.majority_value(
             {
-                member.node_id: acked_slots[member.node_id]
+                member.node_id: slots[member.node_id]
                 for member in configuration.members
-                if member.kind == ReplicaKind.STORAGE and member.node_id in acked_slots
+                if member.kind == ReplicaKind.STORAGE and member.node_id in slots
             }
         )
 
@@ -255,6 +279,6 @@ class Leadership:
                 runs = log.runs(first, last_slot, RUN_BYTES_MAX)[:1]
                 message = Accept(runs[0], log.commit_slot)
             size = sum(len(payload) for run in runs for payload in run.payloads)
-            progress.note_sent(runs[-1].last_slot, size, now_ns)
+            progress.note_sent(runs[-1].last_slot, size, log.commit_slot, now_ns)
             progress.told_commit_slot = log.commit_slot
             effects.append(SendMessage(node_id, message))

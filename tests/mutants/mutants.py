@@ -123,8 +123,15 @@ MUTANTS = (
     Mutant(
         "vote for who knows only members of before",
         "server/paxos/acceptor.py",
-        "        return configuration_slot < self.floor.configuration_slot or (\n",
-        "        return False or (\n",
+        "        if configuration_slot < self.floor.configuration_slot:\n",
+        "        if False:\n",
+        PAXOS,
+    ),
+    Mutant(
+        "bring a configuration into force without the promises of its members",
+        "server/paxos/core.py",
+        "        if successors and not successors[0].is_majority(candidacy.promises):\n",
+        "        if False:\n",
         PAXOS,
     ),
     Mutant(

@@ -83,10 +83,10 @@ class Membership:
                 continue
             reported = node.host.configuration_of(self._world.group)
             is_known = node.host.groups[self._world.group].core.is_configuration_known
-            if is_known and reported[0] > self._known[0]:
+            if is_known and reported[0] >= self._known[0]:
+                self.changes += reported[0] > self._known[0]
                 self._known = reported
                 self._ballot = max(self._ballot, node.host.leader_ballot(self._world.group))
-                self.changes += 1
 
     def _ask_leaders(self) -> None:
         """The leader that must go hands over first."""

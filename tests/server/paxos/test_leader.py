@@ -50,14 +50,14 @@ def sent(effects: list[Effect]) -> list[tuple[int, str]]:
 def test_a_window_is_full_by_bytes_or_by_messages() -> None:
     """Below both bounds there is room."""
     progress = Progress(0, 0)
-    progress.note_sent(1, IN_FLIGHT_BYTES_MAX - 1, 0)
+    progress.note_sent(1, IN_FLIGHT_BYTES_MAX - 1, 0, 0)
     assert progress.has_room()
-    progress.note_sent(2, 1, 0)
+    progress.note_sent(2, 1, 0, 0)
     assert not progress.has_room()
     progress = Progress(0, 0)
     for slot in range(1, IN_FLIGHT_MESSAGES_MAX + 1):
         assert progress.has_room()
-        progress.note_sent(slot, 0, 0)
+        progress.note_sent(slot, 0, 0, 0)
     assert not progress.has_room()
 
 
@@ -65,7 +65,7 @@ def test_acknowledgements_are_cumulative() -> None:
     """One takes everything before it out of the window; an older one changes nothing, not even the time to retry."""
     progress = Progress(0, 0)
     for slot in (3, 5, 9):
-        progress.note_sent(slot, slot, 100)
+        progress.note_sent(slot, slot, slot - 1, 100)
     assert (progress.sent_slot, progress.in_flight_bytes, progress.retry_at_ns) == (9, 17, 100 + RETRY_NS)
     progress.note_acked(6, 200)
     assert (progress.acked_slot, progress.in_flight_bytes, progress.retry_at_ns) == (6, 9, 200 + RETRY_NS)
@@ -74,6 +74,21 @@ def test_acknowledgements_are_cumulative() -> None:
     progress.note_acked(12, 400)
     assert (progress.acked_slot, progress.sent_slot, progress.in_flight_bytes) == (12, 12, 0)
     assert not progress.in_flight
+
+
+def test_what_is_known_to_be_committed_comes_with_what_is_acknowledged() -> None:
+    """As far as it is in that; what was lost on the way has told nothing."""
+    progress = Progress(0, 0)
+    progress.note_sent(3, 1, 1, 0)
+    progress.note_sent(5, 1, 4, 0)
+    progress.note_sent(7, 1, 9, 0)
+    for acked_slot, known_slot in ((3, 1), (4, 1), (5, 4), (7, 7)):
+        progress.note_acked(acked_slot, 0)
+        assert progress.known_slot == known_slot
+    progress.note_sent(9, 1, 8, 0)
+    progress.restart_from(7)
+    progress.note_acked(9, 0)
+    assert progress.known_slot == 7
 
 
 def test_an_acknowledgement_ends_the_waiting() -> None:
@@ -100,7 +115,7 @@ def test_the_window_is_what_is_not_acknowledged(steps: list[tuple[str, int, int]
     model: list[tuple[int, int]] = []
     for kind, offset, size in steps:
         if kind == "send":
-            progress.note_sent(progress.sent_slot + 1 + offset, size, 0)
+            progress.note_sent(progress.sent_slot + 1 + offset, size, 0, 0)
             model.append((progress.sent_slot, size))
         elif kind == "ack":
             progress.note_acked(min(progress.sent_slot, progress.acked_slot + offset), 0)
@@ -108,7 +123,7 @@ def test_the_window_is_what_is_not_acknowledged(steps: list[tuple[str, int, int]
         else:
             progress.restart_from(progress.acked_slot)
             model = []
-        assert list(progress.in_flight) == model
+        assert [(last_slot, size) for last_slot, size, _ in progress.in_flight] == model
         assert progress.in_flight_bytes == sum(size for _, size in model)
         assert progress.acked_slot <= progress.sent_slot
         is_small = progress.in_flight_bytes < IN_FLIGHT_BYTES_MAX

@@ -90,7 +90,9 @@ def test_a_log_replica_need_not_keep_what_others_have() -> None:
     core.durable(Durable(ballot, 3, is_promise=False), 0)
     core.handle(1, Accepted(ballot, 3, 0), 0)
     assert not may(1, 2), "it may be the only copy beside the leader's"
-    core.handle(3, Accepted(ballot, 2, 0), 0)
+    core.handle(3, Accepted(ballot, 3, 0), 0)
+    assert not may(1, 2), "node 3 has it, and does not know that it is committed"
+    leadership.progress[3].known_slot = 2
     assert [may(1, 2), may(1, 3), may(3, 2), may(9, 2)] == [True, False, False, False]
     core.expect_configuration(SECOND_LEAVES, 2000 * MS)
     assert not may(1, 2), "one that has it is about to leave"

@@ -127,11 +127,13 @@ def test_who_joins_follows_first() -> None:
     for node_id in (1, 3):
         grant_of(core, node_id, 5500 * MS)
     assert core.expect_configuration(THIRD_REPLACED, 5500 * MS) == []
+    assert core.leadership is not None
+    assert not core.may_configure(THIRD_REPLACED, 6000 * MS), "node 3 is not given up for one that is not there"
+    core.leadership.progress[3].support_epoch = -1
     assert not core.may_configure(THIRD_REPLACED, 5999 * MS)
     assert core.may_configure(THIRD_REPLACED, 6000 * MS)
     another = Configuration((Member(1, "a"), Member(2, "b"), Member(5, "c", ReplicaKind.LOG)))
     assert not core.may_configure(another, 6000 * MS), "that one has not been waited for"
-    assert core.leadership is not None
     core.leadership.progress[1].support_epoch = -1
     assert not core.may_configure(THIRD_REPLACED, 6000 * MS), "node 1 is needed then"
     assert joining(serving_leader()).may_configure(THIRD_REPLACED, 1000 * MS)
@@ -231,7 +233,8 @@ def test_where_the_log_of_one_that_joins_may_begin() -> None:
         assert core.leadership is not None
         core.log.trim(2)
         for node_id in (1, 3):
-            core.leadership.progress[node_id].acked_slot = 3 if is_held or node_id == 3 else 1
+            core.leadership.progress[node_id].acked_slot = 3
+            core.leadership.progress[node_id].known_slot = 3 if is_held or node_id == 3 else 1
         assert bool(core.expect_configuration(THIRD_REPLACED, 1000 * MS)) == is_held
         core.expect_configuration(THIRD_REPLACED, 2000 * MS)
         grant_of(core, 4, 2000 * MS)
@@ -268,11 +271,16 @@ def stand_again(core: PaxosCore, now_ns: int) -> Ballot:
     return core.candidacy.ballot
 
 
-def elected(core: PaxosCore, sender: int, ballot: Ballot, runs: tuple[Run, ...], now_ns: int) -> None:
-    """A promise comes, and with it the election."""
+def promised(core: PaxosCore, sender: int, ballot: Ballot, runs: tuple[Run, ...], now_ns: int) -> list[str]:
+    """A promise comes, and the member's own gets to disk."""
     assert core.candidacy is not None
     core.handle(sender, Promise(ballot, core.candidacy.from_slot, 1, 0, runs, True, 1 << 32 | 1), now_ns)
-    core.durable(Durable(ballot, 0, is_promise=True), now_ns)
+    return shown(core.durable(Durable(ballot, 0, is_promise=True), now_ns))
+
+
+def elected(core: PaxosCore, sender: int, ballot: Ballot, runs: tuple[Run, ...], now_ns: int) -> None:
+    """A promise comes, and with it the election."""
+    promised(core, sender, ballot, runs, now_ns)
     assert core.leadership is not None
 
 
@@ -304,7 +312,8 @@ def test_a_change_that_another_leader_may_have_counted_is_not_withdrawn() -> Non
     """It has been accepted at that one's ballot since."""
     core, _ = proposing()
     again = stand_again(core, 4000 * MS)
-    elected(core, 3, again, (Run(again._replace(node_id=1), 1, (ENTRY[1],)),), 4000 * MS)
+    promised(core, 3, again, (Run(again._replace(node_id=1), 1, (ENTRY[1],)),), 4000 * MS)
+    elected(core, 4, again, (), 4000 * MS)
     assert core.leadership is not None
     assert (core.leadership.recovered_slot, core.leadership.configuration_slot) == (ABOVE_ALL, 1)
     assert core.leadership.reconsider_at_ns == 0, "to stand again would not help"
@@ -313,9 +322,26 @@ def test_a_change_that_another_leader_may_have_counted_is_not_withdrawn() -> Non
 def test_what_was_proposed_in_a_former_life_is_not_withdrawn() -> None:
     """It may have been committed then."""
     core = member(entries=[(Ballot(2, 2), ENTRY[1])], promised=Ballot(2, 2))
-    elected(core, 3, candidate(core), (Run(Ballot(2, 2), 1, (ENTRY[1],)),), 1000 * MS)
+    ballot = candidate(core)
+    promised(core, 3, ballot, (Run(Ballot(2, 2), 1, (ENTRY[1],)),), 1000 * MS)
+    elected(core, 4, ballot, (), 1000 * MS)
     assert core.leadership is not None
     assert core.leadership.configuration_slot == 1
+
+
+def test_the_new_members_have_to_promise_too() -> None:
+    """The configuration may be in force already, and its leader serve with the grants of a majority of its members
+    only: the old members' promises say nothing of those."""
+    core = member()
+    ballot = candidate(core)
+    runs = (Run(OLD, 1, (ENTRY[1],)),)
+    assert promised(core, 3, ballot, runs, 1000 * MS) == ["2->4 Prepare 1.2 from 1"]
+    assert promised(core, 3, ballot, runs, 1000 * MS) == [], "it has been asked"
+    handle(core, 4, Reject(ballot, OLD, 0, RejectReason.BOUND_BY_GRANT), 1000 * MS)
+    assert core.role == Role.CANDIDATE
+    elected(core, 4, ballot, (), 1000 * MS)
+    assert core.leadership is not None
+    assert core.leadership.recovered_slot == ABOVE_ALL
 
 
 def test_a_change_that_can_be_carried_through_goes_on() -> None:
@@ -384,7 +410,9 @@ def test_a_candidate_that_finds_one_brings_it_into_force_and_stands_again() -> N
 def test_one_that_leaves_with_it_lets_go() -> None:
     """It is no member of what it has brought into force."""
     core = member(entries=[(OLD, encode_configuration(SECOND_REPLACED))], promised=OLD)
-    ballot = leader(core)
+    ballot = candidate(core)
+    promised(core, 1, ballot, (), 1000 * MS)
+    elected(core, 3, ballot, (), 1000 * MS)
     core.durable(Durable(ballot, 1, is_promise=False), 1000 * MS)
     core.handle(1, Accepted(ballot, 1, 0), 1000 * MS)
     effects = shown(core.handle(3, Accepted(ballot, 1, 0), 1000 * MS))
@@ -499,6 +527,15 @@ def test_the_group_of_now_is_followed() -> None:
     assert core.leader_node_id == 1
     assert "Accepted" in handle(core, 4, Commit(Ballot(8, 4), 0, 0), 1000 * MS)[0]
     assert handle(core, 1, Prepare(Ballot(9, 1), 21, ZERO, 20), 5000 * MS)[0].startswith("2 persists promise 9.1")
+
+
+def test_who_joins_promises_those_in_force_though_they_are_not_who_is_wanted() -> None:
+    """Node 5, whose place it is to take, may have to bring the change into force; not once it has left."""
+    core = returned()
+    assert handle(core, 5, Prepare(Ballot(9, 5), 21, ZERO, 20), 5000 * MS)[0].startswith("2 persists promise 9.5")
+    core = returned()
+    core.snapshot_restored(30, (25, RETURNED))
+    assert "NOT_A_MEMBER" in handle(core, 5, Prepare(Ballot(9, 5), 31, ZERO, 20), 5000 * MS)[0]
 
 
 def test_a_floor_rises_in_both_parts() -> None:

@@ -152,8 +152,9 @@ def test_a_log_replica_is_told_with_the_snapshot_where_its_log_begins() -> None:
     """If others have what lies before; and before the first chunk, which its log has to reach back to."""
     lone = Lone()
     ballot = lone.lead()
-    lone.write(ballot, 10, 10)
+    lone.write(ballot, 11, 10)
     assert lone.core.leadership is not None
+    assert lone.core.leadership.progress[2].known_slot == 10, "of the last one it has not heard that it is committed"
     lone.core.leadership.progress[3].is_log_replica = True
     for slot in (11, 10):
         lone.machine.durable_slot = slot
