@@ -43,6 +43,10 @@ class Config:
     snapshot_every: int = field(default=1_000, metadata={"help": "commands between two snapshots of the catalog"})
     lease_ms: int = field(default=2_000, metadata={"help": "how long a member's grant to the leader lasts"})
     heartbeat_ms: int = field(default=500, metadata={"help": "interval of the heartbeats that renew grants"})
+    slow_disk_ms: int = field(
+        default=250,
+        metadata={"help": "where each write of the log takes so long, and others' do not, others lead; 0: never"},
+    )
     clock_drift_ppm: int = field(
         default=10_000, metadata={"help": "how much two members' clock rates may differ, in parts per million"}
     )
@@ -86,6 +90,8 @@ class Config:
             found.append(f"listen must be host:port, not {self.listen!r}.")
         if self.lease_ms < 2 * self.heartbeat_ms or self.heartbeat_ms < 10:
             found.append("lease_ms must be at least twice heartbeat_ms, and heartbeat_ms at least 10.")
+        if self.slow_disk_ms < 0:
+            found.append("slow_disk_ms must be at least 0.")
         if not 0 <= self.clock_drift_ppm < 500_000:
             found.append("clock_drift_ppm must be at least 0 and below 500000.")
         if self.wal_segment_bytes < 4 * MIB:

@@ -78,6 +78,11 @@ class MetadataNode:
             now_ns=now_ns(),
         )
         self.host = ReplicaHost(config.node_id, self._wal, self.peers, leases, random.Random(), now_ns, self._defer)
+        self.host.disk.slow_ns = config.slow_disk_ms * 1_000_000
+        self.host.disk.on_change = lambda is_slow: log.warning(
+            "the disk is slow, others should lead" if is_slow else "the disk is fast again",
+            write_ms=self.host.disk.write_ns // 1_000_000,
+        )
         self.host.on_healed = lambda group_id: log.info("the log is healed")
         self.peers.bind(self.host)
         failure_s = config.member_failure_ms / 1000

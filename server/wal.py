@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import threading
 import time
 from collections import deque
@@ -92,6 +93,7 @@ class Wal:
         self._queue: deque[_Queued] = deque()
         self._writing: _Batch | None = None
         self._write_began_s = 0.0
+        self._shortest_s = math.inf  # of the writes that have ended since somebody asked
         self._is_flush_due = False
         self._has_failed = False
         self._contents = LogContents()
@@ -177,6 +179,11 @@ class Wal:
         if self._writing is None or self._loop is None:
             return 0
         return int((self._loop.time() - self._write_began_s) * 1e9)
+
+    def take_write_ns(self) -> int:
+        """What the shortest write has taken that has ended since this was asked last; 0: none has."""
+        shortest_s, self._shortest_s = self._shortest_s, math.inf
+        return 0 if shortest_s == math.inf else max(1, int(shortest_s * 1e9))
 
     @property
     def log_bytes(self) -> int:
@@ -272,6 +279,7 @@ class Wal:
 
     def _written(self, batch: _Batch) -> None:
         """A batch is durable."""
+        self._shortest_s = min(self._shortest_s, batch.took_s)
         if batch.took_s >= self._slow_write_s:
             log.warning("the log's disk is slow", write_s=round(batch.took_s, 3), bytes=batch.size)
         contents = self._contents

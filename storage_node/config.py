@@ -39,6 +39,10 @@ class Config:
     )
     lease_ms: int = field(default=2_000, metadata={"help": "how long a node's grant to a leader lasts"})
     heartbeat_ms: int = field(default=500, metadata={"help": "interval of the heartbeats that renew grants"})
+    slow_disk_ms: int = field(
+        default=250,
+        metadata={"help": "where each write of the log takes so long, and others' do not, others lead; 0: never"},
+    )
     eventual_read_age_ms: int = field(
         default=4_000, metadata={"help": "how old the state may be that an eventually consistent read is answered from"}
     )
@@ -60,6 +64,8 @@ class Config:
             found.append("lease_ms must be at least twice heartbeat_ms, and heartbeat_ms at least 10.")
         if self.eventual_read_age_ms < self.lease_ms + 2 * self.heartbeat_ms:
             found.append("eventual_read_age_ms must be at least lease_ms and twice heartbeat_ms together.")
+        if self.slow_disk_ms < 0:
+            found.append("slow_disk_ms must be at least 0.")
         if not 0 <= self.clock_drift_ppm < 500_000:
             found.append("clock_drift_ppm must be at least 0 and below 500000.")
         if self.wal_segment_bytes < 4 * MIB:

@@ -113,6 +113,8 @@ class StorageNode:
         )
         self.host.freshness = lambda: Freshness(config.eventual_read_age_ms * 1_000_000)
         self.host.snapshots.pace = Pace(config.snapshot_bytes_per_s)
+        self.host.disk.slow_ns = config.slow_disk_ms * 1_000_000
+        self.host.disk.on_change = self._note_disk
         self.host.on_leadership = lambda group_id, is_serving: self.on_change()
         self.host.on_healed = self._healed
         self.host.snapshots.on_restored = self._restored
@@ -215,6 +217,8 @@ class StorageNode:
         notes = []
         if self._is_full:
             notes.append("disk nearly full, writes are refused")
+        if self.host.disk.is_slow:
+            notes.append(f"disk slow: a write of the log takes {self.host.disk.write_ns // 1_000_000} ms or more")
         lost = self._lost.group_ids
         if self.damaged - lost:
             notes.append(f"log damaged, being healed: partitions {sorted(self.damaged - lost)}")
@@ -459,6 +463,13 @@ class StorageNode:
             self._not_lost_any_more(partition_id)
             log.info("replica dropped", partition_id=partition_id)
         self.dropped.add(partition_id)
+        self.on_change()
+
+    def _note_disk(self, is_slow: bool) -> None:
+        if is_slow:
+            log.warning("the disk is slow, others should lead", write_ms=self.host.disk.write_ns // 1_000_000)
+        else:
+            log.info("the disk is fast again")
         self.on_change()
 
     def _note_absent(self) -> None:

@@ -108,13 +108,17 @@ class Heartbeat(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     SENT_NS_FIELD_NUMBER: builtins.int
+    LOG_WRITE_NS_FIELD_NUMBER: builtins.int
     sent_ns: builtins.int
+    log_write_ns: builtins.int
+    """the shortest that a write of the sender's log took of late; 0: unknown"""
     def __init__(
         self,
         *,
         sent_ns: builtins.int = ...,
+        log_write_ns: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["sent_ns", b"sent_ns"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["log_write_ns", b"log_write_ns", "sent_ns", b"sent_ns"]) -> None: ...
 
 Global___Heartbeat: typing_extensions.TypeAlias = Heartbeat
 

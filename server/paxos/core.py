@@ -9,7 +9,7 @@ leader sends its followers does not wait for its own disk: its own acceptance is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from server.paxos.acceptor import Acceptor, Health
 from server.paxos.ballot import ABOVE_ALL, ZERO, Ballot
@@ -237,21 +237,22 @@ class PaxosCore(Acceptor):
         self.is_restoring = False
         return self._take()
 
-    def has_successor(self, now_ns: int) -> bool:
-        """Whether this member leads, and another that may lead follows closely. Whoever hands over without need asks:
-        where nobody takes over, nobody serves until this member does again."""
-        leadership = self.leadership
-        return leadership is not None and any(
-            supports and acked_slot + LAG_SLOTS_MAX >= self.log.commit_slot
-            for supports, acked_slot, _ in leadership.successors(self.node_id, self.configuration, self.leases, now_ns)
-        )
+    def has_successor(self, now_ns: int, slow_node_ids: Collection[int] = ()) -> bool:
+        """Whether this member leads, and another that may lead follows closely, and is none of `slow_node_ids`. Whoever
+        hands over without need asks: where nobody takes over, nobody serves until this member does again."""
+        if self.leadership is None:
+            return False
+        followers = self.leadership.successors(self.node_id, self.configuration, self.leases, now_ns)
+        least_slot = self.log.commit_slot - LAG_SLOTS_MAX
+        return any(each[0] and each[1] >= least_slot and each[2] not in slow_node_ids for each in followers)
 
-    def hand_over(self, now_ns: int) -> list[Effect]:
+    def hand_over(self, now_ns: int, slow_node_ids: Collection[int] = ()) -> list[Effect]:
         """Ends this leadership in favour of a follower (`choose_successor`). Requires that this member leads."""
         leadership = self.leadership
         assert leadership is not None
         followers = leadership.successors(self.node_id, self.configuration, self.leases, now_ns)
-        successor = choose_successor(followers, self.log.last_slot, self._released.node_id, self.rng)
+        avoided = (slow_node_ids, (self._released.node_id,))
+        successor = choose_successor(followers, self.log.last_slot, avoided, self.rng)
         if successor:
             self._tell_commit(leadership, successor)  # it need not propose again what it knows to be committed
         self._step_down(now_ns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -130,18 +130,29 @@ def begin_progress(
 
 
 def choose_successor(
-    followers: Sequence[tuple[bool, int, int]], last_slot: int, former_node_id: int, rng: random.Random
+    followers: Sequence[tuple[bool, int, int]],
+    last_slot: int,
+    avoided: Sequence[Collection[int]],
+    rng: random.Random,
 ) -> int:
     """The node to hand a leadership over to, of `followers` (Leadership.successors); 0: there is none.
 
-    One that supports the leadership, and that has about all of the log, which ends at `last_slot`. Of those not the
-    one that it came from (`former_node_id`): where it is given away because something is wrong with who has it, every
-    member gets its turn. Of those who has most, and of those that have as much any: so leaders spread."""
+    One that supports the leadership, and that has about all of the log, which ends at `last_slot`. Of those none of
+    `avoided`, the first of these above all: nodes that are slow; who it came from, so that every member gets its turn
+    where it is given away because something is wrong with who has it. Of those who has most, and of those that have as
+    much any: so leaders spread."""
     ranked = [
-        (supports, acked_slot + CLOSE_SLOTS >= last_slot, node_id != former_node_id, acked_slot, rng.random(), node_id)
+        (
+            supports,
+            acked_slot + CLOSE_SLOTS >= last_slot,
+            *(node_id not in node_ids for node_ids in avoided),
+            acked_slot,
+            rng.random(),
+            node_id,
+        )
         for supports, acked_slot, node_id in followers
     ]
-    return max(ranked)[-1] if ranked else 0
+    return int(max(ranked)[-1]) if ranked else 0
 
 
 @dataclass(slots=True)

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from server.paxos.messages import Effect
+from server.runtime.disk_watch import DiskWatch
 from server.runtime.group import Group
+from server.runtime.host_surroundings import LogWriter
 
 DRAIN_NS = 100_000_000
 """How long a leader that is to hand over waits for what it has proposed."""
@@ -23,7 +25,7 @@ HELD_BYTES_MAX = 64 * 1024 * 1024
 
 
 class HandOvers:
-    """Of all groups of a host. `carry_out` and `defer` are the host's own."""
+    """Of all groups of a host. `carry_out` and `defer` are the host's own; `lease_ns`: how long a lease lasts."""
 
     def __init__(
         self,
@@ -31,16 +33,25 @@ class HandOvers:
         now_ns: Callable[[], int],
         carry_out: Callable[[Group, Iterable[Effect]], None],
         defer: Callable[[Callable[[], None]], None],
+        wal: LogWriter,
+        disk: DiskWatch,
+        lease_ns: int,
     ) -> None:
         self._groups = groups
         self._now_ns = now_ns
         self._carry_out = carry_out
         self._defer = defer
+        self._wal = wal
+        self._disk = disk
+        self._lease_ns = lease_ns
         self._held_bytes = 0
         self._active: dict[int, None] = {}
 
-    def begin(self, group: Group, *, at_once: bool) -> None:
-        """Requires that this member leads. `at_once`: what is under way cannot be waited for."""
+    def begin(self, group: Group, *, can_wait: bool = False, at_once: bool = False) -> None:
+        """Gives the group's leadership away, if this member has it; `can_wait`: only if a member follows that may take
+        it; `at_once`: what is under way cannot be waited for."""
+        if group.core.leadership is None or (can_wait and not group.core.has_successor(self._now_ns())):
+            return
         self._active[group.group_id] = None
         if at_once:
             self._release(group)
@@ -48,6 +59,22 @@ class HandOvers:
         if not group.drain_until_ns:
             group.drain_until_ns = self._now_ns() + DRAIN_NS
         self.proceed(group)
+
+    def tend_log(self) -> None:
+        """To be called with each heartbeat. A leader whose disk hangs answers nothing, while its grants keep others
+        from leading: it lets go. One whose disk is slow, and others' are not, gives away what they may have."""
+        writing_ns, now_ns = self._wal.writing_ns(), self._now_ns()
+        self._disk.sample(self._wal.take_write_ns(), writing_ns)
+        if writing_ns > self._lease_ns:
+            for group in tuple(self._groups.values()):
+                self.begin(group, at_once=True)
+        elif self._disk.may_hand_over(now_ns):
+            slow_node_ids = self._disk.slow_node_ids()
+            better = [each for each in self._groups.values() if each.core.has_successor(now_ns, slow_node_ids)]
+            if better:
+                self._disk.handed_over(now_ns)
+            for group in better:
+                self.begin(group)
 
     def is_under_way(self, group_id: int) -> bool:
         """Whether nobody is known to serve the group, because this member hands it over, did so a moment ago, or is
@@ -88,7 +115,7 @@ class HandOvers:
         now_ns = self._now_ns()
         group.drain_until_ns = 0
         group.handed_over_ns = now_ns
-        self._carry_out(group, group.core.hand_over(now_ns))
+        self._carry_out(group, group.core.hand_over(now_ns, self._disk.slow_node_ids()))
 
     def tick(self) -> None:
         """To be called every few milliseconds."""

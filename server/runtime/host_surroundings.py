@@ -63,6 +63,9 @@ class LogWriter(Protocol):
     def writing_ns(self) -> int:
         """For how long the write in flight has been; 0: there is none."""
 
+    def take_write_ns(self) -> int:
+        """What the shortest write has taken that has ended since this was asked last; 0: none has."""
+
     def append(self, record: bytes, group_id: int, last_slot: int, done: Callable[[], None] | None) -> None: ...
 
     def flush(self) -> None:
@@ -74,7 +77,8 @@ class Transport(Protocol):
 
     def send(self, to: int, group_id: int, message: Message, record: bytes | None) -> None: ...
 
-    def send_heartbeat(self, to: int, sent_ns: int) -> None: ...
+    def send_heartbeat(self, to: int, sent_ns: int, write_ns: int) -> None:
+        """`write_ns`: how long a write of this node's log takes (DiskWatch); 0: nobody knows."""
 
     def send_grant(self, to: int, grant: Grant, duration_ns: int, committed: Sequence[tuple[int, int]]) -> None:
         """`committed`: (group id, last slot that is committed) of the groups that this node leads, with a lease."""

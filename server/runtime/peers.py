@@ -152,10 +152,11 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
         if (frame := connection.frame(size)) is not None:
             frame.messages.append(encoded)
 
-    def send_heartbeat(self, to: int, sent_ns: int) -> None:
+    def send_heartbeat(self, to: int, sent_ns: int, write_ns: int) -> None:
         connection = self._connections.get(to)
         if connection is not None and (frame := connection.frame(MESSAGE_OVERHEAD_BYTES)) is not None:
             frame.heartbeat.sent_ns = sent_ns
+            frame.heartbeat.log_write_ns = write_ns
 
     def send_grant(self, to: int, grant: Grant, duration_ns: int, committed: Sequence[tuple[int, int]]) -> None:
         connection = self._connections.get(to)
@@ -319,7 +320,7 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
         host = self._host
         assert host is not None
         if frame.HasField("heartbeat"):
-            host.receive_heartbeat(sender, frame.heartbeat.sent_ns)
+            host.receive_heartbeat(sender, frame.heartbeat.sent_ns, frame.heartbeat.log_write_ns)
         if frame.HasField("grant") and frame.grant.duration_ns < host.leases.config.duration_ns:
             log.error("a peer's grants are shorter than this node's: lease_ms must be the same", node_id=sender)
         elif frame.HasField("grant"):

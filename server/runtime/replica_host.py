@@ -29,6 +29,7 @@ from server.paxos.messages import (
     SendMessage,
 )
 from server.paxos.quorum import NO_FLOOR, Configuration, Floor
+from server.runtime.disk_watch import DiskWatch
 from server.runtime.freshness import Freshness
 from server.runtime.group import Group, recovered_state
 from server.runtime.hand_overs import HandOvers
@@ -113,7 +114,10 @@ class ReplicaHost:
         self.snapshots = Snapshots(
             transport, rng, now_ns, self.groups, self._carry_out, self._apply_due, self._note_peers
         )
-        self.hand_overs = HandOvers(self.groups, now_ns, self._carry_out, defer)
+        self.disk = DiskWatch()
+        self.hand_overs = HandOvers(
+            self.groups, now_ns, self._carry_out, defer, wal, self.disk, leases.config.duration_ns
+        )
         wal.on_idle = self._flush
 
     # Groups
@@ -283,9 +287,8 @@ class ReplicaHost:
     def hand_over(self, group_id: int, *, can_wait: bool = False, at_once: bool = False) -> None:
         """Gives the group's leadership, if this member has it, to another, once what it has proposed is committed
         (HandOvers); `can_wait`: only if one follows; `at_once`: what it has proposed cannot be waited for."""
-        group, now_ns = self.groups.get(group_id), self._now_ns()
-        if group is not None and group.core.leadership and (not can_wait or group.core.has_successor(now_ns)):
-            self.hand_overs.begin(group, at_once=at_once)
+        if (group := self.groups.get(group_id)) is not None:
+            self.hand_overs.begin(group, can_wait=can_wait, at_once=at_once)
 
     def rebuild(self, group_id: int) -> None:
         """The state that this member has is damaged: as soon as somebody else leads, its state takes the place of this
@@ -310,7 +313,8 @@ class ReplicaHost:
         """What came together has been received: what is to be written down need not wait for more."""
         self._wal.flush()
 
-    def receive_heartbeat(self, sender: int, sent_ns: int) -> None:
+    def receive_heartbeat(self, sender: int, sent_ns: int, write_ns: int = 0) -> None:
+        self.disk.note(sender, write_ns)
         grant = self.leases.grant(sender, sent_ns, self._now_ns())
         if grant is not None:
             self._transport.send_grant(sender, grant, self.leases.config.duration_ns, self._committed_slots(sender))
@@ -338,7 +342,7 @@ class ReplicaHost:
 
     def peer_connected(self, node_id: int) -> None:
         """A stream to a node is up: what was sent before may be lost."""
-        self._transport.send_heartbeat(node_id, self._now_ns())
+        self._transport.send_heartbeat(node_id, self._now_ns(), self.disk.write_ns)
         for group_id in self._groups_of_peer.get(node_id, ()):
             self.snapshots.resume(self.groups[group_id], node_id)
         self._renew(node_id)
@@ -352,9 +356,9 @@ class ReplicaHost:
             self._next_heartbeat_ns = now_ns + self.leases.config.heartbeat_ns
             for node_id, group_ids in self._groups_of_peer.items():
                 if group_ids:
-                    self._transport.send_heartbeat(node_id, now_ns)
+                    self._transport.send_heartbeat(node_id, now_ns, self.disk.write_ns)
             self.snapshots.tend()
-            self._tend_log()
+            self.hand_overs.tend_log()
         self.snapshots.send_due()
         self.hand_overs.tick()
         while self._deadlines and self._deadlines[0][0] <= now_ns:
@@ -364,12 +368,6 @@ class ReplicaHost:
                 continue
             group.scheduled_ns = 1 << 62
             self._carry_out(group, group.core.tick(now_ns))
-
-    def _tend_log(self) -> None:
-        """A leader whose disk hangs answers nothing, while its grants keep others from leading: it lets go."""
-        if self._wal.writing_ns() > self.leases.config.duration_ns:
-            for group_id in tuple(self.groups):
-                self.hand_over(group_id, at_once=True)
 
     # Inside
 

@@ -6,8 +6,10 @@ import asyncio
 import errno
 import random
 import threading
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import pytest_asyncio
@@ -211,6 +213,36 @@ async def test_a_slow_disk_is_told(tmp_path: Path, slow_write_s: float, lines: i
     slow = [line for line in captured if line["event"] == "the log's disk is slow"]
     assert len(slow) == lines
     assert all(line["bytes"] > 0 <= line["write_s"] for line in slow)
+
+
+async def test_how_long_writes_take(tmp_path: Path) -> None:
+    """The shortest that has ended since somebody asked; nothing where none has."""
+
+    class SlowFiles(SegmentFiles):
+        waits_s: ClassVar[list[float]] = [0.001, 0.5, 0.02]
+
+        def write_synced(self, fd: int, buffers: Sequence[bytes], position: int) -> None:
+            time.sleep(self.waits_s.pop(0))
+            super().write_synced(fd, buffers, position)
+
+    files = SlowFiles(tmp_path, node_id=1, segment_bytes=SEGMENT_BYTES)
+    log = Wal(tmp_path, node_id=1, segment_bytes=SEGMENT_BYTES, on_fatal=fail, files=files)
+    log.recover({})
+    log.start(asyncio.get_running_loop())
+
+    async def write() -> None:
+        durable = asyncio.Event()
+        log.append(encode_record(entries(5, 1, b"x")), 5, 1, durable.set)
+        await durable.wait()
+
+    assert log.take_write_ns() == 0
+    await write()
+    await write()
+    assert 1_000_000 <= log.take_write_ns() < 500_000_000
+    assert log.take_write_ns() == 0
+    await write()
+    assert log.take_write_ns() >= 20_000_000
+    await log.close()
 
 
 def is_full(harness: RealHarness) -> bool:

@@ -58,6 +58,10 @@ class SimulatedWal:
         """No write hangs here."""
         return 0
 
+    def take_write_ns(self) -> int:
+        """All disks are alike."""
+        return self._sync_ns
+
     def append(self, record: bytes, group_id: int, last_slot: int, done: Done | None) -> None:
         self._queued.append((record, done))
         self.bytes_queued += len(record)

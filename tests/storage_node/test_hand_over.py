@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,34 @@ async def test_a_stopping_node_hands_over(three: NodeSet) -> None:
     successor = await three.wait_for_leader()
     assert loop.time() - began_s < leader.config().lease_ms / 1000
     assert (await successor.ask(get("a"))).item == b"item"
+
+
+async def test_a_leader_with_a_slow_disk_lets_another_lead(tmp_path: Path) -> None:
+    """Each of its writes takes long, and yet it would never lose its lease. It says so in its note, is not given the
+    leadership back, and is well again when its disk is."""
+    nodes = NodeSet(tmp_path, 3, slow_disk_ms=100)
+    slow = await nodes.found()
+    files = slow.node._wal._files
+    write_synced, slow_s = files.write_synced, [0.3]
+
+    def write_slowly(fd: int, buffers: Sequence[bytes], position: int) -> None:
+        time.sleep(slow_s[0])
+        write_synced(fd, buffers, position)
+
+    files.write_synced = write_slowly  # type: ignore[method-assign]
+    number = 0
+    while slow.leads:
+        await nodes.do(put(f"k{number}", b"1"))
+        number += 1
+    assert "disk slow: a write of the log takes" in slow.node.note
+    other = await nodes.wait_for_leader()
+    assert other is not slow
+    other.node.host.hand_over(PARTITION)
+    await wait_until(lambda: not other.leads)
+    assert (await nodes.wait_for_leader()) not in (slow, other)
+    slow_s[0] = 0.0
+    while slow.node.host.disk.is_slow:
+        await nodes.do(put(f"k{number}", b"1"))
+    assert slow.node.note == ""
+    await nodes.stop()
+    assert [each.fatal for each in nodes] == [[], [], []]

@@ -246,4 +246,4 @@ def test_a_run_in_pieces_is_the_run(sizes: list[int], bytes_max: int) -> None:
 def test_who_is_to_lead_next(followers: list[tuple[bool, int, int]], former: int, chosen: set[int]) -> None:
     """Whether it supports the leadership comes before what it has of the log, and that before where it came from."""
     rng = random.Random(1)
-    assert {choose_successor(followers, 1000, former, rng) for _ in range(30)} == chosen
+    assert {choose_successor(followers, 1000, ((), (former,)), rng) for _ in range(30)} == chosen

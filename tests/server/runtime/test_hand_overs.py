@@ -5,9 +5,10 @@ from __future__ import annotations
 from server.paxos.ballot import ABOVE_ALL, Ballot
 from server.paxos.lease import Grant
 from server.paxos.messages import Accept, Accepted, Prepare, Promise, Release, Run
+from server.runtime.disk_watch import FASTER, SAMPLES, SLOW_NS
 from server.runtime.hand_overs import DRAIN_NS, HELD_BYTES_MAX, HELD_NS
 from server.runtime.replica_host import Outcome, OutcomeKind
-from tests.server.runtime.test_replica_host import GROUP, MS, Lone
+from tests.server.runtime.test_replica_host import GROUP, LEASE, MS, Lone
 
 
 class Leader(Lone):
@@ -192,3 +193,50 @@ def test_who_waits_for_a_group_that_is_closed_is_answered() -> None:
     assert leader.answered == ["one"]
     leader.host.tick()
     assert leader.answered == ["one"]
+
+
+def beat(leader: Leader) -> None:
+    """The time between two heartbeats passes; node 2 grants on."""
+    leader.now_ns += LEASE.heartbeat_ns
+    leader.host.receive_grant(2, Grant(leader.now_ns, 1), ())
+    leader.host.tick()
+
+
+def test_a_leader_whose_disk_is_slow_lets_another_lead() -> None:
+    """One that follows and whose disk is not. The others are told how slow this one is."""
+    leader = Leader()
+    leader.host.receive_heartbeat(2, 0, 5 * MS)
+    leader.wal.write_ns = SLOW_NS
+    for _ in range(SAMPLES - 1):
+        beat(leader)
+    assert (leader.released, leader.transport.told_ns) == ([], SLOW_NS)
+    beat(leader)
+    assert leader.released == [2]
+
+
+def test_where_all_disks_are_slow_nobody_hands_over() -> None:
+    """Until another is faster. A leadership that came back is kept for a while."""
+    leader = Leader()
+    leader.wal.write_ns = SLOW_NS
+    leader.host.receive_heartbeat(2, 0, SLOW_NS // FASTER)
+    for _ in range(SAMPLES + 1):
+        beat(leader)
+    assert leader.released == []
+    leader.host.receive_heartbeat(2, 0, SLOW_NS // FASTER - 1)
+    beat(leader)
+    assert leader.released == [2]
+    leader.now_ns += LEASE.duration_ns
+    leader.ballot = leader.lead()
+    beat(leader)
+    assert leader.released == []
+
+
+def test_a_slow_node_is_not_handed_a_leadership() -> None:
+    """If there is another: node 3 supports this leadership as well, and has as much of the log."""
+    for slow_node_id, other in ((2, 3), (3, 2)):
+        leader = Leader()
+        leader.receive(3, Accepted(leader.ballot, 0, 1))
+        leader.host.receive_grant(3, Grant(leader.now_ns, 1), ())
+        leader.host.receive_heartbeat(slow_node_id, 0, SLOW_NS)
+        leader.host.hand_over(GROUP)
+        assert leader.released == [other]

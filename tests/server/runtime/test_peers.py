@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 import structlog
-from statorpb import replication_pb2_grpc
+from statorpb import replication_pb2, replication_pb2_grpc
 
 from server.paxos.lease import LeaseConfig, NodeLeases
 from server.runtime.clock import now_ns
+from server.runtime.disk_watch import SLOW_NS
 from server.runtime.grpc_server import GrpcServer, start_server
 from server.runtime.peers import PeerStreams
 from server.runtime.replica_host import ReplicaHost
@@ -28,8 +29,8 @@ class Peer:
     def __init__(self, node_id: int) -> None:
         self.streams = PeerStreams(node_id, f"data-{node_id}", lambda: "cluster", fail)
         leases = NodeLeases(LeaseConfig(2_000_000_000, 500_000_000, 0), boot=1, is_first_boot=True, now_ns=now_ns())
-        host = ReplicaHost(node_id, FakeWal(), self.streams, leases, random.Random(1), now_ns, lambda work: work())
-        self.streams.bind(host)
+        self.host = ReplicaHost(node_id, FakeWal(), self.streams, leases, random.Random(1), now_ns, lambda work: work())
+        self.streams.bind(self.host)
         self.server: GrpcServer
 
     async def start(self) -> None:
@@ -90,3 +91,12 @@ async def test_who_is_no_more_is_not_looked_for(pair: tuple[Peer, Peer]) -> None
     await asyncio.wait([former])
     assert former.cancelled()
     assert five.streams.connected_node_ids() == [7]
+
+
+async def test_heartbeats_tell_how_slow_a_disk_is(pair: tuple[Peer, Peer]) -> None:
+    """The sender's; what an older version sends says nothing of it."""
+    five, seven = pair
+    five.streams.send_heartbeat(7, now_ns(), SLOW_NS)
+    await until(lambda: seven.host.disk.slow_node_ids() == {5})
+    seven.streams._receive(5, replication_pb2.PeerFrame(heartbeat=replication_pb2.Heartbeat(sent_ns=now_ns())))
+    assert seven.host.disk.slow_node_ids() == frozenset()

@@ -52,12 +52,16 @@ class FakeWal:
         self.is_idle = True
         self.bytes_queued = 0
         self.hangs_ns = 0
+        self.write_ns = 0
         self.is_instant = is_instant
         self.records: list[bytes] = []
         self.flushes = 0
 
     def writing_ns(self) -> int:
         return self.hangs_ns
+
+    def take_write_ns(self) -> int:
+        return self.write_ns
 
     def flush(self) -> None:
         self.flushes += 1
@@ -80,11 +84,13 @@ class FakeTransport:
         self.missing: list[int] = []  # chunks that were told to be lost
         self.committed: list[tuple[int, int]] = []
         self.asked: set[int] = set()
+        self.told_ns = -1  # in the last heartbeat, of the node's log
 
     def send(self, to: int, group_id: int, message: Message, record: bytes | None) -> None:
         self.messages.append((to, message))
 
-    def send_heartbeat(self, to: int, sent_ns: int) -> None:
+    def send_heartbeat(self, to: int, sent_ns: int, write_ns: int) -> None:
+        self.told_ns = write_ns
         self.asked.add(to)
 
     def send_grant(self, to: int, grant: Grant, duration_ns: int, committed: Sequence[tuple[int, int]]) -> None:

@@ -1,0 +1,76 @@
+"""Disks that are slow, and others that are not."""
+
+from __future__ import annotations
+
+from server.runtime.disk_watch import AGAIN_NS, FASTER, SAMPLES, SLOW_NS, DiskWatch
+
+MS = 1_000_000
+
+
+def slow(write_ns: int = SLOW_NS) -> DiskWatch:
+    watch = DiskWatch()
+    for _ in range(SAMPLES):
+        watch.sample(write_ns, 0)
+    return watch
+
+
+def test_a_disk_is_slow_when_every_write_was_for_a_while() -> None:
+    """One fast write in between, and it begins anew; once it is fast it is not slow any more. Each is told once."""
+    watch = DiskWatch()
+    told: list[bool] = []
+    watch.on_change = told.append
+    for write_ns in (SLOW_NS, SLOW_NS, SLOW_NS, SLOW_NS - 1, SLOW_NS, SLOW_NS, SLOW_NS):
+        watch.sample(write_ns, 0)
+        assert not watch.is_slow
+    watch.sample(2 * SLOW_NS, 0)
+    watch.sample(2 * SLOW_NS, 0)
+    assert (watch.is_slow, watch.write_ns) == (True, 2 * SLOW_NS)
+    watch.sample(1 * MS, 0)
+    assert (watch.is_slow, watch.write_ns, told) == (False, 1 * MS, [True, False])
+
+
+def test_a_write_in_flight_counts_once_it_is_slow() -> None:
+    """Where none has ended. One that has only begun says nothing, and nor does a log that is idle."""
+    watch = DiskWatch()
+    for _ in range(SAMPLES):
+        watch.sample(0, SLOW_NS)
+        watch.sample(0, SLOW_NS - 1)
+        watch.sample(0, 0)
+    assert watch.is_slow
+    watch.sample(2 * MS, 3 * SLOW_NS)
+    assert not watch.is_slow, "what has ended says more"
+
+
+def test_no_disk_is_slow_if_none_should_be() -> None:
+    watch = DiskWatch(0)
+    for _ in range(SAMPLES):
+        watch.sample(10 * SLOW_NS, 10 * SLOW_NS)
+    watch.note(2, 10 * SLOW_NS)
+    assert (watch.is_slow, watch.write_ns, watch.slow_node_ids()) == (False, 0, frozenset())
+
+
+def test_who_would_be_no_better() -> None:
+    """As long as this disk is well, those whose is slow; then all that are not much faster. Nobody knows of node 4."""
+    watch = DiskWatch()
+    for node_id, write_ns in ((2, SLOW_NS), (3, SLOW_NS - 1), (4, 0), (5, SLOW_NS // FASTER - 1)):
+        watch.note(node_id, write_ns)
+    assert watch.slow_node_ids() == {2}
+    for _ in range(SAMPLES):
+        watch.sample(SLOW_NS, 0)
+    assert watch.slow_node_ids() == {2, 3}
+    watch.note(3, 1 * MS)
+    assert watch.slow_node_ids() == {2}
+    for _ in range(SAMPLES):
+        watch.sample(100 * SLOW_NS, 0)
+    assert watch.slow_node_ids() == {2}, "slow is slow, however slow this one is"
+
+
+def test_leaderships_do_not_go_round() -> None:
+    """What comes back is kept for a while."""
+    watch = slow()
+    assert watch.may_hand_over(5 * MS)
+    watch.handed_over(5 * MS)
+    assert not watch.may_hand_over(4 * MS + AGAIN_NS)
+    assert watch.may_hand_over(5 * MS + AGAIN_NS)
+    watch.sample(1 * MS, 0)
+    assert not watch.may_hand_over(5 * MS + AGAIN_NS)
