@@ -407,6 +407,17 @@ def test_a_candidate_that_finds_one_brings_it_into_force_and_stands_again() -> N
     assert not core.is_serving(1000 * MS)
 
 
+def test_who_hears_that_it_is_in_force_brings_it_into_force_no_more() -> None:
+    """Its members may have gone on, and those that this leadership asks may never be enough. What lies before it is no
+    news."""
+    core = member(entries=[*entries("a"), ENTRY], commit_slot=1, promised=OLD)
+    leader(core)
+    assert handle(core, 4, CatchUp(ZERO, (), 1), 1000 * MS) == []
+    assert core.leadership is not None
+    assert handle(core, 4, CatchUp(ZERO, (), 2), 1000 * MS)[-1] == "2->4 CatchUpRequest from 2"
+    assert core.leader_node_id == 0
+
+
 def test_one_that_leaves_with_it_lets_go() -> None:
     """It is no member of what it has brought into force."""
     core = member(entries=[(OLD, encode_configuration(SECOND_REPLACED))], promised=OLD)
