@@ -252,8 +252,7 @@ class PaxosCore(Acceptor):
         assert leadership is not None
         followers = leadership.successors(self.node_id, self.configuration, self.leases, now_ns)
         avoided = (slow_node_ids, (self._released.node_id,))
-        successor = choose_successor(followers, self.log.last_slot, avoided, self.rng)
-        if successor:
+        if successor := choose_successor(followers, self.log.last_slot, avoided, self.rng):
             self._tell_commit(leadership, successor)  # it need not propose again what it knows to be committed
         self._step_down(now_ns)
         self._stand_at_ns = now_ns + self.leases.config.duration_ns
