@@ -48,7 +48,7 @@ ATTEMPT_TIMEOUT_S = 1.0
 SWEEP_S = 0.1
 CONNECT_TIMEOUT_S = 1.0
 HOLD_OFF_S = 0.5
-"""How long a node that cannot be connected to is passed over, where another may do."""
+"""How long a node that cannot be connected to, or says nothing, is passed over, where another may do."""
 
 AGE_S_TOLD_MAX = 2 * WRITE_AGE_S_MAX
 """What is older is told to be so old, whatever a client says."""
@@ -117,6 +117,7 @@ class _Stream:
     frames: list[partition_pb2.PartitionRequestFrame] = field(default_factory=list)
     frame_bytes: int = 0
     frame_begun: float = 0.0  # of the last frame: loop time
+    heard_at: float = 0.0  # when the last frame of replies came: loop time
     clock: NodeClock = field(default_factory=NodeClock)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
@@ -236,10 +237,7 @@ class StorageClient:
             partition = call.partition = table.partition_at(call.position)
         else:
             partition = call.partition = cover(call)
-        replicas = self._reachable(partition.replicas) if self._unreachable else partition.replicas
-        replica = choose_replica(
-            replicas, partition.leader_node_id, self._zone, call.attempt, needs_leader=call.is_consistent
-        )
+        replica, unreachable_leader = self._whom_to_ask(call, partition)
         call.node_id = replica.node_id
         now = self._loop.time()
         remaining = call.deadline - now
@@ -268,6 +266,8 @@ class StorageClient:
         request.key = table.key_prefix + call.position
         request.consistent = call.is_consistent
         request.timeout_ms = min(int(remaining * 1000), TIMEOUT_MS_MAX)
+        if unreachable_leader:
+            request.unreachable_leader = unreachable_leader
         if operation == SCAN:
             _fill_scan(request, call)
         elif operation != GET:
@@ -282,6 +282,17 @@ class StorageClient:
         elif call.details is not None:
             assert isinstance(call.details, partition_pb2.ReadDetails)
             request.read.CopyFrom(call.details)
+
+    def _whom_to_ask(self, call: PartitionCall, partition: Partition) -> tuple[Replica, int]:
+        """The member that comes next; and the leader's node id, if that is passed over because it cannot be reached:
+        who is asked instead can do something about it."""
+        leader_node_id, needs_leader = partition.leader_node_id, call.is_consistent
+        replicas = self._reachable(partition.replicas) if self._unreachable else partition.replicas
+        replica = choose_replica(replicas, leader_node_id, self._zone, call.attempt, needs_leader=needs_leader)
+        if not needs_leader or not self._unreachable or replica.node_id == leader_node_id:
+            return replica, 0
+        passed_over = {each.node_id for each in partition.replicas if each.address in self._unreachable}
+        return replica, leader_node_id if leader_node_id in passed_over else 0
 
     def _reachable(self, replicas: Sequence[Replica]) -> Sequence[Replica]:
         """Those of the replicas that may be connected to; all of them, if none is left."""
@@ -430,6 +441,7 @@ class StorageClient:
                         frame = await call.read()
                         if not isinstance(frame, partition_pb2.PartitionReplyFrame):
                             break
+                        stream.heard_at = self._loop.time()
                         stream.clock.heard(frame.clock_ms, time.monotonic())
                         for reply in frame.replies:
                             pending = stream.pending.pop(reply.id, None)
@@ -485,11 +497,17 @@ class StorageClient:
             await call.write(frame)
 
     async def _sweep_forever(self) -> None:
-        """Takes back calls that got no answer in time: a stopped node answers nothing, and its stream lives."""
+        """Takes back calls that got no answer in time: a stopped node answers nothing, and its stream lives. One that
+        has not said anything for as long is passed over for a while."""
         while True:
             await asyncio.sleep(SWEEP_S)
             now = self._loop.time()
             for stream in tuple(self._streams.values()):
                 overdue = [request_id for request_id, call in stream.pending.items() if call.attempt_ends <= now]
+                if stream.heard_at <= now - ATTEMPT_TIMEOUT_S and any(
+                    stream.pending[request_id].deadline > stream.pending[request_id].attempt_ends
+                    for request_id in overdue
+                ):
+                    self._unreachable[stream.address] = now + HOLD_OFF_S
                 for request_id in overdue:
                     self._lost(stream.pending.pop(request_id), is_silent=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from server.paxos.ballot import ABOVE_ALL, Ballot
-from server.paxos.messages import LeadershipQuery, Message, Release
+from server.paxos.messages import LeadershipQuery, PeerMessage, Release
 from server.runtime.replica_host import ReplicaHost
 
 
@@ -34,7 +34,7 @@ class NodeHost(ReplicaHost):
         for group_id in sorted(group_ids):
             self._transport.send(node_id, group_id, Release(Ballot(ABOVE_ALL, self.node_id)), None)
 
-    def receive(self, sender: int, group_id: int, message: Message, record: bytes | None) -> None:
+    def receive(self, sender: int, group_id: int, message: PeerMessage, record: bytes | None) -> None:
         if group_id not in self.absent:
             super().receive(sender, group_id, message, record)
         elif isinstance(message, LeadershipQuery) and message.ballot.node_id == self.node_id:

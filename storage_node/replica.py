@@ -286,11 +286,13 @@ class PartitionReplica:
     def _refuse(self, request: partition_pb2.PartitionRequest, reply: Reply) -> None:
         """Says that this replica does not serve: it does not lead, or not yet, or not any more. Where the leadership is
         about to come or to go, the request waits for that first: an answer that names nobody makes the router guess."""
+        leader = self._host.leader_of(self.partition_id)[0]
+        if leader and request.unreachable_leader == leader and self._host.hand_overs.ask_for(self.partition_id):
+            log.warning("routers cannot reach the leader", partition_id=self.partition_id, node_id=leader)
         if self._may_wait and self._host.hand_overs.is_under_way(self.partition_id):
             again = partial(self._serve_again, request, reply, now_ms())
             if self._host.hand_overs.hold(self.partition_id, request.ByteSize(), again):
                 return
-        leader = self._host.leader_of(self.partition_id)[0]
         if leader == self._host.node_id:
             reply(request.id, partition_pb2.NO_LEASE)
         else:

@@ -202,6 +202,7 @@ class PartitionRequest(google.protobuf.message.Message):
     WRITE_FIELD_NUMBER: builtins.int
     READ_FIELD_NUMBER: builtins.int
     SCAN_FIELD_NUMBER: builtins.int
+    UNREACHABLE_LEADER_FIELD_NUMBER: builtins.int
     AGE_MS_FIELD_NUMBER: builtins.int
     id: builtins.int
     """unique on this stream, echoed in the reply"""
@@ -217,6 +218,8 @@ class PartitionRequest(google.protobuf.message.Message):
     """writes: 16 bytes that name this write across retries"""
     timeout_ms: builtins.int
     """what is left of the request's time"""
+    unreachable_leader: builtins.int
+    """node id of who leads as far as the router knows, which it cannot reach; 0: it can"""
     age_ms: builtins.int
     """writes: how long before the frame's begun_ms its client may have sent it first"""
     @property
@@ -245,10 +248,11 @@ class PartitionRequest(google.protobuf.message.Message):
         write: Global___WriteDetails | None = ...,
         read: Global___ReadDetails | None = ...,
         scan: Global___ScanDetails | None = ...,
+        unreachable_leader: builtins.int = ...,
         age_ms: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["read", b"read", "scan", b"scan", "write", b"write"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["age_ms", b"age_ms", "consistent", b"consistent", "id", b"id", "item", b"item", "key", b"key", "operation", b"operation", "partition_id", b"partition_id", "read", b"read", "scan", b"scan", "timeout_ms", b"timeout_ms", "token", b"token", "write", b"write"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["age_ms", b"age_ms", "consistent", b"consistent", "id", b"id", "item", b"item", "key", b"key", "operation", b"operation", "partition_id", b"partition_id", "read", b"read", "scan", b"scan", "timeout_ms", b"timeout_ms", "token", b"token", "unreachable_leader", b"unreachable_leader", "write", b"write"]) -> None: ...
 
 Global___PartitionRequest: typing_extensions.TypeAlias = PartitionRequest
 

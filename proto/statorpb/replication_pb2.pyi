@@ -173,6 +173,7 @@ class GroupMessage(google.protobuf.message.Message):
     SNAPSHOT_ACK_FIELD_NUMBER: builtins.int
     LEADERSHIP_QUERY_FIELD_NUMBER: builtins.int
     LOG_START_FIELD_NUMBER: builtins.int
+    HAND_OVER_REQUEST_FIELD_NUMBER: builtins.int
     group_id: builtins.int
     @property
     def prepare(self) -> Global___Prepare: ...
@@ -200,6 +201,8 @@ class GroupMessage(google.protobuf.message.Message):
     def leadership_query(self) -> Global___LeadershipQuery: ...
     @property
     def log_start(self) -> Global___LogStart: ...
+    @property
+    def hand_over_request(self) -> Global___HandOverRequest: ...
     def __init__(
         self,
         *,
@@ -217,10 +220,11 @@ class GroupMessage(google.protobuf.message.Message):
         snapshot_ack: Global___SnapshotAck | None = ...,
         leadership_query: Global___LeadershipQuery | None = ...,
         log_start: Global___LogStart | None = ...,
+        hand_over_request: Global___HandOverRequest | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["accept", b"accept", "accepted", b"accepted", "catch_up", b"catch_up", "catch_up_request", b"catch_up_request", "commit", b"commit", "leadership_query", b"leadership_query", "log_start", b"log_start", "message", b"message", "prepare", b"prepare", "promise", b"promise", "reject", b"reject", "release", b"release", "snapshot_ack", b"snapshot_ack", "snapshot_chunk", b"snapshot_chunk"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["accept", b"accept", "accepted", b"accepted", "catch_up", b"catch_up", "catch_up_request", b"catch_up_request", "commit", b"commit", "group_id", b"group_id", "leadership_query", b"leadership_query", "log_start", b"log_start", "message", b"message", "prepare", b"prepare", "promise", b"promise", "reject", b"reject", "release", b"release", "snapshot_ack", b"snapshot_ack", "snapshot_chunk", b"snapshot_chunk"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["prepare", "promise", "accept", "accepted", "reject", "commit", "catch_up_request", "catch_up", "release", "snapshot_chunk", "snapshot_ack", "leadership_query", "log_start"] | None: ...
+    def HasField(self, field_name: typing.Literal["accept", b"accept", "accepted", b"accepted", "catch_up", b"catch_up", "catch_up_request", b"catch_up_request", "commit", b"commit", "hand_over_request", b"hand_over_request", "leadership_query", b"leadership_query", "log_start", b"log_start", "message", b"message", "prepare", b"prepare", "promise", b"promise", "reject", b"reject", "release", b"release", "snapshot_ack", b"snapshot_ack", "snapshot_chunk", b"snapshot_chunk"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["accept", b"accept", "accepted", b"accepted", "catch_up", b"catch_up", "catch_up_request", b"catch_up_request", "commit", b"commit", "group_id", b"group_id", "hand_over_request", b"hand_over_request", "leadership_query", b"leadership_query", "log_start", b"log_start", "message", b"message", "prepare", b"prepare", "promise", b"promise", "reject", b"reject", "release", b"release", "snapshot_ack", b"snapshot_ack", "snapshot_chunk", b"snapshot_chunk"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["prepare", "promise", "accept", "accepted", "reject", "commit", "catch_up_request", "catch_up", "release", "snapshot_chunk", "snapshot_ack", "leadership_query", "log_start", "hand_over_request"] | None: ...
 
 Global___GroupMessage: typing_extensions.TypeAlias = GroupMessage
 
@@ -477,6 +481,25 @@ class LeadershipQuery(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["ballot", b"ballot"]) -> None: ...
 
 Global___LeadershipQuery: typing_extensions.TypeAlias = LeadershipQuery
+
+@typing.final
+class HandOverRequest(google.protobuf.message.Message):
+    """Routers reach the sender, and not the leader of `ballot`: that one should hand over to it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    BALLOT_FIELD_NUMBER: builtins.int
+    @property
+    def ballot(self) -> Global___Ballot: ...
+    def __init__(
+        self,
+        *,
+        ballot: Global___Ballot | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["ballot", b"ballot"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["ballot", b"ballot"]) -> None: ...
+
+Global___HandOverRequest: typing_extensions.TypeAlias = HandOverRequest
 
 @typing.final
 class LogStart(google.protobuf.message.Message):

@@ -168,6 +168,17 @@ Message: TypeAlias = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class HandOverRequest:
+    """Asks who leads at `ballot` to hand over to the sender: routers reach that one, and not the leader. It is for the
+    shell to decide (HandOvers); the core knows nothing of routers."""
+
+    ballot: Ballot
+
+
+PeerMessage: TypeAlias = Message | HandOverRequest
+
+
 # Effects: what the shell has to do, in this order
 
 

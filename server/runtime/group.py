@@ -48,6 +48,13 @@ class Group:
     not."""
     handed_over_ns: int = -(1 << 62)
     """When it did so last."""
+    successor_node_id: int = 0
+    """Who asked for the leadership that is being handed over; 0: nobody."""
+    asked_not_before_ns: int = -(1 << 62)
+    """When this leader may be asked to hand over again."""
+    asked_until_ns: int = 0
+    asked_ballot: Ballot = ZERO
+    """Until when, and at which ballot, this follower waits for the leadership that it has asked for."""
     held: list[tuple[int, int, Callable[[], None]]] = field(default_factory=list)
     """(until when, bytes, what to call then) of the requests that wait for a leader, in the order of their coming."""
     senders: dict[int, SnapshotSender] = field(default_factory=dict)

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from server.paxos.messages import Effect
+import structlog
+
+from server.paxos.acceptor import Health
+from server.paxos.lease import NodeLeases
+from server.paxos.messages import Effect, HandOverRequest
 from server.runtime.disk_watch import DiskWatch
 from server.runtime.group import Group
-from server.runtime.host_surroundings import LogWriter
+from server.runtime.host_surroundings import LogWriter, Transport
 
 DRAIN_NS = 100_000_000
 """How long a leader that is to hand over waits for what it has proposed."""
@@ -24,8 +28,19 @@ HELD_BYTES_MAX = 64 * 1024 * 1024
 """Of requests that are held on a node; past it they are answered at once."""
 
 
+ASKED_AGAIN_NS = 30_000_000_000
+"""A leader that has handed over since it was asked to, and leads again, is not asked in vain for so long."""
+
+
+def _others(group: Group, node_id: int) -> frozenset[int]:
+    return frozenset(group.core.configuration.node_ids) - {node_id}
+
+
+log = structlog.get_logger()
+
+
 class HandOvers:
-    """Of all groups of a host. `carry_out` and `defer` are the host's own; `lease_ns`: how long a lease lasts."""
+    """Of all groups of a host. `carry_out` and `defer` are the host's own."""
 
     def __init__(
         self,
@@ -34,16 +49,18 @@ class HandOvers:
         carry_out: Callable[[Group, Iterable[Effect]], None],
         defer: Callable[[Callable[[], None]], None],
         wal: LogWriter,
+        transport: Transport,
         disk: DiskWatch,
-        lease_ns: int,
+        leases: NodeLeases,
     ) -> None:
         self._groups = groups
         self._now_ns = now_ns
         self._carry_out = carry_out
         self._defer = defer
         self._wal = wal
+        self._transport = transport
         self._disk = disk
-        self._lease_ns = lease_ns
+        self._leases = leases
         self._held_bytes = 0
         self._active: dict[int, None] = {}
 
@@ -65,7 +82,7 @@ class HandOvers:
         from leading: it lets go. One whose disk is slow, and others' are not, gives away what they may have."""
         writing_ns, now_ns = self._wal.writing_ns(), self._now_ns()
         self._disk.sample(self._wal.take_write_ns(), writing_ns)
-        if writing_ns > self._lease_ns:
+        if writing_ns > self._leases.config.duration_ns:
             for group in tuple(self._groups.values()):
                 self.begin(group, at_once=True)
         elif self._disk.may_hand_over(now_ns):
@@ -75,6 +92,32 @@ class HandOvers:
                 self._disk.handed_over(now_ns)
             for group in better:
                 self.begin(group)
+
+    def ask_for(self, group_id: int) -> bool:
+        """Routers reach this node and not the group's leader: asks that one to hand over to here, if this member could
+        lead. Returns whether it has been asked now, and not a moment ago."""
+        group, now_ns = self._groups[group_id], self._now_ns()
+        core = group.core
+        may_lead = core.health == Health.WHOLE and not core.is_restoring and not core.is_log_replica
+        if core.leader_node_id in (0, core.node_id) or not may_lead or now_ns < self._leases.votes_from_ns:
+            return False
+        if now_ns < group.asked_until_ns and core.promised == group.asked_ballot:
+            return False
+        group.asked_until_ns, group.asked_ballot = now_ns + HELD_NS, core.promised
+        self._transport.send(core.leader_node_id, group_id, HandOverRequest(core.promised), None)
+        return True
+
+    def asked(self, group: Group, sender: int, message: HandOverRequest) -> None:
+        """Another member asks for the leadership. It gets it, if it follows; but leaderships that are asked for from
+        here and from there must not go round all the time."""
+        core, now_ns = group.core, self._now_ns()
+        if core.leadership is None or core.leadership.ballot != message.ballot or now_ns < group.asked_not_before_ns:
+            return
+        if core.has_successor(now_ns, _others(group, sender)):
+            group.asked_not_before_ns = now_ns + ASKED_AGAIN_NS
+            log.warning("routers cannot reach this node, another is to lead", group_id=group.group_id, node_id=sender)
+            group.successor_node_id = sender
+            self.begin(group)
 
     def is_under_way(self, group_id: int) -> bool:
         """Whether nobody is known to serve the group, because this member hands it over, did so a moment ago, or is
@@ -86,6 +129,8 @@ class HandOvers:
         if core.leadership is not None:
             return bool(group.drain_until_ns) or group.applied_slot < core.leadership.recovered_slot
         if core.candidacy is not None and core.candidacy.is_promising_itself:
+            return True
+        if now_ns < group.asked_until_ns and core.promised == group.asked_ballot:
             return True
         return now_ns < group.handed_over_ns + HELD_NS and not core.is_led
 
@@ -115,7 +160,10 @@ class HandOvers:
         now_ns = self._now_ns()
         group.drain_until_ns = 0
         group.handed_over_ns = now_ns
-        self._carry_out(group, group.core.hand_over(now_ns, self._disk.slow_node_ids()))
+        avoided = self._disk.slow_node_ids()
+        if group.successor_node_id:
+            avoided, group.successor_node_id = _others(group, group.successor_node_id), 0
+        self._carry_out(group, group.core.hand_over(now_ns, avoided))
 
     def tick(self) -> None:
         """To be called every few milliseconds."""

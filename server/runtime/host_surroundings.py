@@ -9,7 +9,7 @@ from typing import Protocol
 
 from server.paxos.ballot import Ballot
 from server.paxos.lease import Grant
-from server.paxos.messages import Message
+from server.paxos.messages import PeerMessage
 from server.paxos.quorum import Configuration
 from server.runtime.snapshot_transfer import SnapshotSource
 
@@ -75,7 +75,7 @@ class LogWriter(Protocol):
 class Transport(Protocol):
     """Says things to other nodes; may lose them, never delays the caller (server/runtime/peers.py)."""
 
-    def send(self, to: int, group_id: int, message: Message, record: bytes | None) -> None: ...
+    def send(self, to: int, group_id: int, message: PeerMessage, record: bytes | None) -> None: ...
 
     def send_heartbeat(self, to: int, sent_ns: int, write_ns: int) -> None:
         """`write_ns`: how long a write of this node's log takes (DiskWatch); 0: nobody knows."""

@@ -12,9 +12,10 @@ from server.paxos.messages import (
     CatchUp,
     CatchUpRequest,
     Commit,
+    HandOverRequest,
     LeadershipQuery,
     LogStart,
-    Message,
+    PeerMessage,
     Prepare,
     Promise,
     Reject,
@@ -29,7 +30,7 @@ class MalformedMessageError(Exception):
     """A peer sent something that cannot be read; the sentence says what."""
 
 
-def encode_message(group_id: int, message: Message, record: bytes | None) -> replication_pb2.GroupMessage:
+def encode_message(group_id: int, message: PeerMessage, record: bytes | None) -> replication_pb2.GroupMessage:
     """A message ready for a frame; `record` is the encoded run of an Accept."""
     encoded = replication_pb2.GroupMessage(group_id=group_id)
     match message:
@@ -71,6 +72,13 @@ def encode_message(group_id: int, message: Message, record: bytes | None) -> rep
             _set_ballot(catch_up.ballot, message.ballot)
             catch_up.records.extend(encode_log_record(group_id, run, message.commit_slot) for run in message.runs)
             catch_up.commit_slot = message.commit_slot
+        case _:
+            _fill_rare(encoded, message)
+    return encoded
+
+
+def _fill_rare(encoded: replication_pb2.GroupMessage, message: PeerMessage) -> None:
+    match message:
         case LogStart():
             _set_ballot(encoded.log_start.ballot, message.ballot)
             encoded.log_start.slot = message.slot
@@ -80,10 +88,11 @@ def encode_message(group_id: int, message: Message, record: bytes | None) -> rep
             encoded.release.handed_over = message.is_handed_over
         case LeadershipQuery():
             _set_ballot(encoded.leadership_query.ballot, message.ballot)
-    return encoded
+        case HandOverRequest():
+            _set_ballot(encoded.hand_over_request.ballot, message.ballot)
 
 
-def decode_message(encoded: replication_pb2.GroupMessage) -> tuple[Message, bytes | None]:
+def decode_message(encoded: replication_pb2.GroupMessage) -> tuple[PeerMessage, bytes | None]:
     """(message, the encoded run of an Accept or None). Raises MalformedMessageError."""
     kind = encoded.WhichOneof("message")
     if kind == "accept":
@@ -96,7 +105,7 @@ def decode_message(encoded: replication_pb2.GroupMessage) -> tuple[Message, byte
     return _decode_rare(encoded, kind), None
 
 
-def _decode_rare(encoded: replication_pb2.GroupMessage, kind: str | None) -> Message:
+def _decode_rare(encoded: replication_pb2.GroupMessage, kind: str | None) -> PeerMessage:
     group_id = encoded.group_id
     if kind == "commit":
         return Commit(_ballot(encoded.commit.ballot), encoded.commit.commit_slot, encoded.commit.recovered_slot)
@@ -135,6 +144,8 @@ def _decode_rare(encoded: replication_pb2.GroupMessage, kind: str | None) -> Mes
         return Release(_ballot(encoded.release.ballot), encoded.release.handed_over)
     if kind == "leadership_query":
         return LeadershipQuery(_ballot(encoded.leadership_query.ballot))
+    if kind == "hand_over_request":
+        return HandOverRequest(_ballot(encoded.hand_over_request.ballot))
     raise MalformedMessageError(f"group {group_id}: a message of a kind this version does not know")
 
 

@@ -18,7 +18,7 @@ from statorpb import replication_pb2, replication_pb2_grpc
 
 from server.gathering import gather_arrivals
 from server.paxos.lease import Grant
-from server.paxos.messages import Message
+from server.paxos.messages import PeerMessage
 from server.runtime.grpc_server import channel_options
 from server.runtime.peer_codec import MalformedMessageError, decode_message, encode_message
 from server.runtime.replica_host import ReplicaHost
@@ -143,7 +143,7 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
 
     # Transport
 
-    def send(self, to: int, group_id: int, message: Message, record: bytes | None) -> None:
+    def send(self, to: int, group_id: int, message: PeerMessage, record: bytes | None) -> None:
         connection = self._connections.get(to)
         if connection is None:
             return

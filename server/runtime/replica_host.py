@@ -20,10 +20,11 @@ from server.paxos.messages import (
     ApplyEntries,
     CatchUp,
     Effect,
+    HandOverRequest,
     HealedRecord,
     LeadershipChanged,
     LogRecord,
-    Message,
+    PeerMessage,
     PersistRecord,
     Run,
     SendMessage,
@@ -115,9 +116,7 @@ class ReplicaHost:
             transport, rng, now_ns, self.groups, self._carry_out, self._apply_due, self._note_peers
         )
         self.disk = DiskWatch()
-        self.hand_overs = HandOvers(
-            self.groups, now_ns, self._carry_out, defer, wal, self.disk, leases.config.duration_ns
-        )
+        self.hand_overs = HandOvers(self.groups, now_ns, self._carry_out, defer, wal, transport, self.disk, leases)
         wal.on_idle = self._flush
 
     # Groups
@@ -298,7 +297,7 @@ class ReplicaHost:
 
     # What arrives
 
-    def receive(self, sender: int, group_id: int, message: Message, record: bytes | None) -> None:
+    def receive(self, sender: int, group_id: int, message: PeerMessage, record: bytes | None) -> None:
         """A message of another member; `record` is the encoding of an Accept's run, so that it is not made again."""
         group = self.groups.get(group_id)
         if group is None:
@@ -307,6 +306,9 @@ class ReplicaHost:
             return
         if record is not None:
             self._records[id(message.run)] = record  # type: ignore[union-attr]  # only an Accept comes with a record
+        if isinstance(message, HandOverRequest):
+            self.hand_overs.asked(group, sender, message)
+            return
         self._carry_out(group, group.core.handle(sender, message, self._now_ns()))
 
     def received_all(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from server.paxos.lease import Grant
-from server.paxos.messages import Message
+from server.paxos.messages import PeerMessage
 from server.runtime.replica_host import ReplicaHost
 from tests.simulation.clock import Scheduler
 
@@ -63,9 +63,9 @@ class SimulatedTransport:
     def __init__(self, node_id: int, network: Network) -> None:
         self._node_id = node_id
         self._network = network
-        self.on_send: Callable[[Message], None] = lambda message: None
+        self.on_send: Callable[[PeerMessage], None] = lambda message: None
 
-    def send(self, to: int, group_id: int, message: Message, record: bytes | None) -> None:
+    def send(self, to: int, group_id: int, message: PeerMessage, record: bytes | None) -> None:
         self.on_send(message)
 
         def receive(host: ReplicaHost) -> None:

@@ -17,7 +17,7 @@ from server.paxos.acceptor import Health
 from server.paxos.ballot import ZERO, Ballot
 from server.paxos.election import ElectionConfig
 from server.paxos.lease import LeaseConfig, NodeLeases
-from server.paxos.messages import Message, Promise
+from server.paxos.messages import PeerMessage, Promise
 from server.paxos.quorum import NO_FLOOR, Configuration, Floor, Member, encode_configuration
 from server.runtime.freshness import Freshness
 from server.runtime.replica_host import Outcome, OutcomeKind, ReplicaHost
@@ -562,7 +562,7 @@ class World:
 
     # Invariants
 
-    def _note_promise(self, node: Node, message: Message) -> None:
+    def _note_promise(self, node: Node, message: PeerMessage) -> None:
         if isinstance(message, Promise):
             node.promised_told = max(node.promised_told, message.ballot)
 

@@ -187,3 +187,15 @@ async def test_a_leader_with_a_slow_disk_lets_another_lead(tmp_path: Path) -> No
     assert slow.node.note == ""
     await nodes.stop()
     assert [each.fatal for each in nodes] == [[], [], []]
+
+
+async def test_a_leader_that_routers_cannot_reach_lets_who_they_reach_lead(three: NodeSet) -> None:
+    """The request that says so waits for it, and is served. Who names another leader has it wrong."""
+    leader = await three.found()
+    for reached in followers(three, leader):
+        await wait_until(lambda reached=reached: reached.node.host.leader_of(PARTITION)[0] == leader.node_id)  # type: ignore[misc]
+    wrong = await reached.ask(put("a", b"1", unreachable_leader=reached.node_id))
+    assert (wrong.status, wrong.leader_node_id) == (partition_pb2.NOT_LEADER, leader.node_id)
+    assert await reached.status(put("a", b"1", unreachable_leader=leader.node_id)) == OK
+    assert reached.leads
+    assert (await leader.ask(get("a"))).leader_node_id == reached.node_id

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from server.paxos.acceptor import Health
 from server.paxos.ballot import ABOVE_ALL, Ballot
 from server.paxos.lease import Grant
-from server.paxos.messages import Accept, Accepted, Prepare, Promise, Release, Run
+from server.paxos.messages import Accept, Accepted, HandOverRequest, PeerMessage, Prepare, Promise, Release, Run
+from server.paxos.quorum import Configuration, Member
 from server.runtime.disk_watch import FASTER, SAMPLES, SLOW_NS
-from server.runtime.hand_overs import DRAIN_NS, HELD_BYTES_MAX, HELD_NS
+from server.runtime.hand_overs import ASKED_AGAIN_NS, DRAIN_NS, HELD_BYTES_MAX, HELD_NS
 from server.runtime.replica_host import Outcome, OutcomeKind
-from tests.server.runtime.test_replica_host import GROUP, LEASE, MS, Lone
+from tests.server.runtime.test_replica_host import GROUP, LEADER, LEASE, MS, Follower, Lone
 
 
 class Leader(Lone):
@@ -240,3 +242,81 @@ def test_a_slow_node_is_not_handed_a_leadership() -> None:
         leader.host.receive_heartbeat(slow_node_id, 0, SLOW_NS)
         leader.host.hand_over(GROUP)
         assert leader.released == [other]
+
+
+def test_a_leader_that_is_asked_hands_over() -> None:
+    """To the member that asks, once what it has proposed is committed."""
+    for sender in (2, 3):
+        leader = Leader()
+        leader.receive(3, Accepted(leader.ballot, 0, 1))
+        leader.host.receive_grant(3, Grant(leader.now_ns, 1), ())
+        leader.propose()
+        leader.receive(sender, HandOverRequest(leader.ballot))
+        assert leader.released == []
+        leader.accepted()
+        assert leader.released == [sender]
+
+
+def test_leaderships_that_are_asked_for_do_not_go_round() -> None:
+    """One that came back is kept for a while."""
+    leader = Leader()
+    leader.receive(2, HandOverRequest(leader.ballot))
+    assert leader.released == [2]
+    leader.now_ns += LEASE.duration_ns
+    leader.ballot = leader.lead()
+    leader.receive(2, HandOverRequest(leader.ballot))
+    assert leader.released == []
+    leader.now_ns = ASKED_AGAIN_NS
+    leader.host.receive_grant(2, Grant(leader.now_ns, 1), ())
+    leader.receive(2, HandOverRequest(leader.ballot))
+    assert leader.released == [2]
+
+
+def test_only_a_member_that_follows_is_given_what_it_asks_for() -> None:
+    """And nobody who means another leadership, or a leader that is none."""
+    leader = Leader()
+    leader.receive(3, HandOverRequest(leader.ballot))
+    leader.receive(2, HandOverRequest(Ballot(leader.ballot.round - 1, 1)))
+    assert leader.released == []
+    leader.host.hand_over(GROUP)
+    assert leader.released == [2]
+    leader.receive(2, HandOverRequest(leader.ballot))
+    assert leader.released == [2]
+
+
+def asks(lone: Lone) -> list[tuple[int, PeerMessage]]:
+    return [each for each in lone.transport.messages if isinstance(each[1], HandOverRequest)]
+
+
+def test_a_member_asks_for_what_routers_cannot_reach() -> None:
+    """Once in a while, and lets requests wait meanwhile; once another leads they wait no more."""
+    follower = Follower()
+    hand_overs = follower.host.hand_overs
+    assert hand_overs.ask_for(GROUP)
+    assert asks(follower) == [(2, HandOverRequest(LEADER))]
+    assert hand_overs.is_under_way(GROUP)
+    answered: list[str] = []
+    assert hand_overs.hold(GROUP, 1, lambda: answered.append("held"))
+    assert not hand_overs.ask_for(GROUP)
+    follower.receive(3, Accept(Run(Ballot(2, 3), 3, (b"c",)), 2))
+    assert (answered, hand_overs.is_under_way(GROUP)) == (["held"], False)
+    assert hand_overs.ask_for(GROUP), "that one cannot be reached either"
+    follower.now_ns += HELD_NS
+    assert not hand_overs.is_under_way(GROUP)
+    assert hand_overs.ask_for(GROUP)
+    assert len(asks(follower)) == 3
+
+
+def test_who_may_not_lead_asks_for_nothing() -> None:
+    """Nobody is known to lead, or it is this member; it does not vote yet, has lost something, or has no state."""
+    assert not Lone().host.hand_overs.ask_for(GROUP)
+    assert not Leader().host.hand_overs.ask_for(GROUP)
+    others = Configuration((Member(2, "b"), Member(3, "c")))
+    for name, value in (("health", Health.HEALING), ("is_restoring", True), ("configuration", others)):
+        follower = Follower()
+        setattr(follower.core, name, value)
+        assert not follower.host.hand_overs.ask_for(GROUP)
+    follower = Follower()
+    follower.host.leases.votes_from_ns = 1
+    assert not follower.host.hand_overs.ask_for(GROUP)
+    assert asks(follower) == []

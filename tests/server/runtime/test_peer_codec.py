@@ -19,9 +19,11 @@ from server.paxos.messages import (
     CatchUp,
     CatchUpRequest,
     Commit,
+    HandOverRequest,
     LeadershipQuery,
     LogStart,
     Message,
+    PeerMessage,
     Prepare,
     Promise,
     Reject,
@@ -47,6 +49,7 @@ MESSAGES: dict[type, st.SearchStrategy[Any]] = {
     CatchUp: st.builds(CatchUp, BALLOTS, MANY_RUNS, U64),
     Release: st.builds(Release, BALLOTS, st.booleans()),
     LeadershipQuery: st.builds(LeadershipQuery, BALLOTS),
+    HandOverRequest: st.builds(HandOverRequest, BALLOTS),
     LogStart: st.builds(LogStart, BALLOTS, U64, st.booleans()),
 }
 GROUP = 7
@@ -98,7 +101,7 @@ def test_round_trip(kind: type, data: st.DataObject, group_id: int) -> None:
 
 def test_every_message_is_covered() -> None:
     """A message that the core gets and the codec does not know would be lost in silence."""
-    assert set(get_args(Message)) == MESSAGES.keys()
+    assert set(get_args(PeerMessage)) == MESSAGES.keys()
 
 
 def test_ballots_are_not_mixed_up() -> None:

@@ -18,7 +18,7 @@ from server.paxos.messages import (
     Commit,
     LeadershipQuery,
     LogStart,
-    Message,
+    PeerMessage,
     PersistRecord,
     Promise,
     PromiseRecord,
@@ -78,7 +78,7 @@ class FakeTransport:
     """Keeps what was sent."""
 
     def __init__(self) -> None:
-        self.messages: list[tuple[int, Message]] = []
+        self.messages: list[tuple[int, PeerMessage]] = []
         self.chunks: list[tuple[int, int, int, bool]] = []  # snapshot id, slot, sequence, is last
         self.acknowledged: list[int] = []
         self.missing: list[int] = []  # chunks that were told to be lost
@@ -86,7 +86,7 @@ class FakeTransport:
         self.asked: set[int] = set()
         self.told_ns = -1  # in the last heartbeat, of the node's log
 
-    def send(self, to: int, group_id: int, message: Message, record: bytes | None) -> None:
+    def send(self, to: int, group_id: int, message: PeerMessage, record: bytes | None) -> None:
         self.messages.append((to, message))
 
     def send_heartbeat(self, to: int, sent_ns: int, write_ns: int) -> None:
@@ -198,7 +198,7 @@ class Lone:
     def core(self) -> PaxosCore:
         return self.host.groups[GROUP].core
 
-    def receive(self, sender: int, message: Message) -> None:
+    def receive(self, sender: int, message: PeerMessage) -> None:
         self.host.receive(sender, GROUP, message, None)
 
     def lead(self) -> Ballot:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from server.paxos.ballot import Ballot
-from server.paxos.messages import Accept, Accepted, CatchUpRequest, Commit, LogStart, Message, Run
+from server.paxos.messages import Accept, Accepted, CatchUpRequest, Commit, LogStart, PeerMessage, Run
 from server.runtime.snapshot_transfer import (
     DECLINED_SEQUENCE,
     OVERDUE_NS,
@@ -358,7 +358,7 @@ def test_the_next_snapshot_is_asked_for_when_one_has_arrived() -> None:
         lone.host.open_group(group_id, MEMBERS, machine, None, 0)
         lone.host.receive(2, group_id, Accept(Run(LEADER, 1, (b"a",)), 0), None)
 
-    def requests() -> list[tuple[int, Message]]:
+    def requests() -> list[tuple[int, PeerMessage]]:
         return [sent for sent in lone.transport.messages if isinstance(sent[1], CatchUpRequest)]
 
     lone.host.tick()

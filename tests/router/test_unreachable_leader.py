@@ -1,0 +1,91 @@
+"""A leader that this router cannot reach, and others can: who is asked instead is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from statorpb import partition_pb2
+
+from router.storage_client import ATTEMPT_TIMEOUT_S, GET, PUT
+from server.model.errors import DeadlineExceededError, ServiceUnavailableError
+from tests.router.fakes import FakeStorageNode
+from tests.router.test_storage_client import Router, StartNode, ok, says, start_node
+
+__all__ = ["start_node"]
+
+
+@pytest.fixture
+async def gone(start_node: StartNode) -> AsyncIterator[FakeStorageNode]:
+    """Its port refuses connections."""
+    node = await start_node(ok)
+    await node.stop()
+    yield node
+
+
+def told(node: FakeStorageNode) -> list[int]:
+    return [request.unreachable_leader for request in node.requests]
+
+
+async def test_who_is_asked_instead_hears_of_the_leader(start_node: StartNode, gone: FakeStorageNode) -> None:
+    """Of its node id, with each call that only the leader can answer; what any member answers says nothing of it."""
+    other = await start_node(ok)
+    async with Router(other.address, gone.address, leader=2) as router:
+        assert (await router.call(PUT)).item == b"found"
+        router.cache.get("music").partitions[0].leader_node_id = 2  # type: ignore[union-attr]
+        assert (await router.call(GET)).item == b"found"
+        assert (await router.call(GET, is_consistent=False)).item == b"found"
+    assert told(other) == [0, 2, 0], "at first the router does not know who leads: it has just failed to reach that one"
+
+
+async def test_a_hint_to_a_leader_that_cannot_be_reached(start_node: StartNode, gone: FakeStorageNode) -> None:
+    """The call comes back to those who can be reached, and now they are told."""
+    others = [await start_node(says(partition_pb2.NOT_LEADER, leader=3)) for _ in range(2)]
+    async with Router(*(each.address for each in others), gone.address, leader=3) as router:
+        outcome = await router.start(PUT)
+        async with asyncio.timeout(5):
+            while not any(3 in told(each) for each in others):
+                await asyncio.sleep(0.005)
+    with pytest.raises(ServiceUnavailableError, match="stopping"):
+        await outcome.wait()
+
+
+async def test_a_leader_that_may_be_reached_is_not_complained_of(start_node: StartNode, gone: FakeStorageNode) -> None:
+    """Another member cannot be reached. And a leader of which the router does not know where it is has not been
+    tried."""
+    leader = await start_node(ok)
+    async with Router(leader.address, gone.address) as router:
+        await router.call(GET, is_consistent=False)
+        router.storage._unreachable[gone.address] = asyncio.get_running_loop().time() + 60
+        await router.call(PUT)
+        router.cache.get("music").partitions[0].leader_node_id = 7  # type: ignore[union-attr]
+        await router.call(PUT)
+    assert told(leader) == [0, 0, 0]
+
+
+async def test_a_leader_that_says_nothing_cannot_be_reached(start_node: StartNode) -> None:
+    """Its stream lives: it is halted, or its answers are lost on their way."""
+    silent, other = await start_node(lambda _: None), await start_node(ok)
+    async with Router(silent.address, other.address) as router:
+        assert (await router.call(PUT, timeout_s=10 * ATTEMPT_TIMEOUT_S)).item == b"found"
+        assert router.storage.has_unreachable
+
+
+async def test_a_node_that_answers_others_can_be_reached(start_node: StartNode) -> None:
+    """One request gets no answer in time, and nor does one that had little time."""
+    node = await start_node(lambda request: None if request.operation == PUT else ok(request))
+    async with Router(node.address) as router:
+        outcome = await router.start(PUT, timeout_s=1.5 * ATTEMPT_TIMEOUT_S)
+        while not outcome.future.done():
+            answered = await router.start(GET)
+            assert (await answered.wait()).item == b"found"
+            assert not router.storage.has_unreachable
+            await asyncio.sleep(0.05)
+        assert isinstance(outcome.future.exception(), DeadlineExceededError)
+    silent = await start_node(lambda _: None)
+    async with Router(silent.address) as router:
+        outcome = await router.start(PUT, timeout_s=0.2)
+        await asyncio.wait([outcome.future])
+        assert not router.storage.has_unreachable
+        assert isinstance(outcome.future.exception(), DeadlineExceededError)
