@@ -115,8 +115,8 @@ def test_a_link_is_cut_one_way(played: Path) -> None:
     assert code == 0
     assert re.search(r"fault +cut storage-\d to storage-\d", text)
     assert re.search(r"undone +mend storage-\d to storage-\d", text)
-    assert re.search(r"fault +lose 5 % router-1", text)
-    assert re.search(r"undone +mend router-1.* packets late", text)
+    assert re.search(r"fault +lose 5 % router from storage", text)
+    assert re.search(r"undone +mend router from storage.* packets late", text)
 
 
 def test_a_disk_fails(played: Path) -> None:
