@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 from statorpb import cluster_pb2, partition_pb2
 
@@ -15,23 +12,6 @@ from server.runtime.clock import now_ns
 from storage_node.descriptors import configuration_of
 from storage_node.node import StorageNode
 from tests.storage_node.nodes import PARTITION, NodeSet, get, wait_until
-
-
-@pytest.fixture
-async def three(tmp_path: Path) -> AsyncIterator[NodeSet]:
-    nodes = NodeSet(tmp_path, 3)
-    yield nodes
-    await nodes.stop()
-    assert [each.fatal for each in nodes] == [[], [], []]
-
-
-@pytest.fixture
-async def one(tmp_path: Path) -> AsyncIterator[NodeSet]:
-    """A group of a single member, which leads as soon as it may vote."""
-    nodes = NodeSet(tmp_path, 1, lease_ms=40, heartbeat_ms=20)
-    yield nodes
-    await nodes.stop()
-    assert nodes.nodes[0].fatal == []
 
 
 class KilledAfterDescriptor(StorageNode):

@@ -36,14 +36,6 @@ OK = partition_pb2.OK
 
 
 @pytest.fixture
-async def three(tmp_path: Path) -> AsyncIterator[NodeSet]:
-    nodes = NodeSet(tmp_path, 3)
-    yield nodes
-    await nodes.stop()
-    assert [each.fatal for each in nodes] == [[], [], []]
-
-
-@pytest.fixture
 async def one(tmp_path: Path) -> AsyncIterator[NodeSet]:
     nodes = NodeSet(tmp_path, 1, lease_ms=40, heartbeat_ms=20)
     yield nodes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,23 +16,6 @@ from server.runtime.hand_overs import HELD_NS
 from tests.storage_node.nodes import PARTITION, NodeSet, RunningNode, get, put, scan, wait_until
 
 OK = partition_pb2.OK
-
-
-@pytest.fixture
-async def three(tmp_path: Path) -> AsyncIterator[NodeSet]:
-    nodes = NodeSet(tmp_path, 3)
-    yield nodes
-    await nodes.stop()
-    assert [each.fatal for each in nodes] == [[], [], []]
-
-
-@pytest.fixture
-async def one(tmp_path: Path) -> AsyncIterator[NodeSet]:
-    """A group of a single member, which leads as soon as it may vote."""
-    nodes = NodeSet(tmp_path, 1, lease_ms=40, heartbeat_ms=20)
-    yield nodes
-    await nodes.stop()
-    assert nodes.nodes[0].fatal == []
 
 
 def followers(nodes: NodeSet, leader: RunningNode) -> list[RunningNode]:

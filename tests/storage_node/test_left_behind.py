@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
 from statorpb import partition_pb2
 
 from server.wire import item_to_bytes
 from tests.storage_node.nodes import PARTITION, NodeSet, RunningNode, put, wait_until
 from tests.storage_node.test_writes import put_if, row, stored, update
-
-
-@pytest.fixture
-async def three(tmp_path: Path) -> AsyncIterator[NodeSet]:
-    nodes = NodeSet(tmp_path, 3)
-    yield nodes
-    await nodes.stop()
-    assert [each.fatal for each in nodes] == [[], [], []]
 
 
 async def alone(nodes: NodeSet, leader: RunningNode, *requests: partition_pb2.PartitionRequest) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -34,23 +33,6 @@ from tests.storage_node.nodes import (
 
 OK = partition_pb2.OK
 REMOVED = cluster_pb2.NodeAssignments(removed=[PARTITION])
-
-
-@pytest.fixture
-async def three(tmp_path: Path) -> AsyncIterator[NodeSet]:
-    nodes = NodeSet(tmp_path, 3)
-    yield nodes
-    await nodes.stop()
-    assert [each.fatal for each in nodes] == [[], [], []]
-
-
-@pytest.fixture
-async def one(tmp_path: Path) -> AsyncIterator[NodeSet]:
-    """A group of a single member, which leads as soon as it may vote."""
-    nodes = NodeSet(tmp_path, 1, lease_ms=40, heartbeat_ms=20)
-    yield nodes
-    await nodes.stop()
-    assert nodes.nodes[0].fatal == []
 
 
 def followers(nodes: NodeSet, leader: RunningNode) -> list[RunningNode]:

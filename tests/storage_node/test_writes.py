@@ -31,14 +31,6 @@ async def one(tmp_path: Path) -> AsyncIterator[NodeSet]:
     assert nodes.nodes[0].fatal == []
 
 
-@pytest.fixture
-async def three(tmp_path: Path) -> AsyncIterator[NodeSet]:
-    nodes = NodeSet(tmp_path, 3)
-    yield nodes
-    await nodes.stop()
-    assert [each.fatal for each in nodes] == [[], [], []]
-
-
 def row(name: str, **numbers: int) -> Item:
     return {"pk": {"S": name}, **{each: {"N": str(number)} for each, number in numbers.items()}}
 

@@ -1,0 +1,28 @@
+"""Storage nodes for the tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.storage_node.nodes import NodeSet
+
+
+@pytest.fixture
+async def three(tmp_path: Path) -> AsyncIterator[NodeSet]:
+    """A group of three members in three zones; no node may have ended by itself."""
+    nodes = NodeSet(tmp_path, 3)
+    yield nodes
+    await nodes.stop()
+    assert [each.fatal for each in nodes] == [[], [], []]
+
+
+@pytest.fixture
+async def one(tmp_path: Path) -> AsyncIterator[NodeSet]:
+    """A group of a single member, which leads as soon as it may vote."""
+    nodes = NodeSet(tmp_path, 1, lease_ms=40, heartbeat_ms=20)
+    yield nodes
+    await nodes.stop()
+    assert nodes.nodes[0].fatal == []
