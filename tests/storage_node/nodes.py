@@ -237,6 +237,12 @@ class NodeSet:
             await each.stop()
 
 
+def serves(node: RunningNode, name: str) -> bool:
+    """Whether the node by itself has the item, and may serve it to who asks for an eventually consistent read."""
+    answered = node.ask(get(name, consistent=False))
+    return answered.done() and answered.result().status == partition_pb2.OK
+
+
 def flip(path: Path, position: int) -> None:
     """One bit of a file that nobody has open."""
     data = bytearray(path.read_bytes())

@@ -27,6 +27,7 @@ from tests.storage_node.nodes import (
     key,
     put,
     scan,
+    serves,
     token,
     wait_until,
 )
@@ -242,13 +243,8 @@ async def test_a_follower_that_was_away_catches_up_from_the_log_or_by_a_snapshot
                     log = each.node.host.groups[PARTITION].core.log
                     each.node.host.groups[PARTITION].core.trim(log.commit_slot)
         await away.start()
-        await wait_until(lambda flag=is_trimmed: _serves(away, f"k39-{flag}"))  # type: ignore[misc]
+        await wait_until(lambda flag=is_trimmed: serves(away, f"k39-{flag}"))  # type: ignore[misc]
         assert (await away.ask(scan(consistent=False))).scan.evaluated == (80 if is_trimmed else 40)
-
-
-def _serves(node: RunningNode, name: str) -> bool:
-    answered = node.ask(get(name, consistent=False))
-    return answered.done() and answered.result().status == OK
 
 
 async def test_a_checkpoint_lets_go_of_the_log(one: NodeSet) -> None:
