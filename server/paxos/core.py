@@ -15,8 +15,6 @@ from server.paxos.acceptor import Acceptor, Health
 from server.paxos.ballot import ABOVE_ALL, ZERO, Ballot
 from server.paxos.election import Candidacy, Role, choose_payloads, promise_of
 from server.paxos.leader import (
-    HELD_WAIT_NS,
-    JOIN_WAIT_NS,
     RETRY_NS_MAX,
     RUN_BYTES_MAX,
     Leadership,
@@ -125,7 +123,7 @@ class PaxosCore(Acceptor):
             if leadership.successor != configuration:
                 leadership.successor, leadership.expected_since_ns = configuration, now_ns
             is_held = leadership.held_slot(configuration, self.node_id) >= self.log.first_slot - 1
-            if is_held or now_ns - leadership.expected_since_ns >= HELD_WAIT_NS:
+            if is_held or now_ns - leadership.expected_since_ns >= self.election.held_wait_ns:
                 self._begin_joining(leadership, configuration, now_ns)
         return self._take()
 
@@ -167,7 +165,7 @@ class PaxosCore(Acceptor):
         leaving = set(self.configuration.node_ids) - set(configuration.node_ids)
         if not following.issuperset(joining):
             is_expected = leadership.successor == configuration
-            has_waited = is_expected and now_ns - leadership.expected_since_ns >= JOIN_WAIT_NS
+            has_waited = is_expected and now_ns - leadership.expected_since_ns >= self.election.join_wait_ns
             if not has_waited or following & leaving:
                 return False
         return configuration.is_majority(following) and self.configuration.is_majority(following)

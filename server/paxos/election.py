@@ -24,12 +24,18 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class ElectionConfig:
-    """Durations in nanoseconds. `rank_ns`: at a group's birth, members stand in the order of its configuration."""
+    """Durations in nanoseconds. `rank_ns`: at a group's birth, members stand in the order of its configuration.
+
+    `join_wait_ns`: for how long a change of members waits for those who are to join, where the others could carry it
+    through alone. `held_wait_ns`: for how long a node that is to join is not sent a snapshot, which it may not need:
+    the log that the leader still has is enough as soon as those who stay have told what is on their disks."""
 
     jitter_ns: int = 200_000_000
     retry_ns: int = 400_000_000
     rank_ns: int = 150_000_000
     flush_ns: int = 40_000_000
+    join_wait_ns: int = 5_000_000_000
+    held_wait_ns: int = 1_000_000_000
 
 
 @dataclass(slots=True)

@@ -24,13 +24,6 @@ IN_FLIGHT_BYTES_MAX = 4 * 1024 * 1024
 
 IN_FLIGHT_MESSAGES_MAX = 64
 
-JOIN_WAIT_NS = 5_000_000_000
-"""For how long a change of members waits for those who are to join, where the others could carry it through alone."""
-
-HELD_WAIT_NS = 1_000_000_000
-"""For how long a node that is to join is not sent a snapshot, which it may not need: the log that the leader still has
-is enough as soon as those who stay have told what is on their disks."""
-
 CLOSE_SLOTS = 100
 """A follower that lacks no more of the log has as good as all of it: it gets the rest by its election."""
 

@@ -34,7 +34,15 @@ from tests.simulation.network import Network, NetworkFaults, SimulatedTransport
 MS = 1_000_000
 GROUP = 7
 LEASES = LeaseConfig(duration_ns=400 * MS, heartbeat_ns=100 * MS, drift_ppm=10_000)
-ELECTION = ElectionConfig(jitter_ns=50 * MS, retry_ns=60 * MS, rank_ns=30 * MS, flush_ns=10 * MS)
+ELECTION = ElectionConfig(
+    jitter_ns=50 * MS,
+    retry_ns=60 * MS,
+    rank_ns=30 * MS,
+    flush_ns=10 * MS,
+    join_wait_ns=1_000 * MS,
+    held_wait_ns=200 * MS,
+)
+"""Leases, and what is waited for, last a fifth of what they do in real life."""
 ATTEMPT_NS = 300 * MS
 EVENTUAL_AGE_NS = 700 * MS
 SNAPSHOT_CHUNK_BYTES = 200
