@@ -146,6 +146,8 @@ def assignments(catalog: Catalog, slot: int, node_id: int) -> cluster_pb2.NodeAs
             if table.status == TableStatus.DELETING:
                 message.removed.append(partition.partition_id)
                 continue
+            if node_id in partition.withdrawn_node_ids:
+                continue  # it keeps what it has until the group's leader has said who the members are
             descriptor = message.partitions.add(
                 partition_id=partition.partition_id,
                 table_number=table.number,

@@ -8,6 +8,7 @@ from statorpb import cluster_pb2, tables_pb2
 from metadata.catalog.catalog import Catalog, Node, Table, TableStatus, User
 from metadata.catalog.commands import (
     ActivateTable,
+    AdoptMembers,
     Command,
     CreateTable,
     CreateUser,
@@ -30,6 +31,7 @@ from metadata.catalog.commands import (
     UntagTable,
     UpdateTable,
     UpdateTimeToLive,
+    WithdrawMember,
 )
 from metadata.catalog.members import Partition
 from metadata.settings_codec import change_in, put_change, put_settings, settings_of
@@ -79,7 +81,7 @@ def encode_command(command: Command) -> bytes:
         case PartitionsDropped():
             message.partitions_dropped.node_id = command.node_id
             message.partitions_dropped.partition_ids.extend(command.partition_ids)
-        case ReplaceMember() | MemberReplaced() | PromoteMember() | NoteFloor():
+        case ReplaceMember() | MemberReplaced() | WithdrawMember() | AdoptMembers() | PromoteMember() | NoteFloor():
             _put_member_change(message, command)
         case DrainNode():
             message.drain_node.name, message.drain_node.cancel = command.name, command.is_cancelled
@@ -158,6 +160,16 @@ def _put_member_change(message: cluster_pb2.CatalogCommand, command: MemberComma
         case NoteFloor():
             message.note_floor.partition_id = command.partition_id
             put_floor(message.note_floor.floor, command.floor)
+        case WithdrawMember():
+            withdrawal = message.withdraw_member
+            withdrawal.partition_id, withdrawal.withdrawn_node_id = command.partition_id, command.withdrawn_node_id
+            withdrawal.leaving_node_id, withdrawal.joining_node_id = command.leaving_node_id, command.joining_node_id
+            put_floor(withdrawal.floor, command.floor)
+        case AdoptMembers():
+            adopted = message.adopt_members
+            adopted.partition_id, adopted.log_node_id = command.partition_id, command.log_node_id
+            adopted.node_ids.extend(command.node_ids)
+            put_floor(adopted.floor, command.floor)
         case PromoteMember():
             message.promote_member.partition_id = command.partition_id
             message.promote_member.node_id = command.node_id
@@ -172,6 +184,18 @@ def _member_change_in(message: cluster_pb2.CatalogCommand, kind: str | None) -> 
     if kind == "member_replaced":
         replaced = message.member_replaced
         return MemberReplaced(replaced.partition_id, replaced.left_node_id, floor_of(replaced.floor))
+    if kind == "withdraw_member":
+        withdrawal = message.withdraw_member
+        return WithdrawMember(
+            withdrawal.partition_id,
+            withdrawal.withdrawn_node_id,
+            withdrawal.leaving_node_id,
+            withdrawal.joining_node_id,
+            floor_of(withdrawal.floor),
+        )
+    if kind == "adopt_members":
+        adopted = message.adopt_members
+        return AdoptMembers(adopted.partition_id, tuple(adopted.node_ids), adopted.log_node_id, floor_of(adopted.floor))
     if kind == "note_floor":
         return NoteFloor(message.note_floor.partition_id, floor_of(message.note_floor.floor))
     if kind == "promote_member":
@@ -224,6 +248,7 @@ def encode_snapshot(catalog: Catalog) -> bytes:
                 node_ids=partition.node_ids,
                 log_node_id=partition.log_node_id,
                 leaving_node_id=partition.leaving_node_id,
+                withdrawn_node_ids=partition.withdrawn_node_ids,
             )
             put_floor(kept.floor, partition.floor)
     for partition_id, node_ids in sorted(catalog.garbage.items()):
@@ -263,6 +288,7 @@ def decode_snapshot(data: bytes) -> Catalog:
                 each.log_node_id,
                 each.leaving_node_id,
                 floor_of(each.floor),
+                tuple(each.withdrawn_node_ids),
             )
             for each in table.partitions
         )

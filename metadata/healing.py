@@ -3,7 +3,8 @@ that are drained, and on nodes that hold more than their neighbours.
 
 The metadata service decides who, a group's own log decides when. Each step is a command that may be proposed twice:
 replace the member (a log replica joins in its place), note that the group has gone on without it, promote the log
-replica once it has the state.
+replica once it has the state. Where who is to join dies before it is a member, the decision is replaced by another, and
+the group's log says which of them has come true.
 """
 
 from __future__ import annotations
@@ -14,10 +15,18 @@ import structlog
 
 from metadata.attendance import Attendance
 from metadata.catalog.catalog import Catalog, TableStatus
-from metadata.catalog.commands import MemberCommand, MemberReplaced, NoteFloor, PromoteMember, ReplaceMember
+from metadata.catalog.commands import (
+    AdoptMembers,
+    MemberCommand,
+    MemberReplaced,
+    NoteFloor,
+    PromoteMember,
+    ReplaceMember,
+    WithdrawMember,
+)
 from metadata.catalog.members import Partition
 from metadata.placement.balancing import Placed, needs_move, next_move
-from server.paxos.quorum import NO_FLOOR
+from server.paxos.quorum import NO_FLOOR, Floor
 
 JOINING_MAX = 4
 """Replicas without a state on one node, past which no member that lives is replaced by another there: each of them
@@ -54,7 +63,7 @@ class Healing:
                         at_rest.append(partition)
                     else:
                         commands.append(command)
-                        if isinstance(command, ReplaceMember):
+                        if isinstance(command, ReplaceMember | WithdrawMember):
                             joining[command.joining_node_id] += 1
         for partition in at_rest:
             drain = self._drained(catalog, partition, replicas, joining)
@@ -70,13 +79,15 @@ class Healing:
         floor = attendance.floor(partition_id) if in_force else NO_FLOOR
         if floor.configuration_slot > partition.floor.configuration_slot:
             # Nothing is concluded from members of before the last decision, though they be the same.
+            if partition.withdrawn_node_ids:
+                return self._adopted(partition, in_force, floor)
             if partition.leaving_node_id and in_force.keys() == set(partition.node_ids):
                 return MemberReplaced(partition_id, partition.leaving_node_id, floor)
             if in_force != {node_id: node_id == partition.log_node_id for node_id in partition.node_ids}:
                 log.warning("members are not those that were decided on", partition_id=partition_id, members=in_force)
                 return NoteFloor(partition_id, floor)
         if partition.leaving_node_id:
-            return None
+            return self._decided_anew(catalog, partition, in_force, replicas)
         leaving = self._failed(partition)
         if leaving:
             joining = self._substitute(catalog, partition, leaving, replicas) if in_force else 0
@@ -93,11 +104,46 @@ class Healing:
             return PromoteMember(partition_id, partition.log_node_id)
         return None
 
+    def _adopted(self, partition: Partition, in_force: dict[int, bool], floor: Floor) -> AdoptMembers:
+        """Of several decisions one has come true: whichever it is, it is what is wanted now."""
+        node_ids = tuple(sorted(in_force, key=[*partition.holders, *in_force].index))
+        (log_node_id,) = [node_id for node_id, is_log in in_force.items() if is_log] or [0]
+        log.info("members are those that the group has come to", partition_id=partition.partition_id, members=node_ids)
+        return AdoptMembers(partition.partition_id, node_ids, log_node_id, floor)
+
+    def _decided_anew(
+        self, catalog: Catalog, partition: Partition, in_force: dict[int, bool], replicas: Counter[int]
+    ) -> WithdrawMember | None:
+        """What takes the place of a decision that its group does not carry out, since who is to join has failed, and
+        who is to leave lives: another joins. Where one of those who were to stay has failed meanwhile, it is its place
+        that the other takes, and who was to leave stays."""
+        partition_id, withdrawn, former = partition.partition_id, partition.log_node_id, partition.former_node_ids
+        if not self._has_failed(partition_id, withdrawn) or in_force.keys() != set(former):
+            return None
+        failed = [node_id for node_id in former if self._has_failed(partition_id, node_id)]
+        if len(failed) > 1 or failed == [partition.leaving_node_id]:
+            return None  # the latter are not waited for: those who stay carry the change through alone
+        leaving = failed[0] if failed else partition.leaving_node_id
+        if any(is_log for node_id, is_log in in_force.items() if node_id != leaving):
+            return None
+        joining = self._substitute(catalog, partition, leaving, replicas)
+        if not joining:
+            self._tell_lonely(partition_id, withdrawn, "no node can take the place of one that was to join and is gone")
+            return None
+        replicas[joining] += 1
+        self._lonely.discard(partition_id)
+        ids = {"withdrawn": withdrawn, "leaving": leaving, "joining": joining}
+        log.warning("a node that was to join is gone, it is decided anew", partition_id=partition_id, **ids)
+        return WithdrawMember(partition_id, withdrawn, leaving, joining, self._attendance.floor(partition_id))
+
+    def _has_failed(self, partition_id: int, node_id: int) -> bool:
+        """Whether a node is to be given up. One that lives fails a partition, too, where it cannot open it: its disk is
+        full, or has lost it."""
+        return self._attendance.lacking_s(partition_id, node_id) > self._failure_s
+
     def _failed(self, partition: Partition) -> int:
-        """The member to replace, if just one of them has failed; 0: none, or it would not help. A node that lives fails
-        a partition, too, where it cannot open it: its disk is full, or has lost it."""
-        partition_id, lacking_s = partition.partition_id, self._attendance.lacking_s
-        failed = [node_id for node_id in partition.node_ids if lacking_s(partition_id, node_id) > self._failure_s]
+        """The member to replace, if just one of them has failed; 0: none, or it would not help."""
+        failed = [node_id for node_id in partition.node_ids if self._has_failed(partition.partition_id, node_id)]
         return failed[0] if len(failed) == 1 and partition.log_node_id in (0, failed[0]) else 0
 
     def _drained(
@@ -163,14 +209,14 @@ class Healing:
     def _substitute(self, catalog: Catalog, partition: Partition, leaving: int, replicas: Counter[int]) -> int:
         """The least loaded live node of the same zone, or of a zone that has no member, whose disk is not full; 0:
         there is none."""
-        staying = [node_id for node_id in partition.node_ids if node_id != leaving]
+        staying = [node_id for node_id in partition.former_node_ids if node_id != leaving]
         used_zones = {catalog.nodes[node_id].zone for node_id in staying}
         own_zone = catalog.nodes[leaving].zone
         owing = catalog.garbage.get(partition.partition_id, set())
         candidates = (
             (node.zone != own_zone, replicas[node.node_id], node.node_id)
             for node in catalog.nodes.values()
-            if node.node_id not in (*partition.node_ids, *owing)
+            if node.node_id not in (*partition.holders, *owing)
             and node.zone not in used_zones
             and not node.is_draining
             and self._attendance.has_room(node.node_id)

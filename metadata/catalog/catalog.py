@@ -16,11 +16,8 @@ from metadata.catalog.commands import (
     DrainNode,
     FoundCluster,
     MemberCommand,
-    MemberReplaced,
     NodeCommand,
-    NoteFloor,
     PartitionsDropped,
-    PromoteMember,
     RegisterNode,
     RemoveNode,
     RemoveTable,
@@ -29,6 +26,8 @@ from metadata.catalog.commands import (
     TagTable,
     UntagTable,
     UpdateTable,
+    UpdateTimeToLive,
+    WithdrawMember,
 )
 from metadata.catalog.members import Partition, with_member
 from metadata.catalog.settings import TableSettings
@@ -138,13 +137,13 @@ class Catalog:
             case PartitionsDropped():
                 self._dropped(command)
                 return None
-            case ReplaceMember() | MemberReplaced() | PromoteMember() | NoteFloor():
-                return self._change_member(command)
-            case _:
+            case DeleteTable() | UpdateTable() | TagTable() | UntagTable() | UpdateTimeToLive():
                 try:
                     return self._change(command)
                 except StatorError as error:
                     return error
+            case _:
+                return self._change_member(command)
 
     def table_of(self, number: int) -> Table | None:
         """The table with a number, or None."""
@@ -336,13 +335,13 @@ class Catalog:
         if found is None:
             return None
         table, partition = found
-        if isinstance(command, ReplaceMember) and not self._may_join(command.joining_node_id):
+        if isinstance(command, ReplaceMember | WithdrawMember) and not self._may_join(command.joining_node_id):
             return None
         changed = with_member(partition, command, self.garbage.get(partition.partition_id, set()))
         if changed is None or table.status != TableStatus.ACTIVE:
             return None
-        if isinstance(command, MemberReplaced):
-            self.garbage.setdefault(partition.partition_id, set()).add(command.left_node_id)
+        if left := set(partition.holders) - set(changed.holders):
+            self.garbage.setdefault(partition.partition_id, set()).update(left)
         table.partitions = tuple(changed if each is partition else each for each in table.partitions)
         return changed
 

@@ -143,6 +143,30 @@ class MemberReplaced:
 
 
 @dataclass(frozen=True, slots=True)
+class WithdrawMember:
+    """`withdrawn_node_id`, which was to join, cannot be had. Instead of what was decided on, `joining_node_id` is to
+    take the place of `leaving_node_id`, one of the members of before. `floor`: what the group has reached by then."""
+
+    partition_id: int
+    withdrawn_node_id: int
+    leaving_node_id: int
+    joining_node_id: int
+    floor: Floor = NO_FLOOR
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptMembers:
+    """The partition's leader serves with these members, of those that hold it: they are the ones to have, whichever
+    decision has led to them; what the other holders have is to be removed. `log_node_id`: of the members, the one that
+    has a log only; 0: none. `floor`: what the group has reached by then."""
+
+    partition_id: int
+    node_ids: tuple[int, ...]
+    log_node_id: int = 0
+    floor: Floor = NO_FLOOR
+
+
+@dataclass(frozen=True, slots=True)
 class NoteFloor:
     """The group has gone on, and not to the members that it is to have: its way to them begins anew from there."""
 
@@ -193,7 +217,7 @@ class DisableUser:
 TableCommand = DeleteTable | UpdateTable | TagTable | UntagTable | UpdateTimeToLive
 """What is asked for by a table's name, and may be refused."""
 
-MemberCommand = ReplaceMember | MemberReplaced | PromoteMember | NoteFloor
+MemberCommand = ReplaceMember | MemberReplaced | WithdrawMember | AdoptMembers | PromoteMember | NoteFloor
 """What changes who holds a partition."""
 
 NodeCommand = DrainNode | RemoveNode

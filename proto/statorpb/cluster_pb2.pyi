@@ -663,6 +663,8 @@ class CatalogCommand(google.protobuf.message.Message):
     DRAIN_NODE_FIELD_NUMBER: builtins.int
     REMOVE_NODE_FIELD_NUMBER: builtins.int
     NOTE_FLOOR_FIELD_NUMBER: builtins.int
+    WITHDRAW_MEMBER_FIELD_NUMBER: builtins.int
+    ADOPT_MEMBERS_FIELD_NUMBER: builtins.int
     CREATE_USER_FIELD_NUMBER: builtins.int
     DISABLE_USER_FIELD_NUMBER: builtins.int
     found_cluster: builtins.str
@@ -702,6 +704,10 @@ class CatalogCommand(google.protobuf.message.Message):
     @property
     def note_floor(self) -> Global___NoteFloor: ...
     @property
+    def withdraw_member(self) -> Global___WithdrawMember: ...
+    @property
+    def adopt_members(self) -> Global___AdoptMembers: ...
+    @property
     def create_user(self) -> Global___CatalogUser: ...
     def __init__(
         self,
@@ -723,12 +729,14 @@ class CatalogCommand(google.protobuf.message.Message):
         drain_node: Global___DrainNode | None = ...,
         remove_node: builtins.str = ...,
         note_floor: Global___NoteFloor | None = ...,
+        withdraw_member: Global___WithdrawMember | None = ...,
+        adopt_members: Global___AdoptMembers | None = ...,
         create_user: Global___CatalogUser | None = ...,
         disable_user: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["activate_table", b"activate_table", "command", b"command", "create_table", b"create_table", "create_user", b"create_user", "delete_table", b"delete_table", "disable_user", b"disable_user", "drain_node", b"drain_node", "found_cluster", b"found_cluster", "member_replaced", b"member_replaced", "note_floor", b"note_floor", "partitions_dropped", b"partitions_dropped", "promote_member", b"promote_member", "register_node", b"register_node", "remove_node", b"remove_node", "remove_table", b"remove_table", "replace_member", b"replace_member", "tag_table", b"tag_table", "untag_table", b"untag_table", "update_table", b"update_table", "update_time_to_live", b"update_time_to_live"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["activate_table", b"activate_table", "command", b"command", "create_table", b"create_table", "create_user", b"create_user", "delete_table", b"delete_table", "disable_user", b"disable_user", "drain_node", b"drain_node", "found_cluster", b"found_cluster", "member_replaced", b"member_replaced", "note_floor", b"note_floor", "partitions_dropped", b"partitions_dropped", "promote_member", b"promote_member", "register_node", b"register_node", "remove_node", b"remove_node", "remove_table", b"remove_table", "replace_member", b"replace_member", "tag_table", b"tag_table", "untag_table", b"untag_table", "update_table", b"update_table", "update_time_to_live", b"update_time_to_live"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["command", b"command"]) -> typing.Literal["found_cluster", "register_node", "create_table", "activate_table", "delete_table", "remove_table", "partitions_dropped", "update_table", "tag_table", "untag_table", "update_time_to_live", "replace_member", "member_replaced", "promote_member", "drain_node", "remove_node", "note_floor", "create_user", "disable_user"] | None: ...
+    def HasField(self, field_name: typing.Literal["activate_table", b"activate_table", "adopt_members", b"adopt_members", "command", b"command", "create_table", b"create_table", "create_user", b"create_user", "delete_table", b"delete_table", "disable_user", b"disable_user", "drain_node", b"drain_node", "found_cluster", b"found_cluster", "member_replaced", b"member_replaced", "note_floor", b"note_floor", "partitions_dropped", b"partitions_dropped", "promote_member", b"promote_member", "register_node", b"register_node", "remove_node", b"remove_node", "remove_table", b"remove_table", "replace_member", b"replace_member", "tag_table", b"tag_table", "untag_table", b"untag_table", "update_table", b"update_table", "update_time_to_live", b"update_time_to_live", "withdraw_member", b"withdraw_member"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["activate_table", b"activate_table", "adopt_members", b"adopt_members", "command", b"command", "create_table", b"create_table", "create_user", b"create_user", "delete_table", b"delete_table", "disable_user", b"disable_user", "drain_node", b"drain_node", "found_cluster", b"found_cluster", "member_replaced", b"member_replaced", "note_floor", b"note_floor", "partitions_dropped", b"partitions_dropped", "promote_member", b"promote_member", "register_node", b"register_node", "remove_node", b"remove_node", "remove_table", b"remove_table", "replace_member", b"replace_member", "tag_table", b"tag_table", "untag_table", b"untag_table", "update_table", b"update_table", "update_time_to_live", b"update_time_to_live", "withdraw_member", b"withdraw_member"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["command", b"command"]) -> typing.Literal["found_cluster", "register_node", "create_table", "activate_table", "delete_table", "remove_table", "partitions_dropped", "update_table", "tag_table", "untag_table", "update_time_to_live", "replace_member", "member_replaced", "promote_member", "drain_node", "remove_node", "note_floor", "withdraw_member", "adopt_members", "create_user", "disable_user"] | None: ...
 
 Global___CatalogCommand: typing_extensions.TypeAlias = CatalogCommand
 
@@ -780,6 +788,65 @@ class MemberReplaced(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["floor", b"floor", "left_node_id", b"left_node_id", "partition_id", b"partition_id"]) -> None: ...
 
 Global___MemberReplaced: typing_extensions.TypeAlias = MemberReplaced
+
+@typing.final
+class WithdrawMember(google.protobuf.message.Message):
+    """Who was to join cannot be had: the decision is replaced by another, which begins at the same members."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARTITION_ID_FIELD_NUMBER: builtins.int
+    WITHDRAWN_NODE_ID_FIELD_NUMBER: builtins.int
+    LEAVING_NODE_ID_FIELD_NUMBER: builtins.int
+    JOINING_NODE_ID_FIELD_NUMBER: builtins.int
+    FLOOR_FIELD_NUMBER: builtins.int
+    partition_id: builtins.int
+    withdrawn_node_id: builtins.int
+    leaving_node_id: builtins.int
+    joining_node_id: builtins.int
+    @property
+    def floor(self) -> Global___Floor: ...
+    def __init__(
+        self,
+        *,
+        partition_id: builtins.int = ...,
+        withdrawn_node_id: builtins.int = ...,
+        leaving_node_id: builtins.int = ...,
+        joining_node_id: builtins.int = ...,
+        floor: Global___Floor | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["floor", b"floor"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["floor", b"floor", "joining_node_id", b"joining_node_id", "leaving_node_id", b"leaving_node_id", "partition_id", b"partition_id", "withdrawn_node_id", b"withdrawn_node_id"]) -> None: ...
+
+Global___WithdrawMember: typing_extensions.TypeAlias = WithdrawMember
+
+@typing.final
+class AdoptMembers(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARTITION_ID_FIELD_NUMBER: builtins.int
+    NODE_IDS_FIELD_NUMBER: builtins.int
+    LOG_NODE_ID_FIELD_NUMBER: builtins.int
+    FLOOR_FIELD_NUMBER: builtins.int
+    partition_id: builtins.int
+    log_node_id: builtins.int
+    """of node_ids, the one that has a log only; 0: none"""
+    @property
+    def node_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]: ...
+    @property
+    def floor(self) -> Global___Floor: ...
+    def __init__(
+        self,
+        *,
+        partition_id: builtins.int = ...,
+        node_ids: collections.abc.Iterable[builtins.int] | None = ...,
+        log_node_id: builtins.int = ...,
+        floor: Global___Floor | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["floor", b"floor"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["floor", b"floor", "log_node_id", b"log_node_id", "node_ids", b"node_ids", "partition_id", b"partition_id"]) -> None: ...
+
+Global___AdoptMembers: typing_extensions.TypeAlias = AdoptMembers
 
 @typing.final
 class NoteFloor(google.protobuf.message.Message):
@@ -1157,6 +1224,7 @@ class CatalogPartition(google.protobuf.message.Message):
     LOG_NODE_ID_FIELD_NUMBER: builtins.int
     LEAVING_NODE_ID_FIELD_NUMBER: builtins.int
     FLOOR_FIELD_NUMBER: builtins.int
+    WITHDRAWN_NODE_IDS_FIELD_NUMBER: builtins.int
     partition_id: builtins.int
     range_start: builtins.bytes
     range_end: builtins.bytes
@@ -1170,6 +1238,10 @@ class CatalogPartition(google.protobuf.message.Message):
     def floor(self) -> Global___Floor:
         """what the group had reached when its members were last decided on"""
 
+    @property
+    def withdrawn_node_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """who was to join before, and may have: as leaving_node_id"""
+
     def __init__(
         self,
         *,
@@ -1180,9 +1252,10 @@ class CatalogPartition(google.protobuf.message.Message):
         log_node_id: builtins.int = ...,
         leaving_node_id: builtins.int = ...,
         floor: Global___Floor | None = ...,
+        withdrawn_node_ids: collections.abc.Iterable[builtins.int] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["floor", b"floor"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["floor", b"floor", "leaving_node_id", b"leaving_node_id", "log_node_id", b"log_node_id", "node_ids", b"node_ids", "partition_id", b"partition_id", "range_end", b"range_end", "range_start", b"range_start"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["floor", b"floor", "leaving_node_id", b"leaving_node_id", "log_node_id", b"log_node_id", "node_ids", b"node_ids", "partition_id", b"partition_id", "range_end", b"range_end", "range_start", b"range_start", "withdrawn_node_ids", b"withdrawn_node_ids"]) -> None: ...
 
 Global___CatalogPartition: typing_extensions.TypeAlias = CatalogPartition
 

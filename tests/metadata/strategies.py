@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from metadata.catalog.commands import (
     ActivateTable,
+    AdoptMembers,
     Command,
     CreateTable,
     CreateUser,
@@ -28,6 +29,7 @@ from metadata.catalog.commands import (
     UntagTable,
     UpdateTable,
     UpdateTimeToLive,
+    WithdrawMember,
 )
 from metadata.catalog.settings import TableSettings
 from server.model.partition_map import even_starts
@@ -89,6 +91,10 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(ReplaceMember, _PARTITION_IDS, _NODE_IDS, _NODE_IDS, _FLOORS),
     st.builds(NoteFloor, _PARTITION_IDS, _FLOORS),
     st.builds(MemberReplaced, _PARTITION_IDS, _NODE_IDS, _FLOORS),
+    st.builds(WithdrawMember, _PARTITION_IDS, _NODE_IDS, _NODE_IDS, _NODE_IDS, _FLOORS),
+    st.builds(
+        AdoptMembers, _PARTITION_IDS, st.permutations((1, 2, 3, 4)).map(lambda ids: tuple(ids[:3])), _NODE_IDS, _FLOORS
+    ),
     st.builds(PromoteMember, _PARTITION_IDS, _NODE_IDS),
     st.builds(DrainNode, st.sampled_from(["storage-1", "storage-2"]), st.booleans()),
     st.builds(RemoveNode, st.sampled_from(["storage-1", "storage-2"])),

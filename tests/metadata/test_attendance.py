@@ -6,7 +6,18 @@ from statorpb import cluster_pb2
 
 from metadata.attendance import Attendance, assignments
 from metadata.catalog.catalog import Catalog
-from metadata.catalog.commands import ActivateTable, DeleteTable, RegisterNode, RemoveNode, RemoveTable
+from metadata.catalog.commands import (
+    ActivateTable,
+    AdoptMembers,
+    DeleteTable,
+    RegisterNode,
+    RemoveNode,
+    RemoveTable,
+    ReplaceMember,
+    WithdrawMember,
+)
+from server.paxos.ballot import ZERO
+from server.paxos.quorum import Floor
 from server.table_codec import key_schema, local_indexes
 from tests.metadata.catalog.test_catalog import BY_YEAR, SCHEMA, create
 from tests.metadata.fake_group import FakeClock
@@ -148,3 +159,25 @@ class TestAssignments:
         assert not assignments(catalog, 7, 1).removed_node_ids
         catalog.apply(RemoveNode("storage-4"))
         assert list(assignments(catalog, 8, 1).removed_node_ids) == [4]
+
+    def test_who_was_to_join_and_was_given_up_is_told_nothing(self) -> None:
+        """Until somebody says who the members are. It need not have a replica, and keeps the one that it may have; who
+        leaves instead of it is told whom the group is to have."""
+        catalog = catalog_of_music()
+        for number in (4, 5):
+            catalog.apply(RegisterNode(f"storage-{number}", "zone-2", f"host:{number}", f"d{number}"))
+        catalog.apply(ActivateTable(1))
+        catalog.apply(ReplaceMember(100, 2, 4))
+        assert [each.partition_id for each in assignments(catalog, 8, 4).partitions] == [100]
+        catalog.apply(WithdrawMember(100, 4, 2, 5))
+        for node_id in (1, 2, 5):
+            told = next(each for each in assignments(catalog, 9, node_id).partitions if each.partition_id == 100)
+            assert {each.node_id: each.log_only for each in told.members} == {1: False, 5: True, 3: False}
+            assert told.fresh == (node_id == 5)
+        message = assignments(catalog, 9, 4)
+        assert (list(message.partitions), list(message.removed)) == ([], [])
+        catalog.apply(AdoptMembers(100, (1, 5, 3), 5, Floor(9, ZERO)))
+        assert list(assignments(catalog, 10, 4).removed) == [100]
+        assert list(assignments(catalog, 10, 2).removed) == [100]
+        catalog.apply(DeleteTable("music"))
+        assert list(assignments(catalog, 11, 5).removed) == [100]

@@ -12,6 +12,7 @@ from metadata.attendance import Attendance
 from metadata.catalog.catalog import Catalog, Node
 from metadata.catalog.commands import (
     ActivateTable,
+    AdoptMembers,
     DrainNode,
     MemberCommand,
     MemberReplaced,
@@ -21,6 +22,7 @@ from metadata.catalog.commands import (
     RegisterNode,
     RemoveNode,
     ReplaceMember,
+    WithdrawMember,
 )
 from metadata.healing import Healing
 from server.paxos.ballot import Ballot
@@ -103,7 +105,9 @@ class Cluster:
 
 
 def bare(command: MemberCommand) -> MemberCommand:
-    return replace(command, floor=NO_FLOOR) if isinstance(command, ReplaceMember | MemberReplaced) else command
+    if isinstance(command, PromoteMember | NoteFloor):
+        return command
+    return replace(command, floor=NO_FLOOR)
 
 
 @pytest.fixture
@@ -376,6 +380,103 @@ class TestDraining:
         assert cluster.step() == [PromoteMember(100, 4)]
         assert cluster.step() == [ReplaceMember(104, 1, 4)]
         assert cluster.step() == []
+
+
+class TestDecidingAnew:
+    """Node 2 leaves both partitions, and 5 is to take its place: it dies before it has."""
+
+    @pytest.fixture
+    def cluster(self) -> Cluster:
+        cluster = Cluster()
+        for node_id, zone in ((6, 2), (7, 3)):
+            cluster.catalog.apply(RegisterNode(f"storage-{node_id}", f"zone-{zone}", f"a:{node_id}", f"d{node_id}"))
+        cluster.catalog.apply(DrainNode("storage-6"))
+        cluster.catalog.apply(DrainNode("storage-2"))
+        self.pass_without(cluster, seconds=1)
+        assert cluster.step() == [ReplaceMember(100, 2, 5), ReplaceMember(101, 2, 5)]
+        cluster.catalog.apply(DrainNode("storage-6", is_cancelled=True))
+        return cluster
+
+    def pass_without(self, cluster: Cluster, *silent: int, seconds: int = 11) -> None:
+        for _ in range(seconds):
+            cluster.clock.now_s += 1.0
+            cluster.report(*(node_id for node_id in range(1, 8) if node_id not in silent))
+
+    def test_another_joins_instead(self, cluster: Cluster) -> None:
+        """Not before the first is given up; and when it is a member all is as if it had been the first."""
+        self.pass_without(cluster, 5, seconds=9)
+        assert cluster.step() == []
+        self.pass_without(cluster, 5, seconds=2)
+        assert cluster.step() == [WithdrawMember(100, 5, 2, 6), WithdrawMember(101, 5, 2, 6)]
+        assert cluster.step() == [], "neither has become a member"
+        cluster.in_force[100] = {1: False, 6: True, 3: False}
+        cluster.report(1)
+        assert cluster.step() == [AdoptMembers(100, (1, 6, 3), 6)]
+        assert cluster.catalog.garbage == {100: {2, 5}}
+        cluster.report(6)
+        assert cluster.step() == [PromoteMember(100, 6)]
+
+    def test_the_first_may_have_become_a_member_after_all(self, cluster: Cluster) -> None:
+        """It came back, and the leader had not heard of the second decision."""
+        self.pass_without(cluster, 5)
+        assert len(cluster.step()) == 2
+        cluster.in_force[100] = {1: False, 5: True, 3: False}
+        cluster.report(1, 5)
+        assert cluster.step() == [AdoptMembers(100, (1, 3, 5), 5)]
+        assert cluster.catalog.garbage == {100: {2, 6}}
+
+    def test_members_that_were_never_decided_on_change_nothing(self, cluster: Cluster) -> None:
+        """That would be a fault in the group; nobody is told to remove anything."""
+        self.pass_without(cluster, 5)
+        assert len(cluster.step()) == 2
+        cluster.in_force[100] = {1: False, 9: True, 3: False}
+        cluster.report(1)
+        cluster.step()
+        assert cluster.catalog.garbage == {}
+
+    def test_it_may_be_decided_anew_again(self, cluster: Cluster) -> None:
+        """Who was given up is not asked a second time; and it is told once that there is nobody."""
+        self.pass_without(cluster, 5)
+        cluster.step()
+        self.pass_without(cluster, 6)
+        with structlog.testing.capture_logs() as logs:
+            assert cluster.due() == cluster.due() == []
+        expected = "no node can take the place of one that was to join and is gone"
+        assert [each["event"] for each in logs] == [expected] * 2
+        cluster.catalog.apply(RegisterNode("storage-8", "zone-2", "a:8", "d8"))
+        cluster.report(8)
+        assert cluster.due() == [WithdrawMember(100, 6, 2, 8), WithdrawMember(101, 6, 2, 8)]
+
+    def test_where_another_member_dies_it_is_that_which_is_replaced(self, cluster: Cluster) -> None:
+        """Who was to leave has everything, and stays."""
+        self.pass_without(cluster, 3, 5)
+        assert cluster.step() == [WithdrawMember(100, 5, 3, 7), WithdrawMember(101, 5, 3, 7)]
+        _, partition = cluster.catalog.partition_of(100) or (None, None)
+        assert partition is not None
+        assert (partition.node_ids, partition.leaving_node_id, partition.log_node_id) == ((1, 2, 7), 3, 7)
+
+    def test_who_cannot_open_it_is_given_up_too(self, cluster: Cluster) -> None:
+        """Its disk is full, say."""
+        cluster.unopened[5] = {100}
+        cluster.full = {5}
+        self.pass_without(cluster, seconds=12)
+        assert cluster.due() == [WithdrawMember(100, 5, 2, 6)]
+
+    @pytest.mark.parametrize(
+        "flaw", ["who leaves is dead", "two more are dead", "no leader", "another is no member yet"]
+    )
+    def test_not_where_it_would_not_help(self, cluster: Cluster, flaw: str) -> None:
+        """If who is to leave is dead as well the leader goes on without it; of two of three nobody takes the place."""
+        silent = {5, *({2} if flaw == "who leaves is dead" else {2, 3} if flaw == "two more are dead" else ())}
+        self.pass_without(cluster, *silent)
+        if flaw == "no leader":
+            cluster.leaders = {}
+            cluster.report(1, 2)
+        elif flaw == "another is no member yet":
+            for members in cluster.in_force.values():
+                members[3] = True  # in force since the same slot
+            cluster.report(1, 2)
+        assert cluster.due() == []
 
 
 class TestBalancing:

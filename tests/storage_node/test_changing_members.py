@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from pathlib import Path
+
 import pytest
 from statorpb import cluster_pb2, partition_pb2
 
@@ -79,8 +82,10 @@ async def test_a_leader_does_not_carry_out_an_old_decision(three: NodeSet) -> No
     (told,) = leader.node.leaders()
     assert told.configuration_slot == core.configuration_slot > 0
     assert [each.log_only for each in told.members] == [index == changed for index in range(3)]
+    commit_slot = core.log.commit_slot
     core.log.commit_slot = core.configuration_slot  # as if nobody else knew of it yet
     assert list(leader.node.leaders()[0].members) == []
+    core.log.commit_slot = commit_slot
 
 
 async def test_who_joins_keeps_where_it_began(one: NodeSet) -> None:
@@ -98,3 +103,73 @@ async def test_who_joins_keeps_where_it_began(one: NodeSet) -> None:
     await node.start()
     core = node.node.host.groups[PARTITION].core
     assert (core.floor, core.promised, core.configuration_slot) == (floor, floor.ballot, 20)
+
+
+class TestDecidedAnew:
+    """Members 1 to 3 of five nodes. 3 is to leave, and 4 to take its place, which is down; then 5 is, or is to take
+    that of another."""
+
+    @pytest.fixture
+    async def five(self, tmp_path: Path) -> AsyncIterator[NodeSet]:
+        nodes = NodeSet(tmp_path, 5)
+        for each in nodes:
+            await each.start()
+        yield nodes
+        await nodes.stop()
+        assert [each.fatal for each in nodes] == [[]] * 5
+
+    async def assign(self, nodes: NodeSet, *node_ids: int, at: tuple[int, ...], log: int = 0, slot: int = 0) -> None:
+        """Tells the nodes `at` that these are to be the members, who follow those of `slot`."""
+        for each in nodes:
+            if each.node_id not in at:
+                continue
+            descriptor = nodes.descriptor()
+            del descriptor.members[:]
+            descriptor.members.extend(nodes.nodes[node_id - 1].member for node_id in node_ids)
+            for member in descriptor.members:
+                member.log_only = member.node_id == log
+            descriptor.fresh = not log or each.node_id == log
+            put_floor(descriptor.floor, Floor(slot, NO_FLOOR.ballot))
+            await each.node.assign(cluster_pb2.NodeAssignments(partitions=[descriptor]))
+
+    async def begin(self, nodes: NodeSet) -> None:
+        await self.assign(nodes, 1, 2, 3, at=(1, 2, 3))
+        await nodes.wait_for_leader()
+        await nodes.nodes[3].stop()
+        await self.assign(nodes, 1, 2, 4, at=(1, 2, 3), log=4)
+
+    def members(self, nodes: NodeSet) -> list[tuple[int, ...]]:
+        """In force, as the member says that leads."""
+        return [each.node.host.configuration_of(PARTITION)[1].node_ids for each in nodes if each.leads]
+
+    async def test_the_first_is_not_waited_for_any_more(self, five: NodeSet) -> None:
+        """And when it comes back nobody asks it to join."""
+        await self.begin(five)
+        await self.assign(five, 1, 2, 5, at=(1, 2, 3, 5), log=5)
+        await wait_until(lambda: self.members(five) == [(1, 2, 5)])
+        await five.nodes[3].start()
+        assert (await five.do(get("a"))).status == partition_pb2.NOT_FOUND
+        assert self.members(five) == [(1, 2, 5)]
+
+    async def test_another_member_leaves_instead(self, five: NodeSet) -> None:
+        """It has died since; who was to leave stays."""
+        await self.begin(five)
+        await five.nodes[1].stop()
+        await self.assign(five, 1, 5, 3, at=(1, 3, 5), log=5)
+        await wait_until(lambda: self.members(five) == [(1, 5, 3)])
+
+    async def test_what_the_first_decision_has_led_to_is_not_gone_on_from(self, five: NodeSet) -> None:
+        """The leader had carried it out: the second is not for these members, until the metadata service says so."""
+        await self.begin(five)
+        await five.nodes[3].start()
+        await self.assign(five, 1, 2, 4, at=(4,), log=4)
+        await wait_until(lambda: self.members(five) == [(1, 2, 4)])
+        await self.assign(five, 1, 2, 5, at=(1, 2, 3, 5), log=5)
+        await wait_until(lambda: bool(five.nodes[4].node.replicas))
+        leader = await five.wait_for_leader()
+        leader.node._change_members()
+        core = leader.node.host.groups[PARTITION].core
+        assert core.leadership is not None and core.leadership.successor is None
+        assert self.members(five) == [(1, 2, 4)]
+        await self.assign(five, 1, 2, 5, at=(1, 2), log=5, slot=core.configuration_slot)
+        await wait_until(lambda: self.members(five) == [(1, 2, 5)])
