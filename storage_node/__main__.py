@@ -65,6 +65,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     except AddressInUseError as error:
         lifecycle.die(lifecycle.EXIT_ADDRESS_IN_USE, str(error))
     try:
+        node.last_life.watch()
         await node.start()
     except DamagedDataError as error:
         lifecycle.die(lifecycle.EXIT_DAMAGED, str(error))

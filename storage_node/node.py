@@ -33,6 +33,7 @@ from storage_node.descriptors import configuration_of, is_news, members_in_force
 from storage_node.disk import DiskSpace
 from storage_node.expiry import Expiry
 from storage_node.host import NodeHost
+from storage_node.last_life import LastLife
 from storage_node.lost import LostReplicas
 from storage_node.partition.recent_writes import CorruptRecentWritesError
 from storage_node.replica import PartitionReplica, key_ranges
@@ -79,6 +80,7 @@ class StorageNode:
         older metadata service, which does not say)."""
         directory = Path(config.data)
         self._fail = fail
+        self.last_life = LastLife(directory, directory / "btree")
         self._lost = LostReplicas(directory, directory / "btree")
         self._store = Store(directory / "btree", map_bytes=config.map_bytes, memtable_bytes=config.memtable_bytes)
         self._wal = Wal(
@@ -152,6 +154,7 @@ class StorageNode:
         """Opens the B-tree and reads the log; in the engine's thread. What cannot be used is closed again."""
         try:
             self._lost.load()
+            self._look_at_last_life()
             self._open_store()
             floors = {group_id: self._store.checkpointed_slot(group_id) for group_id in self._descriptors}
             is_lost = self._lost.is_all
@@ -162,6 +165,15 @@ class StorageNode:
         except BaseException:
             self._store.close()
             raise
+
+    def _look_at_last_life(self) -> None:
+        """Where that ended by a signal, because of the B-tree, this one would end in the same way."""
+        if note := self.last_life.note():
+            log.error("the last life ended by a fatal signal; the B-tree is looked at", note=note)
+            if damage := self.last_life.damage():
+                log.error("the B-tree is damaged: it is set aside, and all replicas are rebuilt", reason=damage)
+                self._lost.condemn()
+            self.last_life.settle()
 
     def _open_store(self) -> None:
         """Opens the B-tree, or a new one in the place of one that is damaged."""

@@ -148,3 +148,48 @@ async def test_a_b_tree_that_cannot_be_read(cluster: LocalCluster) -> None:
         await client.put_item("garbled", {"pk": "after", "value": "written"})
         await asyncio.to_thread(cluster.local, "start", "storage-1")
         await wait_for_leaders(client, "garbled", 6)
+
+
+async def test_a_page_that_ends_the_process(cluster: LocalCluster) -> None:
+    """LMDB trusts its pages: of a damaged one it may end the whole process, no exception is raised. The next life finds
+    out why the last one ended, and is rebuilt. Clients see nothing wrong meanwhile."""
+    victim = "storage-3"
+    async with stator.AsyncClient(cluster.endpoints, timeout_s=15.0) as client:
+        await filled(client, "fatal")
+        await asyncio.gather(
+            *(client.put_item("fatal", {"pk": f"long-{n}", "value": "long" * 500}) for n in range(100))
+        )
+        path = cluster.data / victim / "btree" / "data.mdb"
+        deadline = time.monotonic() + 20
+        while (
+            len(set(re.findall(rb"fatal \d+\.", path.read_bytes()))) < ITEMS or path.read_bytes().count(b"long-") < 100
+        ):
+            assert time.monotonic() < deadline, "no checkpoint"
+            await asyncio.sleep(0.1)
+        await asyncio.to_thread(cluster.local, "kill", victim)
+        data = bytearray(path.read_bytes())
+        page = data.rfind(b"fatal 77.") // 4096 * 4096
+        data[page + 10 : page + 12] = b"\x40\x00"  # of no kind that LMDB knows
+        path.write_bytes(data)
+        await asyncio.to_thread(cluster.local, "start", victim)
+        (neighbour,) = [each["zone"] for each in cluster.status() if each["name"] == victim]
+        router = next(each for each in cluster.status() if each["role"] == "router" and each["zone"] == neighbour)
+        port = next(each["port"] for each in router["ports"] if each["kind"] == "grpc")
+        deadline = time.monotonic() + 30
+        async with stator.AsyncClient([f"127.0.0.1:{port}"], timeout_s=15.0) as beside:
+            while any(each["name"] == victim and each["state"] != "exited" for each in cluster.status()):
+                assert len([item async for item in beside.scan("fatal")]) == ITEMS + 100
+                assert time.monotonic() < deadline, "the page is read, and ends nothing"
+        await verify(client, "fatal")
+        await asyncio.to_thread(cluster.local, "start", victim)
+        deadline = time.monotonic() + 60
+        while True:
+            node = next(each for each in (await client.describe_cluster()).nodes if each.name == victim)
+            if node.is_alive and node.healed and not node.note:
+                break
+            assert time.monotonic() < deadline, f"it is not healed: {node}"
+            await asyncio.sleep(0.1)
+        await asyncio.to_thread(cluster.local, "kill", "storage-1")
+        await verify(client, "fatal")
+        await asyncio.to_thread(cluster.local, "start", "storage-1")
+        await wait_for_leaders(client, "fatal", 1)
