@@ -76,6 +76,7 @@ class Healing:
     def _next(self, catalog: Catalog, partition: Partition, replicas: Counter[int]) -> MemberCommand | None:
         attendance, partition_id = self._attendance, partition.partition_id
         in_force = attendance.members_in_force(partition)
+        decided = {node_id: node_id == partition.log_node_id for node_id in partition.node_ids}
         floor = attendance.floor(partition_id) if in_force else NO_FLOOR
         if floor.configuration_slot > partition.floor.configuration_slot:
             # Nothing is concluded from members of before the last decision, though they be the same.
@@ -83,14 +84,16 @@ class Healing:
                 return self._adopted(partition, in_force, floor)
             if partition.leaving_node_id and in_force.keys() == set(partition.node_ids):
                 return MemberReplaced(partition_id, partition.leaving_node_id, floor)
-            if in_force != {node_id: node_id == partition.log_node_id for node_id in partition.node_ids}:
+            if in_force != decided:
                 log.warning("members are not those that were decided on", partition_id=partition_id, members=in_force)
                 return NoteFloor(partition_id, floor)
         if partition.leaving_node_id:
             return self._decided_anew(catalog, partition, in_force, replicas)
         leaving = self._failed(partition)
         if leaving:
-            joining = self._substitute(catalog, partition, leaving, replicas) if in_force else 0
+            if in_force != decided:
+                return None  # until a promotion is in force: who is to leave might find nobody to hand over to
+            joining = self._substitute(catalog, partition, leaving, replicas)
             if joining:
                 replicas[joining] += 1
                 self._lonely.discard(partition_id)
@@ -98,8 +101,7 @@ class Healing:
                     "a member that is gone is replaced", partition_id=partition_id, leaving=leaving, joining=joining
                 )
                 return ReplaceMember(partition_id, leaving, joining, floor)
-            if in_force:
-                self._tell_lonely(partition_id, leaving, "no node can take the place of a member that is gone")
+            self._tell_lonely(partition_id, leaving, "no node can take the place of a member that is gone")
         elif partition.log_node_id and self._has_state(partition_id, partition.log_node_id):
             return PromoteMember(partition_id, partition.log_node_id)
         return None

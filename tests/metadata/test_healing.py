@@ -143,6 +143,23 @@ def test_a_member_is_replaced_and_its_successor_promoted(cluster: Cluster) -> No
     assert cluster.step() == []
 
 
+def test_a_promotion_comes_into_force_before_another_member_is_replaced(cluster: Cluster) -> None:
+    """The one that is to leave may lead: with the third dead, and the second a log replica as far as the group's log
+    says, it has nobody to hand over to, and the group never gets to the members that it is to have."""
+    cluster.leaders[100] = 3
+    cluster.pass_without(1)
+    cluster.step()
+    cluster.in_force[100] = {4: True, 2: False, 3: False}
+    cluster.report(3, 4)
+    assert cluster.step() == [MemberReplaced(100, 1)]
+    assert cluster.step() == [PromoteMember(100, 4)]
+    cluster.pass_without(1, 2)
+    assert [each for each in cluster.step() if each.partition_id == 100] == []
+    cluster.in_force[100] = {4: False, 2: False, 3: False}
+    cluster.report(3)
+    assert [each for each in cluster.step() if each.partition_id == 100] == [ReplaceMember(100, 2, 5)]
+
+
 def test_the_node_that_has_least_joins(cluster: Cluster) -> None:
     """Counted with what is on its way to it."""
     cluster.catalog.apply(RegisterNode("storage-6", "zone-3", "a:6", "d6"))
