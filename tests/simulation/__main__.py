@@ -26,13 +26,8 @@ def main() -> int:
         count = arguments.n if not arguments.minutes else ROUND
         report = run_seeds(range(seed, seed + count))
         seed += count
-        total.seeds += report.seeds
-        total.events += report.events
-        total.committed += report.committed
-        total.healed += report.healed
-        total.reconfigured += report.reconfigured
+        total.add(report)
         total.seconds += report.seconds
-        total.failures += report.failures
         print(total, flush=True)
         for failure in report.failures:
             print(failure)

@@ -1,117 +1,225 @@
-"""The part of the metadata service in a seed: it decides who the members are, one at a time; their log decides when."""
+"""The metadata service of a seed: its real catalog, attendance and healing, as far as they are about members.
+
+It decides who the members are, one at a time, by what the nodes report; their log decides when. Nodes report now and
+then, and are told what they are to keep, some milliseconds later; of what they are told leaders carry out what was
+decided on the configuration that they are at.
+"""
 
 from __future__ import annotations
 
 import random
+from functools import partial
 from typing import TYPE_CHECKING
 
-from server.paxos.acceptor import Health
-from server.paxos.ballot import ZERO
-from server.paxos.quorum import Configuration, Floor, Member, ReplicaKind
+from statorpb import cluster_pb2
+
+from metadata.attendance import Attendance, assignments
+from metadata.catalog.catalog import Catalog
+from metadata.catalog.commands import (
+    ActivateTable,
+    Command,
+    CreateTable,
+    PartitionsDropped,
+    PlannedPartition,
+    RegisterNode,
+    ReplaceMember,
+)
+from metadata.catalog.members import Partition
+from metadata.catalog.settings import TableSettings
+from metadata.healing import Healing
+from server.floor_codec import floor_of
+from server.model.table import KeyAttribute, KeySchema
+from server.paxos.quorum import ReplicaKind
+from storage_node.descriptors import members_in_force, target_of
 
 if TYPE_CHECKING:
     from tests.simulation.world import Node, World
 
 MS = 1_000_000
 STEP_NS = 60 * MS
+DELAY_NS_MAX = STEP_NS // 3  # of a report, and of an answer: none overtakes another
+SILENCE_S = 0.4
+FAILURE_S = (0.8, 2.0)
+TROUBLE_NS = 3_000 * MS
 
 
 class Membership:
-    """Replaces a member now and then by a spare node of its zone: first by a log replica, which becomes a storage
-    replica once it has the state; what the member that left still has is removed when the group has gone on.
-
-    What it knows of the group comes from its leader, as in the real service. A member that knows of a configuration to
-    be in force may be the only one: who lead before would then wait for those that the others have to ask."""
+    """Members are replaced where they have been silent for too long, and now and then by `replace_somebody`."""
 
     def __init__(self, world: World, rng: random.Random) -> None:
         self.changes = 0  # configurations that came into force
+        self.catalog = Catalog(next_partition_id=world.group)
         self._world = world
         self._rng = rng
-        self._known: tuple[int, Configuration] = (0, world.configuration)
-        self._ballot = ZERO  # of the leader that said so
-        self._target = world.configuration
+        self._failure_s = rng.choice(FAILURE_S)
+        self._unheard: set[int] = set()  # nodes whose links to the metadata service are cut
+        self._commands = 0
+        self._known_slot = 0
+        for node in world.nodes.values():
+            self._apply(RegisterNode(str(node.node_id), node.member.zone, f"a:{node.node_id}", f"d{node.node_id}"))
+            world.scheduler.schedule(rng.randrange(STEP_NS), partial(self._attend, node))
+        planned = PlannedPartition(b"", b"", world.configuration.node_ids)
+        schema = KeySchema(KeyAttribute("key", "S"))
+        self._apply(CreateTable("table", schema, TableSettings(), "table", 0, (planned,)))
+        self._apply(ActivateTable(1))
+        self._lead()
         self._step()
+        world.scheduler.schedule(rng.randrange(TROUBLE_NS), self._trouble)
+
+    def _lead(self) -> None:
+        """Another metadata process leads: it knows of the nodes what they say from now on."""
+        self._attendance = Attendance(SILENCE_S, lambda: self._world.scheduler.now_ns / 1e9)
+        self._healing = Healing(self._attendance, self._failure_s)
+
+    def _trouble(self) -> None:
+        self._unheard = set()
+        if not self._world.is_healing:
+            if self._rng.random() < 0.3:
+                self._lead()
+            elif self._rng.random() < 0.5:
+                self._unheard = {self._rng.randint(1, len(self._world.nodes))}
+            self._world.scheduler.schedule(self._rng.randrange(TROUBLE_NS), self._trouble)
+
+    def heal(self) -> None:
+        """From now on it hears everybody that lives."""
+        self._unheard = set()
 
     @property
-    def configuration(self) -> Configuration:
-        return self._known[1]
+    def partition(self) -> Partition:
+        return self.catalog.tables["table"].partitions[0]
 
     @property
     def is_settled(self) -> bool:
-        """Whether all members are storage replicas, and nobody else has anything of the group."""
-        members = self._known[1].members
-        return (
-            self._known[1].members == self._target.members
-            and all(member.kind == ReplicaKind.STORAGE for member in members)
-            and self._assigned() == set(self._known[1].node_ids)
-        )
+        """Whether all members are storage replicas and live, if there is a node for it; and whether nobody else that
+        lives has anything of the group."""
+        partition, nodes = self.partition, self._world.nodes
+        owing = self.catalog.garbage.get(partition.partition_id, set())
+        if partition.leaving_node_id and nodes[partition.log_node_id].is_dead:
+            return not self._spares(partition.log_node_id)  # who leaves stays until somebody is there in its place
+        for node_id in partition.node_ids:
+            if nodes[node_id].is_dead and self._spares(node_id):
+                return False
+        assigned = {node.node_id for node in nodes.values() if node.is_assigned and not node.is_dead}
+        is_at_rest = not partition.leaving_node_id and not partition.log_node_id
+        is_clean = not any(not nodes[node_id].is_dead for node_id in owing) and assigned <= set(partition.node_ids)
+        return is_at_rest and is_clean and self._is_whole()
 
-    def replace_somebody(self) -> None:
-        """Begins to replace a member, dead or alive, if no change is under way and its zone has a spare node."""
-        if not self.is_settled:
-            return
-        leaving = self._rng.choice(self._known[1].members)
-        spares = [
-            node
-            for node in self._world.nodes.values()
-            if node.member.zone == leaving.zone and not node.is_assigned and node.host is not None
+    def _spares(self, node_id: int) -> list[Node]:
+        """The nodes that may take the place of one."""
+        partition, nodes = self.partition, self._world.nodes
+        taken = (*partition.holders, *self.catalog.garbage.get(partition.partition_id, set()))
+        zone = nodes[node_id].member.zone
+        return [
+            each
+            for each in nodes.values()
+            if each.member.zone == zone and each.node_id not in taken and not each.is_dead
         ]
-        if spares:
-            joining = Member(spares[0].member.node_id, leaving.zone, ReplicaKind.LOG)
-            self._target = self._with(leaving.node_id, joining)
-            self._world.assign(spares[0], self._target, Floor(self._known[0], self._ballot))
 
-    def _with(self, node_id: int, successor: Member) -> Configuration:
-        members = (successor if member.node_id == node_id else member for member in self._known[1].members)
-        return self._world.broken.configuration(tuple(members))
+    def _is_whole(self) -> bool:
+        in_force = self._attendance.members_in_force(self.partition)
+        return in_force == dict.fromkeys(self.partition.node_ids, False)
 
-    def _assigned(self) -> set[int]:
-        return {node.node_id for node in self._world.nodes.values() if node.is_assigned}
+    def replace_somebody(self, *leaving: int) -> None:
+        """Begins to replace a member, of `leaving` if given, dead or alive, if no change is under way and its zone has
+        a spare node."""
+        partition = self.partition
+        if partition.leaving_node_id or partition.log_node_id or not self._is_whole():
+            return
+        chosen = self._rng.choice([each for each in partition.node_ids if not leaving or each in leaving])
+        for node in self._spares(chosen):
+            if self._attendance.is_alive(node.node_id):
+                floor = self._attendance.floor(partition.partition_id)
+                self._apply(ReplaceMember(partition.partition_id, chosen, node.node_id, floor))
+                return
+
+    def _apply(self, command: Command) -> None:
+        self._commands += 1
+        self.catalog.apply(command)
 
     def _step(self) -> None:
-        self._hear()
-        if self._known[1].members != self._target.members:
-            self._ask_leaders()
-        else:
-            self._go_on()
+        for command in self._healing.due(self.catalog):
+            self._apply(command)
+        group = self._world.group
+        for node_id, attendee in self._attendance.nodes.items():
+            if group in attendee.dropped and node_id in self.catalog.garbage.get(group, ()):
+                self._apply(PartitionsDropped(node_id, (group,)))
         self._world.scheduler.schedule(self._rng.randrange(STEP_NS // 2, STEP_NS), self._step)
 
-    def _hear(self) -> None:
-        for node in self._world.members_up():
-            assert node.host is not None
-            if not node.host.is_serving_leader(self._world.group):
-                continue
-            reported = node.host.configuration_of(self._world.group)
-            is_known = node.host.groups[self._world.group].core.is_configuration_known
-            if is_known and reported[0] >= self._known[0]:
-                self.changes += reported[0] > self._known[0]
-                self._known = reported
-                self._ballot = max(self._ballot, node.host.leader_ballot(self._world.group))
+    # The nodes
 
-    def _ask_leaders(self) -> None:
-        """The leader that must go hands over first."""
-        for node in self._world.members_up():
-            host = node.host
-            assert host is not None
-            if not host.is_serving_leader(self._world.group):
-                continue
-            if self._target.member(node.node_id) is None:
-                host.hand_over(self._world.group)
-            else:
-                host.configure(self._world.group, self._target)
+    def _attend(self, node: Node) -> None:
+        """A node reports, and hears what it is to keep; where it leads, it does what it has heard of its group."""
+        if node.host is not None:
+            self._change_members(node)
+            if node.node_id not in self._unheard:
+                report = self._report(node)
+                boot = node.boot
+                self._world.scheduler.schedule(self._delay_ns(), lambda: self._hear(node, boot, report))
+        self._world.scheduler.schedule(self._rng.randrange(STEP_NS, 2 * STEP_NS), partial(self._attend, node))
 
-    def _go_on(self) -> None:
-        """Promotes a log replica that has the state; removes what members have left behind."""
-        for member in self._known[1].members:
-            node = self._world.nodes[member.node_id]
-            if member.kind == ReplicaKind.LOG and node.host is not None and self._has_state(node):
-                self._target = self._with(member.node_id, member._replace(kind=ReplicaKind.STORAGE))
-                return
-        for node_id in self._assigned() - set(self._known[1].node_ids):
-            if self._world.nodes[node_id].host is not None:
-                self._world.unassign(self._world.nodes[node_id])
+    def _delay_ns(self) -> int:
+        return self._rng.randrange(DELAY_NS_MAX)
 
-    def _has_state(self, node: Node) -> bool:
+    def _report(self, node: Node) -> cluster_pb2.NodeReport:
+        """As StorageNode.leaders, and what StorageNode says beside."""
         assert node.host is not None and node.machine is not None
-        core = node.host.groups[self._world.group].core
-        return not node.machine.is_restoring and not core.is_restoring and core.health == Health.WHOLE
+        report = cluster_pb2.NodeReport(node_id=node.node_id, complete=True)
+        if node.is_dropped:
+            report.dropped.append(self._world.group)
+        group = node.host.groups.get(self._world.group)
+        if group is not None:
+            report.opened.append(group.group_id)
+            if node.machine.is_restoring or group.core.is_restoring:
+                report.restoring.append(group.group_id)
+            if group.is_serving:
+                report.leaders.add(
+                    partition_id=group.group_id,
+                    leader_node_id=node.node_id,
+                    ballot_round=group.core.promised.round,
+                    configuration_slot=group.core.configuration_slot,
+                    members=members_in_force(group.core.configuration) if group.core.is_configuration_known else (),
+                )
+        return report
+
+    def _hear(self, node: Node, boot: int, report: cluster_pb2.NodeReport) -> None:
+        if node.node_id in self._unheard:
+            return
+        self._attendance.report(report)
+        for leader in report.leaders:
+            self.changes += leader.configuration_slot > self._known_slot
+            self._known_slot = max(self._known_slot, leader.configuration_slot)
+        told = assignments(self.catalog, self._commands, node.node_id)
+        self._world.scheduler.schedule(self._delay_ns(), lambda: self._tell(node, boot, told))
+
+    def _tell(self, node: Node, boot: int, told: cluster_pb2.NodeAssignments) -> None:
+        """As StorageNode.assign."""
+        if node.host is None or node.boot != boot or node.node_id in self._unheard:
+            return
+        if self._world.group in told.removed:
+            if not node.is_dropped:
+                self._world.unassign(node)
+            return
+        node.is_dropped = False
+        for descriptor in told.partitions:
+            target, decided_on = target_of(descriptor)
+            configuration = self._world.broken.configuration(target.members)
+            if node.is_assigned:
+                node.target = (configuration, decided_on)
+            elif descriptor.fresh:
+                self._world.assign(node, configuration, floor_of(descriptor.floor))
+
+    def _change_members(self, node: Node) -> None:
+        """As StorageNode._change_members."""
+        host, group = node.host, self._world.group
+        assert host is not None
+        if node.target is None or not host.is_serving_leader(group):
+            return
+        target, decided_on = node.target
+        slot, in_force = host.configuration_of(group)
+        if in_force.members != target.members and decided_on not in (None, slot):
+            return
+        own = target.member(node.node_id)
+        if own is None or own.kind == ReplicaKind.LOG:
+            host.hand_over(group, can_wait=True)
+        else:
+            host.configure(group, target)

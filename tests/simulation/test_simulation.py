@@ -34,6 +34,7 @@ FAILED_ONCE = (
     442036973312,
     442036973371,
     950335,
+    572893242064,
 )
 """Seeds that found something while the core was written; they stay."""
 
@@ -41,7 +42,8 @@ FAILED_ONCE = (
 def test_seeds_hold_every_invariant() -> None:
     """With message loss, duplication, reordering, crashes that drop unsynced writes, flipped bits in the log, cut
     links, drifting clocks, hand-overs, trimmed logs and members that are replaced: one value a slot, nothing
-    acknowledged lost, no stale read, one lease at a time, and the group is available again once everything is healed.
+    acknowledged lost, no stale read, one lease at a time, and the group is available again once everything is healed
+    but, in some seeds, one node that is dead for good: the others serve, and one of them takes its place if it can.
     Each run plays new seeds; a failing one is printed."""
     first = secrets.randbelow(1 << 40)
     report = run_seeds([*FAILED_ONCE, *range(first, first + SEEDS)])
@@ -50,6 +52,7 @@ def test_seeds_hold_every_invariant() -> None:
     assert report.committed > SEEDS * 10
     assert report.healed > SEEDS / 10
     assert report.reconfigured > SEEDS / 4
+    assert report.buried > SEEDS / 10
 
 
 def test_members_that_lag_are_looked_at() -> None:
@@ -140,8 +143,8 @@ BREAKAGES = {
 }
 
 
-FIRST_SEED = {"carry out what a deposed leader left behind": 700}
-"""It takes a refusal between two leaders and one write between theirs: about one seed in 700 catches it."""
+FIRST_SEED = {"carry out what a deposed leader left behind": 480}
+"""It takes a refusal between two leaders and one write between theirs: about one seed in 1,000 catches it."""
 
 
 @pytest.mark.parametrize("name", BREAKAGES)

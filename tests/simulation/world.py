@@ -7,7 +7,6 @@ agree.
 
 from __future__ import annotations
 
-import pickle
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,17 +17,18 @@ from server.paxos.ballot import ZERO, Ballot
 from server.paxos.election import ElectionConfig
 from server.paxos.lease import LeaseConfig, NodeLeases
 from server.paxos.messages import PeerMessage, Promise
-from server.paxos.quorum import NO_FLOOR, Configuration, Floor, Member, encode_configuration
+from server.paxos.quorum import NO_FLOOR, Configuration, Floor, Member
 from server.runtime.freshness import Freshness
 from server.runtime.replica_host import Outcome, OutcomeKind, ReplicaHost
-from storage_node.codec.mutation import Mutation, decode_mutation, encode_mutation
+from storage_node.codec.mutation import Mutation, encode_mutation
 from storage_node.partition.in_flight import InFlightWrites
-from storage_node.partition.recent_writes import RecentWrites
 from tests.simulation.ages import Ages
 from tests.simulation.checkers import ANYTHING, NEVER_NS, Operation, is_linearizable
 from tests.simulation.clock import NodeClock, Scheduler
 from tests.simulation.disk import SimulatedWal
+from tests.simulation.machine import EMPTY, InvariantError, Machine
 from tests.simulation.members import Membership
+from tests.simulation.nemesis import Nemesis, can_do_without
 from tests.simulation.network import Network, NetworkFaults, SimulatedTransport
 
 MS = 1_000_000
@@ -44,12 +44,8 @@ ELECTION = ElectionConfig(
 )
 """Leases, and what is waited for, last a fifth of what they do in real life."""
 ATTEMPT_NS = 300 * MS
+PROBE_NS = LEASES.duration_ns + 100 * MS
 EVENTUAL_AGE_NS = 700 * MS
-SNAPSHOT_CHUNK_BYTES = 200
-
-
-class InvariantError(AssertionError):
-    """Something that must always hold did not."""
 
 
 @dataclass
@@ -67,98 +63,6 @@ class Broken:
     opens_nothing: bool = False
 
 
-class Machine:
-    """A replicated dictionary that carries out what the real storage node would. `durable` survives crashes."""
-
-    def __init__(self, world: World, node_id: int, durable: tuple[int, bytes]) -> None:
-        self.is_restoring = False
-        self.slot, state = durable
-        self._load(state)
-        self._world = world
-        self._node_id = node_id
-        self._restored: list[bytes] = []
-
-    def apply(self, slot: int, payload: bytes) -> object:
-        self._step(slot, payload)
-        mutation = decode_mutation(payload)
-        origin = ZERO if self._world.broken.overlooks_origins else mutation.origin
-        if self.recent.admit(mutation.token, slot, mutation.time_ms, origin) and mutation.item is not None:
-            self.items[mutation.key.decode()] = mutation.item.decode()
-        return None
-
-    def dump(self) -> bytes:
-        """The state, for a checkpoint or a snapshot."""
-        return pickle.dumps((self.items, self.recent.encode(), self.configuration))
-
-    def _load(self, state: bytes) -> None:
-        self.items: dict[str, str]
-        self.configuration: tuple[int, Configuration] | None
-        self.items, recent, self.configuration = pickle.loads(state)
-        self.recent = RecentWrites.decode(recent)
-
-    def applied_no_op(self, slot: int) -> None:
-        self._step(slot, b"")
-
-    def apply_configuration(self, slot: int, configuration: Configuration) -> None:
-        self._step(slot, encode_configuration(configuration))
-        self.configuration = (slot, configuration)
-
-    @property
-    def opening(self) -> Callable[[Ballot], bytes] | None:
-        if self._world.broken.opens_nothing:
-            return None
-        return lambda ballot: encode_mutation(Mutation(b"", b"", None, origin=ballot))
-
-    def _step(self, slot: int, payload: bytes) -> None:
-        if slot != self.slot + 1:
-            raise InvariantError(f"node {self._node_id} applied slot {slot} after slot {self.slot}")
-        self.slot = slot
-        chosen = self._world.chosen.setdefault(slot, payload)
-        if chosen != payload:
-            raise InvariantError(f"slot {slot} chosen twice: {chosen!r} and {payload!r} at node {self._node_id}")
-
-    def open_snapshot(self) -> _Snapshot | None:
-        slot, state = self._world.nodes[self._node_id].durable
-        chunks = [state[at : at + SNAPSHOT_CHUNK_BYTES] for at in range(0, len(state), SNAPSHOT_CHUNK_BYTES)]
-        return None if self.is_restoring else _Snapshot(slot, chunks)
-
-    def begin_restore(self, slot: int, progressed: Callable[[], None]) -> None:
-        self.is_restoring = True
-        self._world.nodes[self._node_id].is_restoring = True
-        self._restored = []
-
-    def restore_chunk(self, body: bytes, done: Callable[[], None]) -> None:
-        self._restored.append(body)
-        self._world.later(self._node_id, done)
-
-    def finish_restore(self, slot: int, done: Callable[[], None]) -> None:
-        def finished() -> None:
-            node = self._world.nodes[self._node_id]
-            node.durable = (slot, b"".join(self._restored))
-            node.is_restoring = self.is_restoring = False
-            self.slot = slot
-            self._load(node.durable[1])
-            done()
-
-        self._world.later(self._node_id, finished)
-
-
-@dataclass
-class _Snapshot:
-    slot: int
-    chunks: list[bytes]
-    total_bytes: int = 0
-
-    def next_chunk(self) -> bytes | None:
-        return self.chunks.pop(0) if self.chunks else None
-
-    def close(self) -> None:
-        self.chunks.clear()
-
-
-EMPTY = (0, pickle.dumps(({}, RecentWrites().encode(), None)))
-
-
 @dataclass
 class Node:
     """One simulated node: what survives a crash, and what runs if it is up."""
@@ -169,9 +73,14 @@ class Node:
     is_assigned: bool = False  # to keep a replica of the group
     assigned: Configuration | None = None  # the members it was told of then,
     floor: Floor = NO_FLOOR  # ... and how far the group had come
+    is_dropped: bool = (
+        False  # what it had was removed, and that is on its disk; it says so until it is told it may rest
+    )
+    target: tuple[Configuration, int | None] | None = None  # whom the group is to have as members, as it was told
     durable: tuple[int, bytes] = EMPTY
     is_restoring: bool = False
     is_lost: bool = False  # its state is gone, and it has not been healed since
+    is_dead: bool = False  # it never runs again
     boot: int = 0
     promised_told: Ballot = ZERO
     host: ReplicaHost | None = None
@@ -201,10 +110,13 @@ class World:
         self.history: dict[str, list[Operation]] = {}
         self.nodes: dict[int, Node] = {}
         self.is_healing = False
+        self.has_written = False  # after everything was healed
+        self._probe_from_ns = 0
         self.outcomes = dict.fromkeys(OutcomeKind, 0)
         self.reads = 0
         self.healed = 0
         self.damaged_node_id = 0  # whose log is damaged, until it is healed
+        self.dead_node_id = 0  # who does not come back, once everything else is healed; 0: everybody does
         self.trace = 0
         self._values = 0
         rng = self.rng
@@ -216,23 +128,26 @@ class World:
         )
         self.network = Network(self.scheduler, rng, faults, lambda node_id: self.nodes[node_id].host)
         sync_ns = rng.choice((200_000, 3 * MS, 15 * MS))
-        self.damage = rng.choice((0, 0, 0.3))
+        damage = rng.choice((0, 0, 0.3))
         drift_max = rng.choice((0, 4_000))
         members = [Member(node_id, f"zone-{node_id}") for node_id in (1, 2, 3)]
         self.configuration = self.broken.configuration(tuple(members))
-        # In half of the seeds two zones have a spare node each, and members are replaced.
-        spares = [Member(4, "zone-1"), Member(5, "zone-2")] if rng.random() < 0.5 else []
+        # In half of the seeds two zones have spare nodes, and members are replaced.
+        spares = [Member(4, "zone-1"), Member(5, "zone-2"), Member(6, "zone-1")] if rng.random() < 0.5 else []
+        if self.seed % 3:
+            del spares[2:]
         for member in (*members, *spares):
             clock = NodeClock(self.scheduler, rng.randrange(10**12), rng.randint(-drift_max, drift_max))
             wal = self.broken.wal(self.scheduler.schedule, rng, sync_ns=sync_ns)
             node = self.nodes[member.node_id] = Node(member, clock, wal)
             node.is_assigned = member in members
         for node in self.nodes.values():
-            self._boot(node)
+            self.boot(node)
         self.membership = Membership(self, rng) if spares else None
         for client in range(rng.randint(1, 4)):
             self.scheduler.schedule(rng.randrange(200 * MS), partial(self._client, client))
-        self.scheduler.schedule(500 * MS, self._nemesis)
+        self.nemesis = Nemesis(self, rng, damage)
+        self.scheduler.schedule(500 * MS, self.nemesis.strike)
 
     # Running
 
@@ -241,10 +156,13 @@ class World:
         while self.scheduler.now_ns < self.chaos_ns and self.scheduler.step():
             self._check_leases()
         self._heal()
-        deadline_ns = self.scheduler.now_ns + 6_000 * MS
+        healed_ns = 12_000 * MS if self.dead_node_id else 6_000 * MS
+        deadline_ns = self.scheduler.now_ns + healed_ns
         while not self._has_converged():
             if self.scheduler.now_ns > deadline_ns:
-                raise InvariantError("not available again, or not in agreement, 6 s after everything was healed")
+                others = f" but node {self.dead_node_id}" if self.dead_node_id else ""
+                flaw = f"not available again, or not in agreement, {healed_ns // (1_000 * MS)} s after everything"
+                raise InvariantError(f"{flaw}{others} was healed")
             self.scheduler.step()
             self._check_leases()
         for key, operations in sorted(self.history.items()):
@@ -263,7 +181,7 @@ class World:
 
     # Nodes
 
-    def _boot(self, node: Node) -> None:
+    def boot(self, node: Node) -> None:
         if not self.broken.forgets_boots or node.boot == 0:
             node.boot += 1
         is_first = node.boot == 1
@@ -319,11 +237,18 @@ class World:
     def unassign(self, node: Node) -> None:
         """The group has gone on without the node: what it has of it is removed."""
         assert node.host is not None
-        node.is_assigned, node.assigned = False, None
+        node.is_assigned, node.assigned, node.target = False, None, None
         node.host.close_group(GROUP)
-        node.wal.forget_group(GROUP)
-        node.durable, node.is_restoring = EMPTY, False
+        boot = node.boot
+
+        def forgotten() -> None:
+            node.is_dropped = node.boot == boot
+
+        node.wal.forget_group(GROUP, forgotten)
+        node.durable, node.is_restoring, node.is_lost = EMPTY, False, False
         node.machine = Machine(self, node.node_id, EMPTY)
+        if self.damaged_node_id == node.node_id:
+            self.damaged_node_id = 0
 
     def members_up(self) -> list[Node]:
         """The nodes that run and have a replica of the group, members or not."""
@@ -335,9 +260,10 @@ class World:
             node.host.tick()
             self.scheduler.schedule(5 * MS, lambda: self._tick(node_id, boot))
 
-    def _crash(self, node: Node) -> None:
+    def crash(self, node: Node) -> None:
         node.host = None
         node.machine = None
+        node.target, node.is_dropped = None, False
         node.wal.crash()
         if self.broken.forgets_boots:
             return
@@ -356,40 +282,7 @@ class World:
 
     # Faults
 
-    def _nemesis(self) -> None:
-        if self.is_healing:
-            return
-        rng = self.rng
-        roll = rng.random()
-        up = [node for node in self.nodes.values() if node.host is not None]
-        if roll < 0.3 and up:
-            self._crash_for_a_while(rng.choice(up))
-        elif roll < 0.35:
-            for node in up:
-                self._crash_for_a_while(node)
-        elif roll < 0.5:
-            serving = [node.node_id for node in up if node.host and node.host.is_serving_leader(GROUP)]
-            node_id = serving[0] if serving and rng.random() < 0.5 else rng.randint(1, len(self.nodes))
-            self.network.cuts = {pair for pair in self._pairs() if node_id in pair}
-        elif roll < 0.65:
-            self.network.cuts.add(rng.choice(self._pairs()))
-        elif roll < 0.75:
-            leaders = [node for node in up if node.host is not None and node.host.is_serving_leader(GROUP)]
-            if leaders and leaders[0].host is not None:
-                leaders[0].host.hand_over(GROUP)
-        elif roll < 0.82 and self.membership is not None:
-            self.membership.replace_somebody()
-        elif roll < 0.84:
-            node = rng.choice(list(self.nodes.values()))
-            if node.host is not None:
-                node.host.rebuild(GROUP)  # its state counts as damaged
-        elif roll < 0.9:
-            self._checkpoint(rng.choice(list(self.nodes.values())))
-        else:
-            self._mend_links()
-        self.scheduler.schedule(rng.randrange(50 * MS, 700 * MS), self._nemesis)
-
-    def _pairs(self) -> list[tuple[int, int]]:
+    def pairs(self) -> list[tuple[int, int]]:
         return [(one, two) for one in self.nodes for two in self.nodes if one != two]
 
     def _healed(self, node: Node) -> None:
@@ -398,24 +291,11 @@ class World:
         if self.damaged_node_id == node.node_id:
             self.damaged_node_id = 0
 
-    def _crash_for_a_while(self, node: Node) -> None:
-        """In some seeds the disk flips a bit meanwhile, or the state is lost; never of two members at once, which may
-        lose what was acknowledged: both may have been the majority that had it."""
-        self._crash(node)
-        may_be_damaged = node.is_assigned and self.damaged_node_id in (0, node.node_id)
-        if self.rng.random() < self.damage and may_be_damaged and node.wal.damage(GROUP):
-            self.damaged_node_id = node.node_id
-        elif self.rng.random() < self.damage / 2 and may_be_damaged and self.membership is None:
-            self.damaged_node_id = node.node_id
-            node.durable, node.is_restoring, node.is_lost = EMPTY, True, True
+    def lose_state(self, node: Node) -> None:
+        """The state of a node that is down is gone; its log is not."""
+        node.durable, node.is_restoring, node.is_lost = EMPTY, True, True
 
-        def boot_again() -> None:
-            if node.host is None:
-                self._boot(node)
-
-        self.scheduler.schedule(self.rng.randrange(10 * MS, 1_000 * MS), boot_again)
-
-    def _checkpoint(self, node: Node) -> None:
+    def checkpoint(self, node: Node) -> None:
         """The machine's state becomes durable as of now, and the log lets go of what it stands for."""
         if node.host is None or GROUP not in node.host.groups or node.machine is None or node.machine.is_restoring:
             return
@@ -424,7 +304,7 @@ class World:
         node.host.groups[GROUP].core.trim(node.durable[0])
         node.wal.trim({GROUP: node.durable[0]})
 
-    def _mend_links(self) -> None:
+    def mend_links(self) -> None:
         mended, self.network.cuts = self.network.cuts, set()
         for one, two in sorted(mended):
             if one < two or (two, one) not in mended:
@@ -435,16 +315,52 @@ class World:
         self.network.faults = NetworkFaults()
         self.network.cuts = set()
         for node in self.nodes.values():
-            if node.host is None:
-                self._boot(node)
+            if node.host is None and not node.is_dead:
+                self.boot(node)
+        self._leave_one_dead(random.Random(~self.seed))
+        if self.membership is not None:
+            self.membership.heal()
+        self._probe_from_ns = self.scheduler.now_ns + PROBE_NS
+        self.scheduler.schedule(PROBE_NS, self._probe)
         for node in self.nodes.values():
-            self.scheduler.schedule(1_000 * MS, partial(self._checkpoint, node))  # as from time to time in real life
+            self.scheduler.schedule(1_000 * MS, partial(self.checkpoint, node))  # as from time to time in real life
         # Streams lose messages only when they break: after a time of losses every pair connects anew.
-        for one, two in self._pairs():
+        for one, two in self.pairs():
             if one < two:
                 self._connect(one, two)
 
+    def _leave_one_dead(self, rng: random.Random) -> None:
+        """In a third of the seeds one node never comes back: any that the others can do without."""
+        nodes = [node for node in self.nodes.values() if not node.is_dead]
+        rng.shuffle(nodes)
+        if self.dead_node_id:
+            dead = self.nodes[self.dead_node_id]
+            if not can_do_without(self, dead):
+                dead.is_dead, self.dead_node_id = False, 0
+                self.boot(dead)
+        elif rng.random() < 1 / 3:
+            for node in nodes:
+                if can_do_without(self, node):
+                    self.bury(node)
+                    break
+
+    def bury(self, node: Node) -> None:
+        """The node never runs again."""
+        if node.host is not None:
+            self.crash(node)
+        node.is_dead, self.dead_node_id = True, node.node_id
+
+    def _probe(self) -> None:
+        """A write until one is committed: leases of before have run out by now."""
+        for node in self.members_up():
+            if not self.has_written and node.host is not None and node.host.is_serving_leader(GROUP):
+                self._write(0, node, node.host, "k0", ANYTHING)
+        if not self.has_written:
+            self.scheduler.schedule(100 * MS, self._probe)
+
     def _has_converged(self) -> bool:
+        if not self.has_written:
+            return False
         if self.membership is not None and not self.membership.is_settled:
             return False
         slots = set()
@@ -465,7 +381,7 @@ class World:
         return True
 
     def _replicas(self) -> list[Node]:
-        return [node for node in self.nodes.values() if node.is_assigned]
+        return [node for node in self.nodes.values() if node.is_assigned and not node.is_dead]
 
     # Clients
 
@@ -547,6 +463,7 @@ class World:
             self.outcomes[outcome.kind] += 1
             if outcome.kind == OutcomeKind.COMMITTED:
                 operation.returned_ns = self.scheduler.now_ns
+                self.has_written = self.is_healing and operation.invoked_ns >= self._probe_from_ns
                 assert node.machine is not None
                 self.acknowledged_slot = max(self.acknowledged_slot, node.machine.slot)
                 self.ages.acknowledged(self.acknowledged_slot, self.scheduler.now_ns)
@@ -584,13 +501,12 @@ class World:
             )
 
     def _check_leases(self) -> None:
-        holders = [
-            node.node_id
-            for node in self.members_up()
-            if node.host is not None
-            and node.host.groups[GROUP].core.leadership is not None
-            and node.host.is_serving_leader(GROUP)
-        ]
+        holders = []
+        for node in self.nodes.values():  # after each event: in a form that takes little time
+            host = node.host
+            group = None if host is None else host.groups.get(GROUP)
+            if host is not None and group is not None and group.is_serving and host.is_serving_leader(GROUP):
+                holders.append(node.node_id)
         self.trace = (self.trace * 1_000_003 + self.scheduler.now_ns + len(holders)) & 0xFFFFFFFFFFFF
         if len(holders) > 1:
             raise InvariantError(f"nodes {holders} hold a lease for the same group at the same time")
