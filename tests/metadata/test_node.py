@@ -30,8 +30,8 @@ def make(directory: Path, snapshot_every: int = 1_000, may_create: bool = True, 
         data=str(directory),
         members=tuple(f"{number}@zone-{number}=127.0.0.1:{number - 1}" for number in range(1, members + 1)),
         snapshot_every=snapshot_every,
-        lease_ms=40,
-        heartbeat_ms=20,
+        lease_ms=150,
+        heartbeat_ms=40,
         wal_segment_bytes=4 * 1024 * 1024,
     )
     assert config.problems() == []

@@ -22,7 +22,7 @@ async def three(tmp_path: Path) -> AsyncIterator[NodeSet]:
 @pytest.fixture
 async def one(tmp_path: Path) -> AsyncIterator[NodeSet]:
     """A group of a single member, which leads as soon as it may vote."""
-    nodes = NodeSet(tmp_path, 1, lease_ms=40, heartbeat_ms=20)
+    nodes = NodeSet(tmp_path, 1, lease_ms=150, heartbeat_ms=40)
     yield nodes
     await nodes.stop()
     assert nodes.nodes[0].fatal == []

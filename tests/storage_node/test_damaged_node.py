@@ -38,7 +38,7 @@ OK = partition_pb2.OK
 
 @pytest.fixture
 async def one(tmp_path: Path) -> AsyncIterator[NodeSet]:
-    nodes = NodeSet(tmp_path, 1, lease_ms=40, heartbeat_ms=20)
+    nodes = NodeSet(tmp_path, 1, lease_ms=150, heartbeat_ms=40)
     yield nodes
     await nodes.stop()
 

@@ -14,7 +14,7 @@ from tests.storage_node.nodes import PARTITION, NodeSet, key, put, wait_until
 
 @pytest.fixture
 async def one(tmp_path: Path) -> AsyncIterator[NodeSet]:
-    nodes = NodeSet(tmp_path, 1, lease_ms=40, heartbeat_ms=20)
+    nodes = NodeSet(tmp_path, 1, lease_ms=150, heartbeat_ms=40)
     yield nodes
     await nodes.stop()
     assert nodes.nodes[0].fatal == []
