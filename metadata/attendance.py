@@ -108,6 +108,15 @@ class Attendance:
         """Whether a node lives, and has not said that its disk is full."""
         return self.is_alive(node_id) and not self.nodes[node_id].is_full
 
+    def usable_nodes(self, catalog: Catalog) -> tuple[dict[str, list[int]], set[int]]:
+        """Zone -> the nodes that may hold a new table, and those of them whose disk is full: live ones that are not
+        drained."""
+        zones: dict[str, list[int]] = {}
+        for node in catalog.nodes.values():
+            if self.is_alive(node.node_id) and not node.is_draining:
+                zones.setdefault(node.zone, []).append(node.node_id)
+        return zones, {each for node_ids in zones.values() for each in node_ids if not self.has_room(each)}
+
     def members_in_force(self, partition: Partition) -> dict[int, bool]:
         """Node id -> whether it has a log only, of a partition whose leader lives and serves; empty: there is none, or
         none that knows as much as the catalog's last decision was based on."""

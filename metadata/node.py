@@ -220,6 +220,7 @@ class MetadataNode:
 
     async def _tick(self) -> None:
         while True:
+            self.host.disk.is_full = self._wal.is_full
             self.host.tick()
             self._ticks.notify()
             await asyncio.sleep(TICK_S)

@@ -182,10 +182,7 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
             raise ValidationError(f"a table has at most {PARTITIONS_MAX} partitions when it is created")
         catalog = self._group.machine.catalog
         catalog.check_new_name(request.table_name)
-        zones: dict[str, list[int]] = {}
-        for node in catalog.nodes.values():
-            if self._group.attendance.is_alive(node.node_id) and not node.is_draining:
-                zones.setdefault(node.zone, []).append(node.node_id)
+        zones, full = self._group.attendance.usable_nodes(catalog)
         replicas: dict[int, int] = {}
         first_choices: dict[int, int] = {}
         for table in catalog.tables.values():
@@ -196,7 +193,8 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
                     replicas[node_id] = replicas.get(node_id, 0) + 1
         units = request.provisioned
         count = partition_count(request.partitions, units.read_capacity_units, units.write_capacity_units)
-        return create_command(request, str(uuid.uuid4()), _now_ms(), place(count, zones, replicas, first_choices))
+        planned = place(count, zones, replicas, first_choices, full)
+        return create_command(request, str(uuid.uuid4()), _now_ms(), planned)
 
     async def DescribeTable(  # noqa: N802
         self, request: tables_pb2.DescribeTableRequest, context: Context

@@ -91,7 +91,6 @@ class StorageNode:
         )
         self.expiry = Expiry(self._store, self.replicas)
         self._disk = DiskSpace(directory, config.disk_reserve_bytes)
-        self._is_full = False
         self._loop = asyncio.get_running_loop()
         self._engine = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._tasks: list[asyncio.Task[None]] = []
@@ -227,7 +226,7 @@ class StorageNode:
     def note(self) -> str:
         """What is wrong with this node, for people; empty: nothing."""
         notes = []
-        if self._is_full:
+        if self.host.disk.is_full:
             notes.append("disk nearly full, writes are refused")
         if self.host.disk.is_slow:
             notes.append(f"disk slow: a write of the log takes {self.host.disk.write_ns // 1_000_000} ms or more")
@@ -250,7 +249,7 @@ class StorageNode:
         if replica is None:
             reply(request.id, partition_pb2.NOT_MINE)
         else:
-            replica.serve(request, reply, self._is_full)
+            replica.serve(request, reply, self.host.disk.is_full)
 
     def leaders(self) -> list[cluster_pb2.LeaderReport]:
         """The partitions that this node leads and has recovered."""
@@ -281,7 +280,7 @@ class StorageNode:
     @property
     def is_nearly_full(self) -> bool:
         """Whether the disk has no room for more than what is here, if for that."""
-        return self._is_full
+        return self.host.disk.is_full
 
     def snapshots(self) -> list[cluster_pb2.SnapshotProgress]:
         """The states that are on their way here."""
@@ -554,8 +553,8 @@ class StorageNode:
             for replica in self.replicas.values():
                 replica.expire(now_s)
             is_full = self._disk.is_nearly_full() or self._wal.is_full
-            if is_full != self._is_full:
-                self._is_full = is_full
+            if is_full != self.host.disk.is_full:
+                self.host.disk.is_full = is_full
                 log.warning("disk nearly full: writes are refused" if is_full else "room on the disk again")
                 self.on_change()
             self._change_members()

@@ -109,16 +109,26 @@ class Heartbeat(google.protobuf.message.Message):
 
     SENT_NS_FIELD_NUMBER: builtins.int
     LOG_WRITE_NS_FIELD_NUMBER: builtins.int
+    FULL_FIELD_NUMBER: builtins.int
+    UNFIT_GROUP_IDS_FIELD_NUMBER: builtins.int
     sent_ns: builtins.int
     log_write_ns: builtins.int
     """the shortest that a write of the sender's log took of late; 0: unknown"""
+    full: builtins.bool
+    """the sender's disk is nearly full: what it leads cannot be written to"""
+    @property
+    def unfit_group_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """that the sender is a member of and must not lead: it has no state, or damage"""
+
     def __init__(
         self,
         *,
         sent_ns: builtins.int = ...,
         log_write_ns: builtins.int = ...,
+        full: builtins.bool = ...,
+        unfit_group_ids: collections.abc.Iterable[builtins.int] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["log_write_ns", b"log_write_ns", "sent_ns", b"sent_ns"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["full", b"full", "log_write_ns", b"log_write_ns", "sent_ns", b"sent_ns", "unfit_group_ids", b"unfit_group_ids"]) -> None: ...
 
 Global___Heartbeat: typing_extensions.TypeAlias = Heartbeat
 

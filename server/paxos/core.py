@@ -235,22 +235,23 @@ class PaxosCore(Acceptor):
         self.is_restoring = False
         return self._take()
 
-    def has_successor(self, now_ns: int, slow_node_ids: Collection[int] = ()) -> bool:
-        """Whether this member leads, and another that may lead follows closely, and is none of `slow_node_ids`. Whoever
+    def has_successor(self, now_ns: int, avoided: Collection[int] = ()) -> bool:
+        """Whether this member leads, and another that may lead follows closely, and is none of `avoided`. Whoever
         hands over without need asks: where nobody takes over, nobody serves until this member does again."""
         if self.leadership is None:
             return False
         followers = self.leadership.successors(self.node_id, self.configuration, self.leases, now_ns)
         least_slot = self.log.commit_slot - LAG_SLOTS_MAX
-        return any(each[0] and each[1] >= least_slot and each[2] not in slow_node_ids for each in followers)
+        return any(each[0] and each[1] >= least_slot and each[2] not in avoided for each in followers)
 
-    def hand_over(self, now_ns: int, slow_node_ids: Collection[int] = ()) -> list[Effect]:
-        """Ends this leadership in favour of a follower (`choose_successor`). Requires that this member leads."""
+    def hand_over(self, now_ns: int, avoided: Collection[int] = (), unfit: Collection[int] = ()) -> list[Effect]:
+        """Ends this leadership in favour of a follower (`choose_successor`), which is none of `unfit`. Requires that
+        this member leads."""
         leadership = self.leadership
         assert leadership is not None
         followers = leadership.successors(self.node_id, self.configuration, self.leases, now_ns)
-        avoided = (slow_node_ids, (self._released.node_id,))
-        if successor := choose_successor(followers, self.log.last_slot, avoided, self.rng):
+        followers = [each for each in followers if each[2] not in unfit]
+        if successor := choose_successor(followers, self.log.last_slot, (avoided, (self._released.node_id,)), self.rng):
             self._tell_commit(leadership, successor)  # it need not propose again what it knows to be committed
         self._step_down(now_ns)
         self._stand_at_ns = now_ns + self.leases.config.duration_ns

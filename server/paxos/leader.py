@@ -131,9 +131,9 @@ def choose_successor(
     """The node to hand a leadership over to, of `followers` (Leadership.successors); 0: there is none.
 
     One that supports the leadership, and that has about all of the log, which ends at `last_slot`. Of those none of
-    `avoided`, the first of these above all: nodes that are slow; who it came from, so that every member gets its turn
-    where it is given away because something is wrong with who has it. Of those who has most, and of those that have as
-    much any: so leaders spread."""
+    `avoided`, the first of these above all: nodes that are slow or full; who it came from, so that every member gets
+    its turn where it is given away because something is wrong with who has it. Of those who has most, and of those that
+    have as much any: so leaders spread."""
     ranked = [
         (
             supports,
@@ -190,13 +190,15 @@ class Leadership:
         self, own_node_id: int, configuration: Configuration, leases: NodeLeases, now_ns: int
     ) -> list[tuple[bool, int, int]]:
         """(whether it supports this leadership at the moment, last slot acknowledged, node id) of those that may lead
-        next. A node that was restarted a moment ago does not support it, whatever it granted before, nor does it vote
-        yet."""
+        next: not who is being sent the state. A node that was restarted a moment ago does not support it, whatever it
+        granted before, nor does it vote yet."""
         until_ns = self.held_until_ns(own_node_id, leases)
         return [
             (until_ns.get(node_id, 0) > now_ns, progress.acked_slot, node_id)
             for node_id, _, kind in configuration.members
-            if kind == ReplicaKind.STORAGE and (progress := self.progress.get(node_id)) is not None
+            if kind == ReplicaKind.STORAGE
+            and (progress := self.progress.get(node_id)) is not None
+            and not progress.is_in_snapshot
         ]
 
     def send_run(self, run: Run, commit_slot: int, now_ns: int, effects: list[Effect]) -> None:

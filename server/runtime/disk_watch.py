@@ -1,4 +1,4 @@
-"""Whether this node's log is written so slowly that others had better lead.
+"""Whether this node's log is written so slowly, or its disk so full, that others had better lead.
 
 A leader proposes what has gathered when its log is free again: where each write takes half a second, so does each
 batch, although two others could have it on their disks in a moment. A write that hangs for longer than a lease lasts is
@@ -6,11 +6,15 @@ another matter (HandOvers lets go of everything at once); a disk that is slow an
 
 What counts is the shortest write between two heartbeats: that one write takes long proves nothing. Each node tells its
 own in its heartbeats; so a leader knows whether others are any faster. Where the whole machine room is slow nobody is.
+
+On a full disk a leader refuses writes, which another, that has room, could take: one of three that has none is no more
+than a follower that is behind.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 SLOW_NS = 250_000_000
 
@@ -24,8 +28,19 @@ AGAIN_NS = 30_000_000_000
 """Leaderships that were given away and came back stay at least so long: they must not go round in circles."""
 
 
+class Fitness(NamedTuple):
+    """What a node says of itself in its heartbeats, so that others know whether it had better lead.
+
+    `write_ns`: the shortest write of its log of late; 0: unknown. `is_full`: its disk is. `unfit_group_ids`: the groups
+    that it must not lead, though it is a member: it has no state, or one that is damaged, or damage in its log."""
+
+    write_ns: int = 0
+    is_full: bool = False
+    unfit_group_ids: frozenset[int] = frozenset()
+
+
 class DiskWatch:
-    """Of one node. `slow_ns`: of a write; 0: no disk is slow."""
+    """Of one node. `slow_ns`: of a write; 0: no disk is slow. `is_full`: to be kept by who looks at the disk."""
 
     def __init__(self, slow_ns: int = SLOW_NS) -> None:
         self.slow_ns = slow_ns
@@ -33,9 +48,9 @@ class DiskWatch:
         """The shortest write of the last interval that had any: what others are told."""
         self.on_change: Callable[[bool], None] = lambda is_slow: None
         self.is_slow = False
+        self.is_full = False
         self._slow_samples = 0
-        self._not_before_ns = 0
-        self._told_ns: dict[int, int] = {}
+        self._told: dict[int, Fitness] = {}
 
     def sample(self, shortest_ns: int, in_flight_ns: int) -> None:
         """Once a heartbeat: the shortest write that has ended since the last (0: none has), and for how long the one in
@@ -50,20 +65,25 @@ class DiskWatch:
             self.is_slow = not self.is_slow
             self.on_change(self.is_slow)
 
-    def note(self, node_id: int, write_ns: int) -> None:
-        """Another node's shortest write, as it says itself; 0: it does not, or has written nothing yet."""
-        self._told_ns[node_id] = write_ns
+    def note(self, node_id: int, fitness: Fitness) -> None:
+        """What another node says of itself."""
+        self._told[node_id] = fitness
 
-    def slow_node_ids(self) -> frozenset[int]:
+    def worse_node_ids(self) -> frozenset[int]:
         """The other nodes that would be no better leaders than this one; where this one's disk is well, those whose is
-        not."""
+        not. Who is full is worse than who is slow."""
+        if self.is_full:
+            return frozenset(node_id for node_id, told in self._told.items() if told.is_full)
         bound_ns = min(self.slow_ns, self.write_ns // FASTER) if self.is_slow else self.slow_ns
-        return frozenset(node_id for node_id, told_ns in self._told_ns.items() if 0 < bound_ns <= told_ns)
+        return frozenset(
+            node_id for node_id, told in self._told.items() if told.is_full or 0 < bound_ns <= told.write_ns
+        )
 
-    def may_hand_over(self, now_ns: int) -> bool:
+    def unfit_node_ids(self, group_id: int) -> frozenset[int]:
+        """The other nodes that must not lead a group."""
+        return frozenset(node_id for node_id, told in self._told.items() if group_id in told.unfit_group_ids)
+
+    @property
+    def is_unwell(self) -> bool:
         """Whether this node should give away what it leads, to those that are better."""
-        return self.is_slow and now_ns >= self._not_before_ns
-
-    def handed_over(self, now_ns: int) -> None:
-        """It has."""
-        self._not_before_ns = now_ns + AGAIN_NS
+        return self.is_slow or self.is_full

@@ -14,7 +14,7 @@ import structlog
 from server.paxos.acceptor import Health
 from server.paxos.lease import NodeLeases
 from server.paxos.messages import Effect, HandOverRequest
-from server.runtime.disk_watch import DiskWatch
+from server.runtime.disk_watch import AGAIN_NS, DiskWatch, Fitness
 from server.runtime.group import Group
 from server.runtime.host_surroundings import LogWriter, Transport
 
@@ -67,7 +67,7 @@ class HandOvers:
     def begin(self, group: Group, *, can_wait: bool = False, at_once: bool = False) -> None:
         """Gives the group's leadership away, if this member has it; `can_wait`: only if a member follows that may take
         it; `at_once`: what is under way cannot be waited for."""
-        if group.core.leadership is None or (can_wait and not group.core.has_successor(self._now_ns())):
+        if group.core.leadership is None or (can_wait and not self._has_successor(group)):
             return
         self._active[group.group_id] = None
         if at_once:
@@ -79,19 +79,30 @@ class HandOvers:
 
     def tend_log(self) -> None:
         """To be called with each heartbeat. A leader whose disk hangs answers nothing, while its grants keep others
-        from leading: it lets go. One whose disk is slow, and others' are not, gives away what they may have."""
+        from leading: it lets go. One whose disk is slow or full, and others' are not, gives away what they may have."""
         writing_ns, now_ns = self._wal.writing_ns(), self._now_ns()
         self._disk.sample(self._wal.take_write_ns(), writing_ns)
         if writing_ns > self._leases.config.duration_ns:
             for group in tuple(self._groups.values()):
                 self.begin(group, at_once=True)
-        elif self._disk.may_hand_over(now_ns):
-            slow_node_ids = self._disk.slow_node_ids()
-            better = [each for each in self._groups.values() if each.core.has_successor(now_ns, slow_node_ids)]
-            if better:
-                self._disk.handed_over(now_ns)
-            for group in better:
-                self.begin(group)
+        elif self._disk.is_unwell:
+            worse = self._disk.worse_node_ids()
+            for group in tuple(self._groups.values()):
+                if now_ns >= group.handed_over_ns + AGAIN_NS and self._has_successor(group, worse):
+                    self.begin(group)
+
+    def fitness(self) -> Fitness:
+        """What this node tells the others of itself."""
+        unfit = frozenset(
+            group_id
+            for group_id, group in self._groups.items()
+            if group.is_rotten or group.core.is_restoring or group.core.health != Health.WHOLE
+        )
+        return Fitness(self._disk.write_ns, self._disk.is_full, unfit)
+
+    def _has_successor(self, group: Group, avoided: frozenset[int] = frozenset()) -> bool:
+        unfit = self._disk.unfit_node_ids(group.group_id)
+        return group.core.has_successor(self._now_ns(), avoided | unfit)
 
     def ask_for(self, group_id: int) -> bool:
         """Routers reach this node and not the group's leader: asks that one to hand over to here, if this member could
@@ -113,7 +124,7 @@ class HandOvers:
         core, now_ns = group.core, self._now_ns()
         if core.leadership is None or core.leadership.ballot != message.ballot or now_ns < group.asked_not_before_ns:
             return
-        if core.has_successor(now_ns, _others(group, sender)):
+        if self._has_successor(group, _others(group, sender)):
             group.asked_not_before_ns = now_ns + ASKED_AGAIN_NS
             log.warning("routers cannot reach this node, another is to lead", group_id=group.group_id, node_id=sender)
             group.successor_node_id = sender
@@ -160,10 +171,10 @@ class HandOvers:
         now_ns = self._now_ns()
         group.drain_until_ns = 0
         group.handed_over_ns = now_ns
-        avoided = self._disk.slow_node_ids()
+        avoided = self._disk.worse_node_ids()
         if group.successor_node_id:
             avoided, group.successor_node_id = _others(group, group.successor_node_id), 0
-        self._carry_out(group, group.core.hand_over(now_ns, avoided))
+        self._carry_out(group, group.core.hand_over(now_ns, avoided, self._disk.unfit_node_ids(group.group_id)))
 
     def tick(self) -> None:
         """To be called every few milliseconds."""

@@ -11,6 +11,7 @@ from server.paxos.ballot import Ballot
 from server.paxos.lease import Grant
 from server.paxos.messages import PeerMessage
 from server.paxos.quorum import Configuration
+from server.runtime.disk_watch import Fitness
 from server.runtime.snapshot_transfer import SnapshotSource
 
 
@@ -77,8 +78,7 @@ class Transport(Protocol):
 
     def send(self, to: int, group_id: int, message: PeerMessage, record: bytes | None) -> None: ...
 
-    def send_heartbeat(self, to: int, sent_ns: int, write_ns: int) -> None:
-        """`write_ns`: how long a write of this node's log takes (DiskWatch); 0: nobody knows."""
+    def send_heartbeat(self, to: int, sent_ns: int, fitness: Fitness) -> None: ...
 
     def send_grant(self, to: int, grant: Grant, duration_ns: int, committed: Sequence[tuple[int, int]]) -> None:
         """`committed`: (group id, last slot that is committed) of the groups that this node leads, with a lease."""

@@ -19,6 +19,7 @@ from statorpb import replication_pb2, replication_pb2_grpc
 from server.gathering import gather_arrivals
 from server.paxos.lease import Grant
 from server.paxos.messages import PeerMessage
+from server.runtime.disk_watch import Fitness
 from server.runtime.grpc_server import channel_options
 from server.runtime.peer_codec import MalformedMessageError, decode_message, encode_message
 from server.runtime.replica_host import ReplicaHost
@@ -152,11 +153,13 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
         if (frame := connection.frame(size)) is not None:
             frame.messages.append(encoded)
 
-    def send_heartbeat(self, to: int, sent_ns: int, write_ns: int) -> None:
+    def send_heartbeat(self, to: int, sent_ns: int, fitness: Fitness) -> None:
         connection = self._connections.get(to)
         if connection is not None and (frame := connection.frame(MESSAGE_OVERHEAD_BYTES)) is not None:
+            frame.ClearField("heartbeat")  # an earlier one
             frame.heartbeat.sent_ns = sent_ns
-            frame.heartbeat.log_write_ns = write_ns
+            frame.heartbeat.log_write_ns, frame.heartbeat.full = fitness.write_ns, fitness.is_full
+            frame.heartbeat.unfit_group_ids.extend(sorted(fitness.unfit_group_ids))
 
     def send_grant(self, to: int, grant: Grant, duration_ns: int, committed: Sequence[tuple[int, int]]) -> None:
         connection = self._connections.get(to)
@@ -320,7 +323,9 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
         host = self._host
         assert host is not None
         if frame.HasField("heartbeat"):
-            host.receive_heartbeat(sender, frame.heartbeat.sent_ns, frame.heartbeat.log_write_ns)
+            told = frame.heartbeat
+            fitness = Fitness(told.log_write_ns, told.full, frozenset(told.unfit_group_ids))
+            host.receive_heartbeat(sender, told.sent_ns, fitness)
         if frame.HasField("grant") and frame.grant.duration_ns < host.leases.config.duration_ns:
             log.error("a peer's grants are shorter than this node's: lease_ms must be the same", node_id=sender)
         elif frame.HasField("grant"):

@@ -30,7 +30,7 @@ from server.paxos.messages import (
     SendMessage,
 )
 from server.paxos.quorum import NO_FLOOR, Configuration, Floor
-from server.runtime.disk_watch import DiskWatch
+from server.runtime.disk_watch import DiskWatch, Fitness
 from server.runtime.freshness import Freshness
 from server.runtime.group import Group, recovered_state
 from server.runtime.hand_overs import HandOvers
@@ -315,8 +315,8 @@ class ReplicaHost:
         """What came together has been received: what is to be written down need not wait for more."""
         self._wal.flush()
 
-    def receive_heartbeat(self, sender: int, sent_ns: int, write_ns: int = 0) -> None:
-        self.disk.note(sender, write_ns)
+    def receive_heartbeat(self, sender: int, sent_ns: int, fitness: Fitness) -> None:
+        self.disk.note(sender, fitness)
         grant = self.leases.grant(sender, sent_ns, self._now_ns())
         if grant is not None:
             self._transport.send_grant(sender, grant, self.leases.config.duration_ns, self._committed_slots(sender))
@@ -344,7 +344,7 @@ class ReplicaHost:
 
     def peer_connected(self, node_id: int) -> None:
         """A stream to a node is up: what was sent before may be lost."""
-        self._transport.send_heartbeat(node_id, self._now_ns(), self.disk.write_ns)
+        self._transport.send_heartbeat(node_id, self._now_ns(), self.hand_overs.fitness())
         for group_id in self._groups_of_peer.get(node_id, ()):
             self.snapshots.resume(self.groups[group_id], node_id)
         self._renew(node_id)
@@ -356,9 +356,10 @@ class ReplicaHost:
         now_ns = self._now_ns()
         if now_ns >= self._next_heartbeat_ns:
             self._next_heartbeat_ns = now_ns + self.leases.config.heartbeat_ns
+            fitness = self.hand_overs.fitness()
             for node_id, group_ids in self._groups_of_peer.items():
                 if group_ids:
-                    self._transport.send_heartbeat(node_id, now_ns, self.disk.write_ns)
+                    self._transport.send_heartbeat(node_id, now_ns, fitness)
             self.snapshots.tend()
             self.hand_overs.tend_log()
         self.snapshots.send_due()

@@ -10,6 +10,7 @@ from metadata.catalog.commands import (
     ActivateTable,
     AdoptMembers,
     DeleteTable,
+    DrainNode,
     RegisterNode,
     RemoveNode,
     RemoveTable,
@@ -112,6 +113,18 @@ class TestAttendance:
         assert attendance.leaders == {100: (5, 1)}
         assert attendance.sizes == {100: (3, 300)}
         assert attendance.index_sizes == {100: {}}
+
+    def test_who_may_hold_a_new_table(self) -> None:
+        """Who lives and is not drained; whose disk is full is told apart."""
+        attendance, catalog = Attendance(3.0, FakeClock()), catalog_of_music()
+        for number in (4, 5):
+            catalog.apply(RegisterNode(f"storage-{number}", "zone-1", f"host:{number}", f"d{number}"))
+        catalog.apply(DrainNode("storage-2"))
+        for node_id in (1, 2, 3, 5):
+            told = report(node_id)
+            told.full = node_id in (1, 2)
+            attendance.report(told)
+        assert attendance.usable_nodes(catalog) == ({"zone-1": [1, 5], "zone-3": [3]}, {1})
 
 
 class TestAssignments:

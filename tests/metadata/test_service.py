@@ -323,7 +323,10 @@ class TestTables:
         assert not process.group.commands
 
     async def test_a_zone_without_a_live_node(self, process: Process) -> None:
-        """No table is made that could not be kept in three zones."""
+        """No table is made that could not be kept in three zones; a full node will do, and is the last to lead."""
+        process.group.attendance.nodes[1].is_full = True
+        await process.stub.CreateTable(create_request("full"), timeout=5)
+        assert process.group.machine.catalog.tables["full"].partitions[0].node_ids[2] == 1
         process.group.clock.now_s += 10
         process.group.attendance.report(report(1))
         code, message = await failure(process.stub.CreateTable(create_request(), timeout=5))

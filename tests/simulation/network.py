@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from server.paxos.lease import Grant
 from server.paxos.messages import PeerMessage
+from server.runtime.disk_watch import Fitness
 from server.runtime.replica_host import ReplicaHost
 from tests.simulation.clock import Scheduler
 
@@ -74,8 +75,8 @@ class SimulatedTransport:
 
         self._network.send(self._node_id, to, receive)
 
-    def send_heartbeat(self, to: int, sent_ns: int, write_ns: int) -> None:
-        self._network.send(self._node_id, to, lambda host: host.receive_heartbeat(self._node_id, sent_ns, write_ns))
+    def send_heartbeat(self, to: int, sent_ns: int, fitness: Fitness) -> None:
+        self._network.send(self._node_id, to, lambda host: host.receive_heartbeat(self._node_id, sent_ns, fitness))
 
     def send_grant(self, to: int, grant: Grant, duration_ns: int, committed: Sequence[tuple[int, int]]) -> None:
         self._network.send(self._node_id, to, lambda host: host.receive_grant(self._node_id, grant, committed))

@@ -182,3 +182,22 @@ async def test_a_leader_that_routers_cannot_reach_lets_who_they_reach_lead(three
     assert await reached.status(put("a", b"1", unreachable_leader=leader.node_id)) == OK
     assert reached.leads
     assert (await leader.ask(get("a"))).leader_node_id == reached.node_id
+
+
+async def test_a_leader_whose_disk_is_full_lets_another_lead(three: NodeSet) -> None:
+    """So that writes go on; it is not given the leadership back, and is well again when there is room."""
+    full = await three.found()
+    await three.do(put("a", b"1"))
+    disk = full.node._disk
+    disk._reserve_bytes = 1 << 60
+    await wait_until(lambda: not full.leads)
+    other = await three.wait_for_leader()
+    assert other is not full
+    assert await other.status(put("a", b"2")) == partition_pb2.OK
+    assert "disk nearly full" in full.node.note
+    other.node.host.hand_over(PARTITION)
+    await wait_until(lambda: not other.leads)
+    assert (await three.wait_for_leader()) not in (full, other)
+    disk._reserve_bytes = 0
+    await wait_until(lambda: "disk nearly full" not in full.node.note)
+    await wait_until(lambda: all(not each.node.host.disk.worse_node_ids() for each in three))

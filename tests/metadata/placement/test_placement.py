@@ -154,3 +154,23 @@ def test_fewer_than_three_zones(nodes: dict[str, list[int]]) -> None:
     usable = sum(1 for node_ids in nodes.values() if node_ids)
     with pytest.raises(ServiceUnavailableError, match=f"live storage nodes in 3 zones; there are nodes in {usable}"):
         place(1, nodes, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("zones", "full", "expected"),
+    [
+        # Another node of the zone, though it holds more.
+        ({"a": [1, 4], "b": [2], "c": [3]}, {1}, {4, 2, 3}),
+        # Another zone, where the zone has no other.
+        ({"a": [1], "b": [2], "c": [3], "d": [5]}, {1}, {2, 3, 5}),
+        # Only as many as it takes, the emptiest of them.
+        ({"a": [1], "b": [2], "c": [3], "d": [5]}, {1, 2}, {1, 3, 5}),
+        ({"a": [1], "b": [2], "c": [3]}, {1, 2, 3}, {1, 2, 3}),
+    ],
+)
+def test_full_nodes_come_last(zones: dict[str, list[int]], full: set[int], expected: set[int]) -> None:
+    """Node 1 holds nothing, 2 something, the others much; and a full node is the last to lead."""
+    replicas = {2: 1, 3: 9, 4: 9, 5: 9}
+    (planned,) = place(1, zones, replicas, {3: 9, 4: 9, 5: 9}, full)
+    assert set(planned.node_ids) == expected
+    assert [node_id in full for node_id in planned.node_ids] == sorted(node_id in full for node_id in expected)

@@ -311,6 +311,17 @@ def test_a_leadership_is_not_given_back() -> None:
         assert shown(core.hand_over(1000 * MS))[-1] == f"2->{other} Release {ballot.round}.2, handed over"
 
 
+def test_who_must_not_lead_is_not_handed_a_leadership() -> None:
+    """It has no state, say, or is being sent it: then nobody is, rather than that one."""
+    for is_in_snapshot, unfit, successor in ((False, (3,), 1), (True, (), 3), (True, (3,), 0)):
+        core = member()
+        promised_by(core, 3, candidate(core))
+        assert core.leadership is not None
+        core.leadership.progress[1].is_in_snapshot = is_in_snapshot
+        given = [each for each in shown(core.hand_over(1000 * MS, (), unfit)) if "Release" in each]
+        assert given == ([f"2->{successor} Release 1.2, handed over"] if successor else [])
+
+
 def test_who_could_take_over() -> None:
     """A storage replica whose node is heard of and that is not far behind; nobody where this member does not lead."""
     members = (Member(1, "a"), Member(2, "b"), Member(3, "c", ReplicaKind.LOG))
@@ -324,6 +335,11 @@ def test_who_could_take_over() -> None:
     assert not core.has_successor(1000 * MS), "node 1 was restarted since it voted, and has not acknowledged anything"
     core.handle(1, Accepted(ballot, 0, core.leases.held(1)[1]), 1000 * MS)
     assert core.has_successor(1000 * MS)
+    assert not core.has_successor(1000 * MS, (1,)), "node 1 is not wanted"
+    assert core.leadership is not None
+    core.leadership.progress[1].is_in_snapshot = True
+    assert not core.has_successor(1000 * MS), "node 1 is being sent the state"
+    core.leadership.progress[1].is_in_snapshot = False
     assert not core.has_successor(9000 * MS), "node 1 has not been heard of"
     core.propose((b"x",) * (LAG_SLOTS_MAX + 1), 1000 * MS)
     core.durable(Durable(ballot, LAG_SLOTS_MAX + 1, is_promise=False), 1000 * MS)

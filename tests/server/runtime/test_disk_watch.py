@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from server.runtime.disk_watch import AGAIN_NS, FASTER, SAMPLES, SLOW_NS, DiskWatch
+from server.runtime.disk_watch import FASTER, SAMPLES, SLOW_NS, DiskWatch, Fitness
 
 MS = 1_000_000
-
-
-def slow(write_ns: int = SLOW_NS) -> DiskWatch:
-    watch = DiskWatch()
-    for _ in range(SAMPLES):
-        watch.sample(write_ns, 0)
-    return watch
 
 
 def test_a_disk_is_slow_when_every_write_was_for_a_while() -> None:
@@ -45,32 +38,44 @@ def test_no_disk_is_slow_if_none_should_be() -> None:
     watch = DiskWatch(0)
     for _ in range(SAMPLES):
         watch.sample(10 * SLOW_NS, 10 * SLOW_NS)
-    watch.note(2, 10 * SLOW_NS)
-    assert (watch.is_slow, watch.write_ns, watch.slow_node_ids()) == (False, 0, frozenset())
+    watch.note(2, Fitness(10 * SLOW_NS))
+    assert (watch.is_slow, watch.write_ns, watch.worse_node_ids()) == (False, 0, frozenset())
 
 
 def test_who_would_be_no_better() -> None:
     """As long as this disk is well, those whose is slow; then all that are not much faster. Nobody knows of node 4."""
     watch = DiskWatch()
     for node_id, write_ns in ((2, SLOW_NS), (3, SLOW_NS - 1), (4, 0), (5, SLOW_NS // FASTER - 1)):
-        watch.note(node_id, write_ns)
-    assert watch.slow_node_ids() == {2}
+        watch.note(node_id, Fitness(write_ns))
+    assert watch.worse_node_ids() == {2}
     for _ in range(SAMPLES):
         watch.sample(SLOW_NS, 0)
-    assert watch.slow_node_ids() == {2, 3}
-    watch.note(3, 1 * MS)
-    assert watch.slow_node_ids() == {2}
+    assert watch.worse_node_ids() == {2, 3}
+    watch.note(3, Fitness(1 * MS))
+    assert watch.worse_node_ids() == {2}
     for _ in range(SAMPLES):
         watch.sample(100 * SLOW_NS, 0)
-    assert watch.slow_node_ids() == {2}, "slow is slow, however slow this one is"
+    assert watch.worse_node_ids() == {2}, "slow is slow, however slow this one is"
 
 
-def test_leaderships_do_not_go_round() -> None:
-    """What comes back is kept for a while."""
-    watch = slow()
-    assert watch.may_hand_over(5 * MS)
-    watch.handed_over(5 * MS)
-    assert not watch.may_hand_over(4 * MS + AGAIN_NS)
-    assert watch.may_hand_over(5 * MS + AGAIN_NS)
-    watch.sample(1 * MS, 0)
-    assert not watch.may_hand_over(5 * MS + AGAIN_NS)
+def test_who_is_full_is_worse_than_who_is_slow() -> None:
+    """It takes no writes at all; of two that are full neither is better."""
+    watch = DiskWatch()
+    for node_id, fitness in ((2, Fitness(1 * MS, is_full=True)), (3, Fitness(SLOW_NS)), (4, Fitness(1 * MS))):
+        watch.note(node_id, fitness)
+    for is_full, is_slow, worse in ((False, False, {2, 3}), (True, False, {2}), (False, True, {2, 3})):
+        watch.is_full = is_full
+        for _ in range(SAMPLES):
+            watch.sample(SLOW_NS if is_slow else 1 * MS, 0)
+        assert watch.worse_node_ids() == worse
+        assert watch.is_unwell == (is_full or is_slow)
+
+
+def test_who_must_not_lead_a_group() -> None:
+    """It says so itself, and says so no more when it may."""
+    watch = DiskWatch()
+    watch.note(2, Fitness(unfit_group_ids=frozenset({7})))
+    assert watch.unfit_node_ids(7) == {2}
+    assert watch.unfit_node_ids(8) == frozenset()
+    watch.note(2, Fitness())
+    assert watch.unfit_node_ids(7) == frozenset()

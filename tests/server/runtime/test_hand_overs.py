@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from server.paxos.acceptor import Health
 from server.paxos.ballot import ABOVE_ALL, Ballot
 from server.paxos.lease import Grant
 from server.paxos.messages import Accept, Accepted, HandOverRequest, PeerMessage, Prepare, Promise, Release, Run
 from server.paxos.quorum import Configuration, Member
-from server.runtime.disk_watch import FASTER, SAMPLES, SLOW_NS
+from server.runtime.disk_watch import AGAIN_NS, FASTER, SAMPLES, SLOW_NS, Fitness
 from server.runtime.hand_overs import ASKED_AGAIN_NS, DRAIN_NS, HELD_BYTES_MAX, HELD_NS
 from server.runtime.replica_host import Outcome, OutcomeKind
 from tests.server.runtime.test_replica_host import GROUP, LEADER, LEASE, MS, Follower, Lone
@@ -207,11 +209,11 @@ def beat(leader: Leader) -> None:
 def test_a_leader_whose_disk_is_slow_lets_another_lead() -> None:
     """One that follows and whose disk is not. The others are told how slow this one is."""
     leader = Leader()
-    leader.host.receive_heartbeat(2, 0, 5 * MS)
+    leader.host.receive_heartbeat(2, 0, Fitness(5 * MS))
     leader.wal.write_ns = SLOW_NS
     for _ in range(SAMPLES - 1):
         beat(leader)
-    assert (leader.released, leader.transport.told_ns) == ([], SLOW_NS)
+    assert (leader.released, leader.transport.told.write_ns) == ([], SLOW_NS)
     beat(leader)
     assert leader.released == [2]
 
@@ -220,11 +222,11 @@ def test_where_all_disks_are_slow_nobody_hands_over() -> None:
     """Until another is faster. A leadership that came back is kept for a while."""
     leader = Leader()
     leader.wal.write_ns = SLOW_NS
-    leader.host.receive_heartbeat(2, 0, SLOW_NS // FASTER)
+    leader.host.receive_heartbeat(2, 0, Fitness(SLOW_NS // FASTER))
     for _ in range(SAMPLES + 1):
         beat(leader)
     assert leader.released == []
-    leader.host.receive_heartbeat(2, 0, SLOW_NS // FASTER - 1)
+    leader.host.receive_heartbeat(2, 0, Fitness(SLOW_NS // FASTER - 1))
     beat(leader)
     assert leader.released == [2]
     leader.now_ns += LEASE.duration_ns
@@ -233,13 +235,83 @@ def test_where_all_disks_are_slow_nobody_hands_over() -> None:
     assert leader.released == []
 
 
+def test_a_leader_whose_disk_is_full_lets_another_lead() -> None:
+    """One that has room; it refuses writes itself. The others are told that it is full."""
+    leader = Leader()
+    leader.host.disk.is_full = True
+    leader.host.receive_heartbeat(2, 0, Fitness(is_full=True))
+    beat(leader)
+    assert (leader.released, leader.transport.told.is_full) == ([], True)
+    leader.host.receive_heartbeat(2, 0, Fitness(SLOW_NS))
+    beat(leader)
+    assert leader.released == [2]
+    leader.now_ns += LEASE.duration_ns
+    leader.ballot = leader.lead()
+    beat(leader)
+    assert leader.released == [], "what came back is kept for a while"
+    leader.now_ns += AGAIN_NS
+    beat(leader)
+    assert leader.released == [2]
+
+
+def supported(leader: Leader) -> None:
+    """Node 3 supports this leadership as node 2 does, and has as much of the log."""
+    leader.receive(3, Accepted(leader.ballot, 0, 1))
+    leader.host.receive_grant(3, Grant(leader.now_ns, 1), ())
+
+
+def test_a_full_node_is_not_handed_a_leadership() -> None:
+    """If there is another."""
+    for full_node_id, other in ((2, 3), (3, 2)):
+        leader = Leader()
+        supported(leader)
+        leader.host.receive_heartbeat(full_node_id, 0, Fitness(is_full=True))
+        leader.host.hand_over(GROUP)
+        assert leader.released == [other]
+
+
+def test_who_must_not_lead_is_not_handed_a_leadership() -> None:
+    """Also where there is nobody else: rather nobody leads, until somebody stands by himself."""
+    unfit = Fitness(unfit_group_ids=frozenset({GROUP}))
+    for unfit_node_id, other in ((2, 3), (3, 2)):
+        leader = Leader()
+        supported(leader)
+        leader.host.receive_heartbeat(unfit_node_id, 0, unfit)
+        leader.host.receive_heartbeat(other, 0, Fitness(10 * SLOW_NS, is_full=True))
+        leader.host.hand_over(GROUP)
+        assert leader.released == [other]
+    leader = Leader()
+    leader.host.receive_heartbeat(2, 0, unfit)
+    leader.host.receive_heartbeat(3, 0, unfit)
+    leader.receive(2, HandOverRequest(leader.ballot))
+    leader.host.disk.is_full = True
+    beat(leader)
+    leader.host.hand_over(GROUP, can_wait=True)
+    assert leader.core.leadership is not None
+    leader.host.hand_over(GROUP)
+    assert leader.released == []
+    assert not leader.host.is_serving_leader(GROUP)
+
+
+@pytest.mark.parametrize("flaw", ["no state", "damaged items", "damaged log", "none"])
+def test_a_node_says_which_groups_it_must_not_lead(flaw: str) -> None:
+    """Whatever of a replica is not whole."""
+    leader = Leader()
+    leader.core.is_restoring = flaw == "no state"
+    leader.host.groups[GROUP].is_rotten = flaw == "damaged items"
+    leader.core.health = Health.DAMAGED if flaw == "damaged log" else Health.WHOLE
+    expected = frozenset() if flaw == "none" else frozenset({GROUP})
+    assert leader.host.hand_overs.fitness().unfit_group_ids == expected
+    leader.host.peer_connected(2)
+    assert leader.transport.told.unfit_group_ids == expected
+
+
 def test_a_slow_node_is_not_handed_a_leadership() -> None:
     """If there is another: node 3 supports this leadership as well, and has as much of the log."""
     for slow_node_id, other in ((2, 3), (3, 2)):
         leader = Leader()
-        leader.receive(3, Accepted(leader.ballot, 0, 1))
-        leader.host.receive_grant(3, Grant(leader.now_ns, 1), ())
-        leader.host.receive_heartbeat(slow_node_id, 0, SLOW_NS)
+        supported(leader)
+        leader.host.receive_heartbeat(slow_node_id, 0, Fitness(SLOW_NS))
         leader.host.hand_over(GROUP)
         assert leader.released == [other]
 
@@ -248,8 +320,7 @@ def test_a_leader_that_is_asked_hands_over() -> None:
     """To the member that asks, once what it has proposed is committed."""
     for sender in (2, 3):
         leader = Leader()
-        leader.receive(3, Accepted(leader.ballot, 0, 1))
-        leader.host.receive_grant(3, Grant(leader.now_ns, 1), ())
+        supported(leader)
         leader.propose()
         leader.receive(sender, HandOverRequest(leader.ballot))
         assert leader.released == []

@@ -12,7 +12,7 @@ from statorpb import replication_pb2, replication_pb2_grpc
 
 from server.paxos.lease import LeaseConfig, NodeLeases
 from server.runtime.clock import now_ns
-from server.runtime.disk_watch import SLOW_NS
+from server.runtime.disk_watch import SLOW_NS, Fitness
 from server.runtime.grpc_server import GrpcServer, start_server
 from server.runtime.peers import PeerStreams
 from server.runtime.replica_host import ReplicaHost
@@ -93,10 +93,17 @@ async def test_who_is_no_more_is_not_looked_for(pair: tuple[Peer, Peer]) -> None
     assert five.streams.connected_node_ids() == [7]
 
 
-async def test_heartbeats_tell_how_slow_a_disk_is(pair: tuple[Peer, Peer]) -> None:
-    """The sender's; what an older version sends says nothing of it."""
+async def test_heartbeats_tell_who_had_better_not_lead(pair: tuple[Peer, Peer]) -> None:
+    """Whose disk is slow or full, and which groups it must not lead; what an older version sends says nothing of it.
+    One that overtakes another takes its place."""
     five, seven = pair
-    five.streams.send_heartbeat(7, now_ns(), SLOW_NS)
-    await until(lambda: seven.host.disk.slow_node_ids() == {5})
+    five.streams.send_heartbeat(7, now_ns(), Fitness(SLOW_NS, False, frozenset({100, 200})))
+    await until(lambda: seven.host.disk.worse_node_ids() == {5})
+    assert [seven.host.disk.unfit_node_ids(each) for each in (100, 101, 200)] == [{5}, frozenset(), {5}]
+    five.streams.send_heartbeat(7, now_ns(), Fitness(SLOW_NS, False, frozenset({100, 200})))
+    five.streams.send_heartbeat(7, now_ns(), Fitness(0, True, frozenset({101})))
+    await until(lambda: seven.host.disk.unfit_node_ids(101) == {5})
+    assert seven.host.disk.unfit_node_ids(100) == frozenset()
+    assert seven.host.disk.worse_node_ids() == {5}
     seven.streams._receive(5, replication_pb2.PeerFrame(heartbeat=replication_pb2.Heartbeat(sent_ns=now_ns())))
-    assert seven.host.disk.slow_node_ids() == frozenset()
+    assert seven.host.disk.worse_node_ids() == frozenset()

@@ -28,6 +28,7 @@ from server.paxos.messages import (
     Run,
 )
 from server.paxos.quorum import Configuration, Member
+from server.runtime.disk_watch import Fitness
 from server.runtime.replica_host import LOG_QUEUED_BYTES_MAX, LOG_RETAINED_BYTES, Outcome, OutcomeKind, ReplicaHost
 from server.runtime.snapshot_transfer import (
     DECLINED_SEQUENCE,
@@ -84,13 +85,13 @@ class FakeTransport:
         self.missing: list[int] = []  # chunks that were told to be lost
         self.committed: list[tuple[int, int]] = []
         self.asked: set[int] = set()
-        self.told_ns = -1  # in the last heartbeat, of the node's log
+        self.told = Fitness(-1)  # in the last heartbeat, of the node
 
     def send(self, to: int, group_id: int, message: PeerMessage, record: bytes | None) -> None:
         self.messages.append((to, message))
 
-    def send_heartbeat(self, to: int, sent_ns: int, write_ns: int) -> None:
-        self.told_ns = write_ns
+    def send_heartbeat(self, to: int, sent_ns: int, fitness: Fitness) -> None:
+        self.told = fitness
         self.asked.add(to)
 
     def send_grant(self, to: int, grant: Grant, duration_ns: int, committed: Sequence[tuple[int, int]]) -> None:
