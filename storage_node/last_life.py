@@ -31,9 +31,14 @@ class LastLife:
         self._btree = btree
 
     def watch(self) -> None:
-        """From now on a fatal signal leaves a note. Once a process. Raises OSError."""
-        # Appended to: what is in it has not been looked at yet. Stays open for as long as the process lives.
-        faulthandler.enable(self._note.open("a", encoding="utf-8"))
+        """From now on a fatal signal leaves a note, where there is room for one. Once a process."""
+        try:
+            # Appended to: what is in it has not been looked at yet. Stays open for as long as the process lives.
+            file = self._note.open("a", encoding="utf-8")
+        except OSError as error:
+            log.warning("a fatal signal will leave no note", reason=str(error))
+            return
+        faulthandler.enable(file)
 
     def note(self) -> str:
         """What the last life left: what each thread was at. Empty if it did not end by a fatal signal. Raises

@@ -71,6 +71,11 @@ def test_a_note_is_kept_until_it_has_been_dealt_with(tmp_path: Path) -> None:
     assert life.note().startswith("Fatal Python error")
 
 
+def test_without_room_for_a_note_the_process_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "fatal-signal.txt").mkdir()  # cannot be opened
+    assert run(tmp_path, "raise SystemExit(7)") == 7
+
+
 def made(directory: Path) -> Path:
     """The file of a B-tree with small and with large entries."""
     btree = BTree(directory, map_bytes=16 * MIB)
