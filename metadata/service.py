@@ -48,6 +48,9 @@ TIMEOUT_S_MAX = 60.0
 """Of a call that goes to the leader, where its caller gives no deadline, and whatever deadline it gives."""
 
 CONNECT_S = 1.0
+
+REPORT_TIMEOUT_S = 5.0
+"""Storage nodes report every half a second: a stream on which none has come for so long ends."""
 """How long to try to reach the leader: until then nothing has been sent, so nothing can have been carried out."""
 
 CALLS_MAX = 1_000
@@ -73,8 +76,10 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
         *,
         timeout_s_default: float = TIMEOUT_S_DEFAULT,
         calls_max: int = CALLS_MAX,
+        report_timeout_s: float = REPORT_TIMEOUT_S,
     ) -> None:
         self._config = config
+        self._report_timeout_s = report_timeout_s
         self._group = group
         self._timeout_s_default = timeout_s_default
         self._calls_max = calls_max
@@ -130,9 +135,9 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
                 await channel.channel_ready()
         except TimeoutError as error:
             raise ServiceUnavailableError(NO_LEADER) from error
-        call = getattr(cluster_pb2_grpc.MetadataStub(channel), method)
+        stub = cluster_pb2_grpc.MetadataStub(channel)
         try:
-            return await call(request, timeout=timeout_s, metadata=((FORWARDED_KEY, "1"),))
+            return await getattr(stub, method)(request, timeout=timeout_s, metadata=((FORWARDED_KEY, "1"),))
         except grpc.aio.AioRpcError as error:
             known = error_of(error)
             if known is not None:
@@ -475,8 +480,8 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
         self, request_iterator: AsyncIterator[cluster_pb2.NodeReport], context: Context
     ) -> None:
         """A storage node's stream: its reports come up, its assignments go down whenever they change."""
-        first = await context.read()
-        if not isinstance(first, cluster_pb2.NodeReport):
+        first = await self._next_report(context)
+        if first is None:
             return
         node_id = first.node_id
         if node_id == 0:
@@ -487,8 +492,8 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
         writer = asyncio.create_task(self._assign(node_id, context))
         try:
             while not writer.done():
-                report = await context.read()
-                if not isinstance(report, cluster_pb2.NodeReport):
+                report = await self._next_report(context)
+                if report is None:
                     break
                 self._group.attendance.report(report)
         finally:
@@ -497,9 +502,18 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
         if self._group.machine.catalog.is_removed(node_id):
             await abort(context, ResourceNotFoundError(_REMOVED))
 
+    async def _next_report(self, context: Context) -> cluster_pb2.NodeReport | None:
+        """None: the stream has ended. Ends it where none comes in time."""
+        try:
+            async with asyncio.timeout(self._report_timeout_s):
+                report = await context.read()
+        except TimeoutError:
+            await abort(context, DeadlineExceededError("no report came in time"))
+        return report if isinstance(report, cluster_pb2.NodeReport) else None
+
     async def _assign(self, node_id: int, context: Context) -> None:
         machine = self._group.machine
-        sent = b""
+        sent: bytes | None = None  # the first goes at once, whatever is in it: it is waited for
         while True:
             change = self._group.catalog_changes.next()
             if machine.catalog.is_removed(node_id):

@@ -22,6 +22,10 @@ REPORT_INTERVAL_S = 0.5
 REGISTER_TIMEOUT_S = 2.0
 RETRY_S = 0.3
 
+ANSWER_TIMEOUT_S = 5.0
+"""A metadata process tells a node what it is to have as soon as that reports: one that does not is asked anew. What
+comes later comes when it changes; that the process lives by then the connection says (grpc_server.Keepalive)."""
+
 log = structlog.get_logger()
 
 
@@ -60,8 +64,15 @@ class Attendance:
     """The streams to all metadata processes. `removed(sentence)` is called once the node is no part of the cluster any
     more."""
 
-    def __init__(self, node: StorageNode, addresses: tuple[str, ...], removed: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        node: StorageNode,
+        addresses: tuple[str, ...],
+        removed: Callable[[str], None],
+        answer_timeout_s: float = ANSWER_TIMEOUT_S,
+    ) -> None:
         self._node = node
+        self._answer_timeout_s = answer_timeout_s
         self._removed = removed
         self._addresses = addresses
         self._changes: dict[str, asyncio.Event] = {address: asyncio.Event() for address in addresses}
@@ -93,15 +104,17 @@ class Attendance:
                     call = cluster_pb2_grpc.MetadataStub(channel).Attend()
                     reporter = asyncio.create_task(self._report(address, call))
                     try:
-                        while not reporter.done():
-                            assignments = await call.read()
-                            if not isinstance(assignments, cluster_pb2.NodeAssignments):
-                                break
+                        async with asyncio.timeout(self._answer_timeout_s):
+                            assignments: object = await call.read()
+                        while isinstance(assignments, cluster_pb2.NodeAssignments):
                             self._take(assignments)
+                            if reporter.done():
+                                break
+                            assignments = await call.read()
                     finally:
                         reporter.cancel()
                         await asyncio.gather(reporter, return_exceptions=True)
-            except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError) as error:
                 if isinstance(error, grpc.aio.AioRpcError) and error.code() == grpc.StatusCode.NOT_FOUND:
                     self._removed(error.details() or "removed")
                 log.debug("no stream to a metadata process", address=address, reason=str(error))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import grpc
 from google.protobuf import any_pb2
@@ -33,9 +33,35 @@ class AddressInUseError(Exception):
     """The address to listen on cannot be had; the sentence names it."""
 
 
-def channel_options() -> list[tuple[str, int]]:
+class Keepalive(NamedTuple):
+    """A connection on which nothing has come for `after_ms` is asked whether it lives, and ends where nothing has come
+    for `timeout_ms` then. So streams, which have no deadline, end when the other side's machine, its process or the
+    way there is gone without a word. gRPC answers by itself, however busy the process is."""
+
+    after_ms: int = 10_000
+    timeout_ms: int = 5_000
+
+    def options(self) -> list[tuple[str, int]]:
+        return [
+            ("grpc.keepalive_time_ms", self.after_ms),
+            ("grpc.keepalive_timeout_ms", self.timeout_ms),
+            # gRPC asks now and then how fast the way is; while that has no answer it asks nothing else, for a minute.
+            ("grpc.http2.ping_timeout_ms", self.timeout_ms),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.max_pings_without_data", 0),
+        ]
+
+
+KEEPALIVE = Keepalive()
+
+PING_INTERVAL_MS_MIN = 5_000
+"""Who asks a server more often has its connection closed. Half of what this project's channels do."""
+
+
+def channel_options(keepalive: Keepalive = KEEPALIVE) -> list[tuple[str, int]]:
     """Options of client channels between processes."""
     return [
+        *keepalive.options(),
         ("grpc.max_send_message_length", MESSAGE_BYTES_MAX + _SLACK_BYTES),
         ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX + _SLACK_BYTES),
         ("grpc.enable_retries", 0),
@@ -78,6 +104,8 @@ async def start_server(
     add: Sequence[Callable[[grpc.aio.Server], None]],
     service_names: Sequence[str],
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+    *,
+    keepalive: Keepalive = KEEPALIVE,
 ) -> GrpcServer:
     """Serves on `listen` (host:port; port 0: any). Raises AddressInUseError."""
     server = grpc.aio.server(
@@ -87,8 +115,8 @@ async def start_server(
             ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX + _SLACK_BYTES),
             ("grpc.so_reuseport", 0),
             ("grpc.server_handshake_timeout_ms", 3000),
-            ("grpc.keepalive_permit_without_calls", 1),
-            ("grpc.http2.min_ping_interval_without_data_ms", 5000),
+            ("grpc.http2.min_ping_interval_without_data_ms", PING_INTERVAL_MS_MIN),
+            *keepalive.options(),
         ],
     )
     servicer = health.aio.HealthServicer()

@@ -100,6 +100,7 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
         self._node_id = node_id
         self._data_id = data_id
         self._cluster_id = cluster_id
+        self.hello_timeout_s = HELLO_TIMEOUT_S
         self._fail = fail
         self._host: ReplicaHost | None = None
         self._connections: dict[int, _Connection] = {}
@@ -213,10 +214,10 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
     ) -> None:
         """The accepting side: answers the hello, then runs until the stream ends."""
         try:
-            async with asyncio.timeout(HELLO_TIMEOUT_S):
+            async with asyncio.timeout(self.hello_timeout_s):
                 hello = await context.read()
-            peer = self._check_hello(hello, None)
-            await context.write(self._hello())
+                peer = self._check_hello(hello, None)
+                await context.write(self._hello())
         except PeerRefusedError as error:
             log.error("peer refused", reason=str(error))
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
@@ -231,9 +232,9 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
             try:
                 async with grpc.aio.insecure_channel(address, options=channel_options()) as channel:
                     call = replication_pb2_grpc.ReplicationStub(channel).Exchange()
-                    await call.write(self._hello(node_id))
                     # Not wait_for: on Python 3.11 it can swallow a cancellation.
-                    async with asyncio.timeout(HELLO_TIMEOUT_S):
+                    async with asyncio.timeout(self.hello_timeout_s):
+                        await call.write(self._hello(node_id))
                         hello = await call.read()
                     self._check_hello(hello, node_id)
                     delay_s = RECONNECT_MIN_S

@@ -13,7 +13,7 @@ from statorpb import cluster_pb2, cluster_pb2_grpc
 from server.model.errors import ResourceNotFoundError, ServiceUnavailableError, StatorError, ValidationError
 from server.runtime.grpc_server import GrpcServer, abort, start_server
 from storage_node.attendance import Attendance, NodeRemovedError, RegistrationRefusedError, register
-from tests.storage_node.nodes import RunningNode
+from tests.storage_node.nodes import RunningNode, wait_until
 
 
 class FakeMetadata(cluster_pb2_grpc.MetadataServicer):
@@ -22,6 +22,7 @@ class FakeMetadata(cluster_pb2_grpc.MetadataServicer):
     def __init__(self) -> None:
         self.errors: list[StatorError] = []
         self.ends: list[StatorError] = []
+        self.streams = 0
         self.server: GrpcServer
 
     async def start(self) -> None:
@@ -39,6 +40,7 @@ class FakeMetadata(cluster_pb2_grpc.MetadataServicer):
         return cluster_pb2.RegisterNodeResponse(node_id=4, cluster_id="cluster")
 
     async def Attend(self, request_iterator: Any, context: Any) -> None:  # type: ignore[override]
+        self.streams += 1
         await context.read()
         if self.ends:
             await abort(context, self.ends.pop(0))
@@ -81,5 +83,16 @@ async def test_a_node_that_is_removed_hears_of_it(metadata: FakeMetadata, tmp_pa
     async with asyncio.timeout(15):
         assert await sentences.get() == "this node was removed"
     assert metadata.ends == [] and sentences.empty()
+    await attendance.stop()
+    await node.stop()
+
+
+async def test_a_metadata_process_that_does_not_answer_is_asked_anew(metadata: FakeMetadata, tmp_path: Path) -> None:
+    """It may have been halted since the node found it, and nobody may ever say so."""
+    node = RunningNode(tmp_path, 1)
+    await node.start()
+    attendance = Attendance(node.node, (metadata.address,), lambda sentence: None, 0.05)
+    attendance.start()
+    await wait_until(lambda: metadata.streams > 1)
     await attendance.stop()
     await node.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -18,9 +19,12 @@ from server.model import errors
 from server.model.errors import ResourceNotFoundError, StatorError, ThrottledError
 from server.runtime.grpc_server import (
     DETAILS_KEY,
+    KEEPALIVE,
     MESSAGE_BYTES_MAX,
+    PING_INTERVAL_MS_MIN,
     AddressInUseError,
     GrpcServer,
+    Keepalive,
     abort,
     channel_options,
     error_of,
@@ -180,3 +184,95 @@ def test_an_error_with_a_long_message(unit: str) -> None:
     _, message, ((_, data),) = status_of(ThrottledError(unit * 5000))
     assert message == whole + "..." and len(data) < 3000
     assert status_pb2.Status.FromString(data).message == message
+
+
+class Link:
+    """A way to a server that can go dark: nothing comes through any more, and nobody is told."""
+
+    def __init__(self) -> None:
+        self.is_dark = False
+        self.port = 0
+        self._target = 0
+        self._server: asyncio.Server | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self, target: int) -> None:
+        self._target = target
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self._target)
+        self._tasks += [asyncio.create_task(self._carry(*each)) for each in ((reader, back), (there, writer))]
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                if not self.is_dark:
+                    writer.write(data)
+                    await writer.drain()
+            await asyncio.Event().wait()
+        finally:
+            writer.close()
+
+
+class _Streams(cluster_pb2_grpc.MetadataServicer):
+    """Answers a first report, then waits for another."""
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+
+    async def Attend(self, request_iterator: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:  # type: ignore[override]
+        await context.read()
+        await context.write(cluster_pb2.NodeAssignments(catalog_slot=1))
+        try:
+            await context.read()
+        finally:
+            self.ended.set()
+
+
+class TestKeepalive:
+    """A way that goes dark in the middle of a stream, on which nothing would be said for long."""
+
+    QUICK = Keepalive(100, 200)
+
+    async def attend(self, of_server: Keepalive, of_client: Keepalive) -> tuple[bool, bool]:
+        """Whether the streams of a server and a client have ended some time after that."""
+        service, link = _Streams(), Link()  # type: ignore[abstract]  # the other methods are of no interest here
+        server = await start_server(
+            "127.0.0.1:0",
+            [lambda server: cluster_pb2_grpc.add_MetadataServicer_to_server(service, server)],
+            [],
+            keepalive=of_server,
+        )
+        await link.start(server.port)
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{link.port}", options=channel_options(of_client)) as channel:
+            call = cluster_pb2_grpc.MetadataStub(channel).Attend()
+            await call.write(cluster_pb2.NodeReport(node_id=1))
+            assert isinstance(await call.read(), cluster_pb2.NodeAssignments)
+            link.is_dark = True
+            read, ended = asyncio.ensure_future(call.read()), asyncio.ensure_future(service.ended.wait())
+            await asyncio.wait({ended if of_server is self.QUICK else read}, timeout=14)
+            found = ended.done(), read.done() and isinstance(read.exception(), grpc.aio.AioRpcError)
+            read.cancel()
+            await asyncio.gather(read, ended, return_exceptions=True) if ended.done() else ended.cancel()
+        await link.stop()
+        await server.stop(0)
+        return found
+
+    async def test_a_client_notices(self) -> None:
+        assert (await self.attend(KEEPALIVE, self.QUICK))[1]
+
+    async def test_a_server_notices(self) -> None:
+        assert (await self.attend(self.QUICK, KEEPALIVE))[0]
+
+    def test_nobody_asks_more_often_than_is_allowed(self) -> None:
+        """Its connection would be closed."""
+        assert KEEPALIVE.after_ms >= 2 * PING_INTERVAL_MS_MIN

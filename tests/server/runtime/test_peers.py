@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 
+import grpc
 import pytest
 import structlog
 from statorpb import replication_pb2, replication_pb2_grpc
@@ -107,3 +108,32 @@ async def test_heartbeats_tell_who_had_better_not_lead(pair: tuple[Peer, Peer]) 
     assert seven.host.disk.worse_node_ids() == {5}
     seven.streams._receive(5, replication_pb2.PeerFrame(heartbeat=replication_pb2.Heartbeat(sent_ns=now_ns())))
     assert seven.host.disk.worse_node_ids() == frozenset()
+
+
+class Mute(replication_pb2_grpc.ReplicationServicer):
+    """Takes streams, and says nothing."""
+
+    def __init__(self) -> None:
+        self.streams = 0
+
+    async def Exchange(self, request_iterator: object, context: object) -> None:  # type: ignore[override]
+        self.streams += 1
+        await asyncio.Event().wait()
+
+
+async def test_who_says_no_hello_is_given_up(pair: tuple[Peer, Peer]) -> None:
+    """By who dials, which tries again, and by who was dialled."""
+    five, _ = pair
+    mute = Mute()
+    server = await start_server(
+        "127.0.0.1:0", [lambda server: replication_pb2_grpc.add_ReplicationServicer_to_server(mute, server)], []
+    )
+    five.streams.hello_timeout_s = 0.05
+    five.streams.set_peers({8: f"127.0.0.1:{server.port}"})
+    await until(lambda: mute.streams > 1)
+    five.streams.forget_peers([8])
+    await server.stop(0)
+    async with grpc.aio.insecure_channel(five.address) as channel:
+        call = replication_pb2_grpc.ReplicationStub(channel).Exchange()
+        with pytest.raises(grpc.aio.AioRpcError, match="no hello came"):
+            await asyncio.wait_for(call.read(), 10)
