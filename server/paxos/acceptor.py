@@ -298,6 +298,9 @@ class Acceptor:
         if not message.runs and message.commit_slot > self.log.commit_slot:
             # Somebody who cannot lead knows more than this member, and nobody leads who would bring it.
             self._send(sender, CatchUpRequest(self.log.commit_slot + 1))
+        if not message.runs and sender == self.promised.node_id and message.ballot == ZERO:
+            # It offers what it knows, as only those do that cannot lead: it shall say that this ballot is let go of.
+            self._send(sender, LeadershipQuery(self.promised))
         is_from_leader = message.ballot >= self.promised and message.ballot.node_id == sender
         if is_from_leader and self._adopt(message.ballot, now_ns):
             self._effects.append(PersistRecord(PromiseRecord(message.ballot)))

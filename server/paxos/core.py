@@ -14,14 +14,7 @@ from collections.abc import Collection, Mapping
 from server.paxos.acceptor import Acceptor, Health
 from server.paxos.ballot import ABOVE_ALL, ZERO, Ballot
 from server.paxos.election import Candidacy, Role, choose_payloads, promise_of
-from server.paxos.leader import (
-    RETRY_NS_MAX,
-    RUN_BYTES_MAX,
-    Leadership,
-    begin_progress,
-    choose_successor,
-    split_run,
-)
+from server.paxos.leader import RETRY_NS_MAX, RUN_BYTES_MAX, Leadership, begin_progress, choose_successor, split_run
 from server.paxos.messages import (
     NO_OP,
     Accept,
@@ -317,7 +310,10 @@ class PaxosCore(Acceptor):
         """Instead of standing: a member that cannot lead, and hears nobody lead, tells the others how much it knows to
         be committed. It may be the only one that knows of the configuration that they are members of."""
         self._stand_at_ns = now_ns + self.leases.config.duration_ns + self._jitter()
-        if not self._is_bound(self.node_id, ZERO, now_ns) and self.health == Health.WHOLE:
+        if self._is_bound(self.node_id, ZERO, now_ns):
+            # Who led may lead no more, live, and be granted all the same: those that elect another may need this vote.
+            self._send(self.promised.node_id, LeadershipQuery(self.promised))
+        elif self.health == Health.WHOLE:
             for node_id in self.configuration.node_ids:
                 if node_id != self.node_id:
                     self._send(node_id, CatchUp(ZERO, (), self.log.commit_slot))

@@ -22,6 +22,7 @@ from server.paxos.messages import (
     Promise,
     Reject,
     RejectReason,
+    Release,
     Run,
 )
 from server.paxos.quorum import (
@@ -483,7 +484,13 @@ def test_who_is_behind_asks_who_cannot_lead() -> None:
     bound = member(promised=OLD)
     bound.is_restoring = True
     bound.leases.grant(1, 0, 0)
-    assert bound.tick(1000 * MS) == [], "somebody leads who can tell the others"
+    asked = "somebody leads who can tell the others, or no more: then those that elect another may need this vote"
+    assert shown(bound.tick(1000 * MS)) == ["2->1 LeadershipQuery 1.1"], asked
+    bound.leases.grant(1, 0, 1000 * MS)
+    prepare = Prepare(Ballot(9, 3), 1, ZERO)
+    assert "BOUND_BY_GRANT" in handle(bound, 3, prepare, 1000 * MS)[0]
+    handle(bound, 1, Release(OLD), 1000 * MS)
+    assert any("Promise" in each for each in handle(bound, 3, prepare, 1000 * MS))
 
 
 # A node that may have been a member before

@@ -19,7 +19,7 @@ from server.paxos.messages import (
 )
 from server.paxos.quorum import Member
 from tests.server.paxos.group import Group
-from tests.server.paxos.lone_member import OLD, candidate, entries, leader, member, promised_by, shown
+from tests.server.paxos.lone_member import OLD, candidate, entries, handle, leader, member, promised_by, shown
 from tests.server.paxos.notation import MS
 
 THREE = [Member(1, "a"), Member(2, "b"), Member(3, "c")]
@@ -240,3 +240,11 @@ def test_a_window_opens_below_what_was_acknowledged() -> None:
     for slot in range(1, 5):
         sent += core.handle(1, Accepted(ballot, slot, 0), 0)
     assert sent, "slots 5 and 6 are never sent: only a retry could, and the group is idle (not behind)"
+
+
+def test_who_cannot_lead_is_asked_to_let_go() -> None:
+    """Who led, has left the members and lives is granted as ever, though it never leads again: those that follow it
+    would wait for as long as it lives, unless another is elected."""
+    core = member(entries=entries("a"), commit_slot=1, promised=OLD)
+    assert handle(core, 1, CatchUp(ZERO, (), 1)) == ["2->1 LeadershipQuery 1.1"]
+    assert handle(core, 1, CatchUp(ZERO, (), 2)) == ["2->1 CatchUpRequest from 2", "2->1 LeadershipQuery 1.1"]
