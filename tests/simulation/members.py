@@ -95,16 +95,16 @@ class Membership:
         partition, nodes = self.partition, self._world.nodes
         owing = self.catalog.garbage.get(partition.partition_id, set())
         if partition.leaving_node_id and nodes[partition.log_node_id].is_dead:
-            return not self._spares(partition.log_node_id)  # who leaves stays until somebody is there in its place
+            return not self.spares(partition.log_node_id)  # who leaves stays until somebody is there in its place
         for node_id in partition.node_ids:
-            if nodes[node_id].is_dead and self._spares(node_id):
+            if nodes[node_id].is_dead and self.spares(node_id):
                 return False
         assigned = {node.node_id for node in nodes.values() if node.is_assigned and not node.is_dead}
         is_at_rest = not partition.leaving_node_id and not partition.log_node_id
         is_clean = not any(not nodes[node_id].is_dead for node_id in owing) and assigned <= set(partition.node_ids)
         return is_at_rest and is_clean and self._is_whole()
 
-    def _spares(self, node_id: int) -> list[Node]:
+    def spares(self, node_id: int) -> list[Node]:
         """The nodes that may take the place of one."""
         partition, nodes = self.partition, self._world.nodes
         taken = (*partition.holders, *self.catalog.garbage.get(partition.partition_id, set()))
@@ -120,13 +120,13 @@ class Membership:
         return in_force == dict.fromkeys(self.partition.node_ids, False)
 
     def replace_somebody(self, *leaving: int) -> None:
-        """Begins to replace a member, of `leaving` if given, dead or alive, if no change is under way and its zone has
-        a spare node."""
+        """Begins to replace a member, of `leaving` if there are any, dead or alive, if no change is under way and its
+        zone has a spare node."""
         partition = self.partition
         if partition.leaving_node_id or partition.log_node_id or not self._is_whole():
             return
-        chosen = self._rng.choice([each for each in partition.node_ids if not leaving or each in leaving])
-        for node in self._spares(chosen):
+        chosen = self._rng.choice(leaving or partition.node_ids)
+        for node in self.spares(chosen):
             if self._attendance.is_alive(node.node_id):
                 floor = self._attendance.floor(partition.partition_id)
                 self._apply(ReplaceMember(partition.partition_id, chosen, node.node_id, floor))

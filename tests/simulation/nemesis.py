@@ -84,13 +84,13 @@ def can_do_without(world: World, dead: Node) -> bool:
     Who knows of the members in force, or has them in its log, may be `dead` itself: so it is asked while it runs."""
     voting: set[int] = set()
     with_state: set[int] = set()
-    in_force = (0, world.configuration)
+    in_force = [(0, world.configuration)]
     pending: list[tuple[int, Configuration]] = []
     for node in world.nodes.values():
         if node.host is None or node.machine is None or world.group not in node.host.groups:
             continue
         core = node.host.groups[world.group].core
-        in_force = max(in_force, node.host.configuration_of(world.group), key=itemgetter(0))
+        in_force.append(node.host.configuration_of(world.group))  # of who is about to join: a wish
         pending += configurations_in(core.log, core.log.commit_slot + 1)
         if node is not dead and core.health == Health.WHOLE:
             voting.add(node.node_id)
@@ -99,8 +99,8 @@ def can_do_without(world: World, dead: Node) -> bool:
     return all(
         configuration.is_majority(voting)
         and any(each.kind == ReplicaKind.STORAGE and each.node_id in with_state for each in configuration.members)
-        for slot, configuration in (in_force, *pending)
-        if slot >= in_force[0]
+        for slot, configuration in (*in_force, *pending)
+        if slot >= max(in_force, key=itemgetter(0))[0]
     )
 
 

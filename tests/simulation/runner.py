@@ -27,6 +27,7 @@ class Report:
     healed: int = 0
     reconfigured: int = 0
     buried: int = 0
+    aimed: int = 0
     seconds: float = 0.0
     failures: list[str] = field(default_factory=list)
 
@@ -38,6 +39,7 @@ class Report:
         self.healed += other.healed
         self.reconfigured += other.reconfigured
         self.buried += other.buried
+        self.aimed += other.aimed
         self.failures += other.failures
 
     def __str__(self) -> str:
@@ -46,7 +48,8 @@ class Report:
         return (
             f"{self.seeds} seeds in {self.seconds:.1f} s ({rate:.0f} seeds/s, {speed:,.0f} events/s), "
             f"{self.committed:,} writes committed, {self.healed} damaged logs healed, "
-            f"{self.reconfigured} changes of members, {self.buried} nodes dead for good, {len(self.failures)} failures"
+            f"{self.reconfigured} changes of members, {self.aimed} of them struck, "
+            f"{self.buried} nodes dead for good, {len(self.failures)} failures"
         )
 
 
@@ -79,6 +82,7 @@ def play(seed: int) -> Report:
         return report
     report.committed, report.healed = world.outcomes[OutcomeKind.COMMITTED], world.healed
     report.reconfigured = 0 if world.membership is None else world.membership.changes
+    report.aimed = 0 if world.aimed is None else world.aimed.struck
     report.buried = int(world.dead_node_id != 0)
     return report
 

@@ -23,6 +23,7 @@ from server.runtime.replica_host import Outcome, OutcomeKind, ReplicaHost
 from storage_node.codec.mutation import Mutation, encode_mutation
 from storage_node.partition.in_flight import InFlightWrites
 from tests.simulation.ages import Ages
+from tests.simulation.aimed import Aimed, Returns, aimed_at
 from tests.simulation.checkers import ANYTHING, NEVER_NS, Operation, is_linearizable
 from tests.simulation.clock import NodeClock, Scheduler
 from tests.simulation.disk import SimulatedWal
@@ -33,6 +34,7 @@ from tests.simulation.network import Network, NetworkFaults, SimulatedTransport
 
 MS = 1_000_000
 GROUP = 7
+AIMED = 1 << 41  # each concern has a generator of its own
 LEASES = LeaseConfig(duration_ns=400 * MS, heartbeat_ns=100 * MS, drift_ppm=10_000)
 ELECTION = ElectionConfig(
     jitter_ns=50 * MS,
@@ -61,6 +63,7 @@ class Broken:
     tells_at_once: bool = False
     overlooks_origins: bool = False
     opens_nothing: bool = False
+    ignores_floors: bool = False
 
 
 @dataclass
@@ -79,6 +82,7 @@ class Node:
     target: tuple[Configuration, int | None] | None = None  # whom the group is to have as members, as it was told
     durable: tuple[int, bytes] = EMPTY
     is_restoring: bool = False
+    was_member: bool = False  # in a life before what it had was removed
     is_lost: bool = False  # its state is gone, and it has not been healed since
     is_dead: bool = False  # it never runs again
     boot: int = 0
@@ -141,13 +145,16 @@ class World:
             wal = self.broken.wal(self.scheduler.schedule, rng, sync_ns=sync_ns)
             node = self.nodes[member.node_id] = Node(member, clock, wal)
             node.is_assigned = member in members
+        self.aimed: Aimed | None = None
         for node in self.nodes.values():
             self.boot(node)
         self.membership = Membership(self, rng) if spares else None
+        self.aimed = aimed_at(self, self.membership, random.Random(self.seed ^ AIMED)) if self.membership else None
         for client in range(rng.randint(1, 4)):
             self.scheduler.schedule(rng.randrange(200 * MS), partial(self._client, client))
         self.nemesis = Nemesis(self, rng, damage)
-        self.scheduler.schedule(500 * MS, self.nemesis.strike)
+        if not isinstance(self.aimed, Returns):  # which takes time in which nothing else happens
+            self.scheduler.schedule(500 * MS, self.nemesis.strike)
 
     # Running
 
@@ -188,7 +195,7 @@ class World:
         now_ns = node.clock.now_ns()
         leases = self.broken.leases(LEASES, boot=node.boot, is_first_boot=is_first, now_ns=now_ns)
         transport = SimulatedTransport(node.node_id, self.network)
-        transport.on_send = lambda message: self._note_promise(node, message)
+        transport.on_send = lambda message: self._note_sent(node, message)
         recovery = node.wal.recover({GROUP: node.durable[0]})
         is_damaged = GROUP in recovery.damaged_groups or node.is_lost
         boot = node.boot
@@ -224,11 +231,14 @@ class World:
         self._tick(node.node_id, boot)
         for other in self.nodes.values():
             if other is not node and other.host is not None:
-                self._connect(node.node_id, other.node_id)
+                self.connect(node.node_id, other.node_id)
 
     def assign(self, node: Node, configuration: Configuration, floor: Floor) -> None:
         """The node is to become a member: it opens a replica that has nothing."""
         assert node.host is not None and node.machine is not None
+        if self.aimed is not None:
+            self.aimed.assigned(node)
+        floor = NO_FLOOR if self.broken.ignores_floors else floor
         node.is_assigned, node.assigned, node.floor = True, configuration, floor
         node.is_restoring = node.machine.is_restoring = True
         node.promised_told = ZERO
@@ -238,6 +248,7 @@ class World:
         """The group has gone on without the node: what it has of it is removed."""
         assert node.host is not None
         node.is_assigned, node.assigned, node.target = False, None, None
+        node.was_member = True
         node.host.close_group(GROUP)
         boot = node.boot
 
@@ -269,7 +280,7 @@ class World:
             return
         node.boot += 1
 
-    def _connect(self, one: int, two: int) -> None:
+    def connect(self, one: int, two: int) -> None:
         for node_id, peer in ((one, two), (two, one)):
             boot = self.nodes[node_id].boot
 
@@ -308,7 +319,7 @@ class World:
         mended, self.network.cuts = self.network.cuts, set()
         for one, two in sorted(mended):
             if one < two or (two, one) not in mended:
-                self._connect(one, two)
+                self.connect(one, two)
 
     def _heal(self) -> None:
         self.is_healing = True
@@ -327,7 +338,7 @@ class World:
         # Streams lose messages only when they break: after a time of losses every pair connects anew.
         for one, two in self.pairs():
             if one < two:
-                self._connect(one, two)
+                self.connect(one, two)
 
     def _leave_one_dead(self, rng: random.Random) -> None:
         """In a third of the seeds one node never comes back: any that the others can do without."""
@@ -487,7 +498,9 @@ class World:
 
     # Invariants
 
-    def _note_promise(self, node: Node, message: PeerMessage) -> None:
+    def _note_sent(self, node: Node, message: PeerMessage) -> None:
+        if self.aimed is not None:
+            self.aimed.sent(node, message)
         if isinstance(message, Promise):
             node.promised_told = max(node.promised_told, message.ballot)
 
