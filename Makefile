@@ -8,7 +8,7 @@ PROTOS := $(wildcard proto/statorpb/*.proto)
 PURE := server/codec server/expressions server/model server/paxos router/requests router/routing router/signature \
         storage_node/codec storage_node/partition metadata/catalog metadata/placement
 
-.PHONY: up test check coverage proto simulate mutants models fuzz bench demo clean
+.PHONY: up test check coverage proto simulate mutants models fuzz compose bench demo clean
 
 # Installed again only when what is to be installed has changed. README.md is needed to build the package.
 $(VENV)/.ready: pyproject.toml
@@ -52,6 +52,10 @@ models: $(VENV)/.ready
 fuzz: $(VENV)/.ready
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --group fuzz || true
 	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+# Needs root and Debian; says so where it cannot be played.
+compose: $(VENV)/.ready
+	@$(BIN)/python -m tests.deploy.cycle $(ARGS)
 
 bench: $(VENV)/.ready
 	$(BIN)/python -m tests.benchmarks $(ARGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,18 @@ def dockerfile_json(instruction: str) -> list[str]:
     (line,) = [line for line in text.splitlines() if line.startswith(instruction)]
     command: list[str] = json.loads(line[line.index("[") :])
     return command
+
+
+def copy_context(target: Path) -> None:
+    """Copies what an image is built from, as .dockerignore has it, and deploy/ itself."""
+    lines = (REPOSITORY / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    for name in (*(line.removeprefix("!") for line in lines if line.startswith("!")), "deploy"):
+        source = REPOSITORY / name
+        if source.is_dir():
+            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+        else:
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target / name)
 
 
 def _filled(text: str, environ: Mapping[str, str]) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import random
 import re
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -20,7 +19,7 @@ import pytest
 import stator
 from stator.local.ports import choose_free
 
-from tests.deploy.compose import DEPLOY, REPOSITORY, Service, dockerfile_json, read_services
+from tests.deploy.compose import Service, copy_context, dockerfile_json, read_services
 from tests.packaging.wheel import build_wheel, clean_environment, make_environment
 
 pytestmark = pytest.mark.cluster
@@ -36,13 +35,7 @@ _POLL_S = 0.1
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the Dockerfile makes of /opt/stator: the wheel of what .dockerignore lets through, and a link."""
     context = tmp_path_factory.mktemp("context")
-    for line in (DEPLOY / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines():
-        if line.startswith("!"):
-            source, target = REPOSITORY / line[1:], context / line[1:]
-            if source.is_dir():
-                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
-            else:
-                shutil.copyfile(source, target)
+    copy_context(context)
     installed = tmp_path_factory.mktemp("opt") / "stator"
     make_environment(installed, build_wheel(context, tmp_path_factory.mktemp("wheel")))
     (services,) = installed.glob("lib/python*/site-packages/stator/_services")

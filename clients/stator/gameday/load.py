@@ -107,6 +107,7 @@ class Load:
         self._run = run
         self._seed = seed
         self._began_ns: int | None = None
+        self._is_stopped = False
         self._groups = [_Group(number) for number in range(-(-scenario.clients // CLIENTS_A_KEY))]
 
     def begin(self) -> None:
@@ -132,10 +133,14 @@ class Load:
         )
 
     async def play(self) -> None:
-        """Returns once the scenario's time is over and every call has ended."""
+        """Returns once the scenario's time is over, or `stop` was called, and every call has ended."""
         async with asyncio.TaskGroup() as clients:
             for number in range(self._scenario.clients):
                 clients.create_task(self._play_client(number), name=f"client {number}")
+
+    def stop(self) -> None:
+        """No call begins any more."""
+        self._is_stopped = True
 
     async def _play_client(self, number: int) -> None:
         rng = random.Random(f"{self._seed} calls {number}")
@@ -145,7 +150,7 @@ class Load:
         due_ns = int(interval_ns * number / self._scenario.clients)
         values = 0
         async with self.connect(f"client {number}") as client:
-            while due_ns < self._scenario.duration_s * 1e9:
+            while due_ns < self._scenario.duration_s * 1e9 and not self._is_stopped:
                 await asyncio.sleep(max(0, due_ns - self.now_ns()) / 1e9)
                 key = group.choose(rng)
                 kind = only or rng.choices(_KINDS, _KIND_WEIGHTS)[0]

@@ -1,0 +1,1 @@
+"""`make compose`: deploy/compose.yaml for real, in an engine that this machine does not notice."""
