@@ -37,13 +37,24 @@ DAMAGED = b""
 class SimulatedWal:
     """Records become durable in batches, `sync_ns` (on average) after they were handed over."""
 
-    def __init__(self, schedule: Callable[[int, Done], None], rng: random.Random, *, sync_ns: int) -> None:
+    def __init__(
+        self,
+        schedule: Callable[[int, Done], None],
+        rng: random.Random,
+        *,
+        sync_ns: int,
+        now_ns: Callable[[], int] = lambda: 0,
+    ) -> None:
         self.on_idle: Done | None = None
         self.bytes_queued = 0
         self.is_full = False
         self._schedule = schedule
         self._rng = rng
+        self.slow_ns = 0  # what a write takes on average while the disk is slow; 0: it is not
         self._sync_ns = sync_ns
+        self._now_ns = now_ns
+        self._began_ns = 0  # the write in flight
+        self._shortest_ns = 0  # of the writes that have ended since this was asked; 0: none has
         self._durable: list[bytes] = []
         self._queued: list[tuple[bytes, Done | None]] = []
         self._writing: list[tuple[bytes, Done | None]] = []
@@ -55,12 +66,15 @@ class SimulatedWal:
         return not self._writing
 
     def writing_ns(self) -> int:
-        """No write hangs here."""
-        return 0
+        return self._now_ns() - self._began_ns if self._writing else 0
 
     def take_write_ns(self) -> int:
-        """All disks are alike."""
-        return self._sync_ns
+        shortest_ns, self._shortest_ns = self._shortest_ns, 0
+        return shortest_ns
+
+    def speed_up(self) -> None:
+        """The disk is slow no more, from the next write on."""
+        self.slow_ns = 0
 
     def append(self, record: bytes, group_id: int, last_slot: int, done: Done | None) -> None:
         self._queued.append((record, done))
@@ -80,12 +94,15 @@ class SimulatedWal:
         if self._writing or not self._queued:
             return
         self._writing, self._queued = self._queued, []
-        delay_ns = int(self._sync_ns * (0.5 + self._rng.random()))
+        self._began_ns = self._now_ns()
+        delay_ns = int((self.slow_ns or self._sync_ns) * (0.5 + self._rng.random()))
         self._schedule(delay_ns, lambda: self._synced(life))
 
     def _synced(self, life: int) -> None:
         if life != self._life:
             return
+        took_ns = self.writing_ns()
+        self._shortest_ns = min(took_ns, self._shortest_ns or took_ns)
         batch, self._writing = self._writing, []
         self._durable.extend(record for record, _ in batch)
         self.bytes_queued -= sum(len(record) for record, _ in batch)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from server.paxos.lease import Grant
 from server.paxos.messages import PeerMessage
@@ -35,6 +36,7 @@ class Network:
     faults: NetworkFaults
     host_of: Callable[[int], ReplicaHost | None]
     cuts: set[tuple[int, int]] = field(default_factory=set)
+    _clogged: dict[tuple[int, int], list[Delivery]] = field(default_factory=dict)
     _in_order_ns: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def send(self, sender: int, to: int, delivery: Delivery, *, is_in_order: bool = False) -> None:
@@ -54,8 +56,23 @@ class Network:
 
     def _deliver(self, sender: int, to: int, delivery: Delivery) -> None:
         host = self.host_of(to)
-        if host is not None and (sender, to) not in self.cuts:
+        if (sender, to) in self._clogged:
+            self._clogged[sender, to].append(delivery)
+        elif host is not None and (sender, to) not in self.cuts:
             delivery(host)
+
+    def clog(self, link: tuple[int, int]) -> None:
+        """What is said on a link waits, as in a connection that has stalled."""
+        self._clogged.setdefault(link, [])
+
+    def let_go(self, link: tuple[int, int]) -> None:
+        """What has waited on a link arrives, in its order."""
+        for number, delivery in enumerate(self._clogged.pop(link, ())):
+            self.scheduler.schedule(number + 1, partial(self._deliver, *link, delivery))
+
+    def let_all_go(self) -> None:
+        for link in sorted(self._clogged):
+            self.let_go(link)
 
 
 class SimulatedTransport:

@@ -27,6 +27,7 @@ from tests.simulation.aimed import Aimed, Returns, aimed_at
 from tests.simulation.checkers import ANYTHING, NEVER_NS, Operation, is_linearizable
 from tests.simulation.clock import NodeClock, Scheduler
 from tests.simulation.disk import SimulatedWal
+from tests.simulation.gray import gray_in
 from tests.simulation.machine import EMPTY, InvariantError, Machine
 from tests.simulation.members import Membership
 from tests.simulation.nemesis import Nemesis, can_do_without
@@ -34,6 +35,7 @@ from tests.simulation.network import Network, NetworkFaults, SimulatedTransport
 
 MS = 1_000_000
 GROUP = 7
+GRAY = 1 << 42
 AIMED = 1 << 41  # each concern has a generator of its own
 LEASES = LeaseConfig(duration_ns=400 * MS, heartbeat_ns=100 * MS, drift_ppm=10_000)
 ELECTION = ElectionConfig(
@@ -46,6 +48,7 @@ ELECTION = ElectionConfig(
 )
 """Leases, and what is waited for, last a fifth of what they do in real life."""
 ATTEMPT_NS = 300 * MS
+SLOW_DISK_NS = 50 * MS
 PROBE_NS = LEASES.duration_ns + 100 * MS
 EVENTUAL_AGE_NS = 700 * MS
 
@@ -142,7 +145,7 @@ class World:
             del spares[2:]
         for member in (*members, *spares):
             clock = NodeClock(self.scheduler, rng.randrange(10**12), rng.randint(-drift_max, drift_max))
-            wal = self.broken.wal(self.scheduler.schedule, rng, sync_ns=sync_ns)
+            wal = self.broken.wal(self.scheduler.schedule, rng, sync_ns=sync_ns, now_ns=clock.now_ns)
             node = self.nodes[member.node_id] = Node(member, clock, wal)
             node.is_assigned = member in members
         self.aimed: Aimed | None = None
@@ -152,6 +155,7 @@ class World:
         self.aimed = aimed_at(self, self.membership, random.Random(self.seed ^ AIMED)) if self.membership else None
         for client in range(rng.randint(1, 4)):
             self.scheduler.schedule(rng.randrange(200 * MS), partial(self._client, client))
+        self.gray = gray_in(self, random.Random(self.seed ^ GRAY))
         self.nemesis = Nemesis(self, rng, damage)
         if not isinstance(self.aimed, Returns):  # which takes time in which nothing else happens
             self.scheduler.schedule(500 * MS, self.nemesis.strike)
@@ -212,6 +216,7 @@ class World:
                 self.rng.randrange(2 * MS), lambda: self._if_alive(node.node_id, boot, callback)
             ),
         )
+        host.disk.slow_ns = SLOW_DISK_NS
         host.apply_entries_max = (512, 2, 1)[self.seed % 3]
         host.snapshots.logged_bytes_max = (1 << 30, 1_500)[self.seed % 2]
         host.freshness = partial(self.broken.freshness, EVENTUAL_AGE_NS)
@@ -325,7 +330,9 @@ class World:
         self.is_healing = True
         self.network.faults = NetworkFaults()
         self.network.cuts = set()
+        self.network.let_all_go()
         for node in self.nodes.values():
+            node.wal.speed_up()
             if node.host is None and not node.is_dead:
                 self.boot(node)
         self._leave_one_dead(random.Random(~self.seed))
