@@ -23,7 +23,7 @@ from server.paxos.leader import (
 from server.paxos.lease import Grant, LeaseConfig, NodeLeases
 from server.paxos.log import Log
 from server.paxos.messages import Accept, CatchUp, Effect, Promise, Run, SendMessage, SendSnapshot
-from server.paxos.quorum import Configuration, Member
+from server.paxos.quorum import Configuration, Member, ReplicaKind
 
 OLD, OWN = Ballot(1, 2), Ballot(2, 1)
 
@@ -247,3 +247,10 @@ def test_who_is_to_lead_next(followers: list[tuple[bool, int, int]], former: int
     """Whether it supports the leadership comes before what it has of the log, and that before where it came from."""
     rng = random.Random(1)
     assert {choose_successor(followers, 1000, ((), (former,)), rng) for _ in range(30)} == chosen
+
+
+def test_what_a_log_replica_has_is_not_held() -> None:
+    """One that leads next must be able to go on from there alone, and a log replica never leads."""
+    configuration = Configuration((Member(1, "a"), Member(2, "b"), Member(4, "c", ReplicaKind.LOG)))
+    progress = {2: Progress(9, 9, known_slot=3), 4: Progress(9, 9, known_slot=9)}
+    assert Leadership(Ballot(1, 1), 0, 9, progress).held_slot(configuration, 1) == 3
