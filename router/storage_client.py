@@ -21,6 +21,7 @@ from statorpb import partition_pb2, partition_pb2_grpc
 from router.partition_map_cache import Partition, PartitionMapCache, Table, model_error
 from router.routing.decision import DONE, Replica, Step, backoff_ms, choose_replica, next_step
 from router.routing.node_clock import NodeClock
+from router.routing.node_silence import NodeSilence
 from server.gathering import gather_arrivals
 from server.model.errors import (
     ConditionalCheckFailedError,
@@ -117,7 +118,7 @@ class _Stream:
     frames: list[partition_pb2.PartitionRequestFrame] = field(default_factory=list)
     frame_bytes: int = 0
     frame_begun: float = 0.0  # of the last frame: loop time
-    heard_at: float = 0.0  # when the last frame of replies came: loop time
+    silence: NodeSilence = field(default_factory=NodeSilence)  # in loop time
     clock: NodeClock = field(default_factory=NodeClock)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
@@ -433,7 +434,7 @@ class StorageClient:
                 greeting = await self._greeting(stream.address, call)
                 if not isinstance(greeting, partition_pb2.PartitionReplyFrame):
                     return
-                stream.clock.heard(greeting.clock_ms, time.monotonic())
+                self._heard(stream, greeting)
                 writer = asyncio.create_task(self._write(stream, call))
                 end_with(writer, call.cancel)
                 try:
@@ -441,8 +442,7 @@ class StorageClient:
                         frame = await call.read()
                         if not isinstance(frame, partition_pb2.PartitionReplyFrame):
                             break
-                        stream.heard_at = self._loop.time()
-                        stream.clock.heard(frame.clock_ms, time.monotonic())
+                        self._heard(stream, frame)
                         for reply in frame.replies:
                             pending = stream.pending.pop(reply.id, None)
                             if pending is not None:
@@ -459,6 +459,10 @@ class StorageClient:
             stream.pending.clear()
             for each in calls:
                 self._lost(each, is_silent=False)
+
+    def _heard(self, stream: _Stream, frame: partition_pb2.PartitionReplyFrame) -> None:
+        stream.silence.heard(self._loop.time(), frame.frames_read if frame.HasField("frames_read") else None)
+        stream.clock.heard(frame.clock_ms, time.monotonic())
 
     async def _connect(self, address: str, channel: grpc.aio.Channel) -> None:
         """Returns once the channel is ready. Raises TimeoutError if it cannot be had: at once where the node's machine
@@ -494,17 +498,18 @@ class StorageClient:
                 await gather_arrivals()
             frame = stream.frames.pop(0)
             frame.begun_ms = stream.clock.at(frame.begun_ms / 1000, time.monotonic())
+            stream.silence.sent(self._loop.time())
             await call.write(frame)
 
     async def _sweep_forever(self) -> None:
-        """Takes back calls that got no answer in time: a stopped node answers nothing, and its stream lives. One that
-        has not said anything for as long is passed over for a while."""
+        """Takes back calls that got no answer in time: a stopped node answers nothing, and its stream lives. A node
+        that is silent as well is passed over for a while."""
         while True:
             await asyncio.sleep(SWEEP_S)
             now = self._loop.time()
             for stream in tuple(self._streams.values()):
                 overdue = [request_id for request_id, call in stream.pending.items() if call.attempt_ends <= now]
-                if stream.heard_at <= now - ATTEMPT_TIMEOUT_S and any(
+                if stream.silence.is_silent(now) and any(
                     stream.pending[request_id].deadline > stream.pending[request_id].attempt_ends
                     for request_id in overdue
                 ):

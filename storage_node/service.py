@@ -30,6 +30,9 @@ SERVE_S = 0.01
 """After so long in one frame others get their turn, heartbeats above all: ten thousand requests share a frame, and one
 may cost milliseconds."""
 
+SAY_S = 0.4
+"""A router hears something of the node as often as this, though there is nothing to answer."""
+
 AGE_MS_COUNTED = 250
 """Frames that have been on their way for less are taken for new."""
 
@@ -37,9 +40,12 @@ log = structlog.get_logger()
 
 
 class ReplyStream:
-    """Replies that wait for one router. What comes while a write is on its way shares the next frame."""
+    """Replies that wait for one router. What comes while a write is on its way shares the next frame.
+
+    `frames_read`: from that router, while the next is waited for; None: one is being served."""
 
     def __init__(self) -> None:
+        self.frames_read: int | None = None
         self._frames: list[partition_pb2.PartitionReplyFrame] = []
         self._sizes: list[int] = []
         self._backlog_bytes = 0
@@ -58,9 +64,7 @@ class ReplyStream:
     ) -> partition_pb2.PartitionReply:
         """Adds a reply; the caller may fill in more of it before it gives up control: about `extra_bytes`."""
         if not self._frames or self._sizes[-1] > FRAME_BYTES_MAX:
-            self._frames.append(partition_pb2.PartitionReplyFrame())
-            self._sizes.append(0)
-            self._wake.set()
+            self._begin_frame()
         size = len(item) + extra_bytes + REPLY_OVERHEAD_BYTES
         self._sizes[-1] += size
         self._backlog_bytes += size
@@ -74,6 +78,18 @@ class ReplyStream:
             reply.message = message
         return reply
 
+    def _begin_frame(self) -> None:
+        self._frames.append(partition_pb2.PartitionReplyFrame())
+        self._sizes.append(0)
+        self._wake.set()
+
+    async def say(self) -> None:
+        """Says something every SAY_S, for as long as the stream lives: that the node can be reached, and reaches."""
+        while True:
+            await asyncio.sleep(SAY_S)
+            if not self._frames:
+                self._begin_frame()
+
     async def write_all(
         self, context: grpc.aio.ServicerContext[partition_pb2.PartitionRequestFrame, partition_pb2.PartitionReplyFrame]
     ) -> None:
@@ -86,6 +102,8 @@ class ReplyStream:
             frame = self._frames.pop(0)
             size = self._sizes.pop(0)
             frame.clock_ms = now_ms()
+            if self.frames_read is not None:
+                frame.frames_read = self.frames_read
             await context.write(frame)
             self._backlog_bytes -= size
             self._has_room.set()
@@ -114,9 +132,11 @@ class PartitionService(partition_pb2_grpc.PartitionsServicer):
         request_iterator: AsyncIterator[partition_pb2.PartitionRequestFrame],
         context: grpc.aio.ServicerContext[partition_pb2.PartitionRequestFrame, partition_pb2.PartitionReplyFrame],
     ) -> None:
-        await context.write(partition_pb2.PartitionReplyFrame(clock_ms=now_ms()))
+        await context.write(partition_pb2.PartitionReplyFrame(clock_ms=now_ms(), frames_read=0))
         replies = ReplyStream()
         writer = asyncio.create_task(replies.write_all(context))
+        speaker = asyncio.create_task(replies.say())
+        frames_read = 0
         task = asyncio.current_task()
         assert task is not None
         end_with(writer, task.cancel)
@@ -125,9 +145,12 @@ class PartitionService(partition_pb2_grpc.PartitionsServicer):
         time_s = asyncio.get_running_loop().time
         try:
             while not writer.done():
+                replies.frames_read = frames_read
                 frame: object = await context.read()  # the end is not in its type
                 if not isinstance(frame, partition_pb2.PartitionRequestFrame):
                     break
+                replies.frames_read = None
+                frames_read += 1
                 age_ms = _age_ms(frame)
                 end_s = time_s() + SERVE_S
                 for request in frame.requests:
@@ -146,4 +169,5 @@ class PartitionService(partition_pb2_grpc.PartitionsServicer):
                 await replies.wait_room()
         finally:
             writer.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
+            speaker.cancel()
+            await asyncio.gather(writer, speaker, return_exceptions=True)

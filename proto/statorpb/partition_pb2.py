@@ -24,39 +24,39 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18statorpb/partition.proto\x12\x12stator.internal.v1\"s\n\x15PartitionRequestFrame\x12\x36\n\x08requests\x18\x01 \x03(\x0b\x32$.stator.internal.v1.PartitionRequest\x12\x15\n\x08\x62\x65gun_ms\x18\x02 \x01(\x12H\x00\x88\x01\x01\x42\x0b\n\t_begun_ms\"\\\n\x13PartitionReplyFrame\x12\x33\n\x07replies\x18\x01 \x03(\x0b\x32\".stator.internal.v1.PartitionReply\x12\x10\n\x08\x63lock_ms\x18\x02 \x01(\x04\"\x88\x03\n\x10PartitionRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x14\n\x0cpartition_id\x18\x02 \x01(\x04\x12\x39\n\toperation\x18\x03 \x01(\x0e\x32&.stator.internal.v1.PartitionOperation\x12\x0b\n\x03key\x18\x04 \x01(\x0c\x12\x0c\n\x04item\x18\x05 \x01(\x0c\x12\x12\n\nconsistent\x18\x06 \x01(\x08\x12\r\n\x05token\x18\x07 \x01(\x0c\x12\x12\n\ntimeout_ms\x18\x08 \x01(\r\x12/\n\x05write\x18\x0b \x01(\x0b\x32 .stator.internal.v1.WriteDetails\x12-\n\x04read\x18\x0c \x01(\x0b\x32\x1f.stator.internal.v1.ReadDetails\x12-\n\x04scan\x18\r \x01(\x0b\x32\x1f.stator.internal.v1.ScanDetails\x12\x1a\n\x12unreachable_leader\x18\x0f \x01(\x04\x12\x0e\n\x06\x61ge_ms\x18\x0e \x01(\rJ\x04\x08\t\x10\nJ\x04\x08\n\x10\x0b\"\xc1\x01\n\x0cWriteDetails\x12\x11\n\tcondition\x18\x01 \x01(\x0c\x12\x0e\n\x06update\x18\x02 \x01(\x0c\x12\x18\n\x10\x63ondition_values\x18\x03 \x01(\x0c\x12\x15\n\rupdate_values\x18\x07 \x01(\x0c\x12.\n\x08returned\x18\x04 \x01(\x0e\x32\x1c.stator.internal.v1.Returned\x12\x1b\n\x13returned_on_failure\x18\x05 \x01(\x08\x12\x10\n\x08measured\x18\x06 \x01(\x08\"3\n\x0bReadDetails\x12\x12\n\nprojection\x18\x01 \x01(\x0c\x12\x10\n\x08measured\x18\x02 \x01(\x08\"\xbb\x01\n\x0bScanDetails\x12\x0f\n\x07\x65nd_key\x18\x01 \x01(\x0c\x12\x11\n\tbackwards\x18\x02 \x01(\x08\x12\x11\n\titems_max\x18\x03 \x01(\r\x12\x11\n\tbytes_max\x18\x04 \x01(\r\x12\x0e\n\x06\x66ilter\x18\x05 \x01(\x0c\x12\x15\n\rfilter_values\x18\x06 \x01(\x0c\x12\x12\n\nprojection\x18\x07 \x01(\x0c\x12\x12\n\ncount_only\x18\x08 \x01(\x08\x12\x13\n\x0bwhole_items\x18\t \x01(\x08\"\x8a\x02\n\x0ePartitionReply\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x37\n\x06status\x18\x02 \x01(\x0e\x32\'.stator.internal.v1.PartitionStatusCode\x12\x0c\n\x04item\x18\x03 \x01(\x0c\x12\x16\n\x0eleader_node_id\x18\x04 \x01(\x04\x12\x0f\n\x07message\x18\x05 \x01(\t\x12.\n\x05write\x18\x08 \x01(\x0b\x32\x1f.stator.internal.v1.WriteResult\x12,\n\x04scan\x18\t \x01(\x0b\x32\x1e.stator.internal.v1.ScanResult\x12\x12\n\nitem_bytes\x18\n \x01(\x04J\x04\x08\x06\x10\x07J\x04\x08\x07\x10\x08\"\x9a\x01\n\x0bWriteResult\x12\x11\n\x04item\x18\x01 \x01(\x0cH\x00\x88\x01\x01\x12\x11\n\told_bytes\x18\x02 \x01(\x04\x12\x11\n\tnew_bytes\x18\x03 \x01(\x04\x12/\n\x07indexes\x18\x04 \x03(\x0b\x32\x1e.stator.internal.v1.IndexUnits\x12\x18\n\x10\x63ollection_bytes\x18\x05 \x01(\x04\x42\x07\n\x05_item\"+\n\nIndexUnits\x12\x0e\n\x06number\x18\x01 \x01(\r\x12\r\n\x05units\x18\x02 \x01(\x04\"\xad\x01\n\nScanResult\x12\r\n\x05items\x18\x01 \x03(\x0c\x12\x0f\n\x07matched\x18\x02 \x01(\r\x12\x11\n\tevaluated\x18\x03 \x01(\r\x12\x17\n\x0f\x65valuated_bytes\x18\x04 \x01(\x04\x12\x13\n\x0bis_complete\x18\x05 \x01(\x08\x12\x10\n\x08last_key\x18\x06 \x01(\x0c\x12\x15\n\rlast_key_item\x18\x07 \x01(\x0c\x12\x15\n\rfetched_units\x18\x08 \x01(\x04*m\n\x12PartitionOperation\x12#\n\x1fPARTITION_OPERATION_UNSPECIFIED\x10\x00\x12\x07\n\x03PUT\x10\x01\x12\x07\n\x03GET\x10\x02\x12\n\n\x06\x44\x45LETE\x10\x03\x12\x08\n\x04SCAN\x10\x04\x12\n\n\x06UPDATE\x10\x05*K\n\x08Returned\x12\x0b\n\x07NOTHING\x10\x00\x12\x07\n\x03OLD\x10\x01\x12\x07\n\x03NEW\x10\x02\x12\x0f\n\x0bUPDATED_OLD\x10\x03\x12\x0f\n\x0bUPDATED_NEW\x10\x04*\x99\x02\n\x13PartitionStatusCode\x12\x06\n\x02OK\x10\x00\x12\r\n\tNOT_FOUND\x10\x01\x12\x0e\n\nNOT_LEADER\x10\x02\x12\x0c\n\x08NOT_MINE\x10\x03\x12\x0c\n\x08NO_LEASE\x10\x04\x12\r\n\tTHROTTLED\x10\x05\x12\x10\n\x0cSTORAGE_FULL\x10\x06\x12\x13\n\x0fUNKNOWN_OUTCOME\x10\x07\x12\x0b\n\x07\x43ORRUPT\x10\x08\x12\x0b\n\x07INVALID\x10\t\x12\x14\n\x10\x43ONDITION_FAILED\x10\n\x12\x12\n\x0eINVALID_UPDATE\x10\x0b\x12\x13\n\x0f\x43OLLECTION_FULL\x10\x0c\x12\x14\n\x10RESULT_FORGOTTEN\x10\r\x12\x0b\n\x07TOO_OLD\x10\x0e\x12\r\n\tNOT_FRESH\x10\x0f\x32m\n\nPartitions\x12_\n\x05Serve\x12).stator.internal.v1.PartitionRequestFrame\x1a\'.stator.internal.v1.PartitionReplyFrame(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18statorpb/partition.proto\x12\x12stator.internal.v1\"s\n\x15PartitionRequestFrame\x12\x36\n\x08requests\x18\x01 \x03(\x0b\x32$.stator.internal.v1.PartitionRequest\x12\x15\n\x08\x62\x65gun_ms\x18\x02 \x01(\x12H\x00\x88\x01\x01\x42\x0b\n\t_begun_ms\"\x86\x01\n\x13PartitionReplyFrame\x12\x33\n\x07replies\x18\x01 \x03(\x0b\x32\".stator.internal.v1.PartitionReply\x12\x10\n\x08\x63lock_ms\x18\x02 \x01(\x04\x12\x18\n\x0b\x66rames_read\x18\x03 \x01(\x04H\x00\x88\x01\x01\x42\x0e\n\x0c_frames_read\"\x88\x03\n\x10PartitionRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x14\n\x0cpartition_id\x18\x02 \x01(\x04\x12\x39\n\toperation\x18\x03 \x01(\x0e\x32&.stator.internal.v1.PartitionOperation\x12\x0b\n\x03key\x18\x04 \x01(\x0c\x12\x0c\n\x04item\x18\x05 \x01(\x0c\x12\x12\n\nconsistent\x18\x06 \x01(\x08\x12\r\n\x05token\x18\x07 \x01(\x0c\x12\x12\n\ntimeout_ms\x18\x08 \x01(\r\x12/\n\x05write\x18\x0b \x01(\x0b\x32 .stator.internal.v1.WriteDetails\x12-\n\x04read\x18\x0c \x01(\x0b\x32\x1f.stator.internal.v1.ReadDetails\x12-\n\x04scan\x18\r \x01(\x0b\x32\x1f.stator.internal.v1.ScanDetails\x12\x1a\n\x12unreachable_leader\x18\x0f \x01(\x04\x12\x0e\n\x06\x61ge_ms\x18\x0e \x01(\rJ\x04\x08\t\x10\nJ\x04\x08\n\x10\x0b\"\xc1\x01\n\x0cWriteDetails\x12\x11\n\tcondition\x18\x01 \x01(\x0c\x12\x0e\n\x06update\x18\x02 \x01(\x0c\x12\x18\n\x10\x63ondition_values\x18\x03 \x01(\x0c\x12\x15\n\rupdate_values\x18\x07 \x01(\x0c\x12.\n\x08returned\x18\x04 \x01(\x0e\x32\x1c.stator.internal.v1.Returned\x12\x1b\n\x13returned_on_failure\x18\x05 \x01(\x08\x12\x10\n\x08measured\x18\x06 \x01(\x08\"3\n\x0bReadDetails\x12\x12\n\nprojection\x18\x01 \x01(\x0c\x12\x10\n\x08measured\x18\x02 \x01(\x08\"\xbb\x01\n\x0bScanDetails\x12\x0f\n\x07\x65nd_key\x18\x01 \x01(\x0c\x12\x11\n\tbackwards\x18\x02 \x01(\x08\x12\x11\n\titems_max\x18\x03 \x01(\r\x12\x11\n\tbytes_max\x18\x04 \x01(\r\x12\x0e\n\x06\x66ilter\x18\x05 \x01(\x0c\x12\x15\n\rfilter_values\x18\x06 \x01(\x0c\x12\x12\n\nprojection\x18\x07 \x01(\x0c\x12\x12\n\ncount_only\x18\x08 \x01(\x08\x12\x13\n\x0bwhole_items\x18\t \x01(\x08\"\x8a\x02\n\x0ePartitionReply\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x37\n\x06status\x18\x02 \x01(\x0e\x32\'.stator.internal.v1.PartitionStatusCode\x12\x0c\n\x04item\x18\x03 \x01(\x0c\x12\x16\n\x0eleader_node_id\x18\x04 \x01(\x04\x12\x0f\n\x07message\x18\x05 \x01(\t\x12.\n\x05write\x18\x08 \x01(\x0b\x32\x1f.stator.internal.v1.WriteResult\x12,\n\x04scan\x18\t \x01(\x0b\x32\x1e.stator.internal.v1.ScanResult\x12\x12\n\nitem_bytes\x18\n \x01(\x04J\x04\x08\x06\x10\x07J\x04\x08\x07\x10\x08\"\x9a\x01\n\x0bWriteResult\x12\x11\n\x04item\x18\x01 \x01(\x0cH\x00\x88\x01\x01\x12\x11\n\told_bytes\x18\x02 \x01(\x04\x12\x11\n\tnew_bytes\x18\x03 \x01(\x04\x12/\n\x07indexes\x18\x04 \x03(\x0b\x32\x1e.stator.internal.v1.IndexUnits\x12\x18\n\x10\x63ollection_bytes\x18\x05 \x01(\x04\x42\x07\n\x05_item\"+\n\nIndexUnits\x12\x0e\n\x06number\x18\x01 \x01(\r\x12\r\n\x05units\x18\x02 \x01(\x04\"\xad\x01\n\nScanResult\x12\r\n\x05items\x18\x01 \x03(\x0c\x12\x0f\n\x07matched\x18\x02 \x01(\r\x12\x11\n\tevaluated\x18\x03 \x01(\r\x12\x17\n\x0f\x65valuated_bytes\x18\x04 \x01(\x04\x12\x13\n\x0bis_complete\x18\x05 \x01(\x08\x12\x10\n\x08last_key\x18\x06 \x01(\x0c\x12\x15\n\rlast_key_item\x18\x07 \x01(\x0c\x12\x15\n\rfetched_units\x18\x08 \x01(\x04*m\n\x12PartitionOperation\x12#\n\x1fPARTITION_OPERATION_UNSPECIFIED\x10\x00\x12\x07\n\x03PUT\x10\x01\x12\x07\n\x03GET\x10\x02\x12\n\n\x06\x44\x45LETE\x10\x03\x12\x08\n\x04SCAN\x10\x04\x12\n\n\x06UPDATE\x10\x05*K\n\x08Returned\x12\x0b\n\x07NOTHING\x10\x00\x12\x07\n\x03OLD\x10\x01\x12\x07\n\x03NEW\x10\x02\x12\x0f\n\x0bUPDATED_OLD\x10\x03\x12\x0f\n\x0bUPDATED_NEW\x10\x04*\x99\x02\n\x13PartitionStatusCode\x12\x06\n\x02OK\x10\x00\x12\r\n\tNOT_FOUND\x10\x01\x12\x0e\n\nNOT_LEADER\x10\x02\x12\x0c\n\x08NOT_MINE\x10\x03\x12\x0c\n\x08NO_LEASE\x10\x04\x12\r\n\tTHROTTLED\x10\x05\x12\x10\n\x0cSTORAGE_FULL\x10\x06\x12\x13\n\x0fUNKNOWN_OUTCOME\x10\x07\x12\x0b\n\x07\x43ORRUPT\x10\x08\x12\x0b\n\x07INVALID\x10\t\x12\x14\n\x10\x43ONDITION_FAILED\x10\n\x12\x12\n\x0eINVALID_UPDATE\x10\x0b\x12\x13\n\x0f\x43OLLECTION_FULL\x10\x0c\x12\x14\n\x10RESULT_FORGOTTEN\x10\r\x12\x0b\n\x07TOO_OLD\x10\x0e\x12\r\n\tNOT_FRESH\x10\x0f\x32m\n\nPartitions\x12_\n\x05Serve\x12).stator.internal.v1.PartitionRequestFrame\x1a\'.stator.internal.v1.PartitionReplyFrame(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'statorpb.partition_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PARTITIONOPERATION']._serialized_start=1740
-  _globals['_PARTITIONOPERATION']._serialized_end=1849
-  _globals['_RETURNED']._serialized_start=1851
-  _globals['_RETURNED']._serialized_end=1926
-  _globals['_PARTITIONSTATUSCODE']._serialized_start=1929
-  _globals['_PARTITIONSTATUSCODE']._serialized_end=2210
+  _globals['_PARTITIONOPERATION']._serialized_start=1783
+  _globals['_PARTITIONOPERATION']._serialized_end=1892
+  _globals['_RETURNED']._serialized_start=1894
+  _globals['_RETURNED']._serialized_end=1969
+  _globals['_PARTITIONSTATUSCODE']._serialized_start=1972
+  _globals['_PARTITIONSTATUSCODE']._serialized_end=2253
   _globals['_PARTITIONREQUESTFRAME']._serialized_start=48
   _globals['_PARTITIONREQUESTFRAME']._serialized_end=163
-  _globals['_PARTITIONREPLYFRAME']._serialized_start=165
-  _globals['_PARTITIONREPLYFRAME']._serialized_end=257
-  _globals['_PARTITIONREQUEST']._serialized_start=260
-  _globals['_PARTITIONREQUEST']._serialized_end=652
-  _globals['_WRITEDETAILS']._serialized_start=655
-  _globals['_WRITEDETAILS']._serialized_end=848
-  _globals['_READDETAILS']._serialized_start=850
-  _globals['_READDETAILS']._serialized_end=901
-  _globals['_SCANDETAILS']._serialized_start=904
-  _globals['_SCANDETAILS']._serialized_end=1091
-  _globals['_PARTITIONREPLY']._serialized_start=1094
-  _globals['_PARTITIONREPLY']._serialized_end=1360
-  _globals['_WRITERESULT']._serialized_start=1363
-  _globals['_WRITERESULT']._serialized_end=1517
-  _globals['_INDEXUNITS']._serialized_start=1519
-  _globals['_INDEXUNITS']._serialized_end=1562
-  _globals['_SCANRESULT']._serialized_start=1565
-  _globals['_SCANRESULT']._serialized_end=1738
-  _globals['_PARTITIONS']._serialized_start=2212
-  _globals['_PARTITIONS']._serialized_end=2321
+  _globals['_PARTITIONREPLYFRAME']._serialized_start=166
+  _globals['_PARTITIONREPLYFRAME']._serialized_end=300
+  _globals['_PARTITIONREQUEST']._serialized_start=303
+  _globals['_PARTITIONREQUEST']._serialized_end=695
+  _globals['_WRITEDETAILS']._serialized_start=698
+  _globals['_WRITEDETAILS']._serialized_end=891
+  _globals['_READDETAILS']._serialized_start=893
+  _globals['_READDETAILS']._serialized_end=944
+  _globals['_SCANDETAILS']._serialized_start=947
+  _globals['_SCANDETAILS']._serialized_end=1134
+  _globals['_PARTITIONREPLY']._serialized_start=1137
+  _globals['_PARTITIONREPLY']._serialized_end=1403
+  _globals['_WRITERESULT']._serialized_start=1406
+  _globals['_WRITERESULT']._serialized_end=1560
+  _globals['_INDEXUNITS']._serialized_start=1562
+  _globals['_INDEXUNITS']._serialized_end=1605
+  _globals['_SCANRESULT']._serialized_start=1608
+  _globals['_SCANRESULT']._serialized_end=1781
+  _globals['_PARTITIONS']._serialized_start=2255
+  _globals['_PARTITIONS']._serialized_end=2364
 # @@protoc_insertion_point(module_scope)

@@ -173,8 +173,11 @@ class PartitionReplyFrame(google.protobuf.message.Message):
 
     REPLIES_FIELD_NUMBER: builtins.int
     CLOCK_MS_FIELD_NUMBER: builtins.int
+    FRAMES_READ_FIELD_NUMBER: builtins.int
     clock_ms: builtins.int
     """the node's clock, which has no relation to any other's"""
+    frames_read: builtins.int
+    """on this stream, and the node waits for more; absent: it is at work on one"""
     @property
     def replies(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PartitionReply]: ...
     def __init__(
@@ -182,8 +185,11 @@ class PartitionReplyFrame(google.protobuf.message.Message):
         *,
         replies: collections.abc.Iterable[Global___PartitionReply] | None = ...,
         clock_ms: builtins.int = ...,
+        frames_read: builtins.int | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["clock_ms", b"clock_ms", "replies", b"replies"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_frames_read", b"_frames_read", "frames_read", b"frames_read"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_frames_read", b"_frames_read", "clock_ms", b"clock_ms", "frames_read", b"frames_read", "replies", b"replies"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_frames_read", b"_frames_read"]) -> typing.Literal["frames_read"] | None: ...
 
 Global___PartitionReplyFrame: typing_extensions.TypeAlias = PartitionReplyFrame
 

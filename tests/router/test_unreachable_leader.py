@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from statorpb import partition_pb2
@@ -70,6 +71,52 @@ async def test_a_leader_that_says_nothing_cannot_be_reached(start_node: StartNod
     async with Router(silent.address, other.address) as router:
         assert (await router.call(PUT, timeout_s=10 * ATTEMPT_TIMEOUT_S)).item == b"found"
         assert router.storage.has_unreachable
+
+
+class Stalled(FakeStorageNode):
+    """A leader that cannot commit: it says something all the time, and answers nothing. `hears`: it says that it has
+    read what was sent; else what was sent is lost on its way."""
+
+    def __init__(self, *, hears: bool) -> None:
+        super().__init__(lambda _: None)
+        self._hears = hears
+
+    async def Serve(self, request_iterator: Any, context: Any) -> Any:
+        frames = 0
+
+        async def read() -> None:
+            nonlocal frames
+            async for frame in request_iterator:
+                self.requests += frame.requests
+                frames += self._hears
+
+        reader = asyncio.create_task(read())
+        try:
+            while not reader.done():
+                yield partition_pb2.PartitionReplyFrame(clock_ms=self._clock_ms(), frames_read=frames)
+                await asyncio.sleep(0.05)
+        finally:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+
+
+@pytest.mark.parametrize("hears", [True, False])
+async def test_a_leader_that_cannot_commit_can_be_reached(start_node: StartNode, hears: bool) -> None:
+    """All calls wait for it, so that it answers none. That is no reason to lead elsewhere, unless it is not heard."""
+    stalled, other = Stalled(hears=hears), await start_node(says(partition_pb2.NOT_LEADER, leader=1))
+    await stalled.start()
+    async with Router(stalled.address, other.address) as router:
+        outcome = await router.start(PUT, timeout_s=10 * ATTEMPT_TIMEOUT_S)
+        was_unreachable = False
+        async with asyncio.timeout(10):
+            while len(stalled.requests) < 2 and not was_unreachable:
+                was_unreachable = router.storage.has_unreachable
+                await asyncio.sleep(0.005)
+    await stalled.stop()
+    assert was_unreachable != hears
+    assert any(told(other)) != hears
+    with pytest.raises(ServiceUnavailableError, match="stopping"):
+        await outcome.wait()
 
 
 async def test_a_node_that_answers_others_can_be_reached(start_node: StartNode) -> None:

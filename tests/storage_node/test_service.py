@@ -9,7 +9,7 @@ from typing import Any
 from statorpb import partition_pb2
 
 from server.runtime.clock import now_ms
-from storage_node.service import SERVE_S, PartitionService
+from storage_node.service import SAY_S, SERVE_S, PartitionService
 
 
 class SlowNode:
@@ -128,3 +128,54 @@ async def test_what_waits_behind_others_in_its_frame_grows_older() -> None:
 
     await PartitionService(Node()).Serve(None, Stream(frame))  # type: ignore[arg-type]
     assert (ages[0], ages[-1] > 350) == (0, True)
+
+
+class Router:
+    """Sends one frame a moment after the other; `heard`: of each frame of the node's, the requests that it answers and
+    how many frames the node says it has read (None: nothing)."""
+
+    def __init__(self, *frames: partition_pb2.PartitionRequestFrame) -> None:
+        self._frames = list(frames)
+        self.heard: list[tuple[list[int], int | None]] = []
+        self.has_heard = asyncio.Condition()
+
+    async def read(self) -> object:
+        count = len(self.heard)
+        async with self.has_heard:
+            await self.has_heard.wait_for(lambda: len(self.heard) >= count + 2)
+        return self._frames.pop(0) if self._frames else object()
+
+    async def write(self, frame: partition_pb2.PartitionReplyFrame) -> None:
+        assert frame.clock_ms
+        read = frame.frames_read if frame.HasField("frames_read") else None
+        async with self.has_heard:
+            self.heard.append(([each.id for each in frame.replies], read))
+            self.has_heard.notify_all()
+
+
+class WaitingNode(SlowNode):
+    """Answers nothing."""
+
+    def serve(self, request: partition_pb2.PartitionRequest, reply: Any) -> None:
+        pass
+
+
+async def test_something_is_said_though_nothing_can_be_answered() -> None:
+    """A router that has sent a frame, and hears no answer, hears that it was read."""
+    request = partition_pb2.PartitionRequestFrame(requests=[partition_pb2.PartitionRequest(id=1)])
+    router = Router(request, request)
+    begun_s = time.monotonic()
+    await PartitionService(WaitingNode()).Serve(None, router)  # type: ignore[arg-type]
+    assert time.monotonic() - begun_s >= 5 * SAY_S
+    assert router.heard == [([], read) for read in (0, 0, 0, 1, 1, 2, 2)]
+
+
+async def test_while_a_frame_is_served_it_is_not_said_that_another_is_waited_for() -> None:
+    """What comes behind a long one cannot have been read."""
+    frame = partition_pb2.PartitionRequestFrame()
+    for number in range(200):
+        frame.requests.add(id=number)
+    router = Router(frame)
+    await PartitionService(SlowNode()).Serve(None, router)  # type: ignore[arg-type]
+    assert {read for answered, read in router.heard if answered and answered[-1] < 199} == {None}
+    assert router.heard[-1][1] == 1
