@@ -190,15 +190,18 @@ class Leadership:
         self, own_node_id: int, configuration: Configuration, leases: NodeLeases, now_ns: int
     ) -> list[tuple[bool, int, int]]:
         """(whether it supports this leadership at the moment, last slot acknowledged, node id) of those that may lead
-        next: not who is being sent the state. A node that was restarted a moment ago does not support it, whatever it
-        granted before, nor does it vote yet."""
+        next. A node that was restarted a moment ago does not support it, whatever it granted before, nor does it vote
+        yet.
+
+        Who is to be sent the state comes last, as if it had nothing (-1). It may lack no more than the knowledge of
+        what is committed: where this member cannot send what it has, no other may be left to lead."""
         until_ns = self.held_until_ns(own_node_id, leases)
         return [
-            (until_ns.get(node_id, 0) > now_ns, progress.acked_slot, node_id)
+            (False, -1, node_id)
+            if progress.is_in_snapshot
+            else (until_ns.get(node_id, 0) > now_ns, progress.acked_slot, node_id)
             for node_id, _, kind in configuration.members
-            if kind == ReplicaKind.STORAGE
-            and (progress := self.progress.get(node_id)) is not None
-            and not progress.is_in_snapshot
+            if kind == ReplicaKind.STORAGE and (progress := self.progress.get(node_id)) is not None
         ]
 
     def send_run(self, run: Run, commit_slot: int, now_ns: int, effects: list[Effect]) -> None:

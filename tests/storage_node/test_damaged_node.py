@@ -314,6 +314,27 @@ async def test_a_damaged_snapshot_is_not_sent(three: NodeSet) -> None:
     assert (await lagging.ask(get("k10", consistent=False))).item == b"item 10."
 
 
+async def test_a_leader_that_can_send_nobody_what_it_has(three: NodeSet) -> None:
+    """It alone knows what is committed, and has no log of it any more; the others have all of it. So it wins, they wait
+    for its state, and it cannot read that. One of them has to lead."""
+    await filled(three)
+    rotten, *others = three.nodes
+    slot = max(each.node.host.groups[PARTITION].core.log.last_slot for each in three)
+    await wait_until(lambda: rotten.node._store.applied_slot(PARTITION) == slot)
+    await rotten.node.checkpoint()
+    for each in three:
+        await each.crash()
+    assert flip_all(rotten.directory / "btree" / "data.mdb", b"item 10.") >= 1
+    await rotten.start()
+    await others[0].start()
+    await wait_until(lambda: "damaged items" in rotten.node.note)
+    await others[1].start()
+    assert (await three.do(get("k10"))).item == b"item 10."
+    for each in others:
+        await each.node.checkpoint()  # what they send is never older than what it had
+    await wait_until(lambda: rotten.node.note == "" and rotten.node.healed == 1)
+
+
 async def _lead(nodes: NodeSet, wanted: RunningNode) -> None:
     """Hands the leadership on until `wanted` has it."""
     while (current := await nodes.wait_for_leader()) is not wanted:

@@ -92,11 +92,14 @@ def made(directory: Path) -> Path:
 
 
 def kind_of(path: Path, needle: bytes, kind: bytes) -> None:
-    """Makes the page that holds this one of another kind."""
+    """Makes the pages that hold this of another kind; some may be of former versions."""
     data = bytearray(path.read_bytes())
-    page = data.rfind(needle) // PAGE_BYTES * PAGE_BYTES
-    assert page > 0
-    data[page + PAGE_KIND.start : page + PAGE_KIND.stop] = kind
+    position = data.find(needle)
+    assert position > 0
+    while position >= 0:
+        page = position // PAGE_BYTES * PAGE_BYTES
+        data[page + PAGE_KIND.start : page + PAGE_KIND.stop] = kind
+        position = data.find(needle, page + PAGE_BYTES)
     path.write_bytes(data)
 
 

@@ -312,8 +312,9 @@ def test_a_leadership_is_not_given_back() -> None:
 
 
 def test_who_must_not_lead_is_not_handed_a_leadership() -> None:
-    """It has no state, say, or is being sent it: then nobody is, rather than that one."""
-    for is_in_snapshot, unfit, successor in ((False, (3,), 1), (True, (), 3), (True, (3,), 0)):
+    """It has no state, say: then nobody is, rather than that one. Who is only to be sent the state is the last choice:
+    it may have all that this member cannot send, and wait for it as long as this one leads."""
+    for is_in_snapshot, unfit, successor in ((False, (3,), 1), (True, (), 3), (True, (3,), 1), (False, (1, 3), 0)):
         core = member()
         promised_by(core, 3, candidate(core))
         assert core.leadership is not None
