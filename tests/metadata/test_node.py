@@ -12,7 +12,6 @@ import pytest
 from metadata.catalog.catalog import Catalog
 from metadata.config import Config
 from metadata.node import GROUP_ID, DamagedDataError, MetadataNode
-from metadata.store import read_snapshot
 from server.codec.frame import FRAME_HEADER_BYTES
 from server.model.errors import ResourceInUseError, ServiceUnavailableError
 from server.paxos.acceptor import Health
