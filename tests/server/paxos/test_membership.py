@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.paxos.acceptor import Health
 from server.paxos.ballot import ABOVE_ALL, ZERO, Ballot
 from server.paxos.core import LAG_SLOTS_MAX, PaxosCore
 from server.paxos.election import Role
@@ -492,15 +491,6 @@ def test_who_is_behind_asks_who_cannot_lead() -> None:
     assert "BOUND_BY_GRANT" in handle(bound, 3, prepare, 1000 * MS)[0]
     handle(bound, 1, Release(OLD), 1000 * MS)
     assert any("Promise" in each for each in handle(bound, 3, prepare, 1000 * MS))
-
-
-@pytest.mark.parametrize("health", list(Health))
-def test_who_cannot_lead_offers_what_it_knows(health: Health) -> None:
-    """If it can be believed: a member that may have forgotten something tells nobody what is committed."""
-    core = member(entries=entries("a"), commit_slot=1, health=health)
-    core.is_restoring = True
-    offers = ["2->1 CatchUp -: nothing commit 1", "2->3 CatchUp -: nothing commit 1"]
-    assert shown(core.tick(1000 * MS)) == (offers if health == Health.WHOLE else [])
 
 
 # A node that may have been a member before

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from server.paxos.acceptor import Health
 from server.paxos.ballot import ZERO, Ballot
 from server.paxos.leader import RUN_BYTES_MAX
 from server.paxos.messages import (
@@ -248,3 +251,12 @@ def test_who_cannot_lead_is_asked_to_let_go() -> None:
     core = member(entries=entries("a"), commit_slot=1, promised=OLD)
     assert handle(core, 1, CatchUp(ZERO, (), 1)) == ["2->1 LeadershipQuery 1.1"]
     assert handle(core, 1, CatchUp(ZERO, (), 2)) == ["2->1 CatchUpRequest from 2", "2->1 LeadershipQuery 1.1"]
+
+
+@pytest.mark.parametrize("health", list(Health))
+def test_who_cannot_lead_offers_what_it_knows(health: Health) -> None:
+    """If it can be believed: a member that may have forgotten something tells nobody what is committed."""
+    core = member(entries=entries("a"), commit_slot=1, health=health)
+    core.is_restoring = True
+    offers = ["2->1 CatchUp -: nothing commit 1", "2->3 CatchUp -: nothing commit 1"]
+    assert shown(core.tick(1000 * MS)) == (offers if health == Health.WHOLE else [])
