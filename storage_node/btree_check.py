@@ -13,7 +13,7 @@ from typing import Any
 
 import lmdb
 
-from storage_node.last_life import EXIT_DAMAGED
+from server.runtime.lifecycle import EXIT_DAMAGED
 
 _DATABASES_MAX = 8
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import structlog
 
-EXIT_DAMAGED = 3
+from server.runtime.lifecycle import EXIT_DAMAGED
+
 _SIGNALS_OF_DAMAGE = (-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS)
 _NOTE_CHARS_SHOWN = 4000
 

@@ -168,8 +168,8 @@ class StorageNode:
     def _look_at_last_life(self) -> None:
         """Where that ended by a signal, because of the B-tree, this one would end in the same way."""
         if note := self.last_life.note():
-            log.error("the last life ended by a fatal signal; the B-tree is looked at", note=note)
-            if damage := self.last_life.damage():
+            log.error("the last life ended by a fatal signal", note=note)
+            if not self._lost.is_all and (damage := self.last_life.damage()):
                 log.error("the B-tree is damaged: it is set aside, and all replicas are rebuilt", reason=damage)
                 self._lost.condemn()
             self.last_life.settle()

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 from statorpb import cluster_pb2
 
 from storage_node.store import StoreFullError
 from tests.storage_node.nodes import PARTITION, NodeSet, RunningNode, key, put
-
-
-@pytest.fixture
-async def one(tmp_path: Path) -> AsyncIterator[NodeSet]:
-    nodes = NodeSet(tmp_path, 1, lease_ms=150, heartbeat_ms=40)
-    yield nodes
-    await nodes.stop()
-    assert nodes.nodes[0].fatal == []
 
 
 class Disk:

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 
 from storage_node import replica
 from storage_node.codec.snapshot import ChunkKind, encode_chunk
 from tests.storage_node.nodes import PARTITION, NodeSet, key, put, wait_until
-
-
-@pytest.fixture
-async def one(tmp_path: Path) -> AsyncIterator[NodeSet]:
-    nodes = NodeSet(tmp_path, 1, lease_ms=150, heartbeat_ms=40)
-    yield nodes
-    await nodes.stop()
-    assert nodes.nodes[0].fatal == []
 
 
 async def test_the_former_state_goes_between_other_work(one: NodeSet, monkeypatch: pytest.MonkeyPatch) -> None:

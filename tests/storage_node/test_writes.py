@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -21,14 +20,6 @@ from tests.storage_node.nodes import PARTITION, TABLE, NodeSet, RunningNode, del
 
 OK = partition_pb2.OK
 FAILED = partition_pb2.CONDITION_FAILED
-
-
-@pytest.fixture
-async def one(tmp_path: Path) -> AsyncIterator[NodeSet]:
-    nodes = NodeSet(tmp_path, 1, lease_ms=150, heartbeat_ms=40)
-    yield nodes
-    await nodes.stop()
-    assert nodes.nodes[0].fatal == []
 
 
 def row(name: str, **numbers: int) -> Item:
