@@ -61,6 +61,8 @@ class LastLife:
             return check.stdout.strip()
         if check.returncode:
             log.error("the B-tree could not be checked", exit_code=check.returncode, reason=check.stderr[-500:])
+        else:
+            log.info("all of the B-tree can be read")
         return ""
 
     def settle(self) -> None:
