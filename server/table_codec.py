@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from statorpb import cluster_pb2, tables_pb2
 
-from server.model.table import KeyAttribute, KeySchema, LocalIndex
+from server.model.table import GlobalIndex, KeyAttribute, KeySchema, LocalIndex
 
 Keyed: TypeAlias = (
     cluster_pb2.CatalogTable | cluster_pb2.CreateTableCommand | cluster_pb2.PartitionDescriptor | cluster_pb2.TableRoute
@@ -44,6 +44,28 @@ def local_indexes(source: Keyed) -> tuple[LocalIndex, ...]:
             tuple(message.projection.non_key_attributes),
         )
         for message in source.local_indexes
+    )
+
+
+def put_global_index(target: cluster_pb2.GlobalIndex, index: GlobalIndex) -> None:
+    """Writes a global index into a message that has nothing yet."""
+    target.number, target.name = index.number, index.name
+    for message, attributes in ((target.partition_keys, index.partition_keys), (target.sort_keys, index.sort_keys)):
+        for attribute in attributes:
+            _put_attribute(message.add(), attribute)
+    target.projection.type = tables_pb2.Projection.Type.Value(index.projection)
+    target.projection.non_key_attributes.extend(index.non_key_attributes)
+
+
+def global_index(source: cluster_pb2.GlobalIndex) -> GlobalIndex:
+    """The global index in a message."""
+    return GlobalIndex(
+        source.number,
+        source.name,
+        tuple(_attribute(each) for each in source.partition_keys),
+        tuple(_attribute(each) for each in source.sort_keys),
+        tables_pb2.Projection.Type.Name(source.projection.type),
+        tuple(source.projection.non_key_attributes),
     )
 
 

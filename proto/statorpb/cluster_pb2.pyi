@@ -167,6 +167,67 @@ class LocalIndex(google.protobuf.message.Message):
 Global___LocalIndex: typing_extensions.TypeAlias = LocalIndex
 
 @typing.final
+class GlobalIndex(google.protobuf.message.Message):
+    """A global secondary index. The catalog, routers and storage nodes have the same of it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    PARTITION_KEYS_FIELD_NUMBER: builtins.int
+    SORT_KEYS_FIELD_NUMBER: builtins.int
+    PROJECTION_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    """in the keys of its entries: a table number of its own"""
+    name: builtins.str
+    @property
+    def partition_keys(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___KeyAttribute]:
+        """one to four, hashed together"""
+
+    @property
+    def sort_keys(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___KeyAttribute]:
+        """up to four"""
+
+    @property
+    def projection(self) -> statorpb.tables_pb2.Projection: ...
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        name: builtins.str = ...,
+        partition_keys: collections.abc.Iterable[Global___KeyAttribute] | None = ...,
+        sort_keys: collections.abc.Iterable[Global___KeyAttribute] | None = ...,
+        projection: statorpb.tables_pb2.Projection | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["projection", b"projection"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "number", b"number", "partition_keys", b"partition_keys", "projection", b"projection", "sort_keys", b"sort_keys"]) -> None: ...
+
+Global___GlobalIndex: typing_extensions.TypeAlias = GlobalIndex
+
+@typing.final
+class Feed(google.protobuf.message.Message):
+    """An index that the changes of a table's partition are to go to, as the catalog wants it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: builtins.int
+    REMOVED_FIELD_NUMBER: builtins.int
+    removed: builtins.bool
+    """nothing is to go there any more"""
+    @property
+    def index(self) -> Global___GlobalIndex: ...
+    def __init__(
+        self,
+        *,
+        index: Global___GlobalIndex | None = ...,
+        removed: builtins.bool = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["index", b"index"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["index", b"index", "removed", b"removed"]) -> None: ...
+
+Global___Feed: typing_extensions.TypeAlias = Feed
+
+@typing.final
 class PartitionDescriptor(google.protobuf.message.Message):
     """Everything a storage node needs to open its replica of a partition."""
 
@@ -185,6 +246,8 @@ class PartitionDescriptor(google.protobuf.message.Message):
     TIME_TO_LIVE_ATTRIBUTE_FIELD_NUMBER: builtins.int
     PEERS_FIELD_NUMBER: builtins.int
     FLOOR_FIELD_NUMBER: builtins.int
+    INDEX_FIELD_NUMBER: builtins.int
+    FEEDS_FIELD_NUMBER: builtins.int
     partition_id: builtins.int
     """also the group id"""
     table_number: builtins.int
@@ -222,6 +285,14 @@ class PartitionDescriptor(google.protobuf.message.Message):
     def floor(self) -> Global___Floor:
         """the members above are to follow those in force then; on disk: where the replica began"""
 
+    @property
+    def index(self) -> Global___GlobalIndex:
+        """a partition of this index; the keys above are its table's, table_number is the index's"""
+
+    @property
+    def feeds(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Feed]:
+        """of a table's partition: as they are now, never on disk"""
+
     def __init__(
         self,
         *,
@@ -238,9 +309,11 @@ class PartitionDescriptor(google.protobuf.message.Message):
         time_to_live_attribute: builtins.str = ...,
         peers: collections.abc.Iterable[Global___Member] | None = ...,
         floor: Global___Floor | None = ...,
+        index: Global___GlobalIndex | None = ...,
+        feeds: collections.abc.Iterable[Global___Feed] | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["floor", b"floor", "partition_key", b"partition_key", "sort_key", b"sort_key"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["floor", b"floor", "fresh", b"fresh", "local_indexes", b"local_indexes", "members", b"members", "partition_id", b"partition_id", "partition_key", b"partition_key", "peers", b"peers", "range_end", b"range_end", "range_start", b"range_start", "sort_key", b"sort_key", "table_name", b"table_name", "table_number", b"table_number", "time_to_live_attribute", b"time_to_live_attribute"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["floor", b"floor", "index", b"index", "partition_key", b"partition_key", "sort_key", b"sort_key"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["feeds", b"feeds", "floor", b"floor", "fresh", b"fresh", "index", b"index", "local_indexes", b"local_indexes", "members", b"members", "partition_id", b"partition_id", "partition_key", b"partition_key", "peers", b"peers", "range_end", b"range_end", "range_start", b"range_start", "sort_key", b"sort_key", "table_name", b"table_name", "table_number", b"table_number", "time_to_live_attribute", b"time_to_live_attribute"]) -> None: ...
 
 Global___PartitionDescriptor: typing_extensions.TypeAlias = PartitionDescriptor
 
@@ -253,6 +326,7 @@ class LeaderReport(google.protobuf.message.Message):
     LEADER_NODE_ID_FIELD_NUMBER: builtins.int
     BALLOT_ROUND_FIELD_NUMBER: builtins.int
     CONFIGURATION_SLOT_FIELD_NUMBER: builtins.int
+    FEEDS_FIELD_NUMBER: builtins.int
     partition_id: builtins.int
     leader_node_id: builtins.int
     ballot_round: builtins.int
@@ -262,6 +336,10 @@ class LeaderReport(google.protobuf.message.Message):
     def members(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Member]:
         """in force, as the group's log has them"""
 
+    @property
+    def feeds(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___FeedReport]:
+        """as the partition's log has them"""
+
     def __init__(
         self,
         *,
@@ -270,10 +348,42 @@ class LeaderReport(google.protobuf.message.Message):
         leader_node_id: builtins.int = ...,
         ballot_round: builtins.int = ...,
         configuration_slot: builtins.int = ...,
+        feeds: collections.abc.Iterable[Global___FeedReport] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["ballot_round", b"ballot_round", "configuration_slot", b"configuration_slot", "leader_node_id", b"leader_node_id", "members", b"members", "partition_id", b"partition_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["ballot_round", b"ballot_round", "configuration_slot", b"configuration_slot", "feeds", b"feeds", "leader_node_id", b"leader_node_id", "members", b"members", "partition_id", b"partition_id"]) -> None: ...
 
 Global___LeaderReport: typing_extensions.TypeAlias = LeaderReport
+
+@typing.final
+class FeedReport(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INDEX_NUMBER_FIELD_NUMBER: builtins.int
+    COMPLETE_FIELD_NUMBER: builtins.int
+    ITEMS_PASSED_FIELD_NUMBER: builtins.int
+    PENDING_FIELD_NUMBER: builtins.int
+    LAG_MS_FIELD_NUMBER: builtins.int
+    index_number: builtins.int
+    complete: builtins.bool
+    """every item that was there has been passed on"""
+    items_passed: builtins.int
+    """so far, while it is not complete"""
+    pending: builtins.int
+    """changes that the index does not have yet"""
+    lag_ms: builtins.int
+    """how old the oldest of those is; 0: there is none"""
+    def __init__(
+        self,
+        *,
+        index_number: builtins.int = ...,
+        complete: builtins.bool = ...,
+        items_passed: builtins.int = ...,
+        pending: builtins.int = ...,
+        lag_ms: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["complete", b"complete", "index_number", b"index_number", "items_passed", b"items_passed", "lag_ms", b"lag_ms", "pending", b"pending"]) -> None: ...
+
+Global___FeedReport: typing_extensions.TypeAlias = FeedReport
 
 @typing.final
 class NodeReport(google.protobuf.message.Message):
@@ -426,6 +536,7 @@ class NodeAssignments(google.protobuf.message.Message):
     PARTITIONS_FIELD_NUMBER: builtins.int
     REMOVED_FIELD_NUMBER: builtins.int
     REMOVED_NODE_IDS_FIELD_NUMBER: builtins.int
+    INDEX_ROUTES_FIELD_NUMBER: builtins.int
     catalog_slot: builtins.int
     @property
     def partitions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PartitionDescriptor]:
@@ -439,6 +550,10 @@ class NodeAssignments(google.protobuf.message.Message):
     def removed_node_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """nodes that are no more: need not be looked for"""
 
+    @property
+    def index_routes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___IndexRoute]:
+        """of the indexes that partitions here feed"""
+
     def __init__(
         self,
         *,
@@ -446,10 +561,33 @@ class NodeAssignments(google.protobuf.message.Message):
         partitions: collections.abc.Iterable[Global___PartitionDescriptor] | None = ...,
         removed: collections.abc.Iterable[builtins.int] | None = ...,
         removed_node_ids: collections.abc.Iterable[builtins.int] | None = ...,
+        index_routes: collections.abc.Iterable[Global___IndexRoute] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["catalog_slot", b"catalog_slot", "partitions", b"partitions", "removed", b"removed", "removed_node_ids", b"removed_node_ids"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["catalog_slot", b"catalog_slot", "index_routes", b"index_routes", "partitions", b"partitions", "removed", b"removed", "removed_node_ids", b"removed_node_ids"]) -> None: ...
 
 Global___NodeAssignments: typing_extensions.TypeAlias = NodeAssignments
+
+@typing.final
+class IndexRoute(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    PARTITIONS_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    """of the index"""
+    @property
+    def partitions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PartitionRoute]:
+        """ordered by range_start"""
+
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        partitions: collections.abc.Iterable[Global___PartitionRoute] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["number", b"number", "partitions", b"partitions"]) -> None: ...
+
+Global___IndexRoute: typing_extensions.TypeAlias = IndexRoute
 
 @typing.final
 class PartitionRoute(google.protobuf.message.Message):
@@ -492,6 +630,7 @@ class TableRoute(google.protobuf.message.Message):
     PARTITIONS_FIELD_NUMBER: builtins.int
     LOCAL_INDEXES_FIELD_NUMBER: builtins.int
     TIME_TO_LIVE_ATTRIBUTE_FIELD_NUMBER: builtins.int
+    GLOBAL_INDEXES_FIELD_NUMBER: builtins.int
     table_name: builtins.str
     table_number: builtins.int
     status: statorpb.tables_pb2.TableStatus.ValueType
@@ -509,6 +648,8 @@ class TableRoute(google.protobuf.message.Message):
 
     @property
     def local_indexes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LocalIndex]: ...
+    @property
+    def global_indexes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___GlobalIndexRoute]: ...
     def __init__(
         self,
         *,
@@ -520,11 +661,38 @@ class TableRoute(google.protobuf.message.Message):
         partitions: collections.abc.Iterable[Global___PartitionRoute] | None = ...,
         local_indexes: collections.abc.Iterable[Global___LocalIndex] | None = ...,
         time_to_live_attribute: builtins.str = ...,
+        global_indexes: collections.abc.Iterable[Global___GlobalIndexRoute] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["partition_key", b"partition_key", "sort_key", b"sort_key"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["local_indexes", b"local_indexes", "partition_key", b"partition_key", "partitions", b"partitions", "sort_key", b"sort_key", "status", b"status", "table_name", b"table_name", "table_number", b"table_number", "time_to_live_attribute", b"time_to_live_attribute"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["global_indexes", b"global_indexes", "local_indexes", b"local_indexes", "partition_key", b"partition_key", "partitions", b"partitions", "sort_key", b"sort_key", "status", b"status", "table_name", b"table_name", "table_number", b"table_number", "time_to_live_attribute", b"time_to_live_attribute"]) -> None: ...
 
 Global___TableRoute: typing_extensions.TypeAlias = TableRoute
+
+@typing.final
+class GlobalIndexRoute(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: builtins.int
+    STATUS_FIELD_NUMBER: builtins.int
+    PARTITIONS_FIELD_NUMBER: builtins.int
+    status: statorpb.tables_pb2.IndexStatus.ValueType
+    @property
+    def index(self) -> Global___GlobalIndex: ...
+    @property
+    def partitions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PartitionRoute]:
+        """ordered by range_start"""
+
+    def __init__(
+        self,
+        *,
+        index: Global___GlobalIndex | None = ...,
+        status: statorpb.tables_pb2.IndexStatus.ValueType = ...,
+        partitions: collections.abc.Iterable[Global___PartitionRoute] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["index", b"index"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["index", b"index", "partitions", b"partitions", "status", b"status"]) -> None: ...
+
+Global___GlobalIndexRoute: typing_extensions.TypeAlias = GlobalIndexRoute
 
 @typing.final
 class LookUpTablesRequest(google.protobuf.message.Message):

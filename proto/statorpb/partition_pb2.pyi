@@ -33,6 +33,8 @@ class _PartitionOperationEnumTypeWrapper(google.protobuf.internal.enum_type_wrap
     DELETE: _PartitionOperation.ValueType  # 3
     SCAN: _PartitionOperation.ValueType  # 4
     UPDATE: _PartitionOperation.ValueType  # 5
+    TAKE_CHANGES: _PartitionOperation.ValueType  # 6
+    """from a leader of a table's partition, to one of its index's"""
 
 class PartitionOperation(_PartitionOperation, metaclass=_PartitionOperationEnumTypeWrapper): ...
 
@@ -42,6 +44,8 @@ GET: PartitionOperation.ValueType  # 2
 DELETE: PartitionOperation.ValueType  # 3
 SCAN: PartitionOperation.ValueType  # 4
 UPDATE: PartitionOperation.ValueType  # 5
+TAKE_CHANGES: PartitionOperation.ValueType  # 6
+"""from a leader of a table's partition, to one of its index's"""
 Global___PartitionOperation: typing_extensions.TypeAlias = PartitionOperation
 
 class _Returned:
@@ -217,7 +221,7 @@ class PartitionRequest(google.protobuf.message.Message):
     key: builtins.bytes
     """encoded key (server/model/key_encoding.py); SCAN: the lowest key, inclusive"""
     item: builtins.bytes
-    """PUT: the item; UPDATE: its key's attributes"""
+    """PUT: the item; UPDATE: its key's attributes; TAKE_CHANGES: storage_node/codec/index_batch.py"""
     consistent: builtins.bool
     """GET and SCAN"""
     token: builtins.bytes

@@ -72,6 +72,31 @@ STANDARD: TableClass.ValueType  # 1
 STANDARD_INFREQUENT_ACCESS: TableClass.ValueType  # 2
 Global___TableClass: typing_extensions.TypeAlias = TableClass
 
+class _IndexStatus:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _IndexStatusEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_IndexStatus.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    INDEX_STATUS_UNSPECIFIED: _IndexStatus.ValueType  # 0
+    INDEX_CREATING: _IndexStatus.ValueType  # 1
+    """nobody reads it yet"""
+    INDEX_ACTIVE: _IndexStatus.ValueType  # 2
+    INDEX_DELETING: _IndexStatus.ValueType  # 3
+    INDEX_UPDATING: _IndexStatus.ValueType  # 4
+    """readable as if it were active"""
+
+class IndexStatus(_IndexStatus, metaclass=_IndexStatusEnumTypeWrapper): ...
+
+INDEX_STATUS_UNSPECIFIED: IndexStatus.ValueType  # 0
+INDEX_CREATING: IndexStatus.ValueType  # 1
+"""nobody reads it yet"""
+INDEX_ACTIVE: IndexStatus.ValueType  # 2
+INDEX_DELETING: IndexStatus.ValueType  # 3
+INDEX_UPDATING: IndexStatus.ValueType  # 4
+"""readable as if it were active"""
+Global___IndexStatus: typing_extensions.TypeAlias = IndexStatus
+
 class _TableStatus:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -305,6 +330,98 @@ class LocalIndexDescription(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["bytes", b"bytes", "index", b"index", "items", b"items"]) -> None: ...
 
 Global___LocalIndexDescription: typing_extensions.TypeAlias = LocalIndexDescription
+
+@typing.final
+class GlobalIndex(google.protobuf.message.Message):
+    """A global secondary index: the table's items by another key. Its key may have up to four attributes that are hashed
+    together, and up to four that entries are ordered by.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    PARTITION_KEYS_FIELD_NUMBER: builtins.int
+    SORT_KEYS_FIELD_NUMBER: builtins.int
+    PROJECTION_FIELD_NUMBER: builtins.int
+    PROVISIONED_FIELD_NUMBER: builtins.int
+    ON_DEMAND_FIELD_NUMBER: builtins.int
+    WARM_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    @property
+    def partition_keys(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___KeyAttribute]: ...
+    @property
+    def sort_keys(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___KeyAttribute]: ...
+    @property
+    def projection(self) -> Global___Projection: ...
+    @property
+    def provisioned(self) -> Global___Throughput:
+        """absent: as the table, on-demand"""
+
+    @property
+    def on_demand(self) -> Global___OnDemandThroughput: ...
+    @property
+    def warm(self) -> Global___WarmThroughput: ...
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        partition_keys: collections.abc.Iterable[Global___KeyAttribute] | None = ...,
+        sort_keys: collections.abc.Iterable[Global___KeyAttribute] | None = ...,
+        projection: Global___Projection | None = ...,
+        provisioned: Global___Throughput | None = ...,
+        on_demand: Global___OnDemandThroughput | None = ...,
+        warm: Global___WarmThroughput | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["on_demand", b"on_demand", "projection", b"projection", "provisioned", b"provisioned", "warm", b"warm"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "on_demand", b"on_demand", "partition_keys", b"partition_keys", "projection", b"projection", "provisioned", b"provisioned", "sort_keys", b"sort_keys", "warm", b"warm"]) -> None: ...
+
+Global___GlobalIndex: typing_extensions.TypeAlias = GlobalIndex
+
+@typing.final
+class GlobalIndexDescription(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: builtins.int
+    STATUS_FIELD_NUMBER: builtins.int
+    BACKFILLING_FIELD_NUMBER: builtins.int
+    ITEMS_FIELD_NUMBER: builtins.int
+    BYTES_FIELD_NUMBER: builtins.int
+    ITEMS_PASSED_FIELD_NUMBER: builtins.int
+    PENDING_FIELD_NUMBER: builtins.int
+    LAG_MS_FIELD_NUMBER: builtins.int
+    PARTITIONS_FIELD_NUMBER: builtins.int
+    status: Global___IndexStatus.ValueType
+    backfilling: builtins.bool
+    """items that the table had before are being passed on"""
+    items: builtins.int
+    """as last counted by the storage nodes"""
+    bytes: builtins.int
+    items_passed: builtins.int
+    """while it is backfilling: of the table's, so far"""
+    pending: builtins.int
+    """changes of the table that the index does not have yet"""
+    lag_ms: builtins.int
+    """how old the oldest of those is"""
+    partitions: builtins.int
+    @property
+    def index(self) -> Global___GlobalIndex: ...
+    def __init__(
+        self,
+        *,
+        index: Global___GlobalIndex | None = ...,
+        status: Global___IndexStatus.ValueType = ...,
+        backfilling: builtins.bool = ...,
+        items: builtins.int = ...,
+        bytes: builtins.int = ...,
+        items_passed: builtins.int = ...,
+        pending: builtins.int = ...,
+        lag_ms: builtins.int = ...,
+        partitions: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["index", b"index"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["backfilling", b"backfilling", "bytes", b"bytes", "index", b"index", "items", b"items", "items_passed", b"items_passed", "lag_ms", b"lag_ms", "partitions", b"partitions", "pending", b"pending", "status", b"status"]) -> None: ...
+
+Global___GlobalIndexDescription: typing_extensions.TypeAlias = GlobalIndexDescription
 
 @typing.final
 class TableDescription(google.protobuf.message.Message):

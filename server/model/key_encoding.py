@@ -4,9 +4,14 @@
 Numbers as sort keys are encoded so that byte order is numeric order; strings order by UTF-8, binary by bytes.
 What comes after the first ten bytes is the *range position*: partitions are ranges of it.
 
+Three index numbers at the end are no indexes: a partition keeps rows of its own under them.
+
 An entry of a local index has the index's number, and after the hash the index's sort key, *ended* (each zero byte
 becomes 00 FF, and 00 00 follows), then the table's sort key: it lies in the same partition as its item, and entries
 order by the index's key and then by the table's.
+
+A global index has a table number of its own, and index number 0. Its entries have the hash of the index's partition
+keys, then each of its sort keys ended, then the whole range position that the item has in the table.
 """
 
 from __future__ import annotations
@@ -17,13 +22,21 @@ from collections.abc import Sequence
 
 from server.model.item import Item
 from server.model.number import encode_number
-from server.model.table import KEY_TYPES, KeyAttribute, KeySchema, check_key_value
+from server.model.table import KEY_TYPES, GlobalIndex, KeyAttribute, KeySchema, check_key_value
 
 _PREFIX = struct.Struct(">QH")
 PREFIX_BYTES = _PREFIX.size
 HASH_BYTES = 16
 COLLECTIONS = 0xFFFF
 """The index number under which a table with local indexes keeps the sizes of its item collections, by hash alone."""
+
+CHANGES = 0xFFFE
+"""The index number under which a partition keeps what was changed and is still to be taken: behind it the partition's
+id and the slot of the change."""
+
+CURSORS = 0xFFFD
+"""The index number under which a partition keeps how far changes have been taken: behind it the partition's id and the
+name of who takes them, or whom they come from."""
 
 _END = b"\0\0"
 _AFTER_END = b"\0\1"
@@ -67,7 +80,44 @@ def encode_position(schema: KeySchema, item: Item) -> bytes:
 
 def encode_index_position(position: bytes, sort_key: bytes) -> bytes:
     """The range position of an index's entry for the item at `position`; `sort_key`: encoded, of the index."""
-    return position[:HASH_BYTES] + sort_key.replace(b"\0", b"\0\xff") + _END + position[HASH_BYTES:]
+    return position[:HASH_BYTES] + _ended(sort_key) + position[HASH_BYTES:]
+
+
+def _ended(sort_key: bytes) -> bytes:
+    return sort_key.replace(b"\0", b"\0\xff") + _END
+
+
+def own_rows(table_number: int, kind: int, partition_id: int) -> bytes:
+    """What the keys of a partition's own rows begin with. `kind`: CHANGES or CURSORS."""
+    return prefix(table_number, kind) + partition_id.to_bytes(8, "big")
+
+
+def hash_keys(attributes: Sequence[KeyAttribute], contents: Sequence[str | bytes]) -> bytes:
+    """The 16-byte hash of a partition key of one attribute or several. One hashes as that of a table does."""
+    if len(attributes) == 1:
+        return hash_key(attributes[0].type, contents[0])
+    hasher = hashlib.blake2b(digest_size=HASH_BYTES)
+    for attribute, content in zip(attributes, contents, strict=True):
+        data = content.encode() if isinstance(content, str) else content
+        hasher.update(attribute.type.encode() + len(data).to_bytes(4, "big") + data)
+    return hasher.digest()
+
+
+def encode_global_position(index: GlobalIndex, position: bytes, item: Item) -> bytes | None:
+    """The range position of a global index's entry for the item at `position` of its table; None: the item has none
+    there, since it lacks an attribute of the index's key, or has it with another type."""
+    contents: list[str | bytes] = []
+    for attribute in index.key_attributes:
+        content = item.get(attribute.name, {}).get(attribute.type)
+        if content is None:
+            return None
+        assert isinstance(content, (str, bytes))
+        contents.append(content)
+    count = len(index.partition_keys)
+    parts = [hash_keys(index.partition_keys, contents[:count])]
+    for attribute, content in zip(index.sort_keys, contents[count:], strict=True):
+        parts.append(_ended(encode_sort_key(attribute.type, content)))
+    return b"".join((*parts, position))
 
 
 def after_prefix(data: bytes) -> bytes:

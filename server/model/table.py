@@ -72,6 +72,27 @@ class LocalIndex:
         return KeySchema(table.partition_key, self.sort_key)
 
 
+@dataclass(frozen=True, slots=True)
+class GlobalIndex:
+    """A global secondary index: a table's items by another key, in partitions of its own.
+
+    `number`: a table number of its own, in the keys of its entries. `partition_keys` (one to four) are hashed together;
+    entries order by `sort_keys` (up to four), one after the other. `projection`, `non_key_attributes` as of a local
+    index."""
+
+    number: int
+    name: str
+    partition_keys: tuple[KeyAttribute, ...]
+    sort_keys: tuple[KeyAttribute, ...]
+    projection: str
+    non_key_attributes: tuple[str, ...] = ()
+
+    @property
+    def key_attributes(self) -> tuple[KeyAttribute, ...]:
+        """All attributes of its key."""
+        return self.partition_keys + self.sort_keys
+
+
 @lru_cache(maxsize=4096)  # of good names: one that raises is not kept
 def check_table_name(name: str) -> str:
     """The name, if it may be a table's. Raises ValidationError."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from statorpb import cluster_pb2
 
-from server.model.table import KeyAttribute, KeySchema, LocalIndex
-from server.table_codec import Keyed, key_schema, local_indexes, put_schema
+from server.model.table import GlobalIndex, KeyAttribute, KeySchema, LocalIndex
+from server.table_codec import Keyed, global_index, key_schema, local_indexes, put_global_index, put_schema
 
 PK, SK = KeyAttribute("pk", "S"), KeyAttribute("sk", "N")
 INDEXES = (
@@ -37,3 +37,18 @@ def test_they_come_back(message: Keyed, schema: KeySchema, indexes: tuple[LocalI
     put_schema(fresh, schema, indexes)
     read = type(message).FromString(fresh.SerializeToString())
     assert (key_schema(read), local_indexes(read)) == (schema, indexes)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        GlobalIndex(7, "plain", (PK,), (), "ALL"),
+        GlobalIndex(2**40, "sorted", (SK,), (PK,), "KEYS_ONLY"),
+        GlobalIndex(9, "many", (PK, SK), (KeyAttribute("c", "B"), SK), "INCLUDE", ("x", "y")),
+    ],
+    ids=lambda index: index.name,
+)
+def test_a_global_index_comes_back(index: GlobalIndex) -> None:
+    message = cluster_pb2.GlobalIndex()
+    put_global_index(message, index)
+    assert global_index(cluster_pb2.GlobalIndex.FromString(message.SerializeToString())) == index

@@ -13,19 +13,24 @@ from hypothesis import strategies as st
 from server.model.errors import ValidationError
 from server.model.item import Item
 from server.model.key_encoding import (
+    CHANGES,
     COLLECTIONS,
+    CURSORS,
     HASH_BYTES,
     PREFIX_BYTES,
     after_prefix,
+    encode_global_position,
     encode_index_position,
     encode_position,
     encode_sort_key,
     hash_key,
+    hash_keys,
     index_number,
+    own_rows,
     prefix,
     sort_range,
 )
-from server.model.table import KeyAttribute, KeySchema
+from server.model.table import GlobalIndex, KeyAttribute, KeySchema
 from tests.server.model.strategies import numbers, plain
 
 ALONE = KeySchema(KeyAttribute("pk", "S"))
@@ -195,6 +200,58 @@ def test_entries_of_an_index_order_by_its_key_and_then_the_tables(
     hash_ = bytes(range(HASH_BYTES))
     first, second = (encode_index_position(hash_ + own, sort) for sort, own in (one, two))
     assert (first < second, first == second) == (one < two, one == two)
+
+
+TEXTS = st.text("\0ab\uffff", max_size=3)
+G_PK, G_PK2 = KeyAttribute("a", "S"), KeyAttribute("b", "N")
+G_SK, G_SK2 = KeyAttribute("c", "S"), KeyAttribute("d", "B")
+
+
+@pytest.mark.parametrize(
+    "lacking",
+    [{"a": None}, {"b": None}, {"c": None}, {"d": None}, {"a": {"N": "1"}}, {"d": {"M": {}}}],
+    ids=str,
+)
+def test_an_item_without_an_indexs_key_has_no_entry(lacking: dict[str, Any]) -> None:
+    """A global index is sparse, and has nothing of another type."""
+    index = GlobalIndex(7, "index", (G_PK, G_PK2), (G_SK, G_SK2), "ALL")
+    item: Item = {"a": {"S": "x"}, "b": {"N": "1"}, "c": {"S": "y"}, "d": {"B": b"z"}}
+    assert encode_global_position(index, b"place", item) is not None
+    changed = {name: value for name, value in {**item, **lacking}.items() if value is not None}
+    assert encode_global_position(index, b"place", changed) is None
+
+
+@given(st.tuples(TEXTS, TEXTS, st.binary(max_size=3)), st.tuples(TEXTS, TEXTS, st.binary(max_size=3)))
+def test_entries_of_a_global_index_order_by_its_sort_keys_and_then_by_place(
+    one: tuple[str, str, bytes], two: tuple[str, str, bytes]
+) -> None:
+    """One sort key after the other, whatever bytes they have; and different entries have different positions."""
+    index = GlobalIndex(7, "index", (G_PK,), (G_SK, KeyAttribute("e", "S")), "ALL")
+    first, second = (
+        encode_global_position(index, place, {"a": {"S": "same"}, "c": {"S": c}, "e": {"S": e}})
+        for c, e, place in (one, two)
+    )
+    assert first is not None and second is not None
+    encoded = [(c.encode(), e.encode(), place) for c, e, place in (one, two)]
+    assert (first < second, first == second) == (encoded[0] < encoded[1], encoded[0] == encoded[1])
+
+
+@given(st.lists(TEXTS, min_size=2, max_size=2), st.lists(TEXTS, min_size=2, max_size=2))
+def test_several_partition_keys_are_hashed_apart(one: list[str], two: list[str]) -> None:
+    """No text of one may pass for the beginning of the next."""
+    attributes = (G_PK, KeyAttribute("e", "S"))
+    assert (hash_keys(attributes, one) == hash_keys(attributes, two)) == (one == two)
+
+
+def test_one_partition_key_hashes_as_a_tables() -> None:
+    assert hash_keys((G_PK,), ["x"]) == hash_key("S", "x")
+
+
+def test_a_partitions_own_rows_are_no_other_partitions() -> None:
+    """Nor an index's, nor another kind's."""
+    keys = [own_rows(1, kind, number) for kind in (CHANGES, CURSORS) for number in (1, 255, 256, 2**40)]
+    assert len({after_prefix(key) for key in keys} | set(keys)) == 2 * len(keys)
+    assert {index_number(key) for key in keys} == {CHANGES, CURSORS}
 
 
 OPERATORS: dict[str, Callable[[bytes, list[bytes]], bool]] = {
