@@ -24,6 +24,8 @@ from stator.local.errors import LocalClusterError
 
 _COPIES_MIN = 20
 """Of this run's values in a log, before a bit in one of them is flipped: those behind it prove that it was synced."""
+_OUT_OF_ORDER_MAX = 8
+"""Values of a client, which come one after the other, but may go to groups of which one catches up."""
 _EXIT_DISK = 5
 """How a process ends whose disk failed; see server/runtime/lifecycle.py."""
 _ENDED_S_MAX = 5.0
@@ -378,11 +380,20 @@ def flip_bit(wal: Path, run: str) -> str:
 
     Raises FaultError when too little of the run is in the log.
     """
-    pattern = re.compile(re.escape(run.encode()) + rb"\.\d+\.\d+")
-    for path in sorted(wal.glob("*.wal"), reverse=True):
-        places = [match.end() - 1 for match in pattern.finditer(path.read_bytes())]
-        if len(places) >= _COPIES_MIN:
-            place = places[len(places) // 2]
+    places: dict[Path, list[int]] = {}
+    newest: dict[bytes, int] = {}  # client -> the number of its last value so far
+    for path in sorted(wal.glob("*.wal")):
+        places[path] = []
+        for match in re.finditer(re.escape(run.encode()) + rb"\.(\d+)\.(\d+)", path.read_bytes()):
+            client, number = match[1], int(match[2])
+            # What is older than what came before is of a segment's former life: its file is used again, and written
+            # over from its beginning.
+            if number > newest.get(client, 0) - _OUT_OF_ORDER_MAX:
+                places[path].append(match.end() - 1)
+                newest[client] = max(number, newest.get(client, 0))
+    for path, found in reversed(places.items()):
+        if len(found) >= _COPIES_MIN:
+            place = found[len(found) // 2]
             with path.open("r+b") as file:
                 file.seek(place)
                 byte = file.read(1)[0]

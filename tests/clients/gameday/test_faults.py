@@ -71,6 +71,22 @@ def test_one_bit_flips_in_the_newest_segment_that_has_enough(tmp_path: Path) -> 
     assert old[: places[0] + 1].endswith(b"..ab.4.15")
 
 
+def test_what_a_file_held_in_a_former_life_is_left_alone(tmp_path: Path) -> None:
+    """The files of the log are used again: what is behind the end of one, and all of the next one that is only ready,
+    is of long ago."""
+
+    def values(client: int, numbers: range) -> bytes:
+        return b"".join(b"..ab.%d.%d.." % (client, number) for number in numbers)
+
+    (tmp_path / "1.wal").write_bytes(values(3, range(100, 200)))
+    (tmp_path / "2.wal").write_bytes(values(3, range(200, 225)) + values(4, range(40)) + values(3, range(30, 90)))
+    (tmp_path / "3.wal").write_bytes(values(4, range(9)) + values(3, range(100)))
+    before = (tmp_path / "2.wal").read_bytes()
+    assert flip_bit(tmp_path, "ab").startswith("2.wal, byte ")
+    (place,) = [at for at, byte in enumerate((tmp_path / "2.wal").read_bytes()) if byte != before[at]]
+    assert place < before.index(b"ab.3.30.")
+
+
 def test_too_little_to_flip(tmp_path: Path) -> None:
     """A log that has hardly anything of this run proves nothing."""
     (tmp_path / "1.wal").write_bytes(b"ab.1.1 " * 5)
