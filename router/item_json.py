@@ -37,8 +37,12 @@ def capacity_to_json(capacity: Capacity) -> dict[str, Any]:
     body: dict[str, Any] = {"TableName": capacity.table_name, "CapacityUnits": capacity.units}
     if capacity.table is not None:
         body["Table"] = {"CapacityUnits": capacity.table}
-    if capacity.indexes is not None:
-        body["LocalSecondaryIndexes"] = {name: {"CapacityUnits": units} for name, units in capacity.indexes.items()}
+    for name, indexes in (
+        ("LocalSecondaryIndexes", capacity.indexes),
+        ("GlobalSecondaryIndexes", capacity.global_indexes),
+    ):
+        if indexes is not None:
+            body[name] = {index_name: {"CapacityUnits": units} for index_name, units in indexes.items()}
     return body
 
 

@@ -250,6 +250,8 @@ def _put_capacity(target: items_pb2.ConsumedCapacity, capacity: Capacity) -> Non
         target.table = capacity.table
     for name, units in (capacity.indexes or {}).items():
         target.local_secondary_indexes[name] = units
+    for name, units in (capacity.global_indexes or {}).items():
+        target.global_secondary_indexes[name] = units
 
 
 def _put_metrics(target: items_pb2.ItemCollectionMetrics, metrics: CollectionMetrics) -> None:

@@ -56,7 +56,8 @@ class RangeRead:
     """One page of Query or Scan: of what lies from `low` up to `high` (range positions; empty: no bound), gathered from
     as many slices, and of as many partitions, as it takes.
 
-    `details`: what the nodes are to do with the items; `limit` 0: none; `wanted`: ReturnConsumedCapacity."""
+    `table`: or one of its global indexes; `index`: a local one. `details`: what the nodes are to do with the items;
+    `limit` 0: none; `wanted`: ReturnConsumedCapacity."""
 
     storage: StorageClient
     table: Table
@@ -139,6 +140,10 @@ class RangeRead:
 
     def _capacity(self) -> Capacity:
         units = read_units(self._evaluated_bytes, is_consistent=self.is_consistent)
+        if self.table.index is not None:
+            if self.wanted != "INDEXES":
+                return Capacity(self.table.name, units)
+            return Capacity(self.table.name, units, 0.0, global_indexes={self.table.index.name: units})
         if self.index is None:
             return table_capacity(self.table.name, units, self.wanted)
         fetched = self._fetched_units if self.is_consistent else self._fetched_units / 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from statorpb import partition_pb2
 
@@ -127,9 +127,18 @@ def _measured(
 def _capacity(written: partition_pb2.WriteResult, wanted: str, table: Table) -> Capacity:
     names = {index.number: index.name for index in table.indexes.values()}
     indexes = {names[each.number]: float(each.units) for each in written.indexes if each.units}
+    # One that is being made, or has gone, may be known to only one of both.
+    global_names = {index.number: name for name, index in table.global_indexes.items()}
+    global_indexes = {
+        global_names[each.number]: float(each.units)
+        for each in written.global_indexes
+        if each.units and each.number in global_names
+    }
     own = write_units(written.old_bytes, written.new_bytes)
-    units = own + sum(indexes.values())
-    return Capacity(table.name, units, own, indexes or None) if wanted == "INDEXES" else Capacity(table.name, units)
+    units = own + sum(indexes.values()) + sum(global_indexes.values())
+    if wanted != "INDEXES":
+        return Capacity(table.name, units)
+    return Capacity(table.name, units, own, indexes or None, global_indexes or None)
 
 
 def sum_capacity(capacities: Sequence[Capacity]) -> list[Capacity]:
@@ -141,8 +150,14 @@ def sum_capacity(capacities: Sequence[Capacity]) -> list[Capacity]:
             sums[one.table_name] = one
             continue
         table = None if one.table is None else one.table + (known.table or 0.0)
-        indexes = dict(known.indexes or {})
-        for name, units in (one.indexes or {}).items():
-            indexes[name] = indexes.get(name, 0.0) + units
-        sums[one.table_name] = Capacity(one.table_name, one.units + known.units, table, indexes or None)
+        indexes = _sum(known.indexes, one.indexes)
+        global_indexes = _sum(known.global_indexes, one.global_indexes)
+        sums[one.table_name] = Capacity(one.table_name, one.units + known.units, table, indexes, global_indexes)
     return list(sums.values())
+
+
+def _sum(one: Mapping[str, float] | None, other: Mapping[str, float] | None) -> dict[str, float] | None:
+    total = dict(one or {})
+    for name, units in (other or {}).items():
+        total[name] = total.get(name, 0.0) + units
+    return total or None

@@ -8,7 +8,7 @@ with what it knows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import grpc
@@ -26,9 +26,9 @@ from server.model.errors import (
 )
 from server.model.key_encoding import prefix
 from server.model.partition_map import PartitionMap
-from server.model.table import KeySchema, LocalIndex
+from server.model.table import GlobalIndex, KeySchema, LocalIndex
 from server.runtime.grpc_server import channel_options, error_of
-from server.table_codec import key_schema, local_indexes
+from server.table_codec import global_index, key_schema, local_indexes
 
 REFRESH_INTERVAL_S = 1.0
 LOOK_UP_TIMEOUT_S = 1.0
@@ -54,7 +54,8 @@ class Partition:
 
 @dataclass(slots=True)
 class Table:
-    """One table's route. `is_active`: items can be read and written."""
+    """One table's route, or that of one of its global indexes (`index`): the number and the partitions are the index's
+    then, the name and the key schema the table's. `is_active`: items can be read and written."""
 
     name: str
     number: int
@@ -67,6 +68,8 @@ class Table:
     is_used: bool = field(default=True)  # since the last refresh
     indexes: Mapping[str, LocalIndex] = field(default_factory=dict)  # its local indexes by name
     time_to_live_attribute: str = ""  # empty: no item expires
+    index: GlobalIndex | None = None
+    global_indexes: Mapping[str, Table] = field(default_factory=dict)  # by name
 
     def partition_at(self, position: bytes) -> Partition:
         return self.partitions[self.map.index_of(position)]
@@ -181,13 +184,15 @@ class PartitionMapCache:
 
     def refresh_soon(self, table: Table) -> None:
         """A storage node knows better: asks for the tables in use without waiting for the interval."""
-        table.is_used = True
+        known = self._tables.get(table.name)
+        if known is not None:
+            known.is_used = True
         self._refresh_now.set()
 
     def partition_now(self, table: Table, position: bytes) -> Partition:
         """The partition that holds a position, as it is known now. `table` may have been renewed since it was had from
         here: what a storage node shows of a leader is to be noted on what the next call will see."""
-        known = self._tables.get(table.name)
+        known = same(table, self._tables.get(table.name))
         return (known if known is not None and known.number == table.number else table).partition_at(position)
 
     async def _refresh_forever(self) -> None:
@@ -235,38 +240,72 @@ class PartitionMapCache:
         known = self._tables.get(route.table_name)
         if known is not None and catalog_slot < known.catalog_slot:
             return
-        leaders: dict[int, Partition] = {}
-        if known is not None and known.number == route.table_number:
-            leaders = {partition.partition_id: partition for partition in known.partitions}
-        partitions = []
-        for each in route.partitions:
-            replicas = tuple(Replica(member.node_id, member.zone, member.address) for member in each.members)
-            partition = Partition(each.partition_id, replicas, each.leader_node_id, each.leader_round)
-            former = leaders.get(each.partition_id)
-            if former is not None and former.leader_node_id and former.leader_round >= each.leader_round:
-                partition.leader_node_id = former.leader_node_id
-                partition.leader_round = former.leader_round
-            partitions.append(partition)
+        schema = key_schema(route)
+        is_used = known.is_used if known is not None else True
         table = Table(
             route.table_name,
             route.table_number,
             prefix(route.table_number),
-            key_schema(route),
+            schema,
             route.status == tables_pb2.ACTIVE,
-            PartitionMap(
-                tuple(each.range_start for each in route.partitions),
-                tuple(each.partition_id for each in route.partitions),
-            ),
-            partitions,
+            *_partitions(route.table_number, route.partitions, known),
             catalog_slot,
-            is_used=known.is_used if known is not None else True,
+            is_used=is_used,
             indexes={index.name: index for index in local_indexes(route)},
             time_to_live_attribute=route.time_to_live_attribute,
+            global_indexes={
+                each.index.name: Table(
+                    route.table_name,
+                    each.index.number,
+                    prefix(each.index.number),
+                    schema,
+                    each.status in _READABLE,
+                    *_partitions(
+                        each.index.number,
+                        each.partitions,
+                        known.global_indexes.get(each.index.name) if known is not None else None,
+                    ),
+                    catalog_slot,
+                    index=global_index(each.index),
+                )
+                for each in route.global_indexes
+            },
         )
         if len(self._tables) >= self._tables_max and route.table_name not in self._tables:
             unused = next((name for name, each in self._tables.items() if not each.is_used), None)
             self._tables.pop(unused if unused is not None else next(iter(self._tables)))
         self._tables[route.table_name] = table
+
+
+_READABLE = (tables_pb2.INDEX_ACTIVE, tables_pb2.INDEX_UPDATING)
+
+
+def _partitions(
+    number: int, routes: Sequence[cluster_pb2.PartitionRoute], known: Table | None
+) -> tuple[PartitionMap, list[Partition]]:
+    """The partitions of a table or an index. What is known of leaders stays where it is newer."""
+    former: dict[int, Partition] = {}
+    if known is not None and known.number == number:
+        former = {partition.partition_id: partition for partition in known.partitions}
+    partitions = []
+    for each in routes:
+        replicas = tuple(Replica(member.node_id, member.zone, member.address) for member in each.members)
+        partition = Partition(each.partition_id, replicas, each.leader_node_id, each.leader_round)
+        before = former.get(each.partition_id)
+        if before is not None and before.leader_node_id and before.leader_round >= each.leader_round:
+            partition.leader_node_id = before.leader_node_id
+            partition.leader_round = before.leader_round
+        partitions.append(partition)
+    starts, ids = tuple(each.range_start for each in routes), tuple(each.partition_id for each in routes)
+    return PartitionMap(starts, ids), partitions
+
+
+def same(wanted: Table, table: Table | None) -> Table | None:
+    """Of what is known of a table now: what `wanted` was of it, the table itself or one of its global indexes; None:
+    there is no such thing any more."""
+    if table is None or wanted.index is None:
+        return table
+    return table.global_indexes.get(wanted.index.name)
 
 
 def model_error(error: grpc.aio.AioRpcError) -> StatorError:

@@ -10,13 +10,14 @@ from server.model.item import Item
 
 
 class Capacity(NamedTuple):
-    """Capacity units that a request consumed: in all, of the table itself (None: not asked for), of its indexes by name
-    (None: not asked for, or of none)."""
+    """Capacity units that a request consumed: in all, of the table itself (None: not asked for), of its local and its
+    global indexes by name (None: not asked for, or of none)."""
 
     table_name: str
     units: float
     table: float | None = None
     indexes: Mapping[str, float] | None = None
+    global_indexes: Mapping[str, float] | None = None
 
 
 def table_capacity(table_name: str, units: float, wanted: str) -> Capacity:

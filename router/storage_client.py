@@ -18,7 +18,7 @@ import grpc
 import structlog
 from statorpb import partition_pb2, partition_pb2_grpc
 
-from router.partition_map_cache import Partition, PartitionMapCache, Table, model_error
+from router.partition_map_cache import Partition, PartitionMapCache, Table, model_error, same
 from router.routing.decision import DONE, Replica, Step, backoff_ms, choose_replica, next_step
 from router.routing.node_clock import NodeClock
 from router.routing.node_silence import NodeSilence
@@ -405,11 +405,19 @@ class StorageClient:
             self._send_to(table, call)
 
     def _send_to(self, table: Table | None, call: PartitionCall) -> None:
-        is_same = table is not None and (table.schema, table.indexes) == (call.table.schema, call.table.indexes)
-        if table is None or not table.is_active or not is_same:
-            self._finish(call, None, ResourceNotFoundError("Requested resource not found"))
+        now, before = same(call.table, table), call.table
+        is_same = now is not None and (now.schema, now.indexes, now.index) == (
+            before.schema,
+            before.indexes,
+            before.index,
+        )
+        if now is None or not now.is_active or not is_same:
+            gone: StatorError = ResourceNotFoundError("Requested resource not found")
+            if before.index is not None and table is not None and table.is_active:
+                gone = ValidationError(f"The table does not have the specified index: {before.index.name}")
+            self._finish(call, None, gone)
             return
-        call.table = table
+        call.table = now
         self._send(call)
 
     def _expire(self, call: PartitionCall) -> None:

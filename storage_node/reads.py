@@ -13,7 +13,7 @@ from server.expressions.codec import CorruptTreeError
 from server.expressions.compiled import compiled_condition, compiled_projection
 from server.model.item import Item, item_bytes
 from server.model.key_encoding import encode_position, index_number, prefix
-from server.model.table import KeySchema, LocalIndex
+from server.model.table import GlobalIndex, KeySchema, LocalIndex
 from server.runtime.replica_host import ReplicaHost
 from server.wire import item_from_bytes, item_to_bytes
 from storage_node.store import CorruptValueError, Store, StoreError
@@ -76,10 +76,17 @@ class Reads:
         self._table_number = 0
         self._schema: KeySchema | None = None
         self._indexes: dict[int, LocalIndex] = {}
+        self._index: GlobalIndex | None = None
 
-    def describe(self, table_number: int, schema: KeySchema, indexes: tuple[LocalIndex, ...]) -> None:
-        """Tells what the table's items look like."""
-        self._table_number, self._schema = table_number, schema
+    def describe(
+        self,
+        table_number: int,
+        schema: KeySchema,
+        indexes: tuple[LocalIndex, ...],
+        index: GlobalIndex | None = None,
+    ) -> None:
+        """Tells what the table's items look like; `index`: and that this is a partition of that index."""
+        self._table_number, self._schema, self._index = table_number, schema, index
         self._indexes = {index.number: index for index in indexes}
 
     def get(self, request: partition_pb2.PartitionRequest, key: bytes, reply: Reply) -> None:
@@ -210,4 +217,6 @@ class Reads:
         names = set(self._schema.names)
         if number:
             names.add(self._indexes[number].sort_key.name)
+        if self._index is not None:
+            names.update(each.name for each in self._index.key_attributes)
         return {name: item[name] for name in sorted(names)}

@@ -16,7 +16,7 @@ from server.paxos.quorum import Configuration
 from server.runtime.clock import now_ms
 from server.runtime.replica_host import ReplicaHost
 from server.runtime.snapshot_transfer import SnapshotFailedError, SnapshotSource
-from server.table_codec import key_schema, local_indexes
+from server.table_codec import global_index, key_schema, local_indexes
 from storage_node.btree import StoreError
 from storage_node.codec.mutation import Mutation, decode_mutation, encode_mutation
 from storage_node.reads import Reads
@@ -129,7 +129,8 @@ class PartitionReplica:
         if descriptor.HasField("partition_key"):
             schema, indexes = key_schema(descriptor), local_indexes(descriptor)
             self._writes.describe(descriptor.table_number, schema, indexes)
-            self._reads.describe(descriptor.table_number, schema, indexes)
+            index = global_index(descriptor.index) if descriptor.HasField("index") else None
+            self._reads.describe(descriptor.table_number, schema, indexes, index)
 
     @property
     def is_leading(self) -> bool:

@@ -15,14 +15,15 @@ ItemT = TypeVar("ItemT")
 class ConsumedCapacity:
     """What a request took of a table's throughput, in capacity units: of reads or of writes, as the request was.
 
-    `capacity_units` is the sum. `table` and `local_secondary_indexes` (by name of the index) say it apart where
-    return_consumed_capacity="INDEXES" asked for that.
+    `capacity_units` is the sum. `table`, `local_secondary_indexes` and `global_secondary_indexes` (by name of the
+    index) say it apart where return_consumed_capacity="INDEXES" asked for that.
     """
 
     table_name: str
     capacity_units: float
     table: float | None = None
     local_secondary_indexes: Mapping[str, float] = field(default_factory=dict)
+    global_secondary_indexes: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ def consumed_capacity(wire: items_pb2.ConsumedCapacity) -> ConsumedCapacity:
         wire.capacity_units,
         wire.table if wire.HasField("table") else None,
         dict(wire.local_secondary_indexes),
+        dict(wire.global_secondary_indexes),
     )
 
 

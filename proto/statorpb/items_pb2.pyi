@@ -139,15 +139,34 @@ class ConsumedCapacity(google.protobuf.message.Message):
         ) -> None: ...
         def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
 
+    @typing.final
+    class GlobalSecondaryIndexesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.float
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.float = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     TABLE_NAME_FIELD_NUMBER: builtins.int
     CAPACITY_UNITS_FIELD_NUMBER: builtins.int
     TABLE_FIELD_NUMBER: builtins.int
     LOCAL_SECONDARY_INDEXES_FIELD_NUMBER: builtins.int
+    GLOBAL_SECONDARY_INDEXES_FIELD_NUMBER: builtins.int
     table_name: builtins.str
     capacity_units: builtins.float
     table: builtins.float
     @property
     def local_secondary_indexes(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]: ...
+    @property
+    def global_secondary_indexes(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]: ...
     def __init__(
         self,
         *,
@@ -155,9 +174,10 @@ class ConsumedCapacity(google.protobuf.message.Message):
         capacity_units: builtins.float = ...,
         table: builtins.float | None = ...,
         local_secondary_indexes: collections.abc.Mapping[builtins.str, builtins.float] | None = ...,
+        global_secondary_indexes: collections.abc.Mapping[builtins.str, builtins.float] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_table", b"_table", "table", b"table"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_table", b"_table", "capacity_units", b"capacity_units", "local_secondary_indexes", b"local_secondary_indexes", "table", b"table", "table_name", b"table_name"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_table", b"_table", "capacity_units", b"capacity_units", "global_secondary_indexes", b"global_secondary_indexes", "local_secondary_indexes", b"local_secondary_indexes", "table", b"table", "table_name", b"table_name"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_table", b"_table"]) -> typing.Literal["table"] | None: ...
 
 Global___ConsumedCapacity: typing_extensions.TypeAlias = ConsumedCapacity

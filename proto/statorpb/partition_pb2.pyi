@@ -424,6 +424,7 @@ class WriteResult(google.protobuf.message.Message):
     NEW_BYTES_FIELD_NUMBER: builtins.int
     INDEXES_FIELD_NUMBER: builtins.int
     COLLECTION_BYTES_FIELD_NUMBER: builtins.int
+    GLOBAL_INDEXES_FIELD_NUMBER: builtins.int
     item: builtins.bytes
     """what `returned` asks for"""
     old_bytes: builtins.int
@@ -432,6 +433,8 @@ class WriteResult(google.protobuf.message.Message):
     """tables with local indexes: the item collection's size after this"""
     @property
     def indexes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___IndexUnits]: ...
+    @property
+    def global_indexes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___IndexUnits]: ...
     def __init__(
         self,
         *,
@@ -440,9 +443,10 @@ class WriteResult(google.protobuf.message.Message):
         new_bytes: builtins.int = ...,
         indexes: collections.abc.Iterable[Global___IndexUnits] | None = ...,
         collection_bytes: builtins.int = ...,
+        global_indexes: collections.abc.Iterable[Global___IndexUnits] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_item", b"_item", "item", b"item"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_item", b"_item", "collection_bytes", b"collection_bytes", "indexes", b"indexes", "item", b"item", "new_bytes", b"new_bytes", "old_bytes", b"old_bytes"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_item", b"_item", "collection_bytes", b"collection_bytes", "global_indexes", b"global_indexes", "indexes", b"indexes", "item", b"item", "new_bytes", b"new_bytes", "old_bytes", b"old_bytes"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_item", b"_item"]) -> typing.Literal["item"] | None: ...
 
 Global___WriteResult: typing_extensions.TypeAlias = WriteResult

@@ -18,10 +18,11 @@ from router.requests.operation_shapes import QUERY
 from router.requests.pages import check_select, read_start_key
 from router.requests.reading import reader, table_name_of
 from server.expressions.expression import Condition, Projection
-from server.expressions.key_condition import conditions_by_key
+from server.expressions.key_condition import check_count, conditions_by_key
 from server.expressions.legacy import filter_condition, legacy_conditions_by_key
 from server.model.errors import ValidationError
 from server.model.item import Item
+from server.model.limits import INDEX_KEYS_MAX
 
 _PARAMETERS = Parameters(
     ("ProjectionExpression", "FilterExpression", "KeyConditionExpression"),
@@ -77,11 +78,13 @@ def _build(body: Mapping[str, Any], is_json: bool) -> QueryRequest:
     filter_ = read_condition(body, "FilterExpression", placeholders) or filter_
     projection = read_projection(body, placeholders)
     placeholders.check_all_used()
+    # The keys are not known here; that these could be conditions on keys is.
+    keys_max = 2 if body.get("IndexName") is None else INDEX_KEYS_MAX
     if key_condition is not None:
-        conditions_by_key(key_condition)  # the keys are not known here; that these could be conditions on keys is
+        check_count(conditions_by_key(key_condition), keys_max)
     if key_conditions is not None:
         key_conditions = with_values(key_conditions, is_json)
-        legacy_conditions_by_key(key_conditions)
+        check_count(legacy_conditions_by_key(key_conditions), keys_max)
     return QueryRequest(
         table_name,
         body.get("IndexName"),

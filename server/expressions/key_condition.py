@@ -1,7 +1,12 @@
-"""Which items a Query reads: the value of the partition key, and a condition on the sort key."""
+"""Which items a Query reads: the value of the partition key, and a condition on the sort key.
+
+The key of a global index may have several attributes of either kind: each of the first kind is given by a value, and of
+the second the first few are, in their order; the last of these may have another condition (developer guide,
+"Multi-attribute key schema")."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,15 +47,16 @@ class SortCondition:
 
 @dataclass(frozen=True, slots=True)
 class KeyCondition:
-    """`sort` None: all items of the partition key's value."""
+    """`partition_values`: of the partition key's attributes. `sort`: of the first of the sort key's, in their order;
+    all but the last are "=". Empty: all items of the partition key's value."""
 
-    partition_value: AttributeValue
-    sort: SortCondition | None
+    partition_values: tuple[AttributeValue, ...]
+    sort: tuple[SortCondition, ...]
 
 
-def key_condition(condition: Condition, partition_key: str, sort_key: str | None) -> KeyCondition:
+def key_condition(condition: Condition, partition_keys: Sequence[str], sort_keys: Sequence[str]) -> KeyCondition:
     """What a KeyConditionExpression says of these keys; types of values are not looked at. Raises ValidationError."""
-    return key_condition_of(conditions_by_key(condition), partition_key, sort_key)
+    return key_condition_of(conditions_by_key(condition), partition_keys, sort_keys)
 
 
 def conditions_by_key(condition: Condition) -> dict[str, SortCondition]:
@@ -66,24 +72,41 @@ def conditions_by_key(condition: Condition) -> dict[str, SortCondition]:
         if name in conditions:
             raise ValidationError("KeyConditionExpressions must only contain one condition per key")
         conditions[name] = found
-    if len(conditions) > 2:
-        raise ValidationError("Conditions can be of length 1 or 2 only")
     return conditions
 
 
-def key_condition_of(conditions: dict[str, SortCondition], partition_key: str, sort_key: str | None) -> KeyCondition:
+def check_count(conditions: dict[str, SortCondition], keys: int = 2) -> None:
+    """That there are conditions, and no more than a key of so many attributes could have. Raises ValidationError."""
+    if not 1 <= len(conditions) <= max(keys, 2):
+        raise ValidationError("Conditions can be of length 1 or 2 only")
+
+
+def key_condition_of(
+    conditions: dict[str, SortCondition], partition_keys: Sequence[str], sort_keys: Sequence[str]
+) -> KeyCondition:
     """What conditions by attribute say of these keys. Raises ValidationError."""
-    if sort_key is None and len(conditions) > 1:
+    check_count(conditions, len(partition_keys) + len(sort_keys))
+    if not sort_keys and len(conditions) > len(partition_keys):
         raise ValidationError("Query key condition not supported")
-    partition = _indexable(conditions, partition_key)
-    if partition is None:
-        raise ValidationError(f"Query condition missed key schema element: {partition_key}")
-    if partition.operator != "=":
-        raise ValidationError("Query key condition not supported")
-    sort = None if sort_key is None else _indexable(conditions, sort_key)
-    if sort is None and len(conditions) > 1:
-        raise ValidationError(f"Query condition missed key schema element: {sort_key}")
-    return KeyCondition(partition.values[0], sort)
+    partition_values = []
+    for name in partition_keys:
+        partition = _indexable(conditions, name)
+        if partition is None:
+            raise ValidationError(f"Query condition missed key schema element: {name}")
+        if partition.operator != "=":
+            raise ValidationError("Query key condition not supported")
+        partition_values.append(partition.values[0])
+    sort: list[SortCondition] = []
+    for name in sort_keys:
+        condition = _indexable(conditions, name)
+        if condition is None:
+            break
+        if sort and sort[-1].operator != "=":
+            raise ValidationError("Query key condition not supported")
+        sort.append(condition)
+    if len(partition_values) + len(sort) < len(conditions):
+        raise ValidationError(f"Query condition missed key schema element: {sort_keys[len(sort)]}")
+    return KeyCondition(tuple(partition_values), tuple(sort))
 
 
 def _indexable(conditions: dict[str, SortCondition], key: str) -> SortCondition | None:

@@ -83,16 +83,16 @@ def attribute_updates(updates: Mapping[str, Any]) -> Update | None:
     return Update(UpdateTree(tuple(actions), is_legacy=True), values.values, paths)
 
 
-def legacy_key_condition(conditions: Mapping[str, Any], partition_key: str, sort_key: str | None) -> KeyCondition:
+def legacy_key_condition(
+    conditions: Mapping[str, Any], partition_keys: Sequence[str], sort_keys: Sequence[str]
+) -> KeyCondition:
     """What KeyConditions say of these keys; types are not compared with the keys'. Raises ValidationError."""
-    return key_condition_of(legacy_conditions_by_key(conditions), partition_key, sort_key)
+    return key_condition_of(legacy_conditions_by_key(conditions), partition_keys, sort_keys)
 
 
 def legacy_conditions_by_key(conditions: Mapping[str, Any]) -> dict[str, SortCondition]:
     """What KeyConditions say, by attribute, whatever the keys are. Raises ValidationError."""
     checked = {name: check_condition(name, condition, "KeyConditions") for name, condition in conditions.items()}
-    if len(checked) not in (1, 2):
-        raise ValidationError("Conditions can be of length 1 or 2 only")
     return {
         name: SortCondition(_KEY_OPERATORS.get(operator, operator), tuple(values))
         for name, (operator, values) in checked.items()

@@ -120,6 +120,12 @@ def encode_global_position(index: GlobalIndex, position: bytes, item: Item) -> b
     return b"".join((*parts, position))
 
 
+def start_with(start: bytes, sort_keys: Sequence[bytes]) -> bytes:
+    """What the positions of a global index's entries begin with that begin with `start`, and go on with these encoded
+    values of the next sort keys."""
+    return b"".join((start, *(_ended(each) for each in sort_keys)))
+
+
 def after_prefix(data: bytes) -> bytes:
     """The first bytes behind all that begin with `data`; empty if there is nothing behind."""
     stripped = data.rstrip(b"\xff")
@@ -127,7 +133,8 @@ def after_prefix(data: bytes) -> bytes:
 
 
 def sort_range(hash_: bytes, operator: str, values: Sequence[bytes], *, is_index: bool) -> tuple[bytes, bytes]:
-    """The half-open range of positions, behind one hash, whose sort keys are as asked for.
+    """The half-open range of positions, behind one hash (of a global index, also with its first sort keys), whose next
+    sort keys are as asked for.
 
     `operator`: one of = < <= > >= BETWEEN begins_with; `values`: encoded sort keys, one or (BETWEEN) two."""
     if is_index:

@@ -20,6 +20,7 @@ REQUEST_BYTES_MAX = 16 * 1024 * 1024
 PAGE_BYTES_MAX = 1024 * 1024
 LIST_TABLES_MAX = 100
 LOCAL_INDEXES_MAX = 5
+INDEX_KEYS_MAX = 8  # attributes in the key of a global index: four to hash, four to order by
 NON_KEY_ATTRIBUTES_MAX = 20  # of one index
 PROJECTED_ATTRIBUTES_MAX = 100  # non-key attributes of all indexes of a table together
 TAGS_MAX = 50

@@ -50,10 +50,11 @@ def conditions(data: bytes) -> None:
     check = compiled_condition(encoded)
     for item in ITEMS:
         assert check(item, condition.values) is holds(condition.tree, item, condition.values)
-    try:
-        key_condition(condition, "pk", "num")
-    except ValidationError:
-        pass
+    for partition_keys, sort_keys in ((["pk"], ["num"]), (["pk"], []), (["pk", "num"], ["a", "b"])):
+        try:
+            key_condition(condition, partition_keys, sort_keys)
+        except ValidationError:
+            pass
 
 
 def updates(data: bytes) -> None:

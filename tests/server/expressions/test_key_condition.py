@@ -16,7 +16,7 @@ P, S, T, X = VALUES.values()
 
 def parsed(text: str, sort_key: str | None = "sk") -> KeyCondition:
     condition = parse_condition(text, Placeholders({"#p": "pk", "#s": "sk"}, VALUES), "KeyConditionExpression")
-    return key_condition(condition, "pk", sort_key)
+    return key_condition(condition, ["pk"], [sort_key] if sort_key is not None else [])
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def parsed(text: str, sort_key: str | None = "sk") -> KeyCondition:
 )
 def test_what_is_read(text: str, sort: SortCondition | None) -> None:
     """The partition key's value, and what holds of the sort key."""
-    assert parsed(text) == KeyCondition(P, sort)
+    assert parsed(text) == KeyCondition((P,), (sort,) if sort is not None else ())
 
 
 MISSED = "Query condition missed key schema element: "
@@ -97,7 +97,51 @@ def test_what_a_query_cannot_read(text: str, message: str) -> None:
 
 def test_without_a_sort_key() -> None:
     """There is one condition at most."""
-    assert parsed("pk = :p", None) == KeyCondition(P, None)
+    assert parsed("pk = :p", None) == KeyCondition((P,), ())
     for text in ("pk = :p AND sk = :s", "sk = :s AND extra = :s"):
         with pytest.raises(ValidationError, match=NOT_SUPPORTED):
             parsed(text, None)
+
+
+def of_many(text: str) -> KeyCondition:
+    condition = parse_condition(text, Placeholders(None, VALUES), "KeyConditionExpression")
+    return key_condition(condition, ["k1", "k2"], ["o1", "o2", "o3"])
+
+
+@pytest.mark.parametrize(
+    ("text", "sort"),
+    [
+        ("k1 = :p AND k2 = :s", ()),
+        ("k2 = :s AND o1 > :t AND k1 = :p", (SortCondition(">", (T,)),)),
+        ("o2 < :t AND k1 = :p AND k2 = :s AND o1 = :x", (SortCondition("=", (X,)), SortCondition("<", (T,)))),
+        (
+            "k1 = :p AND k2 = :s AND o1 = :x AND o2 = :t AND o3 BETWEEN :s AND :t",
+            (SortCondition("=", (X,)), SortCondition("=", (T,)), SortCondition("BETWEEN", (S, T))),
+        ),
+    ],
+)
+def test_a_key_of_several_attributes(text: str, sort: tuple[SortCondition, ...]) -> None:
+    """All that are hashed, and the first few of those that order; only the last of them by something else than =."""
+    assert of_many(text) == KeyCondition((P, S), sort)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("k1 = :p", MISSED + "k2"),
+        ("k2 = :s AND o1 = :t", MISSED + "k1"),
+        ("k1 = :p AND k2 > :s", NOT_SUPPORTED),
+        ("k1 = :p AND k2 = :s AND o2 = :t", MISSED + "o1"),
+        ("k1 = :p AND k2 = :s AND o1 = :t AND o3 = :t", MISSED + "o2"),
+        ("k1 = :p AND k2 = :s AND extra = :t", MISSED + "o1"),
+        ("k1 = :p AND k2 = :s AND o1 > :t AND o2 = :t", NOT_SUPPORTED),
+        (
+            "k1 = :p AND k2 = :s AND o1 = :t AND o2 = :t AND o3 = :t AND o4 = :x",
+            "Conditions can be of length 1 or 2 only",
+        ),
+    ],
+)
+def test_what_a_key_of_several_attributes_cannot_do(text: str, message: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        of_many(text)
+    assert raised.value.message == message

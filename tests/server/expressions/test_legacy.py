@@ -200,7 +200,8 @@ def test_no_updates() -> None:
 )
 def test_key_conditions(conditions: dict[str, Any], sort: SortCondition | None) -> None:
     """As those of expressions."""
-    assert legacy_key_condition(conditions, "pk", "sk") == KeyCondition(s("p"), sort)
+    expected = KeyCondition((s("p"),), (sort,) if sort is not None else ())
+    assert legacy_key_condition(conditions, ["pk"], ["sk"]) == expected
 
 
 NOT_INDEXABLE = "Attempted conditional constraint is not an indexable operation"
@@ -225,7 +226,7 @@ NOT_INDEXABLE = "Attempted conditional constraint is not an indexable operation"
 def test_wrong_key_conditions(conditions: dict[str, Any], message: str) -> None:
     """In DynamoDB's words."""
     with pytest.raises(ValidationError) as raised:
-        legacy_key_condition(conditions, "pk", "sk")
+        legacy_key_condition(conditions, ["pk"], ["sk"])
     assert raised.value.message == message
 
 
