@@ -1,4 +1,4 @@
-"""The node's replica host, which also speaks for partitions that should be here and cannot take part."""
+"""The node's replica host, which also speaks for partitions that should be here, or were, and cannot take part."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from server.runtime.replica_host import ReplicaHost
 
 
 class NodeHost(ReplicaHost):
-    """Requires that `absent` holds no group that is open here.
+    """Requires that `absent` holds no group that is open here, and that what is here is open before anything is
+    received.
 
     Grants are between nodes: as long as this node leads anything, its peers grant to it, and would wait for ever for a
     group that it led in a former life and cannot open now. So they are told to ask, and answered that they may go on.
+    Likewise those who ask about a group whose replica this node has given up, and who have not heard of anybody else.
     """
 
     absent: frozenset[int] = frozenset()
@@ -35,7 +37,7 @@ class NodeHost(ReplicaHost):
             self._transport.send(node_id, group_id, Release(Ballot(ABOVE_ALL, self.node_id)), None)
 
     def receive(self, sender: int, group_id: int, message: PeerMessage, record: bytes | None) -> None:
-        if group_id not in self.absent:
+        if group_id in self.groups:
             super().receive(sender, group_id, message, record)
         elif isinstance(message, LeadershipQuery) and message.ballot.node_id == self.node_id:
             self._transport.send(sender, group_id, Release(message.ballot), None)
