@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from statorpb import cluster_pb2, partition_pb2
 
 from server.floor_codec import floor_of
-from server.model.key_encoding import COLLECTIONS
+from server.model.key_encoding import NO_INDEXES
 from server.paxos.acceptor import Health
 from server.paxos.ballot import ZERO
 from server.paxos.lease import LeaseConfig, NodeLeases
@@ -36,7 +36,7 @@ from storage_node.host import NodeHost
 from storage_node.last_life import LastLife
 from storage_node.lost import LostReplicas
 from storage_node.partition.recent_writes import CorruptRecentWritesError
-from storage_node.replica import PartitionReplica, key_ranges
+from storage_node.replica import PartitionReplica, key_ranges, own_ranges
 from storage_node.store import CorruptValueError, Store
 from storage_node.writes import Reply
 
@@ -183,6 +183,7 @@ class StorageNode:
             for group_id, data in self._store.all_descriptors().items():
                 self._descriptors[group_id] = cluster_pb2.PartitionDescriptor.FromString(data)
                 self._store.recent_writes(group_id)  # a damaged row shows itself here
+                self._store.stored(own_ranges(self._descriptors[group_id]))  # likewise
         except (DamagedStoreError, CorruptValueError, CorruptRecentWritesError, DecodeError) as error:
             if self._lost.is_all:
                 raise  # it was made anew just now
@@ -296,7 +297,7 @@ class StorageNode:
             items, size = self._store.size(partition_id)
             found.append(cluster_pb2.PartitionSize(partition_id=partition_id, items=items, bytes=size))
             for number, (entries, entry_bytes) in self._store.sizes(partition_id).items():
-                if number not in (0, COLLECTIONS):
+                if number not in NO_INDEXES:
                     found[-1].indexes.add(number=number, items=entries, bytes=entry_bytes)
         return found
 

@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 from statorpb import cluster_pb2, partition_pb2
 
-from server.model.key_encoding import COLLECTIONS, after_prefix, index_number, prefix
+from server.model.key_encoding import CHANGES, COLLECTIONS, CURSORS, after_prefix, index_number, own_rows, prefix
 from server.paxos.ballot import Ballot
 from server.paxos.quorum import Configuration
 from server.runtime.clock import now_ms
@@ -18,7 +18,9 @@ from server.runtime.replica_host import ReplicaHost
 from server.runtime.snapshot_transfer import SnapshotFailedError, SnapshotSource
 from server.table_codec import global_index, key_schema, local_indexes
 from storage_node.btree import StoreError
+from storage_node.changes import ChangeLog
 from storage_node.codec.mutation import Mutation, decode_mutation, encode_mutation
+from storage_node.proposals import Proposals
 from storage_node.reads import Reads
 from storage_node.store import CorruptValueError, Ranges, Store
 from storage_node.writes import AGE_MS_TOLD_MAX, Reply, Writes
@@ -75,12 +77,19 @@ def key_range(descriptor: cluster_pb2.PartitionDescriptor, index: int = 0) -> tu
     return key_prefix + descriptor.range_start, end_key
 
 
+def own_ranges(descriptor: cluster_pb2.PartitionDescriptor) -> tuple[tuple[bytes, bytes], ...]:
+    """The keys of what a partition keeps for itself: how far changes have been taken, and those that have not."""
+    starts = [own_rows(descriptor.table_number, kind, descriptor.partition_id) for kind in (CURSORS, CHANGES)]
+    return tuple((start, after_prefix(start)) for start in starts)
+
+
 def key_ranges(descriptor: cluster_pb2.PartitionDescriptor) -> tuple[tuple[bytes, bytes], ...]:
-    """All keys that a partition has: the table's, those of its local indexes, and the sizes of its collections."""
+    """All keys that a partition has: the table's, those of its local indexes, the sizes of its collections, and what it
+    keeps for itself."""
     numbers = [0, *(index.number for index in descriptor.local_indexes)]
     if len(numbers) > 1:
         numbers.append(COLLECTIONS)
-    return tuple(key_range(descriptor, number) for number in numbers)
+    return (*(key_range(descriptor, number) for number in numbers), *own_ranges(descriptor))
 
 
 class PartitionReplica:
@@ -117,7 +126,12 @@ class PartitionReplica:
         self._may_wait = True
         self._hand_over_from_s = 0.0
         self._hand_over_wait_s = HAND_OVER_WAIT_S_MIN
-        self._writes = Writes(self.partition_id, store, host, self._refuse, self._answer_rotten)
+        self.proposals = Proposals(self.partition_id, descriptor.table_number, store, host)
+        self.changes = ChangeLog(self.partition_id, descriptor.table_number, store, host, self.proposals)
+        self._is_index = descriptor.HasField("index")
+        if not self.is_restoring:
+            self.changes.load(store.stored(own_ranges(descriptor)))
+        self._writes = Writes(self.partition_id, store, host, self.proposals, self._refuse, self._answer_rotten)
         self._reads = Reads(self.partition_id, store, host, self._refuse, self._answer_rotten)
         self.describe(descriptor)
 
@@ -140,7 +154,10 @@ class PartitionReplica:
     # State machine
 
     def apply(self, slot: int, payload: bytes) -> object:
-        self._store.apply(self.partition_id, slot, decode_mutation(payload))
+        mutation = decode_mutation(payload)
+        is_carried_out = self._store.apply(self.partition_id, slot, mutation)
+        if (mutation.more or mutation.change is not None) and is_carried_out and not self._is_index:
+            self.changes.applied(slot, mutation)
         return None
 
     def applied_no_op(self, slot: int) -> None:
@@ -168,6 +185,7 @@ class PartitionReplica:
         self.is_restoring = True
         self._restores += 1
         self._forget_parts()
+        self.changes.forget()
         store, partition_id = self._store, self.partition_id
         self._run(lambda: store.begin_restore(partition_id), partial(self._remove_former, self._restores, progressed))
 
@@ -222,14 +240,21 @@ class PartitionReplica:
     def finish_restore(self, slot: int, done: Callable[[], None]) -> None:
         store, partition_id, restores = self._store, self.partition_id, self._restores
 
+        own: list[tuple[bytes, bytes]] = []
+
+        def finish() -> None:
+            store.finish_restore(partition_id, slot)
+            own.extend(store.stored(own_ranges(self.descriptor)))
+
         def finished() -> None:
             if restores != self._restores:
                 return  # another has begun meanwhile, and taken away what this one brought
             self.is_restoring = False
             self._writes.recent = store.recent_writes(partition_id)
+            self.changes.load(own)
             done()
 
-        self._once_emptied(lambda: self._run(lambda: store.finish_restore(partition_id, slot), finished))
+        self._once_emptied(lambda: self._run(finish, finished))
 
     def _once_emptied(self, step: Callable[[], None]) -> None:
         """What a snapshot brings waits until what it replaces is gone. As much may wait as a transfer has under way."""

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from server.model.key_encoding import index_number
+from server.model.key_encoding import CHANGES, index_number, own_rows, table_number
 from server.paxos.quorum import Configuration, decode_configuration, encode_configuration
 from storage_node.btree import GROW_WAIT_S, BTree, CorruptValueError, StoreError, StoreFullError, group_key
+from storage_node.codec.change import encode_change
 from storage_node.codec.mutation import Mutation
 from storage_node.codec.snapshot import ChunkKind, CorruptChunkError, decode_chunk
 from storage_node.codec.value import GroupRow, Size
@@ -40,6 +41,11 @@ _SLOT: Final = struct.Struct("<Q")  # of the configuration entry, before its pay
 
 Ranges = Sequence[tuple[bytes, bytes]]
 """Half-open ranges of keys: a group's, one for its table and for each of the table's indexes."""
+
+
+def change_key(key: bytes, partition_id: int, slot: int) -> bytes:
+    """Under which the change of a slot is stored; `key`: any one of the table's."""
+    return own_rows(table_number(key), CHANGES, partition_id) + slot.to_bytes(8, "big")
 
 
 class _Counts:
@@ -132,20 +138,32 @@ class Store:
             if item is not None:
                 yield key, item
 
+    def stored(self, ranges: Ranges) -> list[tuple[bytes, bytes]]:
+        """(key, item) of all that the B-tree has there, in order. Blocking, in any thread; what is in the memtable only
+        is left out. Raises CorruptValueError, StoreError."""
+
+        def read(txn: Transaction) -> list[tuple[bytes, bytes]]:
+            return [pair for start, end in ranges for pair in self._btree.keys.scan(txn, start, end, False)]
+
+        return self._btree.read(read)
+
     # Applying
 
-    def apply(self, group_id: int, slot: int, mutation: Mutation) -> None:
-        """Carries out the mutation of a committed slot, unless it is not to be (RecentWrites says which); slots of a
-        group come in order."""
+    def apply(self, group_id: int, slot: int, mutation: Mutation) -> bool:
+        """Carries out the mutation of a committed slot, unless it is not to be (RecentWrites says which); whether it
+        was. Slots of a group come in order."""
         group = self._advance(group_id, slot)
         recent = group.recent
         if recent is None:
             recent = self.recent_writes(group_id)
         if not recent.admit(mutation.token, slot, mutation.time_ms, mutation.origin, mutation.result):
-            return
+            return False
         self._live.put(group, mutation.key, mutation.item)
         for key, item in mutation.more:
             self._live.put(group, key, item)
+        if mutation.change is not None:
+            self._live.put(group, change_key(mutation.key, group_id, slot), encode_change(mutation.change))
+        return True
 
     def apply_no_op(self, group_id: int, slot: int) -> None:
         """A committed slot that changes nothing."""

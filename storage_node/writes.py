@@ -18,14 +18,12 @@ from server.model.item import Item, item_bytes
 from server.model.key_encoding import COLLECTIONS, HASH_BYTES, PREFIX_BYTES, prefix
 from server.model.limits import ITEM_BYTES_MAX, WRITE_AGE_S_MAX
 from server.model.table import KeySchema, LocalIndex, check_index_keys
-from server.paxos.ballot import ZERO, Ballot
-from server.runtime.clock import now_ms
 from server.runtime.replica_host import UNKNOWN, Outcome, OutcomeKind, ReplicaHost
 from server.wire import item_from_bytes, item_to_bytes
 from storage_node.codec.mutation import Mutation, Write, encode_mutation
-from storage_node.partition.in_flight import InFlight, InFlightWrites
 from storage_node.partition.local_indexes import index_changes
 from storage_node.partition.recent_writes import RecentWrites
+from storage_node.proposals import Proposals, State
 from storage_node.store import CorruptValueError, Store, StoreError
 
 TOKEN_BYTES = 16
@@ -77,25 +75,6 @@ class _Decided:
     result: partition_pb2.WriteResult | None
 
 
-class _State:
-    """What the leader knows to be stored once everything in flight is. Notes on which writes in flight it was read."""
-
-    __slots__ = ("_in_flight", "_store", "basis")
-
-    def __init__(self, store: Store, in_flight: InFlightWrites) -> None:
-        self._store = store
-        self._in_flight = in_flight
-        self.basis: InFlight | None = None
-
-    def get(self, key: bytes) -> bytes | None:
-        """The key's newest item. Raises CorruptValueError, StoreError."""
-        newest = self._in_flight.newest(key)
-        if newest is None:
-            return self._store.get(key)
-        item, self.basis = newest
-        return item
-
-
 class Writes:
     """The writes of one partition, while this member leads it.
 
@@ -107,6 +86,7 @@ class Writes:
         partition_id: int,
         store: Store,
         host: ReplicaHost,
+        proposals: Proposals,
         refuse: Callable[[partition_pb2.PartitionRequest, Reply], None],
         answer_rotten: Callable[[partition_pb2.PartitionRequest, str, Reply], None],
     ) -> None:
@@ -114,16 +94,14 @@ class Writes:
         self._partition_id = partition_id
         self._store = store
         self._host = host
+        self._proposals = proposals
         self._refuse = refuse
         self._answer_rotten = answer_rotten
         self._schema: KeySchema | None = None
         self._indexes: tuple[LocalIndex, ...] = ()
         self._table_number = 0
-        self._in_flight = InFlightWrites()
         self._waiting: dict[bytes, list[tuple[float, Callable[[Outcome], None]]]] = {}
         """Token of a write -> (deadline, whom to tell) of the requests that wait for it."""
-        self._timed_leadership = ZERO
-        self._log_ahead_ms = 0  # the log's time less this node's clock, in that leadership
 
     def describe(self, table_number: int, schema: KeySchema, indexes: tuple[LocalIndex, ...]) -> None:
         """Tells what the table's items look like."""
@@ -166,7 +144,7 @@ class Writes:
     # Deciding
 
     def _decide_and_propose(self, request: partition_pb2.PartitionRequest, key: bytes, reply: Reply) -> None:
-        state = _State(self._store, self._in_flight)
+        state = self._proposals.state()
         try:
             decided = self._decide(request, key, state)
         except (CorruptValueError, StoreError, DecodeError) as error:
@@ -196,7 +174,7 @@ class Writes:
         else:
             self._refuse(request, reply)
 
-    def _decide(self, request: partition_pb2.PartitionRequest, key: bytes, state: _State) -> _Decided | _Unwritten:
+    def _decide(self, request: partition_pb2.PartitionRequest, key: bytes, state: State) -> _Decided | _Unwritten:
         details = request.write if request.HasField("write") else _NOTHING
         old_bytes = state.get(key)
         is_looked_at = details.condition or request.operation == _UPDATE or details.measured or self._indexes
@@ -270,7 +248,7 @@ class Writes:
         return result
 
     def _index_writes(
-        self, key: bytes, old: Item | None, new: Item | None, state: _State, result: partition_pb2.WriteResult
+        self, key: bytes, old: Item | None, new: Item | None, state: State, result: partition_pb2.WriteResult
     ) -> tuple[Write, ...] | None:
         """What the table's local indexes and the collection's size become; None: the collection would be too large.
         Raises ValidationError for an item that is too large together with its entries."""
@@ -316,43 +294,30 @@ class Writes:
         timeout_ms = request.timeout_ms
         deadline_s = time.monotonic() + timeout_ms / 1000 if timeout_ms else math.inf
         waiting = self._waiting[token] = [(deadline_s, done)]
-        in_flight = self._in_flight.add(((key, item),))
+        proposals = self._proposals
+        in_flight = proposals.in_flight.add(((key, item),))
 
         def finish(outcome: Outcome) -> None:
             del self._waiting[token]
             for _, each in waiting:
                 each(outcome)
-            self._in_flight.end(in_flight, is_committed=outcome.kind == OutcomeKind.COMMITTED)
+            proposals.in_flight.end(in_flight, is_committed=outcome.kind == OutcomeKind.COMMITTED)
 
         origin = self._host.leader_ballot(self._partition_id)
-        mutation = Mutation(token, key, item, self._log_time_ms(origin), origin)
+        mutation = Mutation(token, key, item, proposals.log_time_ms(origin), origin)
         self._host.propose(self._partition_id, encode_mutation(mutation), finish)
 
     def _propose(self, request: partition_pb2.PartitionRequest, reply: Reply, decided: _Decided) -> None:
         token = request.token
         waiting = self._waiting[token] = [self._waiter(request, reply, decided.result)]
-        in_flight = self._in_flight.add(decided.writes)
 
-        def finish(outcome: Outcome) -> None:
+        def done(outcome: Outcome) -> None:
             del self._waiting[token]
             for _, each in waiting:
                 each(outcome)
-            self._in_flight.end(in_flight, is_committed=outcome.kind == OutcomeKind.COMMITTED)
 
-        (key, item), *more = decided.writes
         result = None if decided.result is None else decided.result.SerializeToString()
-        origin = self._host.leader_ballot(self._partition_id)
-        mutation = Mutation(token, key, item, self._log_time_ms(origin), origin, tuple(more), result)
-        self._host.propose(self._partition_id, encode_mutation(mutation), finish)
-
-    def _log_time_ms(self, leadership: Ballot) -> int:
-        """The log's time: it goes on from where the last leader's writes left it, as this node's clock goes. So tokens
-        are remembered for as long as they are meant to be, whatever the leaders' clocks show."""
-        if leadership != self._timed_leadership:
-            # What earlier leaders left behind is applied: before that, nothing is decided.
-            self._timed_leadership = leadership
-            self._log_ahead_ms = self.recent.now_ms - now_ms()
-        return now_ms() + self._log_ahead_ms
+        self._proposals.propose(decided.writes, done, token=token, result=result)
 
     def _waiter(
         self, request: partition_pb2.PartitionRequest, reply: Reply, result: partition_pb2.WriteResult | None

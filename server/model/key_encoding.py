@@ -38,6 +38,9 @@ CURSORS = 0xFFFD
 """The index number under which a partition keeps how far changes have been taken: behind it the partition's id and the
 name of who takes them, or whom they come from."""
 
+NO_INDEXES = frozenset((0, COLLECTIONS, CHANGES, CURSORS))
+"""The index numbers that no index has."""
+
 _END = b"\0\0"
 _AFTER_END = b"\0\1"
 _HASHERS = {kind: hashlib.blake2b(kind.encode(), digest_size=HASH_BYTES) for kind in KEY_TYPES}
@@ -46,6 +49,11 @@ _HASHERS = {kind: hashlib.blake2b(kind.encode(), digest_size=HASH_BYTES) for kin
 def prefix(table_number: int, index: int = 0) -> bytes:
     """The first ten bytes of every key of a table (or of one of its indexes)."""
     return _PREFIX.pack(table_number, index)
+
+
+def table_number(key: bytes) -> int:
+    """The number of the table, or of the global index, that a key belongs to."""
+    return int.from_bytes(key[:8], "big")
 
 
 def index_number(key: bytes) -> int:

@@ -67,6 +67,11 @@ class LocalIndex:
     projection: str
     non_key_attributes: tuple[str, ...] = ()
 
+    @property
+    def key_attributes(self) -> tuple[KeyAttribute, ...]:
+        """The attributes of its key that are not of the table's."""
+        return (self.sort_key,)
+
     def key_schema(self, table: KeySchema) -> KeySchema:
         """The key by which the index of a table with this key is read."""
         return KeySchema(table.partition_key, self.sort_key)
@@ -177,23 +182,38 @@ def check_key_in(item: Item, schema: KeySchema) -> None:
             raise ValidationError(_NO_KEY)
 
 
-def check_paths(paths: Iterable[tuple[str | int, ...]], schema: KeySchema, indexes: Iterable[LocalIndex]) -> None:
+def check_paths(
+    paths: Iterable[tuple[str | int, ...]], schema: KeySchema, indexes: Iterable[LocalIndex | GlobalIndex]
+) -> None:
     """That no document path of an expression goes into a key attribute. Raises ValidationError."""
     for path in paths:
         if len(path) == 1:
             continue
         is_key = path[0] in schema.names
-        if is_key or any(index.sort_key.name == path[0] for index in indexes):
+        if is_key or any(path[0] == each.name for index in indexes for each in index.key_attributes):
             raise ValidationError(
                 "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: "
                 f"{'Key' if is_key else 'IndexKey'}: {path[0]}"
             )
 
 
-def check_index_keys(item: Item, indexes: Iterable[LocalIndex]) -> None:
-    """That an item's values can be keys in the indexes whose sort keys it has. Raises ValidationError."""
+def check_index_keys(item: Item, indexes: Iterable[LocalIndex | GlobalIndex]) -> None:
+    """That an item's values can be keys in the indexes whose key attributes it has. Raises ValidationError."""
     for index in indexes:
-        name, expected = index.sort_key.name, index.sort_key.type
+        if isinstance(index, GlobalIndex):
+            _check_index_key(item, index.partition_keys, index.name, is_partition_key=True)
+            _check_index_key(item, index.sort_keys, index.name, is_partition_key=False)
+        else:
+            _check_index_key(item, (index.sort_key,), index.name, is_partition_key=False)
+
+
+def _check_index_key(
+    item: Item, attributes: tuple[KeyAttribute, ...], index_name: str, *, is_partition_key: bool
+) -> None:
+    limit = PARTITION_KEY_BYTES_MAX if is_partition_key else SORT_KEY_BYTES_MAX
+    total = 0
+    for attribute in attributes:
+        name, expected = attribute.name, attribute.type
         value = item.get(name)
         if value is None:
             continue
@@ -201,14 +221,17 @@ def check_index_keys(item: Item, indexes: Iterable[LocalIndex]) -> None:
         if kind != expected:
             raise ValidationError(
                 f"One or more parameter values were invalid: Type mismatch for Index Key {name} Expected: {expected} "
-                f"Actual: {kind} IndexName: {index.name}"
+                f"Actual: {kind} IndexName: {index_name}"
             )
-        size = 1 if kind == "N" else len(content if isinstance(content, bytes) else content.encode())
+        if kind == "N":
+            continue
+        size = len(content if isinstance(content, bytes) else content.encode())
         if size == 0:
             raise ValidationError(
                 "One or more parameter values are not valid. A value specified for a secondary index key is not "
                 "supported. The AttributeValue for a key attribute cannot contain an empty "
-                f"{'binary' if kind == 'B' else 'string'} value. IndexName: {index.name}, IndexKey: {name}"
+                f"{'binary' if kind == 'B' else 'string'} value. IndexName: {index_name}, IndexKey: {name}"
             )
-        if size > SORT_KEY_BYTES_MAX:
-            raise _key_size_error(kind, name, size, SORT_KEY_BYTES_MAX, is_partition_key=False)
+        total += size
+        if total > limit:
+            raise _key_size_error(kind, name, total, limit, is_partition_key=is_partition_key)

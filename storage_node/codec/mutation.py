@@ -1,11 +1,11 @@
 """Mutations: the deterministic change that one slot of a partition's log makes.
 
-Layout (little-endian): version (1 byte, 3), flags (1 byte: 1 = deletes, 2 = has more, 4 = has a result), token length
-(1 byte, 0 or 16), zero (1 byte), key length (4 bytes), time (8 bytes), origin (round and node id, 8 bytes each), token,
-key. Then the item, to the end; a deletion has none. With flag 2 the item is preceded by its length, the result's and
-the number of further writes (4 bytes each) and followed by the result and the writes: key length and item length (4
-bytes each; 0xFFFFFFFF: deletes; 0xFFFFFFFE: the item of the first write), key, item. The record around it carries the
-checksum.
+Layout (little-endian): version (1 byte, 3; 4 with a change), flags (1 byte: 1 = deletes, 2 = has more, 4 = has a
+result, 8 = has a change), token length (1 byte, 0 or 16), zero (1 byte), key length (4 bytes), time (8 bytes), origin
+(round and node id, 8 bytes each), token, key. Then the item, to the end; a deletion has none. With flag 2 the item is
+preceded by its length, the result's and the number of further writes (4 bytes each) and followed by the result and the
+writes: key length and item length (4 bytes each; 0xFFFFFFFF: deletes; 0xFFFFFFFE: the item of the first write), key,
+item; and then, with flag 8, by a change (codec/change.py), to the end. The record around it carries the checksum.
 """
 
 from __future__ import annotations
@@ -14,21 +14,26 @@ import struct
 from typing import Final, NamedTuple
 
 from server.paxos.ballot import ZERO, Ballot
+from storage_node.codec.change import Change, CorruptChangeError, decode_change, encode_change
 
-FORMAT_VERSION: Final = 3
+FORMAT_VERSION: Final = 4
+"""Of mutations with a change. Others are written as they were before there were changes: so members of the version
+before can apply what one of this version proposes, as long as the table has nothing that takes changes."""
+_UNCHANGING_VERSION: Final = 3
 _PLAIN_VERSION: Final = 2
 """Before there was more than one write in a mutation; read, and never written any more."""
 TOKEN_BYTES: Final = 16
 
 _HEADER: Final = struct.Struct("<BBBBIQQQ")
 _HEADER_BYTES: Final = _HEADER.size
-_PLAIN_PUT: Final = bytes((FORMAT_VERSION, 0, TOKEN_BYTES, 0))
+_PLAIN_PUT: Final = bytes((_UNCHANGING_VERSION, 0, TOKEN_BYTES, 0))
 _PLAIN_PUT_BYTES_MIN: Final = _HEADER_BYTES + TOKEN_BYTES
 _EXTENSION: Final = struct.Struct("<III")
 _WRITE: Final = struct.Struct("<II")
 _DELETES: Final = 1
 _HAS_MORE: Final = 2
 _HAS_RESULT: Final = 4
+_HAS_CHANGE: Final = 8
 _DELETED: Final = 0xFFFF_FFFF
 _SAME_ITEM: Final = 0xFFFF_FFFE
 
@@ -47,7 +52,7 @@ class Mutation(NamedTuple):
     log's time: milliseconds that leaders have spent, each going on from where the last one's writes left it; `origin`
     is the ballot of the leader that proposed it, whatever ballot the entry was accepted at later. `more`: writes that
     belong to it, those of indexes. `result`: what the client is answered, also where it asks again with the same token;
-    None: nothing but that it was carried out.
+    None: nothing but that it was carried out. `change`: what is to be passed on of it; None: nothing.
     """
 
     token: bytes
@@ -57,19 +62,21 @@ class Mutation(NamedTuple):
     origin: Ballot = ZERO
     more: tuple[Write, ...] = ()
     result: bytes | None = None
+    change: Change | None = None
 
 
 def encode_mutation(mutation: Mutation) -> bytes:
     """The mutation as a log payload; raises ValueError for a token of another length."""
-    token, key, item, time_ms, origin, more, result = mutation
+    token, key, item, time_ms, origin, more, result, change = mutation
     if len(token) not in (0, TOKEN_BYTES):
         raise ValueError(f"a token of {len(token)} bytes is neither empty nor {TOKEN_BYTES} bytes long")
     flags = _DELETES if item is None else 0
-    if not more and result is None:
-        header = _HEADER.pack(FORMAT_VERSION, flags, len(token), 0, len(key), time_ms, *origin)
+    if not more and result is None and change is None:
+        header = _HEADER.pack(_UNCHANGING_VERSION, flags, len(token), 0, len(key), time_ms, *origin)
         return b"".join((header, token, key) if item is None else (header, token, key, item))
-    flags |= _HAS_MORE | (0 if result is None else _HAS_RESULT)
-    header = _HEADER.pack(FORMAT_VERSION, flags, len(token), 0, len(key), time_ms, *origin)
+    flags |= _HAS_MORE | (0 if result is None else _HAS_RESULT) | (0 if change is None else _HAS_CHANGE)
+    version = _UNCHANGING_VERSION if change is None else FORMAT_VERSION
+    header = _HEADER.pack(version, flags, len(token), 0, len(key), time_ms, *origin)
     first, answer = item or b"", result or b""
     parts = [header, token, key, _EXTENSION.pack(len(first), len(answer), len(more)), first, answer]
     for other_key, other in more:
@@ -79,6 +86,8 @@ def encode_mutation(mutation: Mutation) -> bytes:
             parts += (_WRITE.pack(len(other_key), _SAME_ITEM), other_key)
         else:
             parts += (_WRITE.pack(len(other_key), len(other)), other_key, other)
+    if change is not None:
+        parts.append(encode_change(change, item))
     return b"".join(parts)
 
 
@@ -94,13 +103,10 @@ def decode_mutation(data: bytes) -> Mutation:
     if len(data) < _HEADER_BYTES:
         raise CorruptMutationError(f"a mutation of {len(data)} bytes is shorter than its header")
     version, flags, token_bytes, zero, key_bytes, time_ms, round_, node_id = _HEADER.unpack_from(data)
-    if version not in (FORMAT_VERSION, _PLAIN_VERSION):
+    allowed = _FLAGS.get(version)
+    if allowed is None:
         raise CorruptMutationError(f"mutation format version {version} is not {FORMAT_VERSION}")
-    if (
-        flags not in (_FLAGS if version == FORMAT_VERSION else _PLAIN_FLAGS)
-        or token_bytes not in (0, TOKEN_BYTES)
-        or zero != 0
-    ):
+    if flags not in allowed or token_bytes not in (0, TOKEN_BYTES) or zero != 0:
         raise CorruptMutationError("a mutation's header has values that no mutation has")
     key_start = _HEADER_BYTES + token_bytes
     key_end = key_start + key_bytes
@@ -108,8 +114,8 @@ def decode_mutation(data: bytes) -> Mutation:
         raise CorruptMutationError("the mutation ends inside its key")
     token, key, origin = data[_HEADER_BYTES:key_start], data[key_start:key_end], Ballot(round_, node_id)
     if flags & _HAS_MORE:
-        item, result, more = _decode_more(data, key_end, flags)
-        return Mutation(token, key, item, time_ms, origin, more, result)
+        item, result, more, change = _decode_more(data, key_end, flags)
+        return Mutation(token, key, item, time_ms, origin, more, result, change)
     if not flags:
         return Mutation(token, key, data[key_end:], time_ms, origin)
     if key_end != len(data):
@@ -117,15 +123,22 @@ def decode_mutation(data: bytes) -> Mutation:
     return Mutation(token, key, None, time_ms, origin)
 
 
-_PLAIN_FLAGS: Final = (0, _DELETES)
-_FLAGS: Final = (0, _DELETES, *((_HAS_MORE | more) for more in (0, _DELETES, _HAS_RESULT, _DELETES | _HAS_RESULT)))
+_MORE_FLAGS: Final = tuple(_HAS_MORE | more for more in (0, _DELETES, _HAS_RESULT, _DELETES | _HAS_RESULT))
+_FLAGS: Final = {
+    _PLAIN_VERSION: (0, _DELETES),
+    _UNCHANGING_VERSION: (0, _DELETES, *_MORE_FLAGS),
+    FORMAT_VERSION: tuple(_HAS_CHANGE | flags for flags in _MORE_FLAGS),
+}
+"""By version."""
 
 
-def _decode_more(data: bytes, start: int, flags: int) -> tuple[bytes | None, bytes | None, tuple[Write, ...]]:
-    """(item, result, further writes) of what begins behind the key."""
+def _decode_more(
+    data: bytes, start: int, flags: int
+) -> tuple[bytes | None, bytes | None, tuple[Write, ...], Change | None]:
+    """(item, result, further writes, change) of what begins behind the key."""
     reader = _Reader(data, start)
     item_bytes, result_bytes, count = _EXTENSION.unpack(reader.take(_EXTENSION.size))
-    if not count and not flags & _HAS_RESULT:
+    if not count and not flags & (_HAS_RESULT | _HAS_CHANGE):
         raise CorruptMutationError("the mutation announces more, and there is nothing more")
     item: bytes | None = reader.take(item_bytes)
     if flags & _DELETES:
@@ -149,9 +162,15 @@ def _decode_more(data: bytes, start: int, flags: int) -> tuple[bytes | None, byt
             more.append((key, item))
         else:
             raise CorruptMutationError("a deletion has no item that another write could repeat")
-    if reader.position != len(data):
+    change: Change | None = None
+    if flags & _HAS_CHANGE:
+        try:
+            change = decode_change(data, reader.position, item)
+        except CorruptChangeError as error:
+            raise CorruptMutationError(str(error)) from error
+    elif reader.position != len(data):
         raise CorruptMutationError("the mutation goes on behind its last write")
-    return item, result, tuple(more)
+    return item, result, tuple(more), change
 
 
 class _Reader:

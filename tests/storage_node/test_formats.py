@@ -12,15 +12,18 @@ from metadata.catalog_codec import encode_command, encode_snapshot
 from metadata.store import write_snapshot
 from server.codec.frame import SegmentHeader, encode_frame, encode_segment_header, encode_sync_mark
 from server.codec.record import Record, RecordType, encode_record, record_crc
+from server.model.table import GlobalIndex, KeyAttribute
 from server.paxos.ballot import ZERO, Ballot
 from server.paxos.quorum import Configuration, Member, ReplicaKind, encode_configuration
 from server.runtime.identity import Identity, release
 from storage_node.btree import BTree
+from storage_node.codec.change import Change, EntryChange, encode_change
 from storage_node.codec.mutation import Mutation, encode_mutation
 from storage_node.codec.snapshot import ChunkKind, encode_chunk
 from storage_node.codec.value import GroupRow, encode_group_row, encode_value
 from storage_node.disk import DiskSpace
 from storage_node.overflow import NEXT_BUCKET
+from storage_node.partition.feeds import Feed, encode_feed
 from storage_node.partition.recent_writes import RecentWrites
 from storage_node.store import Store
 
@@ -34,12 +37,19 @@ def examples() -> dict[str, bytes]:
     record = encode_record(Record(RecordType.ENTRIES, 100, Ballot(2, 3), 7, 6, (mutation,)))
     recent = RecentWrites()
     recent.admit(token, 7, 1_700_000_000_000, Ballot(2, 3))
+    change = Change(1_700_000_000_000, (EntryChange(5, b"new", b"item"), EntryChange(5, b"old", None)))
+    index = GlobalIndex(5, "by-x", (KeyAttribute("x", "S"),), (KeyAttribute("y", "N"),), "INCLUDE", ("v",))
     return {
         "segment": encode_segment_header(segment),
         "frame": encode_frame(len(record), 9, 8, 100, record_crc(record), segment.seed),
         "mark": encode_sync_mark(10, segment.seed),
         "record": record,
         "mutation": mutation,
+        "mutation with a change": encode_mutation(
+            Mutation(token, b"key", b"item", 1_700_000_000_000, Ballot(2, 3), change=change)
+        ),
+        "change": encode_change(change),
+        "feed": encode_feed(Feed(index, 7, b"next", 2)),
         "value": encode_value(b"key", b"item"),
         "row": encode_group_row(GroupRow(7, {0: (1, 7), 2: (3, 9)})),
         "recent": recent.encode(),

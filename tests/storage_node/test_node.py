@@ -12,7 +12,7 @@ from server.expressions.codec import encode
 from server.expressions.legacy import attributes_to_get
 from server.runtime.clock import now_ms
 from server.wire import item_to_bytes
-from storage_node import writes
+from storage_node import proposals
 from storage_node.attendance import Attendance
 from storage_node.node import StorageNode
 from storage_node.store import StoreFullError
@@ -200,7 +200,7 @@ async def test_the_logs_time_is_not_the_leaders_clock(three: NodeSet, monkeypatc
     await three.do(put("a", b"2"))
     leader.node.host.hand_over(PARTITION)
     await wait_until(lambda: any(each.leads for each in three if each is not leader))
-    monkeypatch.setattr(writes, "now_ms", lambda: now_ms() + 3_600_000)
+    monkeypatch.setattr(proposals, "now_ms", lambda: now_ms() + 3_600_000)
     await three.do(put("b", b"1"))
     await three.do(put("a", b"1", token=named))
     assert (await three.do(get("a"))).item == b"2"

@@ -29,6 +29,7 @@ from server.model.key_encoding import (
     own_rows,
     prefix,
     sort_range,
+    table_number,
 )
 from server.model.table import GlobalIndex, KeyAttribute, KeySchema
 from tests.server.model.strategies import numbers, plain
@@ -175,8 +176,9 @@ SORT_KEYS = st.binary(max_size=3) | st.lists(st.sampled_from([0, 1, 254, 255]), 
 
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, COLLECTIONS), st.binary(max_size=20))
-def test_a_key_tells_its_index(table: int, number: int, position: bytes) -> None:
-    """Behind the table's number."""
+def test_a_key_tells_its_table_and_index(table: int, number: int, position: bytes) -> None:
+    """By what it begins with."""
+    assert table_number(prefix(table, number) + position) == table
     assert index_number(prefix(table, number) + position) == number
 
 

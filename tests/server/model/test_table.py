@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from server.model.errors import SerializationError, ValidationError
 from server.model.item import Item
 from server.model.table import (
+    GlobalIndex,
     KeyAttribute,
     KeySchema,
     LocalIndex,
@@ -239,6 +240,26 @@ def test_what_cannot_be_a_key_in_an_index(value: dict[str, Any], message: str) -
     check_index_keys({"x": {"N": "1"}}, [INDEX])
     with pytest.raises(ValidationError, match=message):
         check_index_keys({"x": value}, [index])
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ({"x": {"B": b"x"}}, "Type mismatch for Index Key x Expected: S Actual: B IndexName: by-x"),
+        ({"y": {"S": ""}}, "cannot contain an empty string value. IndexName: by-x, IndexKey: y"),
+        ({"x": {"S": "x" * 2049}}, "Size of hashkey has exceeded the maximum size limit of2048 bytes"),
+        ({"x": {"S": "x" * 2000}, "y": {"S": "y" * 49}}, "Size of hashkey has exceeded the maximum size limit"),
+        ({"v": {"B": bytes(600)}, "w": {"B": bytes(425)}}, "Aggregated size of all range keys has exceeded"),
+    ],
+)
+def test_what_cannot_be_a_key_in_a_global_index(item: dict[str, Any], message: str) -> None:
+    """Is refused, whatever part of the key it is; sizes count together."""
+    keys = KeyAttribute("x", "S"), KeyAttribute("y", "S"), KeyAttribute("v", "B"), KeyAttribute("w", "B")
+    index = GlobalIndex(7, "by-x", (*keys[:2], KeyAttribute("n", "N")), keys[2:], "ALL")
+    check_index_keys({"n": {"N": "1"}, "o": {"S": ""}}, [index])
+    check_index_keys({"x": {"S": "x" * 2000}, "y": {"S": "y" * 48}, "v": {"B": bytes(1024)}}, [index])
+    with pytest.raises(ValidationError, match=message):
+        check_index_keys(item, [index])
 
 
 def test_keys_in_the_words_of_batches() -> None:

@@ -7,9 +7,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from server.paxos.ballot import Ballot
+from storage_node.codec.change import Change, EntryChange
 from storage_node.codec.mutation import CorruptMutationError, Mutation, decode_mutation, encode_mutation
 
 ITEMS = st.none() | st.binary(max_size=60)
+ENTRIES = st.builds(EntryChange, st.integers(0, 2**64 - 1), st.binary(max_size=40), ITEMS)
 MUTATIONS = st.builds(
     Mutation,
     st.just(b"") | st.binary(min_size=16, max_size=16),
@@ -19,6 +21,7 @@ MUTATIONS = st.builds(
     st.builds(Ballot, st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1)),
     st.lists(st.tuples(st.binary(max_size=40), ITEMS), max_size=3).map(tuple),
     st.none() | st.binary(max_size=30),
+    st.none() | st.builds(Change, st.integers(0, 2**64 - 1), st.lists(ENTRIES, max_size=3).map(tuple)),
 )
 
 
@@ -30,6 +33,9 @@ def numbers(*values: int) -> bytes:
 @example(Mutation(b"t" * 16, b"key", b"item"))  # what most are, for which there is a shorter way
 @example(Mutation(b"t" * 16, b"", b""))
 @example(Mutation(b"t" * 16, b"k", b"item", more=((b"i", b"item"), (b"j", b"other"), (b"k", None)), result=b"r"))
+@example(
+    Mutation(b"t" * 16, b"k", b"item", change=Change(1, (EntryChange(2, b"p", b"item"), EntryChange(2, b"q", None))))
+)
 def test_round_trip(mutation: Mutation) -> None:
     """What is decoded is what was encoded."""
     assert decode_mutation(encode_mutation(mutation)) == mutation
@@ -50,7 +56,7 @@ def test_a_mutation_that_ends_before_its_item_is_noticed(mutation: Mutation, dat
     """Header, token and key are whole or it is none; an item that reaches to the end is guarded by the record around
     it."""
     encoded = encode_mutation(mutation)
-    is_plain = not mutation.more and mutation.result is None
+    is_plain = not mutation.more and mutation.result is None and mutation.change is None
     item_start = len(encoded) - (len(mutation.item or b"") if is_plain else 0)
     with pytest.raises(CorruptMutationError):
         decode_mutation(encoded[: data.draw(st.integers(0, item_start - 1))])
@@ -62,7 +68,11 @@ def test_a_mutation_that_ends_before_its_item_is_noticed(mutation: Mutation, dat
         (b"\x03" + bytes(30), "shorter"),
         (b"\x01" + bytes(31), "version 1"),
         (b"\x03\x04" + bytes(30), "values"),
-        (b"\x03\x08" + bytes(30), "values"),
+        (b"\x03\x0a" + bytes(30), "values"),
+        (b"\x04\x02" + bytes(30), "values"),
+        (b"\x04\x08" + bytes(30), "values"),
+        (b"\x04\x0a" + bytes(30) + numbers(0, 0, 0), "shorter"),
+        (b"\x04\x0a" + bytes(30) + numbers(0, 0, 0) + b"\x01" + bytes(16), "behind"),
         (b"\x03\x00\x05" + bytes(29), "values"),
         (b"\x03\x00\x00\x01" + bytes(28), "values"),
         (b"\x03\x00\x00\x00\x09" + bytes(27), "inside its key"),
@@ -90,6 +100,14 @@ def test_what_the_version_before_wrote(item: bytes | None) -> None:
     assert decode_mutation(old) == mutation
     with pytest.raises(CorruptMutationError, match="values"):
         decode_mutation(b"\x02\x02" + old[2:])
+
+
+def test_only_a_change_takes_the_new_version() -> None:
+    """All else can be read by the version before, too."""
+    plain, with_more = Mutation(b"", b"key", b"item"), Mutation(b"", b"key", b"item", more=((b"other", None),))
+    with_change = with_more._replace(change=Change(1, (EntryChange(2, b"p", b"item"),)))
+    assert [encode_mutation(each)[0] for each in (plain, with_more, with_change)] == [3, 3, 4]
+    assert len(encode_mutation(with_change)) == len(encode_mutation(with_more)) + 16 + 16 + 1
 
 
 def test_tokens_have_one_length() -> None:

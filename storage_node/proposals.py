@@ -1,0 +1,94 @@
+"""What a leader proposes to its partition's log, and what the partition will hold once all of that is committed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from server.model.key_encoding import COLLECTIONS, prefix
+from server.paxos.ballot import ZERO, Ballot
+from server.runtime.clock import now_ms
+from server.runtime.replica_host import Outcome, OutcomeKind, ReplicaHost
+from storage_node.codec.change import Change, EntryChange
+from storage_node.codec.mutation import Mutation, Write, encode_mutation
+from storage_node.partition.in_flight import InFlight, InFlightWrites
+from storage_node.store import Store
+
+
+class State:
+    """What the leader knows to be stored once everything in flight is. Notes on which writes in flight it was read."""
+
+    __slots__ = ("_in_flight", "_store", "basis")
+
+    def __init__(self, store: Store, in_flight: InFlightWrites) -> None:
+        self._store = store
+        self._in_flight = in_flight
+        self.basis: InFlight | None = None
+
+    def get(self, key: bytes) -> bytes | None:
+        """The key's newest item. Raises CorruptValueError, StoreError."""
+        newest = self._in_flight.newest(key)
+        if newest is None:
+            return self._store.get(key)
+        item, self.basis = newest
+        return item
+
+
+class Proposals:
+    """Of one partition. `wall_ms`: what changes are dated with."""
+
+    def __init__(self, partition_id: int, table_number: int, store: Store, host: ReplicaHost) -> None:
+        self.in_flight = InFlightWrites()
+        self.wall_ms: Callable[[], int] = _wall_ms
+        self._partition_id = partition_id
+        self._nothing = prefix(table_number, COLLECTIONS)
+        self._store = store
+        self._host = host
+        self._timed_leadership = ZERO
+        self._log_ahead_ms = 0  # the log's time less this node's clock, in that leadership
+
+    def state(self) -> State:
+        """What decisions are to be made on: to be proposed in the same turn of the loop, or not at all."""
+        return State(self._store, self.in_flight)
+
+    def propose(
+        self,
+        writes: tuple[Write, ...],
+        done: Callable[[Outcome], None],
+        *,
+        token: bytes = b"",
+        result: bytes | None = None,
+        entries: tuple[EntryChange, ...] = (),
+    ) -> None:
+        """Proposes one mutation: at least one write, and what is to be passed on to indexes. `done` is called with its
+        outcome, perhaps at once, before those whose decisions depend on it are told."""
+        in_flight = self.in_flight.add(writes)
+
+        def finish(outcome: Outcome) -> None:
+            done(outcome)
+            self.in_flight.end(in_flight, is_committed=outcome.kind == OutcomeKind.COMMITTED)
+
+        (key, item), *more = writes
+        origin = self._host.leader_ballot(self._partition_id)
+        change = Change(self.wall_ms(), entries) if entries else None
+        mutation = Mutation(token, key, item, self.log_time_ms(origin), origin, tuple(more), result, change)
+        self._host.propose(self._partition_id, encode_mutation(mutation), finish)
+
+    def propose_rows(
+        self, rows: tuple[Write, ...], done: Callable[[Outcome], None], entries: tuple[EntryChange, ...] = ()
+    ) -> None:
+        """As `propose`, where no item of the table is written: all of `rows` are the mutation's further writes."""
+        self.propose(((self._nothing, None), *rows), done, entries=entries)
+
+    def log_time_ms(self, leadership: Ballot) -> int:
+        """The log's time: it goes on from where the last leader's writes left it, as this node's clock goes. So tokens
+        are remembered for as long as they are meant to be, whatever the leaders' clocks show."""
+        if leadership != self._timed_leadership:
+            # What earlier leaders left behind is applied: before that, nothing is decided.
+            self._timed_leadership = leadership
+            self._log_ahead_ms = self._store.recent_writes(self._partition_id).now_ms - now_ms()
+        return now_ms() + self._log_ahead_ms
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
