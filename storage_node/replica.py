@@ -23,6 +23,7 @@ from storage_node.codec.mutation import Mutation, decode_mutation, encode_mutati
 from storage_node.proposals import Proposals
 from storage_node.reads import Reads
 from storage_node.store import CorruptValueError, Ranges, Store
+from storage_node.taking import Taking
 from storage_node.writes import AGE_MS_TOLD_MAX, Reply, Writes
 
 SNAPSHOT_CHUNK_BYTES = 256 * 1024
@@ -40,6 +41,7 @@ log = structlog.get_logger()
 _GET = partition_pb2.GET
 _DELETE = partition_pb2.DELETE
 _SCAN = partition_pb2.SCAN
+_TAKE_CHANGES = partition_pb2.TAKE_CHANGES
 _WRITES = (partition_pb2.PUT, partition_pb2.UPDATE, partition_pb2.DELETE)
 
 
@@ -133,6 +135,16 @@ class PartitionReplica:
             self.changes.load(store.stored(own_ranges(descriptor)))
         self._writes = Writes(self.partition_id, store, host, self.proposals, self._refuse, self._answer_rotten)
         self._reads = Reads(self.partition_id, store, host, self._refuse, self._answer_rotten)
+        self._taking = Taking(
+            self.partition_id,
+            descriptor.table_number,
+            (self.first_key, self.end_key),
+            store,
+            host,
+            self.proposals,
+            self._refuse,
+            self._answer_rotten,
+        )
         self.describe(descriptor)
 
     def describe(self, descriptor: cluster_pb2.PartitionDescriptor) -> None:
@@ -281,6 +293,9 @@ class PartitionReplica:
         if operation == _SCAN:
             self._scan(request, reply)
             return
+        if self._is_index and operation != _GET:
+            self._serve_index(request, reply, is_full)
+            return
         key = request.key
         if not self.first_key <= key < self.end_key:
             reply(request.id, partition_pb2.NOT_MINE)
@@ -293,6 +308,14 @@ class PartitionReplica:
             self._writes.serve(request, key, reply, is_full and operation != _DELETE)
         else:
             reply(request.id, partition_pb2.INVALID, message=f"operation {operation} is unknown")
+
+    def _serve_index(self, request: partition_pb2.PartitionRequest, reply: Reply, is_full: bool) -> None:
+        if request.operation != _TAKE_CHANGES:
+            reply(request.id, partition_pb2.INVALID, message="an index is written by the changes of its table alone")
+        elif self.is_restoring:
+            self._refuse(request, reply)
+        else:
+            self._taking.serve(request, reply, is_full)
 
     def _scan(self, request: partition_pb2.PartitionRequest, reply: Reply) -> None:
         number = index_number(request.key)

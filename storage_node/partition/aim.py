@@ -1,0 +1,42 @@
+"""Which member of another partition is asked next, and when: the one that is thought to lead it, else each in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+BACKOFF_S_MIN: Final = 0.01
+BACKOFF_S_MAX: Final = 1.0
+
+
+class Aim:
+    """At one partition; node ids, as everywhere 0: unknown."""
+
+    def __init__(self, node_ids: Sequence[int], leader_node_id: int = 0) -> None:
+        self.node_ids = tuple(node_ids)
+        self.node_id = leader_node_id if leader_node_id in self.node_ids else self.node_ids[0]
+        self._failures = 0
+
+    def hit(self) -> None:
+        """Who was asked did it."""
+        self._failures = 0
+
+    def missed(self, hint_node_id: int = 0, *, may_be_another: bool = True) -> float:
+        """Who was asked did not do it, and says that `hint_node_id` leads. Returns after how many seconds to ask again:
+        that one at once, unless nothing has come of hints for a while."""
+        self._failures += 1
+        is_hint = hint_node_id in self.node_ids and hint_node_id != self.node_id
+        if is_hint:
+            self.node_id = hint_node_id
+        elif may_be_another:
+            self.node_id = self.node_ids[(self.node_ids.index(self.node_id) + 1) % len(self.node_ids)]
+        if is_hint and self._failures <= len(self.node_ids):
+            return 0.0
+        return min(BACKOFF_S_MAX, BACKOFF_S_MIN * 2.0 ** min(self._failures, 20))
+
+    def move(self, node_ids: Sequence[int], leader_node_id: int) -> None:
+        """The partition has these members now, of which one is reported to lead. That counts only where all have been
+        asked in vain: it is old."""
+        self.node_ids = tuple(node_ids)
+        if self.node_id not in self.node_ids or self._failures > len(self.node_ids):
+            self.node_id = leader_node_id if leader_node_id in self.node_ids else self.node_ids[0]
