@@ -5,13 +5,17 @@ The index follows its table a little later, so what looks wrong is looked at aga
 """
 
 import asyncio
+import functools
+import operator
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
 
+from stator.client import AsyncClient
 from stator.descriptions import KeyAttribute
+from stator.expressions import attr, key
 
 Item = Mapping[str, Any]
 
@@ -67,6 +71,40 @@ class Source(Protocol):
     async def entries(self, entry: Item) -> Sequence[Item]:
         """What the index has under an entry's keys, its own and the table's: one, or nothing."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSource:
+    """A table and one of its global indexes, read by a client."""
+
+    client: AsyncClient
+    table: str
+    index: str
+    definition: IndexDefinition
+
+    async def table_pages(self) -> AsyncIterator[Sequence[Item]]:
+        async for page in self.client.scan_pages(self.table, consistent_read=True):
+            yield page.items
+
+    async def index_pages(self) -> AsyncIterator[Sequence[Item]]:
+        async for page in self.client.scan_pages(self.table, index=self.index):
+            yield page.items
+
+    async def items(self, keys: Sequence[Item]) -> Sequence[Item]:
+        found = await self.client.batch_get_item(self.table, keys, consistent_read=True)
+        return [item for item in found if item is not None]
+
+    async def entries(self, entry: Item) -> Sequence[Item]:
+        names = [each.name for each in self.definition.index_keys]
+        condition = key(names[0]).eq(entry[names[0]])
+        for name in names[1:]:
+            condition &= key(name).eq(entry[name])
+        # Conditions on the index's own key are none for a filter.
+        wanted = [attr(name).eq(value) for name, value in self.definition.key_of(entry).items() if name not in names]
+        found = self.client.query(
+            self.table, condition, index=self.index, filter=functools.reduce(operator.and_, wanted) if wanted else None
+        )
+        return [item async for item in found]
 
 
 @dataclass(frozen=True, slots=True)
