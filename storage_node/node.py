@@ -14,7 +14,6 @@ from google.protobuf.message import DecodeError
 from statorpb import cluster_pb2, partition_pb2
 
 from server.floor_codec import floor_of
-from server.model.key_encoding import NO_INDEXES
 from server.paxos.acceptor import Health
 from server.paxos.ballot import ZERO
 from server.paxos.lease import LeaseConfig, NodeLeases
@@ -29,14 +28,16 @@ from server.wal import Recovery, Wal, WalError
 from server.wal_recovery import RecoveredGroup
 from storage_node.btree import DamagedStoreError, StoreError, StoreFullError
 from storage_node.config import Config
-from storage_node.descriptors import configuration_of, is_news, members_in_force, target_of, with_news
+from storage_node.descriptors import configuration_of, is_news, target_of, with_news
 from storage_node.disk import DiskSpace
 from storage_node.expiry import Expiry
+from storage_node.feeding import Feeding
 from storage_node.host import NodeHost
 from storage_node.last_life import LastLife
 from storage_node.lost import LostReplicas
 from storage_node.partition.recent_writes import CorruptRecentWritesError
 from storage_node.replica import PartitionReplica, key_ranges, own_ranges
+from storage_node.reports import leader_reports, partition_sizes
 from storage_node.store import CorruptValueError, Store
 from storage_node.writes import Reply
 
@@ -90,6 +91,7 @@ class StorageNode:
             on_fatal=lambda error: fail(f"the log cannot be written any more: {error}"),
         )
         self.expiry = Expiry(self._store, self.replicas)
+        self.feeding = Feeding(self._store, self.replicas)
         self._disk = DiskSpace(directory, config.disk_reserve_bytes)
         self._loop = asyncio.get_running_loop()
         self._engine = ThreadPoolExecutor(1, thread_name_prefix="engine")
@@ -144,7 +146,7 @@ class StorageNode:
         self.missing |= self._lost.group_ids - self._descriptors.keys()  # until it is told what they are
         self._note_absent()
         self._not_lost_any_more()
-        work = (self._tick(), self._keep_house(), self.expiry.run())
+        work = (self._tick(), self._keep_house(), self.expiry.run(), self.feeding.run(), self.feeding.back_fill.run())
         self._tasks = [asyncio.create_task(each) for each in work]
         for task in self._tasks:
             task.add_done_callback(self.background_ended)
@@ -254,17 +256,7 @@ class StorageNode:
 
     def leaders(self) -> list[cluster_pb2.LeaderReport]:
         """The partitions that this node leads and has recovered."""
-        return [
-            cluster_pb2.LeaderReport(
-                partition_id=group_id,
-                leader_node_id=self.identity.node_id,
-                ballot_round=group.core.promised.round,
-                configuration_slot=group.core.configuration_slot,
-                members=members_in_force(group.core.configuration) if group.core.is_configuration_known else (),
-            )
-            for group_id, group in self.host.groups.items()
-            if group.is_serving
-        ]
+        return leader_reports(self.host, self.replicas)
 
     def restoring(self) -> list[int]:
         """The partitions that this node has no state of yet."""
@@ -292,14 +284,7 @@ class StorageNode:
 
     def sizes(self) -> list[cluster_pb2.PartitionSize]:
         """Items and bytes of each partition, as of the last checkpoint."""
-        found = []
-        for partition_id in self.replicas:
-            items, size = self._store.size(partition_id)
-            found.append(cluster_pb2.PartitionSize(partition_id=partition_id, items=items, bytes=size))
-            for number, (entries, entry_bytes) in self._store.sizes(partition_id).items():
-                if number not in NO_INDEXES:
-                    found[-1].indexes.add(number=number, items=entries, bytes=entry_bytes)
-        return found
+        return partition_sizes(self._store, self.replicas)
 
     # Assignments
 
@@ -327,6 +312,7 @@ class StorageNode:
             except StoreFullError as error:
                 no_room.append(error)
                 without_room |= {descriptor.partition_id} - self.replicas.keys()
+        self.feeding.want(assignments.partitions)
         if without_room != self.without_room:
             self.without_room = without_room
             self.on_change()
@@ -391,6 +377,7 @@ class StorageNode:
         kept = cluster_pb2.PartitionDescriptor()
         kept.CopyFrom(descriptor)
         kept.ClearField("time_to_live_attribute")
+        kept.ClearField("feeds")
         data = kept.SerializeToString()
         await self._loop.run_in_executor(self._engine, self._store.put_descriptor, descriptor.partition_id, data)
         self._descriptors[descriptor.partition_id] = kept
@@ -401,6 +388,7 @@ class StorageNode:
         partition_id = descriptor.partition_id
         replica = PartitionReplica(descriptor, self._store, self.host, self._run, self._note_rotten)
         replica.again = self.serve
+        replica.changes.on_feeds = self._note_feeds
         configuration = configuration_of(descriptor.members)
         slot = self._store.checkpointed_slot(partition_id)
         floor = floor_of(descriptor.floor)
@@ -475,6 +463,9 @@ class StorageNode:
             self._not_lost_any_more(partition_id)
             log.info("replica dropped", partition_id=partition_id)
         self.dropped.add(partition_id)
+        self.on_change()
+
+    def _note_feeds(self) -> None:
         self.on_change()
 
     def _note_disk(self, is_slow: bool) -> None:

@@ -11,6 +11,7 @@ import structlog
 from statorpb import cluster_pb2, partition_pb2
 
 from server.model.key_encoding import CHANGES, COLLECTIONS, CURSORS, after_prefix, index_number, own_rows, prefix
+from server.model.table import KeySchema
 from server.paxos.ballot import Ballot
 from server.paxos.quorum import Configuration
 from server.runtime.clock import now_ms
@@ -129,11 +130,14 @@ class PartitionReplica:
         self._hand_over_from_s = 0.0
         self._hand_over_wait_s = HAND_OVER_WAIT_S_MIN
         self.proposals = Proposals(self.partition_id, descriptor.table_number, store, host)
+        self.schema: KeySchema | None = None
         self.changes = ChangeLog(self.partition_id, descriptor.table_number, store, host, self.proposals)
         self._is_index = descriptor.HasField("index")
         if not self.is_restoring:
             self.changes.load(store.stored(own_ranges(descriptor)))
-        self._writes = Writes(self.partition_id, store, host, self.proposals, self._refuse, self._answer_rotten)
+        self._writes = Writes(
+            self.partition_id, store, host, self.proposals, self.changes, self._refuse, self._answer_rotten
+        )
         self._reads = Reads(self.partition_id, store, host, self._refuse, self._answer_rotten)
         self._taking = Taking(
             self.partition_id,
@@ -154,6 +158,7 @@ class PartitionReplica:
         self.ranges = key_ranges(descriptor)
         if descriptor.HasField("partition_key"):
             schema, indexes = key_schema(descriptor), local_indexes(descriptor)
+            self.schema = schema
             self._writes.describe(descriptor.table_number, schema, indexes)
             index = global_index(descriptor.index) if descriptor.HasField("index") else None
             self._reads.describe(descriptor.table_number, schema, indexes, index)
@@ -367,6 +372,10 @@ class PartitionReplica:
         self._host.rebuild(self.partition_id)
         if self.is_leading:
             self._let_another_lead(can_wait=True)
+
+    def note_rotten(self, sentence: str) -> None:
+        """What is stored here is not what was written: another member is to lead, and to bring this one what it has."""
+        self._on_rotten(self.partition_id, sentence)
 
     def _cannot_send(self, sentence: str) -> None:
         """A member waits for a snapshot that only another leader can give it."""

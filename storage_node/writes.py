@@ -17,10 +17,13 @@ from server.model.errors import ValidationError
 from server.model.item import Item, item_bytes
 from server.model.key_encoding import COLLECTIONS, HASH_BYTES, PREFIX_BYTES, prefix
 from server.model.limits import ITEM_BYTES_MAX, WRITE_AGE_S_MAX
-from server.model.table import KeySchema, LocalIndex, check_index_keys
+from server.model.table import GlobalIndex, KeySchema, LocalIndex, check_index_keys
 from server.runtime.replica_host import UNKNOWN, Outcome, OutcomeKind, ReplicaHost
 from server.wire import item_from_bytes, item_to_bytes
+from storage_node.changes import ChangeLog
+from storage_node.codec.change import EntryChange
 from storage_node.codec.mutation import Mutation, Write, encode_mutation
+from storage_node.index_entries import entry_changes
 from storage_node.partition.local_indexes import index_changes
 from storage_node.partition.recent_writes import RecentWrites
 from storage_node.proposals import Proposals, State
@@ -69,10 +72,12 @@ class _Unwritten:
 
 @dataclass(frozen=True, slots=True)
 class _Decided:
-    """A write that is: everything it stores, the item first, and what it answers (None: only that it was done)."""
+    """A write that is: everything it stores, the item first, what it answers (None: only that it was done), and what is
+    to be passed on to global indexes."""
 
     writes: tuple[Write, ...]
     result: partition_pb2.WriteResult | None
+    entries: tuple[EntryChange, ...] = ()
 
 
 class Writes:
@@ -87,6 +92,7 @@ class Writes:
         store: Store,
         host: ReplicaHost,
         proposals: Proposals,
+        changes: ChangeLog,
         refuse: Callable[[partition_pb2.PartitionRequest, Reply], None],
         answer_rotten: Callable[[partition_pb2.PartitionRequest, str, Reply], None],
     ) -> None:
@@ -95,6 +101,8 @@ class Writes:
         self._store = store
         self._host = host
         self._proposals = proposals
+        self._changes = changes
+        self._feeds = changes.feeds
         self._refuse = refuse
         self._answer_rotten = answer_rotten
         self._schema: KeySchema | None = None
@@ -127,6 +135,11 @@ class Writes:
             reply(request_id, partition_pb2.STORAGE_FULL, message="the storage node's disk is nearly full")
         elif self._store.is_overloaded:
             reply(request_id, partition_pb2.THROTTLED)
+        elif self._feeds:
+            if self._changes.is_overloaded:
+                reply(request_id, partition_pb2.THROTTLED, message="global secondary indexes do not keep up")
+            else:
+                self._decide_and_propose(request, key, reply)
         elif request.HasField("write") or self._indexes or request.operation == _UPDATE:
             self._decide_and_propose(request, key, reply)
         else:
@@ -177,7 +190,8 @@ class Writes:
     def _decide(self, request: partition_pb2.PartitionRequest, key: bytes, state: State) -> _Decided | _Unwritten:
         details = request.write if request.HasField("write") else _NOTHING
         old_bytes = state.get(key)
-        is_looked_at = details.condition or request.operation == _UPDATE or details.measured or self._indexes
+        feeds = self._feeds
+        is_looked_at = details.condition or request.operation == _UPDATE or details.measured or self._indexes or feeds
         old = item_from_bytes(old_bytes) if is_looked_at and old_bytes is not None else None
         if details.condition and not _holds(details, old):
             shown = old_bytes if details.returned_on_failure and old_bytes is not None else b""
@@ -195,8 +209,10 @@ class Writes:
                     raise ValidationError(_ITEM_TOO_LARGE)
             elif request.operation == _PUT:
                 new_bytes = request.item
-                if self._indexes or details.measured:
+                if self._indexes or details.measured or feeds:
                     new = item_from_bytes(new_bytes)
+                    # The router may not have heard of an index yet.
+                    check_index_keys(new, [feed.index for feed in feeds.values()])
             result = self._result(details, old, old_bytes, new, new_bytes)
             more = self._index_writes(key, old, new, state, result) if self._indexes else ()
         except ValidationError as error:
@@ -204,7 +220,8 @@ class Writes:
         if more is None:
             return _Unwritten(partition_pb2.COLLECTION_FULL)
         wants_more = details.returned or details.measured
-        return _Decided(((key, new_bytes), *more), result if wants_more else None)
+        writes: tuple[Write, ...] = ((key, new_bytes), *more)
+        return _Decided(writes, result if wants_more else None, self._entries(key, old, new, new_bytes))
 
     def _updated(self, key_item: bytes, details: partition_pb2.WriteDetails, old: Item | None) -> Item:
         """The item after an update. Raises ValidationError."""
@@ -213,11 +230,12 @@ class Writes:
             return base
         values = item_from_bytes(details.update_values) if details.update_values else {}
         new = compiled_update(details.update).apply(base, values)
-        for index in self._indexes:
+        indexes: list[LocalIndex | GlobalIndex] = [*self._indexes, *(feed.index for feed in self._feeds.values())]
+        for index in indexes:
             # What the request gives by itself was looked at by the router; this is what the update has made.
-            if index.sort_key.type not in new.get(index.sort_key.name, {index.sort_key.type: None}):
+            if any(each.type not in new.get(each.name, {each.type: None}) for each in index.key_attributes):
                 raise ValidationError(_UNSUPPORTED_KEY)
-        check_index_keys(new, self._indexes)
+        check_index_keys(new, indexes)
         return new
 
     @staticmethod
@@ -277,6 +295,18 @@ class Writes:
             writes.append((size_key, size.to_bytes(8, "big") if size else None))
         return tuple(writes)
 
+    def _entries(
+        self, key: bytes, old: Item | None, new: Item | None, new_bytes: bytes | None
+    ) -> tuple[EntryChange, ...]:
+        """What a write means for the global indexes that the partition feeds."""
+        if not self._feeds:
+            return ()
+        assert self._schema is not None
+        found: list[EntryChange] = []
+        for feed in self._feeds.values():
+            found += entry_changes(feed.index, self._schema, key[PREFIX_BYTES:], old, new, new_bytes)
+        return tuple(found)
+
     # Proposing
 
     def _propose_plain(
@@ -317,7 +347,7 @@ class Writes:
                 each(outcome)
 
         result = None if decided.result is None else decided.result.SerializeToString()
-        self._proposals.propose(decided.writes, done, token=token, result=result)
+        self._proposals.propose(decided.writes, done, token=token, result=result, entries=decided.entries)
 
     def _waiter(
         self, request: partition_pb2.PartitionRequest, reply: Reply, result: partition_pb2.WriteResult | None

@@ -47,6 +47,10 @@ class InFlightWrites:
         chain = self._by_key.get(key)
         return chain[-1] if chain is not None else None
 
+    def keys_between(self, start: bytes, end: bytes) -> list[bytes]:
+        """The keys from `start` up to, and without, `end` that are being written, in order."""
+        return sorted(key for key in self._by_key if start <= key < end)
+
     def add(self, writes: Sequence[tuple[bytes, bytes | None]]) -> InFlight:
         """Notes a write that is being proposed: (key, item, or None for a deletion) of each key that it writes."""
         added = InFlight(writes)

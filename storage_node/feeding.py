@@ -1,0 +1,42 @@
+"""The feeds of a node's partitions: what the metadata service wants of them, and what becomes due of them with time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+from statorpb import cluster_pb2
+
+from server.table_codec import global_index
+from storage_node.backfill import BackFill
+from storage_node.changes import WantedFeed
+from storage_node.replica import PartitionReplica
+from storage_node.store import CorruptValueError, Store, StoreError
+
+TEND_S = 0.05
+
+
+class Feeding:
+    """Of one node. `back_fill`: the walk that passes on what was there before a feed."""
+
+    def __init__(self, store: Store, replicas: Mapping[int, PartitionReplica]) -> None:
+        self.back_fill = BackFill(store, replicas)
+        self._replicas = replicas
+
+    def want(self, partitions: Iterable[cluster_pb2.PartitionDescriptor]) -> None:
+        """Takes the feeds that the partitions here are to have."""
+        for descriptor in partitions:
+            replica = self._replicas.get(descriptor.partition_id)
+            if replica is not None:
+                replica.changes.want([WantedFeed(global_index(each.index), each.removed) for each in descriptor.feeds])
+
+    async def run(self) -> None:
+        """Proposes what is due, for ever, where this node leads."""
+        while True:
+            for replica in tuple(self._replicas.values()):
+                if replica.changes.needs_tending:
+                    try:
+                        replica.changes.tend()
+                    except (CorruptValueError, StoreError) as error:
+                        replica.note_rotten(str(error))
+            await asyncio.sleep(TEND_S)
