@@ -51,3 +51,13 @@ def test_writes_do_not_end_in_the_middle() -> None:
     _, middle, _ = (in_flight.add([(b"k", bytes((number,)))]) for number in range(3))
     with pytest.raises(AssertionError, match="in order"):
         in_flight.end(middle, is_committed=True)
+
+
+def test_the_keys_in_a_range() -> None:
+    """In order, once each, as long as something of them is in flight."""
+    in_flight = InFlightWrites()
+    first = in_flight.add([(b"c", b"1"), (b"a", b"1"), (b"d", b"1")])
+    in_flight.add([(b"c", None), (b"b", b"2")])
+    assert in_flight.keys_between(b"b", b"d") == [b"b", b"c"]
+    in_flight.end(first, is_committed=True)
+    assert in_flight.keys_between(b"", b"z") == [b"b", b"c"]
