@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from statorpb import cluster_pb2
 
-from metadata.catalog.catalog import Catalog, TableStatus
+from metadata.catalog.catalog import Catalog
 from metadata.catalog.members import Partition
-from server.floor_codec import put_floor
 from server.paxos.ballot import Ballot
 from server.paxos.quorum import Floor
-from server.table_codec import put_schema
 
 
 @dataclass(slots=True)
@@ -27,6 +25,8 @@ class Attendee:
     restoring: set[int] = field(default_factory=set)
     members: dict[int, dict[int, bool]] = field(default_factory=dict)
     """Of the partitions that it leads: node id -> whether it has a log only."""
+    feeds: dict[int, dict[int, cluster_pb2.FeedReport]] = field(default_factory=dict)
+    """Likewise, of the global indexes that the partition's changes go to: by the index's number."""
     configured: dict[int, int] = field(default_factory=dict)
     """Likewise, of the log entry that put those in force: its slot."""
     unopened: dict[int, float] = field(default_factory=dict)
@@ -39,7 +39,8 @@ class Attendee:
     def state(self) -> tuple[object, ...]:
         """What changes only when something has happened."""
         lists = self.opened, self.dropped, self.restoring, set(self.unopened)
-        return self.leads, *lists, self.members, self.configured, self.is_full
+        feeds = {(each, number, feed.complete) for each, of in self.feeds.items() for number, feed in of.items()}
+        return self.leads, *lists, self.members, self.configured, self.is_full, feeds
 
 
 class Attendance:
@@ -76,6 +77,9 @@ class Attendance:
         attendee.members = {
             leader.partition_id: {member.node_id: member.log_only for member in leader.members}
             for leader in report.leaders
+        }
+        attendee.feeds = {
+            leader.partition_id: {feed.index_number: feed for feed in leader.feeds} for leader in report.leaders
         }
         attendee.configured = {leader.partition_id: leader.configuration_slot for leader in report.leaders}
         for leader in report.leaders:
@@ -136,46 +140,17 @@ class Attendance:
         attendee = self.nodes.get(node_id)
         return attendee is not None and partition_id in attendee.leads and self.is_alive(node_id)
 
+    def feeds(self, partition_id: int) -> Mapping[int, cluster_pb2.FeedReport]:
+        """Index number -> how far that global index has been fed, of a partition whose leader lives and serves; empty:
+        there is none, or it feeds none."""
+        if not self.has_leader(partition_id):
+            return {}
+        return self.nodes[self.leaders[partition_id][1]].feeds.get(partition_id, {})
+
     def forget_partitions(self, catalog: Catalog) -> None:
         """Lets go of what is known of partitions that are no more."""
-        known = {partition.partition_id for table in catalog.tables.values() for partition in table.partitions}
+        known = {each.partition_id for table in catalog.tables.values() for each in table.all_partitions}
         for partition_id in [each for each in self.leaders if each not in known]:
             del self.leaders[partition_id]
             self.sizes.pop(partition_id, None)
             self.index_sizes.pop(partition_id, None)
-
-
-def assignments(catalog: Catalog, slot: int, node_id: int) -> cluster_pb2.NodeAssignments:
-    """Everything that a storage node is to keep, and what it is to drop."""
-    message = cluster_pb2.NodeAssignments(catalog_slot=slot)
-    for table in catalog.tables.values():
-        for partition in table.partitions:
-            if node_id not in partition.holders:
-                continue
-            if table.status == TableStatus.DELETING:
-                message.removed.append(partition.partition_id)
-                continue
-            if node_id in partition.withdrawn_node_ids:
-                continue  # it keeps what it has until the group's leader has said who the members are
-            descriptor = message.partitions.add(
-                partition_id=partition.partition_id,
-                table_number=table.number,
-                table_name=table.name,
-                range_start=partition.range_start,
-                range_end=partition.range_end,
-                fresh=table.status == TableStatus.CREATING or node_id == partition.log_node_id,
-                time_to_live_attribute=table.settings.time_to_live,
-            )
-            for member_id in partition.node_ids:
-                node = catalog.nodes[member_id]
-                descriptor.members.add(
-                    node_id=member_id,
-                    zone=node.zone,
-                    address=node.address,
-                    log_only=member_id == partition.log_node_id,
-                )
-            put_floor(descriptor.floor, partition.floor)
-            put_schema(descriptor, table.key_schema, table.local_indexes)
-    message.removed_node_ids.extend(filter(catalog.is_removed, range(1, catalog.next_node_id)))
-    message.removed.extend(sorted(each for each, node_ids in catalog.garbage.items() if node_id in node_ids))
-    return message

@@ -7,6 +7,7 @@ from statorpb import cluster_pb2, tables_pb2
 
 from metadata.catalog.catalog import Catalog, Node, Table, TableStatus, User
 from metadata.catalog.commands import (
+    ActivateIndex,
     ActivateTable,
     AdoptMembers,
     Command,
@@ -16,14 +17,17 @@ from metadata.catalog.commands import (
     DisableUser,
     DrainNode,
     FoundCluster,
+    IndexCommand,
     MemberCommand,
     MemberReplaced,
     NodeCommand,
     NoteFloor,
+    OpenIndex,
     PartitionsDropped,
     PlannedPartition,
     PromoteMember,
     RegisterNode,
+    RemoveIndex,
     RemoveNode,
     RemoveTable,
     ReplaceMember,
@@ -33,12 +37,22 @@ from metadata.catalog.commands import (
     UpdateTimeToLive,
     WithdrawMember,
 )
+from metadata.catalog.indexes import IndexStatus, TableIndex
 from metadata.catalog.members import Partition
-from metadata.settings_codec import change_in, put_change, put_settings, settings_of
+from metadata.settings_codec import (
+    change_in,
+    planned_index_in,
+    put_change,
+    put_planned_index,
+    put_settings,
+    settings_of,
+)
 from server.floor_codec import floor_of, put_floor
-from server.table_codec import key_schema, local_indexes, put_schema
+from server.table_codec import global_index, key_schema, local_indexes, put_global_index, put_schema
 
 SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION_INDEXES = 2
+"""With global indexes: a version that does not know them must not read past them."""
 
 
 class CorruptCatalogError(Exception):
@@ -68,6 +82,8 @@ def encode_command(command: Command) -> bytes:
                 create.partitions.add(
                     range_start=planned.range_start, range_end=planned.range_end, node_ids=planned.node_ids
                 )
+            for index in command.global_indexes:
+                put_planned_index(create.global_indexes.add(), index)
         case ActivateTable():
             message.activate_table = command.table_number
         case DeleteTable():
@@ -78,6 +94,12 @@ def encode_command(command: Command) -> bytes:
             message.remove_table.table_number = command.table_number
             for partition_id, node_ids in command.garbage:
                 message.remove_table.garbage.add(partition_id=partition_id, node_ids=node_ids)
+        case OpenIndex():
+            message.open_index = command.number
+        case ActivateIndex():
+            message.activate_index = command.number
+        case RemoveIndex():
+            message.remove_index = command.number
         case PartitionsDropped():
             message.partitions_dropped.node_id = command.node_id
             message.partitions_dropped.partition_ids.extend(command.partition_ids)
@@ -121,6 +143,7 @@ def decode_command(data: bytes) -> Command:
             create.created_at_ms,
             planned,
             local_indexes(create),
+            tuple(map(planned_index_in, create.global_indexes)),
         )
     if kind == "activate_table":
         return ActivateTable(message.activate_table)
@@ -137,12 +160,10 @@ def decode_command(data: bytes) -> Command:
         return CreateUser(user.user_name, user.access_key_id, user.sealed_secret, user.created_at_ms)
     if kind == "disable_user":
         return DisableUser(message.disable_user)
-    member = _member_change_in(message, kind) or _node_change_in(message, kind)
-    if member is not None:
-        return member
-    change = change_in(message)
-    if change is not None:
-        return change
+    found: Command | None = _member_change_in(message, kind) or _node_change_in(message, kind)
+    found = found or _index_change_in(message, kind) or change_in(message)
+    if found is not None:
+        return found
     raise CorruptCatalogError("a command of a kind that this version does not know")
 
 
@@ -209,10 +230,19 @@ def _node_change_in(message: cluster_pb2.CatalogCommand, kind: str | None) -> No
     return RemoveNode(message.remove_node) if kind == "remove_node" else None
 
 
+def _index_change_in(message: cluster_pb2.CatalogCommand, kind: str | None) -> IndexCommand | None:
+    if kind == "open_index":
+        return OpenIndex(message.open_index)
+    if kind == "activate_index":
+        return ActivateIndex(message.activate_index)
+    return RemoveIndex(message.remove_index) if kind == "remove_index" else None
+
+
 def encode_snapshot(catalog: Catalog) -> bytes:
     """The whole catalog; equal catalogs give equal bytes."""
+    has_indexes = any(table.global_indexes for table in catalog.tables.values())
     message = cluster_pb2.CatalogSnapshot(
-        format_version=SNAPSHOT_VERSION,
+        format_version=SNAPSHOT_VERSION_INDEXES if has_indexes else SNAPSHOT_VERSION,
         next_node_id=catalog.next_node_id,
         next_partition_id=catalog.next_partition_id,
         next_table_number=catalog.next_table_number,
@@ -241,16 +271,9 @@ def encode_snapshot(catalog: Catalog) -> bytes:
         put_schema(encoded, table.key_schema, table.local_indexes)
         put_settings(encoded.settings, table.settings)
         for partition in table.partitions:
-            kept = encoded.partitions.add(
-                partition_id=partition.partition_id,
-                range_start=partition.range_start,
-                range_end=partition.range_end,
-                node_ids=partition.node_ids,
-                log_node_id=partition.log_node_id,
-                leaving_node_id=partition.leaving_node_id,
-                withdrawn_node_ids=partition.withdrawn_node_ids,
-            )
-            put_floor(kept.floor, partition.floor)
+            _put_partition(encoded.partitions.add(), partition)
+        for index in table.global_indexes:
+            _put_index(encoded.global_indexes.add(), index)
     for partition_id, node_ids in sorted(catalog.garbage.items()):
         message.garbage.add(partition_id=partition_id, node_ids=sorted(node_ids))
     for _, user in sorted(catalog.users.items()):
@@ -264,14 +287,57 @@ def encode_snapshot(catalog: Catalog) -> bytes:
     return message.SerializeToString(deterministic=True)
 
 
+def _put_partition(target: cluster_pb2.CatalogPartition, partition: Partition) -> None:
+    target.partition_id, target.log_node_id = partition.partition_id, partition.log_node_id
+    target.range_start, target.range_end = partition.range_start, partition.range_end
+    target.node_ids.extend(partition.node_ids)
+    target.leaving_node_id = partition.leaving_node_id
+    target.withdrawn_node_ids.extend(partition.withdrawn_node_ids)
+    put_floor(target.floor, partition.floor)
+
+
+def _partition(source: cluster_pb2.CatalogPartition) -> Partition:
+    return Partition(
+        source.partition_id,
+        source.range_start,
+        source.range_end,
+        tuple(source.node_ids),
+        source.log_node_id,
+        source.leaving_node_id,
+        floor_of(source.floor),
+        tuple(source.withdrawn_node_ids),
+    )
+
+
+def _put_index(target: cluster_pb2.CatalogIndex, index: TableIndex) -> None:
+    put_global_index(target.index, index.definition)
+    target.status, target.created_at_ms = index.status, index.created_at_ms
+    target.read_units, target.write_units = index.settings.read_units, index.settings.write_units
+    put_settings(target.settings, index.settings)
+    for partition in index.partitions:
+        _put_partition(target.partitions.add(), partition)
+
+
+def _index(source: cluster_pb2.CatalogIndex) -> TableIndex:
+    return TableIndex(
+        global_index(source.index),
+        IndexStatus(source.status),
+        settings_of(source),
+        source.created_at_ms,
+        tuple(map(_partition, source.partitions)),
+    )
+
+
 def decode_snapshot(data: bytes) -> Catalog:
     """The catalog of a snapshot. Raises CorruptCatalogError for a version that is not known."""
     try:
         message = cluster_pb2.CatalogSnapshot.FromString(data)
     except DecodeError as error:
         raise CorruptCatalogError(f"the snapshot is no protobuf message: {error}") from error
-    if message.format_version != SNAPSHOT_VERSION:
-        raise CorruptCatalogError(f"the snapshot has version {message.format_version}, not {SNAPSHOT_VERSION}")
+    if message.format_version not in (SNAPSHOT_VERSION, SNAPSHOT_VERSION_INDEXES):
+        raise CorruptCatalogError(
+            f"the snapshot has version {message.format_version}, not {SNAPSHOT_VERSION} or {SNAPSHOT_VERSION_INDEXES}"
+        )
     catalog = Catalog(message.cluster_id, message.next_node_id, message.next_partition_id, message.next_table_number)
     for node in message.nodes:
         catalog.nodes[node.node_id] = Node(
@@ -279,19 +345,6 @@ def decode_snapshot(data: bytes) -> Catalog:
         )
     catalog.removed_data_ids.update(message.removed_data_ids)
     for table in message.tables:
-        partitions = tuple(
-            Partition(
-                each.partition_id,
-                each.range_start,
-                each.range_end,
-                tuple(each.node_ids),
-                each.log_node_id,
-                each.leaving_node_id,
-                floor_of(each.floor),
-                tuple(each.withdrawn_node_ids),
-            )
-            for each in table.partitions
-        )
         catalog.tables[table.table_name] = Table(
             table.table_name,
             table.table_number,
@@ -300,8 +353,9 @@ def decode_snapshot(data: bytes) -> Catalog:
             key_schema(table),
             settings_of(table),
             table.created_at_ms,
-            partitions,
+            tuple(map(_partition, table.partitions)),
             local_indexes(table),
+            tuple(map(_index, table.global_indexes)),
         )
     for each in message.garbage:
         catalog.garbage[each.partition_id] = set(each.node_ids)

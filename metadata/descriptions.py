@@ -7,14 +7,18 @@ from statorpb import admin_pb2, tables_pb2
 from metadata.attendance import Attendance
 from metadata.catalog.catalog import Node, Table, TableStatus
 from metadata.catalog.changes import decreases_today, warm_throughput
+from metadata.catalog.indexes import IndexStatus, TableIndex
 from metadata.catalog.members import Partition
+from metadata.catalog.settings import TableSettings
+from metadata.routes import INDEX_STATUS
 from server.model.table import KeyAttribute
 
 
 def describe(
     table: Table, attendance: Attendance, now_ms: int, *, is_updating: bool = False
 ) -> tables_pb2.TableDescription:
-    """`is_updating`: it has just been changed, which is told once."""
+    """`is_updating`: it has just been changed, which is told once; besides, it is while an index is being set up."""
+    is_updating = is_updating or any(index.status == IndexStatus.CREATING for index in table.global_indexes)
     status = table.status.name if not is_updating or table.status != TableStatus.ACTIVE else "UPDATING"
     description = tables_pb2.TableDescription(
         table_name=table.name,
@@ -31,6 +35,8 @@ def describe(
         description.items += items
         description.bytes += size
     _put_indexes(description, table, attendance)
+    for index in table.global_indexes:
+        _put_global_index(description.global_indexes.add(), table, index, attendance, now_ms)
     _put_settings(description, table, now_ms)
     return description
 
@@ -87,22 +93,56 @@ def _put_indexes(description: tables_pb2.TableDescription, table: Table, attenda
             described.bytes += size
 
 
+def _put_global_index(
+    target: tables_pb2.GlobalIndexDescription, table: Table, index: TableIndex, attendance: Attendance, now_ms: int
+) -> None:
+    definition, settings, described = index.definition, index.settings, target.index
+    described.name = definition.name
+    for keys, attributes in (
+        (described.partition_keys, definition.partition_keys),
+        (described.sort_keys, definition.sort_keys),
+    ):
+        for attribute in attributes:
+            _put_attribute(keys.add(), attribute)
+    described.projection.type = tables_pb2.Projection.Type.Value(definition.projection)
+    described.projection.non_key_attributes.extend(definition.non_key_attributes)
+    _put_throughput(described, settings)
+    target.status = INDEX_STATUS[index.status]
+    target.backfilling = index.status == IndexStatus.FILLING
+    target.partitions = len(index.partitions)
+    for partition in index.partitions:
+        items, size = attendance.sizes.get(partition.partition_id, (0, 0))
+        target.items += items
+        target.bytes += size
+    for partition in table.partitions:
+        feed = attendance.feeds(partition.partition_id).get(index.number)
+        if feed is not None:
+            target.items_passed += feed.items_passed
+            target.pending += feed.pending
+            target.lag_ms = max(target.lag_ms, feed.lag_ms)
+    target.last_increase_at_ms, target.last_decrease_at_ms = settings.last_increase_ms, settings.last_decrease_ms
+    target.decreases_today = decreases_today(settings, now_ms)
+
+
+def _put_throughput(target: tables_pb2.TableDescription | tables_pb2.GlobalIndex, settings: TableSettings) -> None:
+    """Of a table or of an index."""
+    if not settings.is_on_demand:
+        target.provisioned.read_capacity_units = settings.read_units
+        target.provisioned.write_capacity_units = settings.write_units
+    if settings.max_read_units or settings.max_write_units:
+        target.on_demand.max_read_request_units = settings.max_read_units
+        target.on_demand.max_write_request_units = settings.max_write_units
+    target.warm.read_units_per_second, target.warm.write_units_per_second = warm_throughput(settings)
+
+
 def _put_settings(description: tables_pb2.TableDescription, table: Table, now_ms: int) -> None:
     settings = table.settings
-    if not settings.is_on_demand:
-        description.provisioned.read_capacity_units = settings.read_units
-        description.provisioned.write_capacity_units = settings.write_units
+    _put_throughput(description, settings)
     description.last_increase_at_ms = settings.last_increase_ms
     description.last_decrease_at_ms = settings.last_decrease_ms
     description.decreases_today = decreases_today(settings, now_ms)
     if settings.on_demand_at_ms or settings.is_on_demand:
         description.on_demand_since_ms = max(settings.on_demand_at_ms, default=table.created_at_ms)
-    if settings.max_read_units or settings.max_write_units:
-        description.on_demand.max_read_request_units = settings.max_read_units
-        description.on_demand.max_write_request_units = settings.max_write_units
-    warm_read_units, warm_write_units = warm_throughput(settings)
-    description.warm.read_units_per_second = warm_read_units
-    description.warm.write_units_per_second = warm_write_units
     description.table_class = tables_pb2.TableClass.Value(settings.table_class)
     description.table_class_changed_at_ms = max(settings.class_changed_ms, default=0)
     description.deletion_protection = settings.is_protected

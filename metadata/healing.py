@@ -14,7 +14,7 @@ from collections import Counter
 import structlog
 
 from metadata.attendance import Attendance
-from metadata.catalog.catalog import Catalog, TableStatus
+from metadata.catalog.catalog import Catalog
 from metadata.catalog.commands import (
     AdoptMembers,
     MemberCommand,
@@ -45,26 +45,25 @@ class Healing:
         self._lonely: set[int] = set()  # partitions that need a node and have none, and were told of
 
     def due(self, catalog: Catalog) -> list[MemberCommand]:
-        """What is to be done now, for all partitions of tables that are in use: first where a member is gone, then
+        """What is to be done now, for all partitions that are in use: first where a member is gone, then
         where one is drained; and where nothing else is to be done, one step towards an even distribution."""
         replicas: Counter[int] = Counter()
         joining: Counter[int] = Counter()
         at_rest = []  # partitions in use, of which nothing is due
         commands: list[MemberCommand] = []
         for table in catalog.tables.values():
-            for partition in table.partitions:
+            for partition in table.all_partitions:
                 replicas.update(partition.holders)
                 joining[partition.log_node_id] += 1
         for table in catalog.tables.values():
-            if table.status == TableStatus.ACTIVE:
-                for partition in table.partitions:
-                    command = self._next(catalog, partition, replicas)
-                    if command is None:
-                        at_rest.append(partition)
-                    else:
-                        commands.append(command)
-                        if isinstance(command, ReplaceMember | WithdrawMember):
-                            joining[command.joining_node_id] += 1
+            for partition in table.kept_partitions:
+                command = self._next(catalog, partition, replicas)
+                if command is None:
+                    at_rest.append(partition)
+                else:
+                    commands.append(command)
+                    if isinstance(command, ReplaceMember | WithdrawMember):
+                        joining[command.joining_node_id] += 1
         for partition in at_rest:
             drain = self._drained(catalog, partition, replicas, joining)
             if drain is not None:

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from metadata.attendance import Attendance
 from metadata.catalog.catalog import Table, TableStatus
-from metadata.catalog.commands import ActivateTable, Command, FoundCluster, PartitionsDropped, RemoveTable
+from metadata.catalog.commands import (
+    ActivateIndex,
+    ActivateTable,
+    Command,
+    FoundCluster,
+    OpenIndex,
+    PartitionsDropped,
+    RemoveIndex,
+    RemoveTable,
+)
+from metadata.catalog.indexes import IndexStatus, TableIndex
+from metadata.catalog.members import Partition
 from metadata.healing import Healing
 from metadata.store import CatalogMachine
 
@@ -33,10 +44,17 @@ class Reconciler:
         if not catalog.cluster_id:
             await self._propose(FoundCluster(str(uuid.uuid4())))
         for table in list(catalog.tables.values()):
-            if table.status == TableStatus.CREATING and self._is_open(table):
-                await self._propose(ActivateTable(table.number))
-            elif table.status == TableStatus.DELETING:
+            if table.status == TableStatus.DELETING:
                 await self._remove(table)
+                continue
+            for index in table.global_indexes:
+                step = self._due(table, index)
+                if step is not None:
+                    await self._propose(step)
+            # It may have become another by these steps.
+            are_active = all(index.status == IndexStatus.ACTIVE for index in table.global_indexes)
+            if table.status == TableStatus.CREATING and are_active and self._is_open(table.partitions):
+                await self._propose(ActivateTable(table.number))
         for command in self._healing.due(catalog):
             await self._propose(command)
         for node_id, attendee in list(attendance.nodes.items()):
@@ -44,21 +62,36 @@ class Reconciler:
             if dropped:
                 await self._propose(PartitionsDropped(node_id, tuple(dropped)))
 
-    def _is_open(self, table: Table) -> bool:
+    def _due(self, table: Table, index: TableIndex) -> Command | None:
+        """The next step of a global index's life, if it is due."""
+        fed = [self._attendance.feeds(partition.partition_id).get(index.number) for partition in table.partitions]
+        match index.status:
+            case IndexStatus.CREATING if self._is_open(index.partitions):
+                return OpenIndex(index.number)
+            case IndexStatus.FILLING if all(feed is not None and feed.complete for feed in fed):
+                return ActivateIndex(index.number)
+            case IndexStatus.DELETING if not any(fed) and self._are_led(table.partitions):
+                # A leader that has not heard of all this yet may still begin to feed it. It stops when it hears that
+                # the index is no more (NodeAssignments.next_table_number).
+                return RemoveIndex(index.number)
+        return None
+
+    def _are_led(self, partitions: Iterable[Partition]) -> bool:
+        return all(self._attendance.has_leader(partition.partition_id) for partition in partitions)
+
+    def _is_open(self, partitions: Sequence[Partition]) -> bool:
         """Whether every member of every partition has it on disk, and somebody serves it."""
         nodes = self._attendance.nodes
-        return all(
-            self._attendance.has_leader(partition.partition_id)
-            and all(
-                node_id in nodes and partition.partition_id in nodes[node_id].opened for node_id in partition.node_ids
-            )
-            for partition in table.partitions
+        return self._are_led(partitions) and all(
+            node_id in nodes and partition.partition_id in nodes[node_id].opened
+            for partition in partitions
+            for node_id in partition.node_ids
         )
 
     async def _remove(self, table: Table) -> None:
         """Removes a table once every live member has dropped its replicas; the others owe it."""
         garbage: list[tuple[int, tuple[int, ...]]] = []
-        for partition in table.partitions:
+        for partition in table.all_partitions:
             owing = []
             for node_id in partition.holders:
                 attendee = self._attendance.nodes.get(node_id)

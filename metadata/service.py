@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias
 
@@ -16,16 +15,15 @@ import grpc
 import structlog
 from statorpb import admin_pb2, cluster_pb2, cluster_pb2_grpc, tables_pb2
 
-from metadata.attendance import assignments
+from metadata.assignments import assignments
 from metadata.catalog import commands
 from metadata.catalog.catalog import Node, Table
 from metadata.config import Config
 from metadata.descriptions import describe, describe_node, describe_replica
 from metadata.group import NO_LEADER, CatalogGroup
 from metadata.nodes import Nodes
-from metadata.placement.placement import partition_count, place
-from metadata.settings_codec import update_command
-from metadata.table_requests import create_command
+from metadata.planning import Planner
+from metadata.routes import put_table
 from metadata.users import Users
 from metadata.vault import Vault
 from server.model.errors import (
@@ -38,10 +36,8 @@ from server.model.errors import (
     ValidationError,
     error_by_code,
 )
-from server.model.limits import LIST_TABLES_MAX, PARTITIONS_MAX
-from server.model.table import check_table_name
+from server.model.limits import LIST_TABLES_MAX
 from server.runtime.grpc_server import abort, channel_options, error_of
-from server.table_codec import put_schema
 
 TIMEOUT_S_DEFAULT = 5.0
 TIMEOUT_S_MAX = 60.0
@@ -174,32 +170,13 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
     ) -> tables_pb2.CreateTableResponse:
         async def carry_out() -> tables_pb2.CreateTableResponse:
             async with self._creating:
-                result = await self._group.propose(self._plan(request))
+                planner = Planner(self._group.machine.catalog, self._group.attendance)
+                result = await self._group.propose(planner.table(request, _now_ms()))
             assert isinstance(result, Table)
             return tables_pb2.CreateTableResponse(table=self._describe(result))
 
         response: tables_pb2.CreateTableResponse = await self._at_leader("CreateTable", request, context, carry_out)
         return response
-
-    def _plan(self, request: tables_pb2.CreateTableRequest) -> commands.CreateTable:
-        check_table_name(request.table_name)
-        if request.partitions > PARTITIONS_MAX:
-            raise ValidationError(f"a table has at most {PARTITIONS_MAX} partitions when it is created")
-        catalog = self._group.machine.catalog
-        catalog.check_new_name(request.table_name)
-        zones, full = self._group.attendance.usable_nodes(catalog)
-        replicas: dict[int, int] = {}
-        first_choices: dict[int, int] = {}
-        for table in catalog.tables.values():
-            for partition in table.partitions:
-                first = partition.node_ids[0]
-                first_choices[first] = first_choices.get(first, 0) + 1
-                for node_id in partition.node_ids:
-                    replicas[node_id] = replicas.get(node_id, 0) + 1
-        units = request.provisioned
-        count = partition_count(request.partitions, units.read_capacity_units, units.write_capacity_units)
-        planned = place(count, zones, replicas, first_choices, full)
-        return create_command(request, str(uuid.uuid4()), _now_ms(), planned)
 
     async def DescribeTable(  # noqa: N802
         self, request: tables_pb2.DescribeTableRequest, context: Context
@@ -227,8 +204,10 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
         self, request: tables_pb2.UpdateTableRequest, context: Context
     ) -> tables_pb2.UpdateTableResponse:
         async def carry_out() -> tables_pb2.UpdateTableResponse:
-            command = update_command(request, _now_ms())
-            result = await self._group.propose(command)
+            async with self._creating:
+                planner = Planner(self._group.machine.catalog, self._group.attendance)
+                command = planner.update(request, _now_ms())
+                result = await self._group.propose(command)
             assert isinstance(result, Table)
             only_protects = command == commands.UpdateTable(
                 command.table_name, command.time_ms, is_protected=command.is_protected
@@ -351,10 +330,12 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
             )
         replicas: dict[int, int] = {}
         for name, table in sorted(catalog.tables.items()):
-            for partition in table.partitions:
+            of_indexes = [(each, index.name) for index in table.global_indexes for each in index.partitions]
+            for partition, index_name in [*((each, "") for each in table.partitions), *of_indexes]:
                 status = response.partitions.add(
                     partition_id=partition.partition_id,
                     table_name=name,
+                    index_name=index_name,
                     range_start=partition.range_start,
                     range_end=partition.range_end,
                 )
@@ -447,31 +428,14 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
         return response
 
     def _look_up(self, request: cluster_pb2.LookUpTablesRequest) -> cluster_pb2.LookUpTablesResponse:
-        catalog, leaders = self._group.machine.catalog, self._group.attendance.leaders
+        catalog, attendance = self._group.machine.catalog, self._group.attendance
         response = cluster_pb2.LookUpTablesResponse(catalog_slot=self._group.machine.slot)
         for name in request.table_names:
             table = catalog.tables.get(name)
             if table is None:
                 response.unknown.append(name)
                 continue
-            route = response.tables.add(
-                table_name=name,
-                table_number=table.number,
-                status=tables_pb2.TableStatus.Value(table.status.name),
-                time_to_live_attribute=table.settings.time_to_live,
-            )
-            put_schema(route, table.key_schema, table.local_indexes)
-            for partition in table.partitions:
-                round_, leader = leaders.get(partition.partition_id, (0, 0))
-                entry = route.partitions.add(
-                    partition_id=partition.partition_id,
-                    range_start=partition.range_start,
-                    leader_node_id=leader,
-                    leader_round=round_,
-                )
-                for node_id in partition.storage_node_ids:
-                    node = catalog.nodes[node_id]
-                    entry.members.add(node_id=node_id, zone=node.zone, address=node.address)
+            put_table(response.tables.add(), catalog, table, attendance.leaders)
         return response
 
     # Storage nodes
@@ -518,7 +482,7 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
             change = self._group.catalog_changes.next()
             if machine.catalog.is_removed(node_id):
                 return
-            message = assignments(machine.catalog, machine.slot, node_id)
+            message = assignments(machine.catalog, machine.slot, node_id, self._group.attendance.leaders)
             content = message.SerializeToString(deterministic=True)
             if content != sent:
                 await context.write(message)

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from statorpb import cluster_pb2, tables_pb2
 
-from metadata.catalog.commands import TagTable, UntagTable, UpdateTable, UpdateTimeToLive
+from metadata.catalog.commands import (
+    IndexUpdate,
+    PlannedIndex,
+    PlannedPartition,
+    TagTable,
+    UntagTable,
+    UpdateTable,
+    UpdateTimeToLive,
+)
 from metadata.catalog.settings import TableSettings
+from server.table_codec import global_index, put_global_index
 
 Change = UpdateTable | TagTable | UntagTable | UpdateTimeToLive
 
@@ -27,7 +38,13 @@ def put_settings(target: cluster_pb2.TableSettings, settings: TableSettings) -> 
     target.time_to_live_at_ms = settings.time_to_live_changed_ms
 
 
-def settings_of(source: cluster_pb2.CatalogTable | cluster_pb2.CreateTableCommand) -> TableSettings:
+Settled: TypeAlias = (
+    cluster_pb2.CatalogTable | cluster_pb2.CreateTableCommand | cluster_pb2.CatalogIndex | cluster_pb2.PlannedIndex
+)
+"""Messages with `read_units`, `write_units` and `settings`."""
+
+
+def settings_of(source: Settled) -> TableSettings:
     """The settings in a message; those that a version before did not write are what they were then."""
     message = source.settings
     return TableSettings(
@@ -56,6 +73,8 @@ def put_change(message: cluster_pb2.CatalogCommand, command: Change) -> None:
         case UpdateTable():
             message.update_table.time_ms = command.time_ms
             _put_update(message.update_table.request, command)
+            if command.created_index is not None:
+                put_planned_index(message.update_table.create_index, command.created_index)
         case TagTable():
             message.tag_table.table_name = command.table_name
             for key, value in command.tags:
@@ -74,7 +93,9 @@ def change_in(message: cluster_pb2.CatalogCommand) -> Change | None:
     """The command that changes settings; None: it is another kind of command."""
     kind = message.WhichOneof("command")
     if kind == "update_table":
-        return update_command(message.update_table.request, message.update_table.time_ms)
+        update_table = message.update_table
+        created = planned_index_in(update_table.create_index) if update_table.HasField("create_index") else None
+        return update_command(update_table.request, update_table.time_ms, created)
     if kind == "tag_table":
         tags = tuple((tag.key, tag.value) for tag in message.tag_table.tags)
         return TagTable(message.tag_table.table_name, tags)
@@ -101,10 +122,38 @@ def _put_update(target: tables_pb2.UpdateTableRequest, command: UpdateTable) -> 
     target.on_demand.max_write_request_units = command.max_write_units
     target.warm.read_units_per_second = command.warm_read_units
     target.warm.write_units_per_second = command.warm_write_units
+    target.delete_index = command.deleted_index
+    for update in command.index_updates:
+        entry = target.update_indexes.add(name=update.name)
+        entry.provisioned.read_capacity_units = update.read_units
+        entry.provisioned.write_capacity_units = update.write_units
+        entry.on_demand.max_read_request_units = update.max_read_units
+        entry.on_demand.max_write_request_units = update.max_write_units
+        entry.warm.read_units_per_second = update.warm_read_units
+        entry.warm.write_units_per_second = update.warm_write_units
 
 
-def update_command(request: tables_pb2.UpdateTableRequest, time_ms: int) -> UpdateTable:
-    """The command for a request that comes at `time_ms`."""
+def put_planned_index(target: cluster_pb2.PlannedIndex, planned: PlannedIndex) -> None:
+    """Writes a new global index into an empty message."""
+    put_global_index(target.index, planned.definition)
+    target.read_units, target.write_units = planned.settings.read_units, planned.settings.write_units
+    put_settings(target.settings, planned.settings)
+    for each in planned.partitions:
+        target.partitions.add(range_start=each.range_start, range_end=each.range_end, node_ids=each.node_ids)
+
+
+def planned_index_in(source: cluster_pb2.PlannedIndex) -> PlannedIndex:
+    """The new global index in a message."""
+    partitions = tuple(
+        PlannedPartition(each.range_start, each.range_end, tuple(each.node_ids)) for each in source.partitions
+    )
+    return PlannedIndex(global_index(source.index), settings_of(source), partitions)
+
+
+def update_command(
+    request: tables_pb2.UpdateTableRequest, time_ms: int, created_index: PlannedIndex | None = None
+) -> UpdateTable:
+    """The command for a request that comes at `time_ms`; `created_index`: the index that it asks for, as planned."""
     return UpdateTable(
         request.table_name,
         time_ms,
@@ -117,4 +166,18 @@ def update_command(request: tables_pb2.UpdateTableRequest, time_ms: int) -> Upda
         request.warm.write_units_per_second,
         tables_pb2.TableClass.Name(request.table_class) if request.table_class else "",
         request.deletion_protection if request.HasField("deletion_protection") else None,
+        created_index,
+        request.delete_index,
+        tuple(
+            IndexUpdate(
+                update.name,
+                update.provisioned.read_capacity_units,
+                update.provisioned.write_capacity_units,
+                update.on_demand.max_read_request_units,
+                update.on_demand.max_write_request_units,
+                update.warm.read_units_per_second,
+                update.warm.write_units_per_second,
+            )
+            for update in request.update_indexes
+        ),
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
-from metadata.catalog import changes
+from metadata.catalog import changes, indexes
 from metadata.catalog.commands import (
+    ActivateIndex,
     ActivateTable,
     Command,
     CreateTable,
@@ -15,10 +17,15 @@ from metadata.catalog.commands import (
     DisableUser,
     DrainNode,
     FoundCluster,
+    IndexCommand,
     MemberCommand,
     NodeCommand,
+    OpenIndex,
     PartitionsDropped,
+    PlannedIndex,
+    PlannedPartition,
     RegisterNode,
+    RemoveIndex,
     RemoveNode,
     RemoveTable,
     ReplaceMember,
@@ -29,6 +36,7 @@ from metadata.catalog.commands import (
     UpdateTimeToLive,
     WithdrawMember,
 )
+from metadata.catalog.indexes import IndexStatus, TableIndex
 from metadata.catalog.members import Partition, with_member
 from metadata.catalog.settings import TableSettings
 from server.model.errors import (
@@ -52,6 +60,14 @@ class TableStatus(IntEnum):
     CREATING = 1
     ACTIVE = 2
     DELETING = 3
+
+
+_STEPS: dict[type, tuple[IndexStatus, IndexStatus]] = {
+    OpenIndex: (IndexStatus.CREATING, IndexStatus.FILLING),
+    ActivateIndex: (IndexStatus.FILLING, IndexStatus.ACTIVE),
+    RemoveIndex: (IndexStatus.DELETING, IndexStatus.DELETING),
+}
+"""What a global index must be for a step, and what it is then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +95,28 @@ class Table:
     created_at_ms: int
     partitions: tuple[Partition, ...]
     local_indexes: tuple[LocalIndex, ...] = ()
+    global_indexes: tuple[TableIndex, ...] = ()
+
+    @property
+    def all_partitions(self) -> tuple[Partition, ...]:
+        """Its own, then those of its global indexes."""
+        return sum((index.partitions for index in self.global_indexes), self.partitions)
+
+    @property
+    def kept_partitions(self) -> tuple[Partition, ...]:
+        """Of all, those that are in use: each has been opened by all members, and these may be replaced."""
+        if self.status != TableStatus.ACTIVE:
+            return ()
+        return sum((index.partitions for index in self.global_indexes if index.is_fed), self.partitions)
+
+    def put(self, partition: Partition) -> None:
+        """Takes a partition in place of the one with its id."""
+
+        def taken(partitions: tuple[Partition, ...]) -> tuple[Partition, ...]:
+            return tuple(partition if each.partition_id == partition.partition_id else each for each in partitions)
+
+        self.partitions = taken(self.partitions)
+        self.global_indexes = tuple(replace(index, partitions=taken(index.partitions)) for index in self.global_indexes)
 
 
 @dataclass(slots=True)
@@ -128,6 +166,8 @@ class Catalog:
                 return table
             case RemoveTable():
                 return self._remove(command)
+            case OpenIndex() | ActivateIndex() | RemoveIndex():
+                return self._change_index(command)
             case CreateUser():
                 return self._create_user(command)
             case DisableUser():
@@ -148,6 +188,11 @@ class Catalog:
     def table_of(self, number: int) -> Table | None:
         """The table with a number, or None."""
         return next((table for table in self.tables.values() if table.number == number), None)
+
+    def index_of(self, number: int) -> tuple[Table, TableIndex] | None:
+        """The global index with a number, and its table; or None."""
+        found = ((table, index) for table in self.tables.values() for index in table.global_indexes)
+        return next(((table, index) for table, index in found if index.number == number), None)
 
     def table_named(self, name: str) -> Table:
         """The table with a name. Raises ResourceNotFoundError."""
@@ -185,7 +230,7 @@ class Catalog:
 
     def held_by(self, node_id: int) -> int:
         """How many replicas a node holds, with those that are about to leave it."""
-        return sum(node_id in partition.holders for table in self.tables.values() for partition in table.partitions)
+        return sum(node_id in each.holders for table in self.tables.values() for each in table.all_partitions)
 
     def refusal_of(self, command: RegisterNode) -> StatorError | None:
         """Why a node cannot be registered as it says it is; None: it can. ResourceNotFoundError: it was removed."""
@@ -255,27 +300,50 @@ class Catalog:
     def _create(self, command: CreateTable) -> Table | StatorError:
         if command.table_name in self.tables:
             return ResourceInUseError(f"Table already exists: {command.table_name}")
-        if any(self.is_removed(node_id) for planned in command.partitions for node_id in planned.node_ids):
-            return ServiceUnavailableError("a node on which the table was to be has just been removed: try again")
-        partitions = tuple(
-            Partition(partition_id, planned.range_start, planned.range_end, planned.node_ids)
-            for partition_id, planned in enumerate(command.partitions, self.next_partition_id)
-        )
+        planned = command.global_indexes
+        try:
+            indexes.check_definitions(command.key_schema, command.local_indexes, [each.definition for each in planned])
+            for each in planned:
+                indexes.check_throughput(each, is_on_demand=command.settings.is_on_demand)
+            for partitions in (command.partitions, *(each.partitions for each in planned)):
+                self._check_nodes(partitions)
+        except StatorError as error:
+            return error
         table = Table(
             command.table_name,
-            self.next_table_number,
+            self._new_number(),
             command.table_id,
             TableStatus.CREATING,
             command.key_schema,
             command.settings,
             command.created_at_ms,
-            partitions,
+            self._new_partitions(command.partitions),
             command.local_indexes,
         )
-        self.next_partition_id += len(partitions)
-        self.next_table_number += 1
+        table.global_indexes = tuple(self._new_index(each, command.created_at_ms) for each in planned)
         self.tables[table.name] = table
         return table
+
+    def _check_nodes(self, partitions: Iterable[PlannedPartition]) -> None:
+        if any(self.is_removed(node_id) for planned in partitions for node_id in planned.node_ids):
+            raise ServiceUnavailableError("a node on which the table was to be has just been removed: try again")
+
+    def _new_number(self) -> int:
+        self.next_table_number += 1
+        return self.next_table_number - 1
+
+    def _new_partitions(self, partitions: Sequence[PlannedPartition]) -> tuple[Partition, ...]:
+        first = self.next_partition_id
+        self.next_partition_id += len(partitions)
+        return tuple(
+            Partition(partition_id, planned.range_start, planned.range_end, planned.node_ids)
+            for partition_id, planned in enumerate(partitions, first)
+        )
+
+    def _new_index(self, planned: PlannedIndex, now_ms: int) -> TableIndex:
+        definition = replace(planned.definition, number=self._new_number())
+        partitions = self._new_partitions(planned.partitions)
+        return TableIndex(definition, IndexStatus.CREATING, planned.settings, now_ms, partitions)
 
     def _change(self, command: TableCommand) -> Table:
         table = self.table_named(command.table_name)
@@ -295,7 +363,7 @@ class Catalog:
                     )
                 table.status = TableStatus.DELETING
             case UpdateTable():
-                table.settings = changes.updated(settings, command, table.created_at_ms)
+                self._update(table, command)
             case TagTable():
                 table.settings = changes.tagged(settings, command.tags)
             case UntagTable():
@@ -303,6 +371,35 @@ class Catalog:
             case _:
                 table.settings = changes.with_time_to_live(settings, command)
         return table
+
+    def _update(self, table: Table, command: UpdateTable) -> None:
+        """All of it, or nothing where anything is refused."""
+        settings = changes.updated(table.settings, command, table.created_at_ms)
+        kept = indexes.updated(table.global_indexes, command, settings)
+        planned = command.created_index
+        if planned is not None:
+            indexes.check_new(table.key_schema, table.local_indexes, kept, planned, is_on_demand=settings.is_on_demand)
+            self._check_nodes(planned.partitions)
+            kept = (*kept, self._new_index(planned, command.time_ms))
+        table.settings, table.global_indexes = settings, kept
+
+    def _change_index(self, command: IndexCommand) -> TableIndex | None:
+        """Returns the index as it is then; None if there is nothing to change (any more)."""
+        found = self.index_of(command.number)
+        if found is None:
+            return None
+        table, index = found
+        before, after = _STEPS[type(command)]
+        if index.status != before or table.status == TableStatus.DELETING:
+            return None
+        changed = replace(index, status=after)
+        if isinstance(command, RemoveIndex):
+            table.global_indexes = tuple(each for each in table.global_indexes if each is not index)
+            for partition in index.partitions:
+                self.garbage.setdefault(partition.partition_id, set()).update(partition.holders)
+        else:
+            table.global_indexes = tuple(changed if each is index else each for each in table.global_indexes)
+        return changed
 
     def _remove(self, command: RemoveTable) -> Table | None:
         table = self.table_of(command.table_number)
@@ -324,7 +421,7 @@ class Catalog:
     def partition_of(self, partition_id: int) -> tuple[Table, Partition] | None:
         """A partition and its table, or None."""
         for table in self.tables.values():
-            for partition in table.partitions:
+            for partition in table.all_partitions:
                 if partition.partition_id == partition_id:
                     return table, partition
         return None
@@ -338,11 +435,11 @@ class Catalog:
         if isinstance(command, ReplaceMember | WithdrawMember) and not self._may_join(command.joining_node_id):
             return None
         changed = with_member(partition, command, self.garbage.get(partition.partition_id, set()))
-        if changed is None or table.status != TableStatus.ACTIVE:
+        if changed is None or partition not in table.kept_partitions:
             return None
         if left := set(partition.holders) - set(changed.holders):
             self.garbage.setdefault(partition.partition_id, set()).update(left)
-        table.partitions = tuple(changed if each is partition else each for each in table.partitions)
+        table.put(changed)
         return changed
 
     def _may_join(self, node_id: int) -> bool:

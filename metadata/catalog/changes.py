@@ -44,10 +44,11 @@ def warm_throughput(settings: TableSettings) -> tuple[int, int]:
     return max(read_units, settings.warm_read_units), max(write_units, settings.warm_write_units)
 
 
-def updated(settings: TableSettings, command: UpdateTable, created_at_ms: int) -> TableSettings:
-    """The settings as an UpdateTable changes them. Raises ValidationError, LimitExceededError."""
-    result = _with_throughput(settings, command, created_at_ms)
-    result = _with_warm_throughput(result, command)
+def updated(settings: TableSettings, command: UpdateTable, created_at_ms: int, what: str = "table") -> TableSettings:
+    """The settings as an UpdateTable changes them. `what` they are of, in a sentence. Raises ValidationError,
+    LimitExceededError."""
+    result = _with_throughput(settings, command, created_at_ms, what)
+    result = _with_warm_throughput(result, command, what)
     if command.table_class not in ("", result.table_class):
         result = _with_class(result, command)
     if command.is_protected is not None:
@@ -55,7 +56,7 @@ def updated(settings: TableSettings, command: UpdateTable, created_at_ms: int) -
     return result
 
 
-def _with_throughput(settings: TableSettings, command: UpdateTable, created_at_ms: int) -> TableSettings:
+def _with_throughput(settings: TableSettings, command: UpdateTable, created_at_ms: int, what: str) -> TableSettings:
     is_on_demand = command.billing_mode == "PAY_PER_REQUEST" if command.billing_mode else settings.is_on_demand
     has_units = command.read_units > 0
     if is_on_demand:
@@ -80,7 +81,7 @@ def _with_throughput(settings: TableSettings, command: UpdateTable, created_at_m
             max_read_units=0,
             max_write_units=0,
         )
-    return _with_units(settings, command) if has_units else settings
+    return _with_units(settings, command, what) if has_units else settings
 
 
 def _limit(current: int, asked: int) -> int:
@@ -103,13 +104,13 @@ def _on_demand(settings: TableSettings, now_ms: int, created_at_ms: int) -> Tabl
     )
 
 
-def _with_units(settings: TableSettings, command: UpdateTable) -> TableSettings:
+def _with_units(settings: TableSettings, command: UpdateTable, what: str) -> TableSettings:
     before, after = (settings.read_units, settings.write_units), (command.read_units, command.write_units)
     if after == before:
         raise ValidationError(
-            "The provisioned throughput for the table will not change. The requested value equals the current value. "
-            f"Current ReadCapacityUnits provisioned for the table: {before[0]}. Requested ReadCapacityUnits: "
-            f"{after[0]}. Current WriteCapacityUnits provisioned for the table: {before[1]}. Requested "
+            f"The provisioned throughput for the {what} will not change. The requested value equals the current value. "
+            f"Current ReadCapacityUnits provisioned for the {what}: {before[0]}. Requested ReadCapacityUnits: "
+            f"{after[0]}. Current WriteCapacityUnits provisioned for the {what}: {before[1]}. Requested "
             f"WriteCapacityUnits: {after[1]}. Refer to the Amazon DynamoDB Developer Guide for current limits and how "
             "to request higher limits."
         )
@@ -131,13 +132,13 @@ def _with_units(settings: TableSettings, command: UpdateTable) -> TableSettings:
     return result
 
 
-def _with_warm_throughput(settings: TableSettings, command: UpdateTable) -> TableSettings:
+def _with_warm_throughput(settings: TableSettings, command: UpdateTable, what: str) -> TableSettings:
     current = warm_throughput(settings)
     asked = (command.warm_read_units, command.warm_write_units)
     for name, units, units_now in zip(("ReadUnitsPerSecond", "WriteUnitsPerSecond"), asked, current, strict=True):
         if 0 < units < units_now:
             raise ValidationError(
-                f"{_INVALID}Requested {name} for WarmThroughput for table is lower than current WarmThroughput, "
+                f"{_INVALID}Requested {name} for WarmThroughput for {what} is lower than current WarmThroughput, "
                 "decreasing WarmThroughput is not supported"
             )
     return replace(

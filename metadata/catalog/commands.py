@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from metadata.catalog.settings import TableSettings
-from server.model.table import KeySchema, LocalIndex
+from server.model.table import GlobalIndex, KeySchema, LocalIndex
 from server.paxos.quorum import NO_FLOOR, Floor
 
 
@@ -36,6 +36,29 @@ class PlannedPartition:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedIndex:
+    """A new global index: its number in `definition` is 0, it gets one when it is made. Of the settings it has those of
+    its throughput."""
+
+    definition: GlobalIndex
+    settings: TableSettings
+    partitions: tuple[PlannedPartition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexUpdate:
+    """Changes a global index's throughput. What is 0 stays as it is; `max_` units of -1 lift the limit."""
+
+    name: str
+    read_units: int = 0
+    write_units: int = 0
+    max_read_units: int = 0
+    max_write_units: int = 0
+    warm_read_units: int = 0
+    warm_write_units: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class CreateTable:
     """A new table."""
 
@@ -46,11 +69,12 @@ class CreateTable:
     created_at_ms: int
     partitions: tuple[PlannedPartition, ...]
     local_indexes: tuple[LocalIndex, ...] = ()
+    global_indexes: tuple[PlannedIndex, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ActivateTable:
-    """Every replica of the table has been opened and every partition has a leader."""
+    """Every replica of the table has been opened, every partition has a leader, and its global indexes are active."""
 
     table_number: int
 
@@ -64,7 +88,8 @@ class DeleteTable:
 
 @dataclass(frozen=True, slots=True)
 class UpdateTable:
-    """Changes a table's settings. What is empty, 0 or None stays as it is; `max_` units of -1 lift the limit."""
+    """Changes a table's settings, and those of its global indexes, of which one may be made or removed at a time. What
+    is empty, 0 or None stays as it is; `max_` units of -1 lift the limit."""
 
     table_name: str
     time_ms: int
@@ -77,6 +102,9 @@ class UpdateTable:
     warm_write_units: int = 0
     table_class: str = ""
     is_protected: bool | None = None
+    created_index: PlannedIndex | None = None
+    deleted_index: str = ""
+    index_updates: tuple[IndexUpdate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +139,27 @@ class RemoveTable:
 
     table_number: int
     garbage: tuple[tuple[int, tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIndex:
+    """Every replica of a global index has been opened and every partition has a leader: it can be fed."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class ActivateIndex:
+    """A global index has every item that the table had when it was made, and gets every change since."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveIndex:
+    """No partition of the table feeds the global index any more: what nodes have of it is to be removed."""
+
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +269,9 @@ TableCommand = DeleteTable | UpdateTable | TagTable | UntagTable | UpdateTimeToL
 MemberCommand = ReplaceMember | MemberReplaced | WithdrawMember | AdoptMembers | PromoteMember | NoteFloor
 """What changes who holds a partition."""
 
+IndexCommand = OpenIndex | ActivateIndex | RemoveIndex
+"""The steps of a global index's life, as the storage nodes report that they are due."""
+
 NodeCommand = DrainNode | RemoveNode
 """What an operator wants of a storage node."""
 
@@ -230,6 +282,7 @@ Command = (
     | ActivateTable
     | TableCommand
     | RemoveTable
+    | IndexCommand
     | PartitionsDropped
     | MemberCommand
     | NodeCommand

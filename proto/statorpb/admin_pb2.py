@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14statorpb/admin.proto\x12\tstator.v1\"\x18\n\x16\x44\x65scribeClusterRequest\"\xcd\x01\n\nNodeStatus\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x0c\n\x04zone\x18\x04 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\x12\r\n\x05\x61live\x18\x06 \x01(\x08\x12\x10\n\x08replicas\x18\x07 \x01(\r\x12\x0f\n\x07leaders\x18\x08 \x01(\r\x12\x0c\n\x04note\x18\t \x01(\t\x12\x11\n\tis_leader\x18\n \x01(\x08\x12\x10\n\x08\x64raining\x18\x0b \x01(\x08\x12\x0e\n\x06healed\x18\x0c \x01(\x04\"\x96\x01\n\rReplicaStatus\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x0c\n\x04zone\x18\x02 \x01(\t\x12\x11\n\tis_leader\x18\x03 \x01(\x08\x12\r\n\x05state\x18\x04 \x01(\t\x12\x16\n\x0erestored_bytes\x18\x05 \x01(\x04\x12\x17\n\x0frestoring_bytes\x18\x06 \x01(\x04\x12\x13\n\x0b\x62ytes_per_s\x18\x07 \x01(\x04\"\x8f\x01\n\x0fPartitionStatus\x12\x14\n\x0cpartition_id\x18\x01 \x01(\x04\x12\x12\n\ntable_name\x18\x02 \x01(\t\x12\x13\n\x0brange_start\x18\x03 \x01(\x0c\x12\x11\n\trange_end\x18\x04 \x01(\x0c\x12*\n\x08replicas\x18\x05 \x03(\x0b\x32\x18.stator.v1.ReplicaStatus\"o\n\x17\x44\x65scribeClusterResponse\x12$\n\x05nodes\x18\x01 \x03(\x0b\x32\x15.stator.v1.NodeStatus\x12.\n\npartitions\x18\x02 \x03(\x0b\x32\x1a.stator.v1.PartitionStatus\"Y\n\x04User\x12\x11\n\tuser_name\x18\x01 \x01(\t\x12\x15\n\raccess_key_id\x18\x02 \x01(\t\x12\x10\n\x08\x64isabled\x18\x03 \x01(\x08\x12\x15\n\rcreated_at_ms\x18\x04 \x01(\x03\"&\n\x11\x43reateUserRequest\x12\x11\n\tuser_name\x18\x01 \x01(\t\"N\n\x12\x43reateUserResponse\x12\x1d\n\x04user\x18\x01 \x01(\x0b\x32\x0f.stator.v1.User\x12\x19\n\x11secret_access_key\x18\x02 \x01(\t\"\x12\n\x10ListUsersRequest\"3\n\x11ListUsersResponse\x12\x1e\n\x05users\x18\x01 \x03(\x0b\x32\x0f.stator.v1.User\"\'\n\x12\x44isableUserRequest\x12\x11\n\tuser_name\x18\x01 \x01(\t\"4\n\x13\x44isableUserResponse\x12\x1d\n\x04user\x18\x01 \x01(\x0b\x32\x0f.stator.v1.User\"0\n\x10\x44rainNodeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x63\x61ncel\x18\x02 \x01(\x08\"8\n\x11\x44rainNodeResponse\x12#\n\x04node\x18\x01 \x01(\x0b\x32\x15.stator.v1.NodeStatus\"!\n\x11RemoveNodeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"9\n\x12RemoveNodeResponse\x12#\n\x04node\x18\x01 \x01(\x0b\x32\x15.stator.v1.NodeStatus2\xd5\x03\n\x05\x41\x64min\x12X\n\x0f\x44\x65scribeCluster\x12!.stator.v1.DescribeClusterRequest\x1a\".stator.v1.DescribeClusterResponse\x12I\n\nCreateUser\x12\x1c.stator.v1.CreateUserRequest\x1a\x1d.stator.v1.CreateUserResponse\x12\x46\n\tListUsers\x12\x1b.stator.v1.ListUsersRequest\x1a\x1c.stator.v1.ListUsersResponse\x12L\n\x0b\x44isableUser\x12\x1d.stator.v1.DisableUserRequest\x1a\x1e.stator.v1.DisableUserResponse\x12\x46\n\tDrainNode\x12\x1b.stator.v1.DrainNodeRequest\x1a\x1c.stator.v1.DrainNodeResponse\x12I\n\nRemoveNode\x12\x1c.stator.v1.RemoveNodeRequest\x1a\x1d.stator.v1.RemoveNodeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14statorpb/admin.proto\x12\tstator.v1\"\x18\n\x16\x44\x65scribeClusterRequest\"\xcd\x01\n\nNodeStatus\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x0c\n\x04zone\x18\x04 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\x12\r\n\x05\x61live\x18\x06 \x01(\x08\x12\x10\n\x08replicas\x18\x07 \x01(\r\x12\x0f\n\x07leaders\x18\x08 \x01(\r\x12\x0c\n\x04note\x18\t \x01(\t\x12\x11\n\tis_leader\x18\n \x01(\x08\x12\x10\n\x08\x64raining\x18\x0b \x01(\x08\x12\x0e\n\x06healed\x18\x0c \x01(\x04\"\x96\x01\n\rReplicaStatus\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x0c\n\x04zone\x18\x02 \x01(\t\x12\x11\n\tis_leader\x18\x03 \x01(\x08\x12\r\n\x05state\x18\x04 \x01(\t\x12\x16\n\x0erestored_bytes\x18\x05 \x01(\x04\x12\x17\n\x0frestoring_bytes\x18\x06 \x01(\x04\x12\x13\n\x0b\x62ytes_per_s\x18\x07 \x01(\x04\"\xa3\x01\n\x0fPartitionStatus\x12\x14\n\x0cpartition_id\x18\x01 \x01(\x04\x12\x12\n\ntable_name\x18\x02 \x01(\t\x12\x13\n\x0brange_start\x18\x03 \x01(\x0c\x12\x11\n\trange_end\x18\x04 \x01(\x0c\x12*\n\x08replicas\x18\x05 \x03(\x0b\x32\x18.stator.v1.ReplicaStatus\x12\x12\n\nindex_name\x18\x06 \x01(\t\"o\n\x17\x44\x65scribeClusterResponse\x12$\n\x05nodes\x18\x01 \x03(\x0b\x32\x15.stator.v1.NodeStatus\x12.\n\npartitions\x18\x02 \x03(\x0b\x32\x1a.stator.v1.PartitionStatus\"Y\n\x04User\x12\x11\n\tuser_name\x18\x01 \x01(\t\x12\x15\n\raccess_key_id\x18\x02 \x01(\t\x12\x10\n\x08\x64isabled\x18\x03 \x01(\x08\x12\x15\n\rcreated_at_ms\x18\x04 \x01(\x03\"&\n\x11\x43reateUserRequest\x12\x11\n\tuser_name\x18\x01 \x01(\t\"N\n\x12\x43reateUserResponse\x12\x1d\n\x04user\x18\x01 \x01(\x0b\x32\x0f.stator.v1.User\x12\x19\n\x11secret_access_key\x18\x02 \x01(\t\"\x12\n\x10ListUsersRequest\"3\n\x11ListUsersResponse\x12\x1e\n\x05users\x18\x01 \x03(\x0b\x32\x0f.stator.v1.User\"\'\n\x12\x44isableUserRequest\x12\x11\n\tuser_name\x18\x01 \x01(\t\"4\n\x13\x44isableUserResponse\x12\x1d\n\x04user\x18\x01 \x01(\x0b\x32\x0f.stator.v1.User\"0\n\x10\x44rainNodeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x63\x61ncel\x18\x02 \x01(\x08\"8\n\x11\x44rainNodeResponse\x12#\n\x04node\x18\x01 \x01(\x0b\x32\x15.stator.v1.NodeStatus\"!\n\x11RemoveNodeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"9\n\x12RemoveNodeResponse\x12#\n\x04node\x18\x01 \x01(\x0b\x32\x15.stator.v1.NodeStatus2\xd5\x03\n\x05\x41\x64min\x12X\n\x0f\x44\x65scribeCluster\x12!.stator.v1.DescribeClusterRequest\x1a\".stator.v1.DescribeClusterResponse\x12I\n\nCreateUser\x12\x1c.stator.v1.CreateUserRequest\x1a\x1d.stator.v1.CreateUserResponse\x12\x46\n\tListUsers\x12\x1b.stator.v1.ListUsersRequest\x1a\x1c.stator.v1.ListUsersResponse\x12L\n\x0b\x44isableUser\x12\x1d.stator.v1.DisableUserRequest\x1a\x1e.stator.v1.DisableUserResponse\x12\x46\n\tDrainNode\x12\x1b.stator.v1.DrainNodeRequest\x1a\x1c.stator.v1.DrainNodeResponse\x12I\n\nRemoveNode\x12\x1c.stator.v1.RemoveNodeRequest\x1a\x1d.stator.v1.RemoveNodeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,31 +38,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPLICASTATUS']._serialized_start=270
   _globals['_REPLICASTATUS']._serialized_end=420
   _globals['_PARTITIONSTATUS']._serialized_start=423
-  _globals['_PARTITIONSTATUS']._serialized_end=566
-  _globals['_DESCRIBECLUSTERRESPONSE']._serialized_start=568
-  _globals['_DESCRIBECLUSTERRESPONSE']._serialized_end=679
-  _globals['_USER']._serialized_start=681
-  _globals['_USER']._serialized_end=770
-  _globals['_CREATEUSERREQUEST']._serialized_start=772
-  _globals['_CREATEUSERREQUEST']._serialized_end=810
-  _globals['_CREATEUSERRESPONSE']._serialized_start=812
-  _globals['_CREATEUSERRESPONSE']._serialized_end=890
-  _globals['_LISTUSERSREQUEST']._serialized_start=892
-  _globals['_LISTUSERSREQUEST']._serialized_end=910
-  _globals['_LISTUSERSRESPONSE']._serialized_start=912
-  _globals['_LISTUSERSRESPONSE']._serialized_end=963
-  _globals['_DISABLEUSERREQUEST']._serialized_start=965
-  _globals['_DISABLEUSERREQUEST']._serialized_end=1004
-  _globals['_DISABLEUSERRESPONSE']._serialized_start=1006
-  _globals['_DISABLEUSERRESPONSE']._serialized_end=1058
-  _globals['_DRAINNODEREQUEST']._serialized_start=1060
-  _globals['_DRAINNODEREQUEST']._serialized_end=1108
-  _globals['_DRAINNODERESPONSE']._serialized_start=1110
-  _globals['_DRAINNODERESPONSE']._serialized_end=1166
-  _globals['_REMOVENODEREQUEST']._serialized_start=1168
-  _globals['_REMOVENODEREQUEST']._serialized_end=1201
-  _globals['_REMOVENODERESPONSE']._serialized_start=1203
-  _globals['_REMOVENODERESPONSE']._serialized_end=1260
-  _globals['_ADMIN']._serialized_start=1263
-  _globals['_ADMIN']._serialized_end=1732
+  _globals['_PARTITIONSTATUS']._serialized_end=586
+  _globals['_DESCRIBECLUSTERRESPONSE']._serialized_start=588
+  _globals['_DESCRIBECLUSTERRESPONSE']._serialized_end=699
+  _globals['_USER']._serialized_start=701
+  _globals['_USER']._serialized_end=790
+  _globals['_CREATEUSERREQUEST']._serialized_start=792
+  _globals['_CREATEUSERREQUEST']._serialized_end=830
+  _globals['_CREATEUSERRESPONSE']._serialized_start=832
+  _globals['_CREATEUSERRESPONSE']._serialized_end=910
+  _globals['_LISTUSERSREQUEST']._serialized_start=912
+  _globals['_LISTUSERSREQUEST']._serialized_end=930
+  _globals['_LISTUSERSRESPONSE']._serialized_start=932
+  _globals['_LISTUSERSRESPONSE']._serialized_end=983
+  _globals['_DISABLEUSERREQUEST']._serialized_start=985
+  _globals['_DISABLEUSERREQUEST']._serialized_end=1024
+  _globals['_DISABLEUSERRESPONSE']._serialized_start=1026
+  _globals['_DISABLEUSERRESPONSE']._serialized_end=1078
+  _globals['_DRAINNODEREQUEST']._serialized_start=1080
+  _globals['_DRAINNODEREQUEST']._serialized_end=1128
+  _globals['_DRAINNODERESPONSE']._serialized_start=1130
+  _globals['_DRAINNODERESPONSE']._serialized_end=1186
+  _globals['_REMOVENODEREQUEST']._serialized_start=1188
+  _globals['_REMOVENODEREQUEST']._serialized_end=1221
+  _globals['_REMOVENODERESPONSE']._serialized_start=1223
+  _globals['_REMOVENODERESPONSE']._serialized_end=1280
+  _globals['_ADMIN']._serialized_start=1283
+  _globals['_ADMIN']._serialized_end=1752
 # @@protoc_insertion_point(module_scope)

@@ -130,12 +130,15 @@ class PartitionStatus(google.protobuf.message.Message):
     RANGE_START_FIELD_NUMBER: builtins.int
     RANGE_END_FIELD_NUMBER: builtins.int
     REPLICAS_FIELD_NUMBER: builtins.int
+    INDEX_NAME_FIELD_NUMBER: builtins.int
     partition_id: builtins.int
     table_name: builtins.str
     range_start: builtins.bytes
     """inclusive, hash then sort key; empty: lowest"""
     range_end: builtins.bytes
     """exclusive; empty: no bound"""
+    index_name: builtins.str
+    """of a partition of one of the table's global secondary indexes; empty: of the table's own"""
     @property
     def replicas(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ReplicaStatus]: ...
     def __init__(
@@ -146,8 +149,9 @@ class PartitionStatus(google.protobuf.message.Message):
         range_start: builtins.bytes = ...,
         range_end: builtins.bytes = ...,
         replicas: collections.abc.Iterable[Global___ReplicaStatus] | None = ...,
+        index_name: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["partition_id", b"partition_id", "range_end", b"range_end", "range_start", b"range_start", "replicas", b"replicas", "table_name", b"table_name"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["index_name", b"index_name", "partition_id", b"partition_id", "range_end", b"range_end", "range_start", b"range_start", "replicas", b"replicas", "table_name", b"table_name"]) -> None: ...
 
 Global___PartitionStatus: typing_extensions.TypeAlias = PartitionStatus
 

@@ -537,7 +537,10 @@ class NodeAssignments(google.protobuf.message.Message):
     REMOVED_FIELD_NUMBER: builtins.int
     REMOVED_NODE_IDS_FIELD_NUMBER: builtins.int
     INDEX_ROUTES_FIELD_NUMBER: builtins.int
+    NEXT_TABLE_NUMBER_FIELD_NUMBER: builtins.int
     catalog_slot: builtins.int
+    next_table_number: builtins.int
+    """indexes with lower numbers that are in nobody's feeds here are no more"""
     @property
     def partitions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PartitionDescriptor]:
         """all of them"""
@@ -562,8 +565,9 @@ class NodeAssignments(google.protobuf.message.Message):
         removed: collections.abc.Iterable[builtins.int] | None = ...,
         removed_node_ids: collections.abc.Iterable[builtins.int] | None = ...,
         index_routes: collections.abc.Iterable[Global___IndexRoute] | None = ...,
+        next_table_number: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["catalog_slot", b"catalog_slot", "index_routes", b"index_routes", "partitions", b"partitions", "removed", b"removed", "removed_node_ids", b"removed_node_ids"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["catalog_slot", b"catalog_slot", "index_routes", b"index_routes", "next_table_number", b"next_table_number", "partitions", b"partitions", "removed", b"removed", "removed_node_ids", b"removed_node_ids"]) -> None: ...
 
 Global___NodeAssignments: typing_extensions.TypeAlias = NodeAssignments
 
@@ -835,6 +839,9 @@ class CatalogCommand(google.protobuf.message.Message):
     ADOPT_MEMBERS_FIELD_NUMBER: builtins.int
     CREATE_USER_FIELD_NUMBER: builtins.int
     DISABLE_USER_FIELD_NUMBER: builtins.int
+    OPEN_INDEX_FIELD_NUMBER: builtins.int
+    ACTIVATE_INDEX_FIELD_NUMBER: builtins.int
+    REMOVE_INDEX_FIELD_NUMBER: builtins.int
     found_cluster: builtins.str
     """the cluster's id"""
     activate_table: builtins.int
@@ -845,6 +852,10 @@ class CatalogCommand(google.protobuf.message.Message):
     """node name"""
     disable_user: builtins.str
     """user name"""
+    open_index: builtins.int
+    """its number, as in those that follow"""
+    activate_index: builtins.int
+    remove_index: builtins.int
     @property
     def register_node(self) -> Global___RegisterNodeRequest: ...
     @property
@@ -901,10 +912,13 @@ class CatalogCommand(google.protobuf.message.Message):
         adopt_members: Global___AdoptMembers | None = ...,
         create_user: Global___CatalogUser | None = ...,
         disable_user: builtins.str = ...,
+        open_index: builtins.int = ...,
+        activate_index: builtins.int = ...,
+        remove_index: builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["activate_table", b"activate_table", "adopt_members", b"adopt_members", "command", b"command", "create_table", b"create_table", "create_user", b"create_user", "delete_table", b"delete_table", "disable_user", b"disable_user", "drain_node", b"drain_node", "found_cluster", b"found_cluster", "member_replaced", b"member_replaced", "note_floor", b"note_floor", "partitions_dropped", b"partitions_dropped", "promote_member", b"promote_member", "register_node", b"register_node", "remove_node", b"remove_node", "remove_table", b"remove_table", "replace_member", b"replace_member", "tag_table", b"tag_table", "untag_table", b"untag_table", "update_table", b"update_table", "update_time_to_live", b"update_time_to_live", "withdraw_member", b"withdraw_member"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["activate_table", b"activate_table", "adopt_members", b"adopt_members", "command", b"command", "create_table", b"create_table", "create_user", b"create_user", "delete_table", b"delete_table", "disable_user", b"disable_user", "drain_node", b"drain_node", "found_cluster", b"found_cluster", "member_replaced", b"member_replaced", "note_floor", b"note_floor", "partitions_dropped", b"partitions_dropped", "promote_member", b"promote_member", "register_node", b"register_node", "remove_node", b"remove_node", "remove_table", b"remove_table", "replace_member", b"replace_member", "tag_table", b"tag_table", "untag_table", b"untag_table", "update_table", b"update_table", "update_time_to_live", b"update_time_to_live", "withdraw_member", b"withdraw_member"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["command", b"command"]) -> typing.Literal["found_cluster", "register_node", "create_table", "activate_table", "delete_table", "remove_table", "partitions_dropped", "update_table", "tag_table", "untag_table", "update_time_to_live", "replace_member", "member_replaced", "promote_member", "drain_node", "remove_node", "note_floor", "withdraw_member", "adopt_members", "create_user", "disable_user"] | None: ...
+    def HasField(self, field_name: typing.Literal["activate_index", b"activate_index", "activate_table", b"activate_table", "adopt_members", b"adopt_members", "command", b"command", "create_table", b"create_table", "create_user", b"create_user", "delete_table", b"delete_table", "disable_user", b"disable_user", "drain_node", b"drain_node", "found_cluster", b"found_cluster", "member_replaced", b"member_replaced", "note_floor", b"note_floor", "open_index", b"open_index", "partitions_dropped", b"partitions_dropped", "promote_member", b"promote_member", "register_node", b"register_node", "remove_index", b"remove_index", "remove_node", b"remove_node", "remove_table", b"remove_table", "replace_member", b"replace_member", "tag_table", b"tag_table", "untag_table", b"untag_table", "update_table", b"update_table", "update_time_to_live", b"update_time_to_live", "withdraw_member", b"withdraw_member"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["activate_index", b"activate_index", "activate_table", b"activate_table", "adopt_members", b"adopt_members", "command", b"command", "create_table", b"create_table", "create_user", b"create_user", "delete_table", b"delete_table", "disable_user", b"disable_user", "drain_node", b"drain_node", "found_cluster", b"found_cluster", "member_replaced", b"member_replaced", "note_floor", b"note_floor", "open_index", b"open_index", "partitions_dropped", b"partitions_dropped", "promote_member", b"promote_member", "register_node", b"register_node", "remove_index", b"remove_index", "remove_node", b"remove_node", "remove_table", b"remove_table", "replace_member", b"replace_member", "tag_table", b"tag_table", "untag_table", b"untag_table", "update_table", b"update_table", "update_time_to_live", b"update_time_to_live", "withdraw_member", b"withdraw_member"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["command", b"command"]) -> typing.Literal["found_cluster", "register_node", "create_table", "activate_table", "delete_table", "remove_table", "partitions_dropped", "update_table", "tag_table", "untag_table", "update_time_to_live", "replace_member", "member_replaced", "promote_member", "drain_node", "remove_node", "note_floor", "withdraw_member", "adopt_members", "create_user", "disable_user", "open_index", "activate_index", "remove_index"] | None: ...
 
 Global___CatalogCommand: typing_extensions.TypeAlias = CatalogCommand
 
@@ -1086,6 +1100,7 @@ class CreateTableCommand(google.protobuf.message.Message):
     PARTITIONS_FIELD_NUMBER: builtins.int
     LOCAL_INDEXES_FIELD_NUMBER: builtins.int
     SETTINGS_FIELD_NUMBER: builtins.int
+    GLOBAL_INDEXES_FIELD_NUMBER: builtins.int
     table_name: builtins.str
     read_units: builtins.int
     write_units: builtins.int
@@ -1103,6 +1118,8 @@ class CreateTableCommand(google.protobuf.message.Message):
     def local_indexes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LocalIndex]: ...
     @property
     def settings(self) -> Global___TableSettings: ...
+    @property
+    def global_indexes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PlannedIndex]: ...
     def __init__(
         self,
         *,
@@ -1116,9 +1133,10 @@ class CreateTableCommand(google.protobuf.message.Message):
         partitions: collections.abc.Iterable[Global___PlannedPartition] | None = ...,
         local_indexes: collections.abc.Iterable[Global___LocalIndex] | None = ...,
         settings: Global___TableSettings | None = ...,
+        global_indexes: collections.abc.Iterable[Global___PlannedIndex] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["partition_key", b"partition_key", "settings", b"settings", "sort_key", b"sort_key"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["created_at_ms", b"created_at_ms", "local_indexes", b"local_indexes", "partition_key", b"partition_key", "partitions", b"partitions", "read_units", b"read_units", "settings", b"settings", "sort_key", b"sort_key", "table_id", b"table_id", "table_name", b"table_name", "write_units", b"write_units"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["created_at_ms", b"created_at_ms", "global_indexes", b"global_indexes", "local_indexes", b"local_indexes", "partition_key", b"partition_key", "partitions", b"partitions", "read_units", b"read_units", "settings", b"settings", "sort_key", b"sort_key", "table_id", b"table_id", "table_name", b"table_name", "write_units", b"write_units"]) -> None: ...
 
 Global___CreateTableCommand: typing_extensions.TypeAlias = CreateTableCommand
 
@@ -1128,19 +1146,60 @@ class UpdateTableCommand(google.protobuf.message.Message):
 
     REQUEST_FIELD_NUMBER: builtins.int
     TIME_MS_FIELD_NUMBER: builtins.int
+    CREATE_INDEX_FIELD_NUMBER: builtins.int
     time_ms: builtins.int
     @property
-    def request(self) -> statorpb.tables_pb2.UpdateTableRequest: ...
+    def request(self) -> statorpb.tables_pb2.UpdateTableRequest:
+        """but for the index that it makes"""
+
+    @property
+    def create_index(self) -> Global___PlannedIndex:
+        """absent: none"""
+
     def __init__(
         self,
         *,
         request: statorpb.tables_pb2.UpdateTableRequest | None = ...,
         time_ms: builtins.int = ...,
+        create_index: Global___PlannedIndex | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["request", b"request"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["request", b"request", "time_ms", b"time_ms"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["create_index", b"create_index", "request", b"request"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["create_index", b"create_index", "request", b"request", "time_ms", b"time_ms"]) -> None: ...
 
 Global___UpdateTableCommand: typing_extensions.TypeAlias = UpdateTableCommand
+
+@typing.final
+class PlannedIndex(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: builtins.int
+    READ_UNITS_FIELD_NUMBER: builtins.int
+    WRITE_UNITS_FIELD_NUMBER: builtins.int
+    SETTINGS_FIELD_NUMBER: builtins.int
+    PARTITIONS_FIELD_NUMBER: builtins.int
+    read_units: builtins.int
+    write_units: builtins.int
+    @property
+    def index(self) -> Global___GlobalIndex:
+        """without a number: it gets one when it is made"""
+
+    @property
+    def settings(self) -> Global___TableSettings: ...
+    @property
+    def partitions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PlannedPartition]: ...
+    def __init__(
+        self,
+        *,
+        index: Global___GlobalIndex | None = ...,
+        read_units: builtins.int = ...,
+        write_units: builtins.int = ...,
+        settings: Global___TableSettings | None = ...,
+        partitions: collections.abc.Iterable[Global___PlannedPartition] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["index", b"index", "settings", b"settings"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["index", b"index", "partitions", b"partitions", "read_units", b"read_units", "settings", b"settings", "write_units", b"write_units"]) -> None: ...
+
+Global___PlannedIndex: typing_extensions.TypeAlias = PlannedIndex
 
 @typing.final
 class TagTable(google.protobuf.message.Message):
@@ -1443,6 +1502,7 @@ class CatalogTable(google.protobuf.message.Message):
     PARTITIONS_FIELD_NUMBER: builtins.int
     LOCAL_INDEXES_FIELD_NUMBER: builtins.int
     SETTINGS_FIELD_NUMBER: builtins.int
+    GLOBAL_INDEXES_FIELD_NUMBER: builtins.int
     table_name: builtins.str
     table_number: builtins.int
     table_id: builtins.str
@@ -1460,6 +1520,8 @@ class CatalogTable(google.protobuf.message.Message):
     def local_indexes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LocalIndex]: ...
     @property
     def settings(self) -> Global___TableSettings: ...
+    @property
+    def global_indexes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___CatalogIndex]: ...
     def __init__(
         self,
         *,
@@ -1475,11 +1537,50 @@ class CatalogTable(google.protobuf.message.Message):
         partitions: collections.abc.Iterable[Global___CatalogPartition] | None = ...,
         local_indexes: collections.abc.Iterable[Global___LocalIndex] | None = ...,
         settings: Global___TableSettings | None = ...,
+        global_indexes: collections.abc.Iterable[Global___CatalogIndex] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["partition_key", b"partition_key", "settings", b"settings", "sort_key", b"sort_key"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["created_at_ms", b"created_at_ms", "local_indexes", b"local_indexes", "partition_key", b"partition_key", "partitions", b"partitions", "read_units", b"read_units", "settings", b"settings", "sort_key", b"sort_key", "status", b"status", "table_id", b"table_id", "table_name", b"table_name", "table_number", b"table_number", "write_units", b"write_units"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["created_at_ms", b"created_at_ms", "global_indexes", b"global_indexes", "local_indexes", b"local_indexes", "partition_key", b"partition_key", "partitions", b"partitions", "read_units", b"read_units", "settings", b"settings", "sort_key", b"sort_key", "status", b"status", "table_id", b"table_id", "table_name", b"table_name", "table_number", b"table_number", "write_units", b"write_units"]) -> None: ...
 
 Global___CatalogTable: typing_extensions.TypeAlias = CatalogTable
+
+@typing.final
+class CatalogIndex(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: builtins.int
+    STATUS_FIELD_NUMBER: builtins.int
+    READ_UNITS_FIELD_NUMBER: builtins.int
+    WRITE_UNITS_FIELD_NUMBER: builtins.int
+    SETTINGS_FIELD_NUMBER: builtins.int
+    CREATED_AT_MS_FIELD_NUMBER: builtins.int
+    PARTITIONS_FIELD_NUMBER: builtins.int
+    status: builtins.int
+    """metadata/catalog/indexes.py"""
+    read_units: builtins.int
+    write_units: builtins.int
+    created_at_ms: builtins.int
+    @property
+    def index(self) -> Global___GlobalIndex: ...
+    @property
+    def settings(self) -> Global___TableSettings: ...
+    @property
+    def partitions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___CatalogPartition]: ...
+    def __init__(
+        self,
+        *,
+        index: Global___GlobalIndex | None = ...,
+        status: builtins.int = ...,
+        read_units: builtins.int = ...,
+        write_units: builtins.int = ...,
+        settings: Global___TableSettings | None = ...,
+        created_at_ms: builtins.int = ...,
+        partitions: collections.abc.Iterable[Global___CatalogPartition] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["index", b"index", "settings", b"settings"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["created_at_ms", b"created_at_ms", "index", b"index", "partitions", b"partitions", "read_units", b"read_units", "settings", b"settings", "status", b"status", "write_units", b"write_units"]) -> None: ...
+
+Global___CatalogIndex: typing_extensions.TypeAlias = CatalogIndex
 
 @typing.final
 class CatalogUser(google.protobuf.message.Message):

@@ -390,6 +390,9 @@ class GlobalIndexDescription(google.protobuf.message.Message):
     PENDING_FIELD_NUMBER: builtins.int
     LAG_MS_FIELD_NUMBER: builtins.int
     PARTITIONS_FIELD_NUMBER: builtins.int
+    LAST_INCREASE_AT_MS_FIELD_NUMBER: builtins.int
+    LAST_DECREASE_AT_MS_FIELD_NUMBER: builtins.int
+    DECREASES_TODAY_FIELD_NUMBER: builtins.int
     status: Global___IndexStatus.ValueType
     backfilling: builtins.bool
     """items that the table had before are being passed on"""
@@ -403,6 +406,12 @@ class GlobalIndexDescription(google.protobuf.message.Message):
     lag_ms: builtins.int
     """how old the oldest of those is"""
     partitions: builtins.int
+    last_increase_at_ms: builtins.int
+    """of its throughput; 0: never"""
+    last_decrease_at_ms: builtins.int
+    """likewise"""
+    decreases_today: builtins.int
+    """on this day, UTC"""
     @property
     def index(self) -> Global___GlobalIndex: ...
     def __init__(
@@ -417,11 +426,44 @@ class GlobalIndexDescription(google.protobuf.message.Message):
         pending: builtins.int = ...,
         lag_ms: builtins.int = ...,
         partitions: builtins.int = ...,
+        last_increase_at_ms: builtins.int = ...,
+        last_decrease_at_ms: builtins.int = ...,
+        decreases_today: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["index", b"index"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["backfilling", b"backfilling", "bytes", b"bytes", "index", b"index", "items", b"items", "items_passed", b"items_passed", "lag_ms", b"lag_ms", "partitions", b"partitions", "pending", b"pending", "status", b"status"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["backfilling", b"backfilling", "bytes", b"bytes", "decreases_today", b"decreases_today", "index", b"index", "items", b"items", "items_passed", b"items_passed", "lag_ms", b"lag_ms", "last_decrease_at_ms", b"last_decrease_at_ms", "last_increase_at_ms", b"last_increase_at_ms", "partitions", b"partitions", "pending", b"pending", "status", b"status"]) -> None: ...
 
 Global___GlobalIndexDescription: typing_extensions.TypeAlias = GlobalIndexDescription
+
+@typing.final
+class GlobalIndexUpdate(google.protobuf.message.Message):
+    """What is absent stays as it is."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    PROVISIONED_FIELD_NUMBER: builtins.int
+    ON_DEMAND_FIELD_NUMBER: builtins.int
+    WARM_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    @property
+    def provisioned(self) -> Global___Throughput: ...
+    @property
+    def on_demand(self) -> Global___OnDemandThroughput: ...
+    @property
+    def warm(self) -> Global___WarmThroughput: ...
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        provisioned: Global___Throughput | None = ...,
+        on_demand: Global___OnDemandThroughput | None = ...,
+        warm: Global___WarmThroughput | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["on_demand", b"on_demand", "provisioned", b"provisioned", "warm", b"warm"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "on_demand", b"on_demand", "provisioned", b"provisioned", "warm", b"warm"]) -> None: ...
+
+Global___GlobalIndexUpdate: typing_extensions.TypeAlias = GlobalIndexUpdate
 
 @typing.final
 class TableDescription(google.protobuf.message.Message):
@@ -446,6 +488,7 @@ class TableDescription(google.protobuf.message.Message):
     TABLE_CLASS_FIELD_NUMBER: builtins.int
     TABLE_CLASS_CHANGED_AT_MS_FIELD_NUMBER: builtins.int
     DELETION_PROTECTION_FIELD_NUMBER: builtins.int
+    GLOBAL_INDEXES_FIELD_NUMBER: builtins.int
     table_name: builtins.str
     table_id: builtins.str
     """UUID text"""
@@ -482,6 +525,8 @@ class TableDescription(google.protobuf.message.Message):
 
     @property
     def warm(self) -> Global___WarmThroughput: ...
+    @property
+    def global_indexes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___GlobalIndexDescription]: ...
     def __init__(
         self,
         *,
@@ -504,9 +549,10 @@ class TableDescription(google.protobuf.message.Message):
         table_class: Global___TableClass.ValueType = ...,
         table_class_changed_at_ms: builtins.int = ...,
         deletion_protection: builtins.bool = ...,
+        global_indexes: collections.abc.Iterable[Global___GlobalIndexDescription] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["key_schema", b"key_schema", "on_demand", b"on_demand", "provisioned", b"provisioned", "warm", b"warm"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["bytes", b"bytes", "created_at_ms", b"created_at_ms", "decreases_today", b"decreases_today", "deletion_protection", b"deletion_protection", "items", b"items", "key_schema", b"key_schema", "last_decrease_at_ms", b"last_decrease_at_ms", "last_increase_at_ms", b"last_increase_at_ms", "local_indexes", b"local_indexes", "on_demand", b"on_demand", "on_demand_since_ms", b"on_demand_since_ms", "partitions", b"partitions", "provisioned", b"provisioned", "status", b"status", "table_class", b"table_class", "table_class_changed_at_ms", b"table_class_changed_at_ms", "table_id", b"table_id", "table_name", b"table_name", "warm", b"warm"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["bytes", b"bytes", "created_at_ms", b"created_at_ms", "decreases_today", b"decreases_today", "deletion_protection", b"deletion_protection", "global_indexes", b"global_indexes", "items", b"items", "key_schema", b"key_schema", "last_decrease_at_ms", b"last_decrease_at_ms", "last_increase_at_ms", b"last_increase_at_ms", "local_indexes", b"local_indexes", "on_demand", b"on_demand", "on_demand_since_ms", b"on_demand_since_ms", "partitions", b"partitions", "provisioned", b"provisioned", "status", b"status", "table_class", b"table_class", "table_class_changed_at_ms", b"table_class_changed_at_ms", "table_id", b"table_id", "table_name", b"table_name", "warm", b"warm"]) -> None: ...
 
 Global___TableDescription: typing_extensions.TypeAlias = TableDescription
 
@@ -524,6 +570,7 @@ class CreateTableRequest(google.protobuf.message.Message):
     TABLE_CLASS_FIELD_NUMBER: builtins.int
     DELETION_PROTECTION_FIELD_NUMBER: builtins.int
     TAGS_FIELD_NUMBER: builtins.int
+    GLOBAL_INDEXES_FIELD_NUMBER: builtins.int
     table_name: builtins.str
     partitions: builtins.int
     """0: derived from the throughput"""
@@ -545,6 +592,8 @@ class CreateTableRequest(google.protobuf.message.Message):
     def warm(self) -> Global___WarmThroughput: ...
     @property
     def tags(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Tag]: ...
+    @property
+    def global_indexes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___GlobalIndex]: ...
     def __init__(
         self,
         *,
@@ -558,9 +607,10 @@ class CreateTableRequest(google.protobuf.message.Message):
         table_class: Global___TableClass.ValueType = ...,
         deletion_protection: builtins.bool = ...,
         tags: collections.abc.Iterable[Global___Tag] | None = ...,
+        global_indexes: collections.abc.Iterable[Global___GlobalIndex] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["key_schema", b"key_schema", "on_demand", b"on_demand", "provisioned", b"provisioned", "warm", b"warm"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["deletion_protection", b"deletion_protection", "key_schema", b"key_schema", "local_indexes", b"local_indexes", "on_demand", b"on_demand", "partitions", b"partitions", "provisioned", b"provisioned", "table_class", b"table_class", "table_name", b"table_name", "tags", b"tags", "warm", b"warm"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["deletion_protection", b"deletion_protection", "global_indexes", b"global_indexes", "key_schema", b"key_schema", "local_indexes", b"local_indexes", "on_demand", b"on_demand", "partitions", b"partitions", "provisioned", b"provisioned", "table_class", b"table_class", "table_name", b"table_name", "tags", b"tags", "warm", b"warm"]) -> None: ...
 
 Global___CreateTableRequest: typing_extensions.TypeAlias = CreateTableRequest
 
@@ -697,16 +747,27 @@ class UpdateTableRequest(google.protobuf.message.Message):
     WARM_FIELD_NUMBER: builtins.int
     TABLE_CLASS_FIELD_NUMBER: builtins.int
     DELETION_PROTECTION_FIELD_NUMBER: builtins.int
+    CREATE_INDEX_FIELD_NUMBER: builtins.int
+    DELETE_INDEX_FIELD_NUMBER: builtins.int
+    UPDATE_INDEXES_FIELD_NUMBER: builtins.int
     table_name: builtins.str
     billing_mode: Global___BillingMode.ValueType
     table_class: Global___TableClass.ValueType
     deletion_protection: builtins.bool
+    delete_index: builtins.str
+    """its name"""
     @property
     def provisioned(self) -> Global___Throughput: ...
     @property
     def on_demand(self) -> Global___OnDemandThroughput: ...
     @property
     def warm(self) -> Global___WarmThroughput: ...
+    @property
+    def create_index(self) -> Global___GlobalIndex:
+        """one index is made or removed at a time"""
+
+    @property
+    def update_indexes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___GlobalIndexUpdate]: ...
     def __init__(
         self,
         *,
@@ -717,9 +778,12 @@ class UpdateTableRequest(google.protobuf.message.Message):
         warm: Global___WarmThroughput | None = ...,
         table_class: Global___TableClass.ValueType = ...,
         deletion_protection: builtins.bool | None = ...,
+        create_index: Global___GlobalIndex | None = ...,
+        delete_index: builtins.str = ...,
+        update_indexes: collections.abc.Iterable[Global___GlobalIndexUpdate] | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_deletion_protection", b"_deletion_protection", "deletion_protection", b"deletion_protection", "on_demand", b"on_demand", "provisioned", b"provisioned", "warm", b"warm"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_deletion_protection", b"_deletion_protection", "billing_mode", b"billing_mode", "deletion_protection", b"deletion_protection", "on_demand", b"on_demand", "provisioned", b"provisioned", "table_class", b"table_class", "table_name", b"table_name", "warm", b"warm"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_deletion_protection", b"_deletion_protection", "create_index", b"create_index", "deletion_protection", b"deletion_protection", "on_demand", b"on_demand", "provisioned", b"provisioned", "warm", b"warm"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_deletion_protection", b"_deletion_protection", "billing_mode", b"billing_mode", "create_index", b"create_index", "delete_index", b"delete_index", "deletion_protection", b"deletion_protection", "on_demand", b"on_demand", "provisioned", b"provisioned", "table_class", b"table_class", "table_name", b"table_name", "update_indexes", b"update_indexes", "warm", b"warm"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_deletion_protection", b"_deletion_protection"]) -> typing.Literal["deletion_protection"] | None: ...
 
 Global___UpdateTableRequest: typing_extensions.TypeAlias = UpdateTableRequest

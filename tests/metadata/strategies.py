@@ -7,6 +7,7 @@ import itertools
 from hypothesis import strategies as st
 
 from metadata.catalog.commands import (
+    ActivateIndex,
     ActivateTable,
     AdoptMembers,
     Command,
@@ -16,12 +17,16 @@ from metadata.catalog.commands import (
     DisableUser,
     DrainNode,
     FoundCluster,
+    IndexUpdate,
     MemberReplaced,
     NoteFloor,
+    OpenIndex,
     PartitionsDropped,
+    PlannedIndex,
     PlannedPartition,
     PromoteMember,
     RegisterNode,
+    RemoveIndex,
     RemoveNode,
     RemoveTable,
     ReplaceMember,
@@ -33,7 +38,7 @@ from metadata.catalog.commands import (
 )
 from metadata.catalog.settings import TableSettings
 from server.model.partition_map import even_starts
-from server.model.table import PROJECTION_TYPES, TABLE_CLASSES, KeyAttribute, KeySchema, LocalIndex
+from server.model.table import PROJECTION_TYPES, TABLE_CLASSES, GlobalIndex, KeyAttribute, KeySchema, LocalIndex
 from server.paxos.ballot import Ballot
 from server.paxos.quorum import Floor
 
@@ -86,6 +91,20 @@ def plans(draw: st.DrawFn) -> tuple[PlannedPartition, ...]:
     return tuple(PlannedPartition(start, end, draw(nodes)) for start, end in itertools.pairwise(starts))
 
 
+_INDEX_NAMES = st.sampled_from(["by-c", "by-d"])
+_INDEX_KEYS = st.permutations((KeyAttribute("c", "S"), KeyAttribute("d", "N")))
+_DEFINITIONS = st.builds(
+    lambda name, keys, count, projection: GlobalIndex(0, name, tuple(keys[:1]), tuple(keys[1:count]), projection),
+    _INDEX_NAMES,
+    _INDEX_KEYS,
+    st.integers(1, 2),
+    st.sampled_from(PROJECTION_TYPES),
+)
+_PLANNED_INDEXES = st.builds(PlannedIndex, _DEFINITIONS, _SETTINGS, plans())
+_LIMITS = st.integers(-1, 2**40)
+_INDEX_UPDATES = st.builds(IndexUpdate, _INDEX_NAMES, _UNITS, _UNITS, _LIMITS, _LIMITS, _UNITS, _UNITS)
+
+
 commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(FoundCluster, st.sampled_from(["one", "two"])),
     st.builds(ReplaceMember, _PARTITION_IDS, _NODE_IDS, _NODE_IDS, _FLOORS),
@@ -114,7 +133,11 @@ commands: st.SearchStrategy[Command] = st.one_of(
         st.integers(0, 2**50),
         plans(),
         _INDEXES,
+        st.lists(_PLANNED_INDEXES, max_size=2).map(tuple),
     ),
+    st.builds(OpenIndex, st.integers(1, 6)),
+    st.builds(ActivateIndex, st.integers(1, 6)),
+    st.builds(RemoveIndex, st.integers(1, 6)),
     st.builds(ActivateTable, st.integers(1, 4)),
     st.builds(DeleteTable, _NAMES),
     st.builds(
@@ -130,6 +153,9 @@ commands: st.SearchStrategy[Command] = st.one_of(
         _UNITS,
         st.sampled_from(["", *TABLE_CLASSES]),
         st.sampled_from([None, False, True]),
+        st.none() | _PLANNED_INDEXES,
+        st.just("") | _INDEX_NAMES,
+        st.lists(_INDEX_UPDATES, max_size=2).map(tuple),
     ),
     st.builds(TagTable, _NAMES, _TAGS),
     st.builds(UntagTable, _NAMES, st.lists(_NAMES, max_size=3).map(tuple)),

@@ -72,7 +72,7 @@ def test_an_unknown_command_is_refused(data: bytes, sentence: str) -> None:
 
 def test_an_unknown_snapshot_is_refused() -> None:
     """Neither another version nor garbage is taken for a catalog."""
-    with pytest.raises(CorruptCatalogError, match="version 9, not 1"):
+    with pytest.raises(CorruptCatalogError, match="version 9, not 1 or 2"):
         decode_snapshot(cluster_pb2.CatalogSnapshot(format_version=9).SerializeToString())
     with pytest.raises(CorruptCatalogError, match="no protobuf message"):
         decode_snapshot(b"\x12\x7f")

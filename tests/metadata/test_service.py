@@ -13,7 +13,7 @@ import grpc.aio
 import pytest
 from statorpb import admin_pb2, cluster_pb2, cluster_pb2_grpc, tables_pb2
 
-from metadata.attendance import assignments
+from metadata.assignments import assignments
 from metadata.catalog.catalog import TableStatus
 from metadata.catalog.commands import ActivateTable, DeleteTable, RemoveTable
 from metadata.config import Config

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from statorpb import cluster_pb2
 
-from metadata.attendance import Attendance, assignments
+from metadata.assignments import assignments
+from metadata.attendance import Attendance
 from metadata.catalog.catalog import Catalog
 from metadata.catalog.commands import (
     ActivateTable,

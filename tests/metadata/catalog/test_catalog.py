@@ -274,9 +274,9 @@ def test_members_that_apply_the_same_commands_are_equal(commands: list[Command])
         assert repr(one.apply(command)) == repr(two.apply(copy.deepcopy(command)))
         assert one == two
         if one.next_table_number != before:
-            assert before not in numbers
-            numbers.add(before)
-    ids = [partition.partition_id for table in one.tables.values() for partition in table.partitions]
+            assert not numbers & set(range(before, one.next_table_number))
+            numbers.update(range(before, one.next_table_number))
+    ids = [partition.partition_id for table in one.tables.values() for partition in table.all_partitions]
     assert len(set(ids)) == len(ids)
     assert all(FIRST_PARTITION_ID <= partition_id < one.next_partition_id for partition_id in ids)
     assert all(name == table.name for name, table in one.tables.items())
