@@ -23,7 +23,7 @@ from server.wire import item_from_bytes, item_to_bytes
 from storage_node.changes import ChangeLog
 from storage_node.codec.change import EntryChange
 from storage_node.codec.mutation import Mutation, Write, encode_mutation
-from storage_node.index_entries import entry_changes
+from storage_node.index_entries import entry_changes, entry_units
 from storage_node.partition.local_indexes import index_changes
 from storage_node.partition.recent_writes import RecentWrites
 from storage_node.proposals import Proposals, State
@@ -215,6 +215,10 @@ class Writes:
                     check_index_keys(new, [feed.index for feed in feeds.values()])
             result = self._result(details, old, old_bytes, new, new_bytes)
             more = self._index_writes(key, old, new, state, result) if self._indexes else ()
+            if details.measured:
+                for feed in feeds.values():
+                    units = entry_units(feed.index, self._key_schema, key[PREFIX_BYTES:], old, new)
+                    result.global_indexes.add(number=feed.index.number, units=units)
         except ValidationError as error:
             return _Unwritten(partition_pb2.INVALID_UPDATE, message=error.message)
         if more is None:
@@ -301,11 +305,17 @@ class Writes:
         """What a write means for the global indexes that the partition feeds."""
         if not self._feeds:
             return ()
-        assert self._schema is not None
         found: list[EntryChange] = []
         for feed in self._feeds.values():
-            found += entry_changes(feed.index, self._schema, key[PREFIX_BYTES:], old, new, new_bytes)
+            found += entry_changes(feed.index, self._key_schema, key[PREFIX_BYTES:], old, new, new_bytes)
         return tuple(found)
+
+    @property
+    def _key_schema(self) -> KeySchema:
+        assert self._schema is not None, (
+            "only of tables that versions before 0.2 made it is not known, and those have no index"
+        )
+        return self._schema
 
     # Proposing
 

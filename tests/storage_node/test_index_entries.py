@@ -9,7 +9,7 @@ from server.model.key_encoding import encode_global_position, hash_key
 from server.model.table import GlobalIndex, KeyAttribute, KeySchema
 from server.wire import item_to_bytes
 from storage_node.codec.change import EntryChange
-from storage_node.index_entries import entry_changes
+from storage_node.index_entries import entry_changes, entry_units
 
 SCHEMA = KeySchema(KeyAttribute("pk", "S"))
 INDEX = GlobalIndex(7, "i", (KeyAttribute("x", "S"),), (KeyAttribute("y", "N"),), "INCLUDE", ("v",))
@@ -58,3 +58,24 @@ def test_whole_items_are_not_encoded_again() -> None:
     new = item(x="x", v="v", w="w")
     assert entry_changes(WHOLE, SCHEMA, POSITION, None, new, b"as given")[0].item == b"as given"
     assert entry_changes(WHOLE, SCHEMA, POSITION, item(x="x", v="v"), new, None) == [puts(new, WHOLE)]
+
+
+LONG = "v" * 2_000
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "units"),
+    [
+        (None, item(x="x"), 0),
+        (None, item(x="x", y="1", v="v", w=LONG), 1),
+        (None, item(x="x", y="1", v=LONG), 2),
+        (item(x="x", y="1", v=LONG), None, 2),
+        (item(x="x", y="1", v=LONG), item(x="x", y="2", v="v"), 3),
+        (item(x="x", y="1", v=LONG), item(x="x", y="1", v="v"), 2),
+        (item(x="x", y="1", w="a"), item(x="x", y="1", w="b"), 0),
+        (item(x="x"), item(y="1"), 0),
+    ],
+)
+def test_what_a_write_takes_of_an_index(old: Item | None, new: Item | None, units: int) -> None:
+    """Of the larger of both entries; of each, where they lie apart; nothing where there is nothing to do."""
+    assert entry_units(INDEX, SCHEMA, POSITION, old, new) == units
