@@ -106,7 +106,20 @@ class Play:
         self.group = Group(directory)
         self.consumers: dict[int, Consumer] = {}
         self.wanted: dict[int, WantedFeed] = {}
+        self.progress: dict[int, tuple[int, bool, bytes]] = {}
+        self.gone: set[int] = set()
         self.begin_walks()
+
+    def look_at_progress(self) -> None:
+        """Feeds never go back, and those that are gone do not come back."""
+        feeds = self.group.leading.replica.changes.feeds
+        self.gone |= self.progress.keys() - feeds.keys()
+        assert not self.gone & feeds.keys()
+        for number, feed in feeds.items():
+            slot, is_over, position = self.progress.get(number, (0, False, b""))
+            assert feed.taken_slot >= slot
+            assert feed.position is None or (not is_over and feed.position >= position)
+            self.progress[number] = feed.taken_slot, feed.position is None, feed.position or b""
 
     def begin_walks(self) -> None:
         self.walks = {each.host.node_id: BackFill(each.store, {PARTITION: each.replica}) for each in self.group.members}
@@ -226,6 +239,7 @@ async def test_what_a_feed_tells_is_the_table(seed: int, tmp_path: Path, monkeyp
     for _ in range(3):
         for _ in range(STEPS):
             play.step()
+            play.look_at_progress()
         play.settle()
         play.check()
     play.group.close()

@@ -1,0 +1,132 @@
+"""Feeds of real nodes: begun by what the metadata service says, filled while writes go on, and still there after all
+that may happen to nodes."""
+
+from __future__ import annotations
+
+from statorpb import cluster_pb2, partition_pb2
+
+from server.model.key_encoding import PREFIX_BYTES
+from server.model.table import GlobalIndex, KeyAttribute, KeySchema
+from server.table_codec import put_global_index
+from server.wire import item_from_bytes, item_to_bytes
+from storage_node.changes import ChangeLog
+from storage_node.partition.feeds import index_entry
+from tests.storage_node.nodes import PARTITION, NodeSet, RunningNode, delete, put, wait_until
+
+INDEX = GlobalIndex(50, "by-x", (KeyAttribute("x", "S"),), (KeyAttribute("n", "N"),), "INCLUDE", ("v",))
+SCHEMA = KeySchema(KeyAttribute("pk", "S"))
+
+
+def row(name: str, x: str, n: int) -> bytes:
+    return item_to_bytes({"pk": {"S": name}, "x": {"S": x}, "n": {"N": str(n)}, "v": {"S": "v" * (n % 7 + 1)}})
+
+
+async def assign(nodes: NodeSet, *, removed: bool = False) -> None:
+    """Tells every node that is there of the feed."""
+    described = nodes.descriptor()
+    feed = described.feeds.add(removed=removed)
+    put_global_index(feed.index, INDEX)
+    for each in nodes:
+        if each.is_running:
+            await each.node.assign(cluster_pb2.NodeAssignments(partitions=[described]))
+
+
+def log_of(node: RunningNode) -> ChangeLog:
+    return node.node.replicas[PARTITION].changes
+
+
+def told(node: RunningNode) -> dict[bytes, bytes]:
+    """The index as it comes about from all that a node keeps."""
+    entries: dict[bytes, bytes] = {}
+    slot, is_more = 0, True
+    while is_more:
+        found, up_to = log_of(node).changes(INDEX.number, slot, 10_000)
+        is_more, slot = up_to > slot, up_to
+        for _, changed in found:
+            for _, position, item in changed:
+                if item is None:
+                    entries.pop(position, None)
+                else:
+                    entries[position] = item
+    return entries
+
+
+def expected(node: RunningNode) -> dict[bytes, bytes]:
+    """The index as the items make it."""
+    replica = node.node.replicas[PARTITION]
+    entries: dict[bytes, bytes] = {}
+    for key, data in node.node._store.scan(replica.first_key, replica.end_key):
+        entry = index_entry(INDEX, SCHEMA, key[PREFIX_BYTES:], item_from_bytes(data))
+        if entry is not None:
+            entries[entry[0]] = item_to_bytes(entry[1])
+    return entries
+
+
+def is_filled(node: RunningNode) -> bool:
+    feed = log_of(node).feeds.get(INDEX.number)
+    return feed is not None and feed.position is None
+
+
+async def test_a_feed_is_filled_while_writes_go_on_and_outlives_its_leaders(three: NodeSet) -> None:
+    """Whoever leads tells the same; so does a node after a restart, and one that was rebuilt from a snapshot."""
+    leader = await three.found()
+    for begin in range(0, 1200, 200):
+        asked = [leader.ask(put(f"k{each}", row(f"k{each}", "a", each))) for each in range(begin, begin + 200)]
+        assert {(await each).status for each in asked} == {partition_pb2.OK}
+    await assign(three)
+    for number in range(150):
+        await three.do(put(f"k{number * 5}", row(f"k{number * 5}", "b", number)))
+        await three.do(delete(f"k{number * 7 + 1}"))
+    leader = await three.wait_for_leader()
+    await wait_until(lambda: is_filled(leader))
+    assert told(leader) == expected(leader)
+    assert len(expected(leader)) > 1000
+    (report,) = leader.node.leaders()
+    assert [(each.index_number, each.complete) for each in report.feeds] == [(INDEX.number, False)]
+    assert report.feeds[0].items_passed > 1000
+    assert report.feeds[0].pending > 10
+
+    away = next(each for each in three if not each.leads)
+    await away.stop()
+    for number in range(300):
+        await three.do(put(f"k{number}", row(f"k{number}", "c", number)))
+    for each in three:
+        if each.is_running:
+            await each.node.checkpoint()
+            core = each.node.host.groups[PARTITION].core
+            core.trim(core.log.commit_slot)
+    await away.start()
+    await three.wait_for_leader()
+    await wait_until(lambda: told(away) == expected(leader))
+    assert away.node.replicas[PARTITION]._restores == 1
+
+    for each in three:
+        await each.crash()
+    for each in three:
+        await each.start()
+    leader = await three.wait_for_leader()
+    assert told(leader) == expected(leader)
+    log_of(leader).taken(INDEX.number, 10**6)
+    await wait_until(lambda: [each.complete for each in leader.node.leaders()[0].feeds] == [True])
+    await wait_until(lambda: log_of(leader).pending_bytes == 0)
+    assert told(leader) == {}
+
+
+async def test_a_new_leader_goes_on_with_the_back_fill(three: NodeSet) -> None:
+    """From where the last one was; and a feed that is not wanted any more ends everywhere."""
+    leader = await three.found()
+    for begin in range(0, 2000, 200):
+        asked = [leader.ask(put(f"k{each}", row(f"k{each}", "a", each))) for each in range(begin, begin + 200)]
+        assert {(await each).status for each in asked} == {partition_pb2.OK}
+    await assign(three)
+    await wait_until(lambda: any(feed.items_passed for feed in log_of(leader).feeds.values()))
+    leader.node.host.hand_over(PARTITION)
+    await wait_until(lambda: any(each.leads for each in three if each is not leader))
+    second = next(each for each in three if each.leads)
+    await wait_until(lambda: is_filled(second))
+    assert told(second) == expected(second)
+    assert log_of(second).feeds[INDEX.number].items_passed == 2000
+    await assign(three, removed=True)
+    for each in three:
+        await wait_until(lambda each=each: not log_of(each).feeds and not log_of(each).pending_bytes)  # type: ignore[misc]
+    assert [list(each.feeds) for each in second.node.leaders()] == [[]]
