@@ -75,6 +75,8 @@ class BackFill:
         replica = self._replicas.get(partition_id)
         if replica is None or not replica.is_leading or (partition_id, index_number) in self._under_way:
             return None
+        if replica.schema is None:
+            return None  # kept by a version that did not know it; the metadata service will say
         feed = replica.changes.feeds.get(index_number)
         if feed is None or feed.position is None or replica.changes.pending_bytes > PENDING_BYTES_MAX:
             return None
