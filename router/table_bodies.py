@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 from statorpb import tables_pb2
+
+_Throughput: TypeAlias = (
+    tables_pb2.CreateTableRequest
+    | tables_pb2.UpdateTableRequest
+    | tables_pb2.GlobalIndex
+    | tables_pb2.GlobalIndexUpdate
+)
 
 
 def create_table_body(message: tables_pb2.CreateTableRequest) -> dict[str, Any]:
@@ -13,6 +20,8 @@ def create_table_body(message: tables_pb2.CreateTableRequest) -> dict[str, Any]:
     schema = message.key_schema
     keys = [schema.partition_key] + ([schema.sort_key] if schema.HasField("sort_key") else [])
     defined = [*keys, *(index.sort_key for index in message.local_indexes)]
+    for each in message.global_indexes:
+        defined += [*each.partition_keys, *each.sort_keys]
     body: dict[str, Any] = {
         "TableName": message.table_name,
         "AttributeDefinitions": _definitions(defined),
@@ -31,6 +40,8 @@ def create_table_body(message: tables_pb2.CreateTableRequest) -> dict[str, Any]:
             }
             for index in message.local_indexes
         ]
+    if message.global_indexes:
+        body["GlobalSecondaryIndexes"] = [_global_index(index) for index in message.global_indexes]
     return body
 
 
@@ -42,6 +53,19 @@ def update_table_body(message: tables_pb2.UpdateTableRequest) -> dict[str, Any]:
     if message.HasField("deletion_protection"):
         body["DeletionProtectionEnabled"] = message.deletion_protection
     _put_settings(body, message)
+    updates: list[dict[str, Any]] = []
+    if message.HasField("create_index"):
+        created = message.create_index
+        body["AttributeDefinitions"] = _definitions([*created.partition_keys, *created.sort_keys])
+        updates.append({"Create": _global_index(created)})
+    if message.delete_index:
+        updates.append({"Delete": {"IndexName": message.delete_index}})
+    for update in message.update_indexes:
+        changed: dict[str, Any] = {"IndexName": update.name}
+        _put_throughput(changed, update)
+        updates.append({"Update": changed})
+    if updates:
+        body["GlobalSecondaryIndexUpdates"] = updates
     return body
 
 
@@ -59,7 +83,27 @@ def time_to_live_body(message: tables_pb2.UpdateTimeToLiveRequest) -> dict[str, 
     }
 
 
+def _global_index(index: tables_pb2.GlobalIndex) -> dict[str, Any]:
+    elements = [(each.name, "HASH") for each in index.partition_keys] + [
+        (each.name, "RANGE") for each in index.sort_keys
+    ]
+    body: dict[str, Any] = {
+        "IndexName": index.name,
+        "KeySchema": [{"AttributeName": name, "KeyType": kind} for name, kind in elements],
+        "Projection": _projection(index.projection),
+    }
+    _put_throughput(body, index)
+    return body
+
+
 def _put_settings(body: dict[str, Any], message: tables_pb2.CreateTableRequest | tables_pb2.UpdateTableRequest) -> None:
+    _put_throughput(body, message)
+    if message.table_class:
+        body["TableClass"] = _name(tables_pb2.TableClass, message.table_class)
+
+
+def _put_throughput(body: dict[str, Any], message: _Throughput) -> None:
+    """Of a table or of an index."""
     if message.HasField("provisioned"):
         body["ProvisionedThroughput"] = {
             "ReadCapacityUnits": message.provisioned.read_capacity_units,
@@ -75,8 +119,6 @@ def _put_settings(body: dict[str, Any], message: tables_pb2.CreateTableRequest |
             ReadUnitsPerSecond=message.warm.read_units_per_second,
             WriteUnitsPerSecond=message.warm.write_units_per_second,
         )
-    if message.table_class:
-        body["TableClass"] = _name(tables_pb2.TableClass, message.table_class)
 
 
 def _given(**units: int) -> dict[str, int]:

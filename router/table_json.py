@@ -27,8 +27,11 @@ def table_to_json(table: tables_pb2.TableDescription) -> dict[str, Any]:
     """A table's description as DynamoDB's SDKs expect it."""
     schema = table.key_schema
     attributes = [schema.partition_key] + ([schema.sort_key] if schema.HasField("sort_key") else [])
-    # A sort key may be that of several indexes, and of the table.
-    defined = {each.name: each for each in (*attributes, *(each.index.sort_key for each in table.local_indexes))}
+    # An attribute may be in the keys of several indexes, and of the table.
+    of_indexes = [each.index.sort_key for each in table.local_indexes]
+    for described in table.global_indexes:
+        of_indexes += [*described.index.partition_keys, *described.index.sort_keys]
+    defined = {each.name: each for each in (*attributes, *of_indexes)}
     status = tables_pb2.TableStatus.Name(table.status)
     body: dict[str, Any] = {
         "TableName": table.table_name,
@@ -41,16 +44,14 @@ def table_to_json(table: tables_pb2.TableDescription) -> dict[str, Any]:
             {"AttributeName": attribute.name, "AttributeType": tables_pb2.AttributeType.Name(attribute.type)}
             for attribute in defined.values()
         ],
-        "ProvisionedThroughput": _throughput(table),
+        "ProvisionedThroughput": _throughput(table, table.provisioned),
         "ItemCount": table.items,
         "TableSizeBytes": table.bytes,
         "DeletionProtectionEnabled": table.deletion_protection,
-        "WarmThroughput": {
-            "ReadUnitsPerSecond": table.warm.read_units_per_second,
-            "WriteUnitsPerSecond": table.warm.write_units_per_second,
-            "Status": status if status in ("CREATING", "UPDATING") else "ACTIVE",
-        },
+        "WarmThroughput": _warm(table.warm, status),
     }
+    if table.global_indexes:
+        body["GlobalSecondaryIndexes"] = [_global_index(table, each) for each in table.global_indexes]
     if table.local_indexes:
         body["LocalSecondaryIndexes"] = [_local_index(table, each) for each in table.local_indexes]
     if table.on_demand_since_ms:
@@ -59,10 +60,7 @@ def table_to_json(table: tables_pb2.TableDescription) -> dict[str, Any]:
             "LastUpdateToPayPerRequestDateTime": table.on_demand_since_ms / 1000,
         }
     if table.HasField("on_demand"):
-        body["OnDemandThroughput"] = {
-            "MaxReadRequestUnits": table.on_demand.max_read_request_units or -1,
-            "MaxWriteRequestUnits": table.on_demand.max_write_request_units or -1,
-        }
+        body["OnDemandThroughput"] = _limits_of(table.on_demand)
     if table.table_class == tables_pb2.STANDARD_INFREQUENT_ACCESS or table.table_class_changed_at_ms:
         body["TableClassSummary"] = {"TableClass": tables_pb2.TableClass.Name(table.table_class)}
         if table.table_class_changed_at_ms:
@@ -77,28 +75,71 @@ def _key_schema(*attributes: tables_pb2.KeyAttribute) -> list[dict[str, Any]]:
     ]
 
 
-def _throughput(table: tables_pb2.TableDescription) -> dict[str, Any]:
+def _throughput(
+    described: tables_pb2.TableDescription | tables_pb2.GlobalIndexDescription, units: tables_pb2.Throughput
+) -> dict[str, Any]:
     throughput: dict[str, Any] = {
-        "NumberOfDecreasesToday": table.decreases_today,
-        "ReadCapacityUnits": table.provisioned.read_capacity_units,
-        "WriteCapacityUnits": table.provisioned.write_capacity_units,
+        "NumberOfDecreasesToday": described.decreases_today,
+        "ReadCapacityUnits": units.read_capacity_units,
+        "WriteCapacityUnits": units.write_capacity_units,
     }
-    if table.last_increase_at_ms:
-        throughput["LastIncreaseDateTime"] = table.last_increase_at_ms / 1000
-    if table.last_decrease_at_ms:
-        throughput["LastDecreaseDateTime"] = table.last_decrease_at_ms / 1000
+    if described.last_increase_at_ms:
+        throughput["LastIncreaseDateTime"] = described.last_increase_at_ms / 1000
+    if described.last_decrease_at_ms:
+        throughput["LastDecreaseDateTime"] = described.last_decrease_at_ms / 1000
     return throughput
+
+
+def _warm(units: tables_pb2.WarmThroughput, status: str) -> dict[str, Any]:
+    return {
+        "ReadUnitsPerSecond": units.read_units_per_second,
+        "WriteUnitsPerSecond": units.write_units_per_second,
+        "Status": status if status in ("CREATING", "UPDATING") else "ACTIVE",
+    }
+
+
+def _limits_of(units: tables_pb2.OnDemandThroughput) -> dict[str, int]:
+    return {
+        "MaxReadRequestUnits": units.max_read_request_units or -1,
+        "MaxWriteRequestUnits": units.max_write_request_units or -1,
+    }
+
+
+def _projection(projection: tables_pb2.Projection) -> dict[str, Any]:
+    body: dict[str, Any] = {"ProjectionType": tables_pb2.Projection.Type.Name(projection.type)}
+    if projection.non_key_attributes:
+        body["NonKeyAttributes"] = list(projection.non_key_attributes)
+    return body
+
+
+def _global_index(table: tables_pb2.TableDescription, described: tables_pb2.GlobalIndexDescription) -> dict[str, Any]:
+    index = described.index
+    keys = [(each.name, "HASH") for each in index.partition_keys] + [(each.name, "RANGE") for each in index.sort_keys]
+    status = tables_pb2.IndexStatus.Name(described.status).removeprefix("INDEX_")
+    body: dict[str, Any] = {
+        "IndexName": index.name,
+        "KeySchema": [{"AttributeName": name, "KeyType": kind} for name, kind in keys],
+        "Projection": _projection(index.projection),
+        "IndexStatus": status,
+        "IndexArn": f"{table_arn(table.table_name)}/index/{index.name}",
+        "ItemCount": described.items,
+        "IndexSizeBytes": described.bytes,
+        "ProvisionedThroughput": _throughput(described, index.provisioned),
+        "WarmThroughput": _warm(index.warm, status),
+    }
+    if status == "CREATING":
+        body["Backfilling"] = described.backfilling
+    if index.HasField("on_demand"):
+        body["OnDemandThroughput"] = _limits_of(index.on_demand)
+    return body
 
 
 def _local_index(table: tables_pb2.TableDescription, described: tables_pb2.LocalIndexDescription) -> dict[str, Any]:
     index = described.index
-    projection: dict[str, Any] = {"ProjectionType": tables_pb2.Projection.Type.Name(index.projection.type)}
-    if index.projection.non_key_attributes:
-        projection["NonKeyAttributes"] = list(index.projection.non_key_attributes)
     return {
         "IndexName": index.name,
         "KeySchema": _key_schema(table.key_schema.partition_key, index.sort_key),
-        "Projection": projection,
+        "Projection": _projection(index.projection),
         "IndexArn": f"{table_arn(table.table_name)}/index/{index.name}",
         "ItemCount": described.items,
         "IndexSizeBytes": described.bytes,

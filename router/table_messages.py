@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from statorpb import tables_pb2
 
 from router.requests.create_table import CreateTableRequest
+from router.requests.global_indexes import IndexUnits, NewIndex
 from router.requests.table_requests import (
     DeleteTableRequest,
     DescribeEndpointsRequest,
@@ -59,10 +60,9 @@ def _create_table(request: CreateTableRequest) -> tuple[str, Message]:
         _put_attribute(entry.sort_key, index.sort_key)
         entry.projection.type = tables_pb2.Projection.Type.Value(index.projection)
         entry.projection.non_key_attributes.extend(index.non_key_attributes)
-    if request.read_units:
-        message.provisioned.read_capacity_units = request.read_units
-        message.provisioned.write_capacity_units = request.write_units
-    _put_limits(message, request)
+    for new in request.global_indexes:
+        _put_index(message.global_indexes.add(), new)
+    _put_throughput(message, request)
     for key, value in request.tags:
         message.tags.add(key=key, value=value)
     return "CreateTable", message
@@ -74,17 +74,38 @@ def _update_table(request: UpdateTableRequest) -> tuple[str, Message]:
         message.billing_mode = tables_pb2.BillingMode.Value(request.billing_mode)
     if request.table_class:
         message.table_class = tables_pb2.TableClass.Value(request.table_class)
-    if request.read_units:
-        message.provisioned.read_capacity_units = request.read_units
-        message.provisioned.write_capacity_units = request.write_units
-    _put_limits(message, request)
+    _put_throughput(message, request)
+    if request.indexes.created is not None:
+        _put_index(message.create_index, request.indexes.created)
+    message.delete_index = request.indexes.deleted
+    for changed in request.indexes.changed:
+        _put_throughput(message.update_indexes.add(name=changed.name), changed.units)
     return "UpdateTable", message
 
 
-def _put_limits(
-    message: tables_pb2.CreateTableRequest | tables_pb2.UpdateTableRequest,
-    request: CreateTableRequest | UpdateTableRequest,
+def _put_index(message: tables_pb2.GlobalIndex, new: NewIndex) -> None:
+    definition = new.definition
+    message.name = definition.name
+    for attribute in definition.partition_keys:
+        _put_attribute(message.partition_keys.add(), attribute)
+    for attribute in definition.sort_keys:
+        _put_attribute(message.sort_keys.add(), attribute)
+    message.projection.type = tables_pb2.Projection.Type.Value(definition.projection)
+    message.projection.non_key_attributes.extend(definition.non_key_attributes)
+    _put_throughput(message, new.units)
+
+
+def _put_throughput(
+    message: tables_pb2.CreateTableRequest
+    | tables_pb2.UpdateTableRequest
+    | tables_pb2.GlobalIndex
+    | tables_pb2.GlobalIndexUpdate,
+    request: CreateTableRequest | UpdateTableRequest | IndexUnits,
 ) -> None:
+    """Of a table or of an index."""
+    if request.read_units:
+        message.provisioned.read_capacity_units = request.read_units
+        message.provisioned.write_capacity_units = request.write_units
     if request.max_read_units or request.max_write_units:
         message.on_demand.max_read_request_units = request.max_read_units
         message.on_demand.max_write_request_units = request.max_write_units

@@ -375,7 +375,7 @@ class Catalog:
     def _update(self, table: Table, command: UpdateTable) -> None:
         """All of it, or nothing where anything is refused."""
         settings = changes.updated(table.settings, command, table.created_at_ms)
-        kept = indexes.updated(table.global_indexes, command, settings)
+        kept = indexes.updated(table.global_indexes, table.local_indexes, command, settings)
         planned = command.created_index
         if planned is not None:
             indexes.check_new(table.key_schema, table.local_indexes, kept, planned, is_on_demand=settings.is_on_demand)

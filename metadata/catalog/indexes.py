@@ -97,10 +97,7 @@ def check_throughput(planned: PlannedIndex, *, is_on_demand: bool) -> None:
     """That a new index's throughput goes with how its table is paid for. Raises ValidationError."""
     name, has_units = planned.definition.name, not planned.settings.is_on_demand
     if has_units and is_on_demand:
-        raise ValidationError(
-            f"{_INVALID}ProvisionedThroughput should not be specified for index: {name} when BillingMode is "
-            "PAY_PER_REQUEST"
-        )
+        raise _no_units(name)
     if not has_units and not is_on_demand:
         raise ValidationError(f"{_INVALID}ProvisionedThroughput must be specified for index: {name}")
 
@@ -121,7 +118,7 @@ def check_new(
     _check_at_rest(indexes)
     if len(indexes) >= GLOBAL_INDEXES_MAX:  # our words
         raise LimitExceededError(
-            f"Subscriber limit exceeded: GlobalSecondaryIndex count exceeds the limit of {GLOBAL_INDEXES_MAX} a table"
+            f"Subscriber limit exceeded: GlobalSecondaryIndex count exceeds the per-table limit of {GLOBAL_INDEXES_MAX}"
         )
     check_definitions(schema, local_indexes, [*(each.definition for each in indexes), planned.definition])
     check_throughput(planned, is_on_demand=is_on_demand)
@@ -134,12 +131,18 @@ def _check_at_rest(indexes: Iterable[TableIndex]) -> None:
         )
 
 
-def updated(indexes: tuple[TableIndex, ...], command: UpdateTable, table: TableSettings) -> tuple[TableIndex, ...]:
+def updated(
+    indexes: tuple[TableIndex, ...], local_indexes: Iterable[LocalIndex], command: UpdateTable, table: TableSettings
+) -> tuple[TableIndex, ...]:
     """The indexes as an UpdateTable changes and removes them; `table`: its settings, as it has changed them. Raises
     ValidationError, LimitExceededError, ResourceInUseError, ResourceNotFoundError."""
     by_name = {each.name: each for each in indexes}
     updates = {update.name: update for update in command.index_updates}
+    local_names = {each.name for each in local_indexes}
     for name in (*updates, *((command.deleted_index,) if command.deleted_index else ())):
+        if name in local_names:
+            verb = "delete" if name == command.deleted_index else "update"
+            raise ValidationError(f"Cannot {verb} an index that is not a GlobalSecondaryIndex: {name}")
         if name not in by_name:  # our words
             raise ResourceNotFoundError(f"Requested resource not found: Index: {name} not found")
         if by_name[name].status == IndexStatus.DELETING:
@@ -161,10 +164,7 @@ def _changed(index: TableIndex, command: UpdateTable, update: IndexUpdate | None
         raise _in_use(index.name, "created")
     asked = update if update is not None else IndexUpdate(index.name)
     if asked.read_units and table.is_on_demand:
-        raise ValidationError(
-            f"{_INVALID}ProvisionedThroughput should not be specified for index: {index.name} when BillingMode is "
-            "PAY_PER_REQUEST"
-        )
+        raise _no_units(index.name)
     if is_switched and not table.is_on_demand and not asked.read_units:
         raise ValidationError(f"{_INVALID}ProvisionedThroughput must be specified for index: {index.name}")
     as_command = UpdateTable(
@@ -180,6 +180,13 @@ def _changed(index: TableIndex, command: UpdateTable, update: IndexUpdate | None
     )
     settings = changes.updated(index.settings, as_command, index.created_at_ms, f"index {index.name}")
     return replace(index, settings=settings)
+
+
+def _no_units(name: str) -> ValidationError:
+    return ValidationError(
+        f"{_INVALID}Neither ReadCapacityUnits nor WriteCapacityUnits can be specified for index: {name} when "
+        "BillingMode is PAY_PER_REQUEST"
+    )
 
 
 def _in_use(name: str, how: str) -> ResourceInUseError:

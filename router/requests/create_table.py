@@ -1,4 +1,4 @@
-"""CreateTable: a table's name, its keys, its local indexes and its settings."""
+"""CreateTable: a table's name, its keys, its indexes and its settings."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from router.requests import global_indexes
+from router.requests.global_indexes import NewIndex, check_defined, definitions, new_indexes, projection_of
 from router.requests.table_shapes import CREATE_TABLE, INVALID, read_body, refuse
 from router.requests.tags import read_tags
 from router.requests.throughput import on_demand_limits, provisioned_units, refuse_streams_and_keys, warm_units
@@ -45,33 +47,37 @@ class CreateTableRequest:
     table_class: str = "STANDARD"
     is_protected: bool = False
     tags: tuple[tuple[str, str], ...] = ()
+    global_indexes: tuple[NewIndex, ...] = ()
 
 
-def from_body(body: Mapping[str, Any], *, is_json: bool, partitions: int = 0) -> CreateTableRequest:
-    """The request of a body. Raises ValidationError or SerializationError."""
+def from_body(
+    body: Mapping[str, Any], *, is_json: bool, partitions: int = 0, has_global_indexes: bool = global_indexes.ARE_OPEN
+) -> CreateTableRequest:
+    """The request of a body. `has_global_indexes`: whether a table may have some. Raises ValidationError or
+    SerializationError."""
     refuse(body, "CreateTable", _UNSUPPORTED)
+    if not has_global_indexes and body.get("GlobalSecondaryIndexes"):
+        refuse(body, "CreateTable", ["GlobalSecondaryIndexes"])
     content = read_body(CREATE_TABLE, body, is_json=is_json)
     read_units, write_units = _throughput(content)
     max_read_units, max_write_units = on_demand_limits(content)
     if read_units and "OnDemandThroughput" in content:
         raise ValidationError(INVALID + "OnDemandThroughput can only be specified when BillingMode is PAY_PER_REQUEST")
     warm_read_units, warm_write_units = _warm_throughput(content, read_units, write_units)
-    types = _definitions(content["AttributeDefinitions"])
+    types = definitions(content["AttributeDefinitions"])
     if len(content["KeySchema"]) > len(types):
         raise ValidationError("Invalid KeySchema: Some index key attribute have no definition")
     schema = _key_schema(content["KeySchema"], types)
-    if body.get("GlobalSecondaryIndexes"):
-        refuse(body, "CreateTable", ["GlobalSecondaryIndexes"])  # their keys would be among the definitions
-    has_indexes = content.get("LocalSecondaryIndexes") is not None
-    if not has_indexes and {key.name for key in schema.attributes} != types.keys():
+    local, global_ = content.get("LocalSecondaryIndexes"), content.get("GlobalSecondaryIndexes")
+    if local is None and global_ is None and {key.name for key in schema.attributes} != types.keys():
         raise ValidationError(
             INVALID + "Number of attributes in KeySchema does not exactly match number of attributes defined in "
             "AttributeDefinitions"
         )
-    indexes = _local_indexes(content["LocalSecondaryIndexes"], schema, types) if has_indexes else ()
-    if isinstance(global_indexes := body.get("GlobalSecondaryIndexes"), list) and not global_indexes:
-        raise ValidationError(INVALID + "List of GlobalSecondaryIndexes is empty")
-    refuse(body, "CreateTable", ["GlobalSecondaryIndexes"])
+    indexes = _local_indexes(local, schema, types) if local is not None else ()
+    more = new_indexes(global_, types, is_on_demand=not read_units) if global_ is not None else ()
+    if local is not None or global_ is not None:
+        _check_together(schema, indexes, more, types)
     refuse_streams_and_keys(content, "CreateTable")
     if partitions > PARTITIONS_MAX:
         raise ValidationError(f"a table has at most {PARTITIONS_MAX} partitions when it is created, not {partitions}")
@@ -89,6 +95,7 @@ def from_body(body: Mapping[str, Any], *, is_json: bool, partitions: int = 0) ->
         content.get("TableClass", "STANDARD"),
         content.get("DeletionProtectionEnabled", False),
         read_tags(content.get("Tags", [])),
+        more,
     )
 
 
@@ -116,24 +123,10 @@ def _warm_throughput(content: Mapping[str, Any], read_units: int, write_units: i
     return asked
 
 
-def _definitions(definitions: list[Mapping[str, str]]) -> dict[str, str]:
-    types: dict[str, str] = {}
-    for definition in definitions:
-        name = definition["AttributeName"]
-        if name in types:
-            raise ValidationError(f"{INVALID}Duplicate attribute definition: {name}")
-        types[name] = definition["AttributeType"]
-    return types
-
-
 def _key_schema(elements: list[Mapping[str, str]], types: Mapping[str, str]) -> KeySchema:
     """The key of a table or of an index."""
     names = [element["AttributeName"] for element in elements]
-    if any(name not in types for name in names):
-        raise ValidationError(
-            f"{INVALID}Some index key attributes are not defined in AttributeDefinitions. Keys: [{', '.join(names)}], "
-            f"AttributeDefinitions: [{', '.join(types)}]"
-        )
+    check_defined(names, types)
     if len(set(names)) != len(names):
         raise ValidationError("Both the Hash Key and the Range Key element in the KeySchema have the same name")
     if elements[0]["KeyType"] != "HASH":
@@ -145,31 +138,22 @@ def _key_schema(elements: list[Mapping[str, str]], types: Mapping[str, str]) -> 
 
 
 def _local_indexes(
-    definitions: list[Mapping[str, Any]], table: KeySchema, types: Mapping[str, str]
+    described: list[Mapping[str, Any]], table: KeySchema, types: Mapping[str, str]
 ) -> tuple[LocalIndex, ...]:
-    if not definitions:
+    if not described:
         raise ValidationError(INVALID + "List of LocalSecondaryIndexes is empty")
     if table.sort_key is None:
         raise ValidationError(
             INVALID + "Table KeySchema does not have a range key, which is required when specifying a "
             "LocalSecondaryIndex"
         )
-    indexes: dict[str, LocalIndex] = {}
-    for number, definition in enumerate(definitions, 1):
-        index = _local_index(number, definition, table, types)
-        if index.name in indexes:
-            raise ValidationError(f"{INVALID}Duplicate index name: {index.name}")
-        indexes[index.name] = index
+    indexes = tuple(_local_index(number, each, table, types) for number, each in enumerate(described, 1))
+    _check_names(index.name for index in indexes)
     if len(indexes) > LOCAL_INDEXES_MAX:
         raise ValidationError(
             f"{INVALID}Number of LocalSecondaryIndexes exceeds per-table limit of {LOCAL_INDEXES_MAX}"
         )
-    if sum(len(index.non_key_attributes) for index in indexes.values()) > PROJECTED_ATTRIBUTES_MAX:
-        raise ValidationError(
-            f"{INVALID}Total number of projected NonKeyAttributes exceeds per-table limit of {PROJECTED_ATTRIBUTES_MAX}"
-        )
-    _check_all_used(types, [*table.attributes, *(index.sort_key for index in indexes.values())])
-    return tuple(indexes.values())
+    return indexes
 
 
 def _local_index(number: int, definition: Mapping[str, Any], table: KeySchema, types: Mapping[str, str]) -> LocalIndex:
@@ -182,19 +166,31 @@ def _local_index(number: int, definition: Mapping[str, Any], table: KeySchema, t
             f"{INVALID}Index KeySchema does not have the same leading hash key as table KeySchema for index: {name}. "
             f"index hash key: {schema.partition_key.name}, table hash key: {table.partition_key.name}"
         )
-    projection = definition["Projection"]
-    kind, attributes = projection.get("ProjectionType"), projection.get("NonKeyAttributes")
-    if kind is None:
-        raise ValidationError(INVALID + "Unknown ProjectionType: null")
-    if kind == "INCLUDE":
-        if attributes is None:
-            raise ValidationError(INVALID + "ProjectionType is INCLUDE, but NonKeyAttributes is not specified")
-        duplicate = next((each for each in attributes if attributes.count(each) > 1), None)
-        if duplicate is not None:
-            raise ValidationError(f"{INVALID}Duplicate value in NonKeyAttributes: {duplicate} for index: {name}")
-    elif attributes is not None:
-        raise ValidationError(f"{INVALID}ProjectionType is {kind}, but NonKeyAttributes is specified")
-    return LocalIndex(number, name, schema.sort_key, kind, tuple(attributes or ()))
+    kind, attributes = projection_of(definition["Projection"], name)
+    return LocalIndex(number, name, schema.sort_key, kind, attributes)
+
+
+def _check_together(
+    table: KeySchema, local: tuple[LocalIndex, ...], more: tuple[NewIndex, ...], types: Mapping[str, str]
+) -> None:
+    """What holds for all indexes of a table together."""
+    of_global = [index.definition for index in more]
+    _check_names([*(index.name for index in local), *(index.name for index in of_global)])
+    projected = sum(len(index.non_key_attributes) for index in local)
+    if projected + sum(len(index.non_key_attributes) for index in of_global) > PROJECTED_ATTRIBUTES_MAX:
+        raise ValidationError(
+            f"{INVALID}Total number of projected NonKeyAttributes exceeds per-table limit of {PROJECTED_ATTRIBUTES_MAX}"
+        )
+    keys = [*table.attributes, *(index.sort_key for index in local)]
+    _check_all_used(types, [*keys, *(key for index in of_global for key in index.key_attributes)])
+
+
+def _check_names(names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ValidationError(f"{INVALID}Duplicate index name: {name}")
+        seen.add(name)
 
 
 def _check_all_used(types: Mapping[str, str], keys: Iterable[KeyAttribute]) -> None:

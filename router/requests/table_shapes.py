@@ -8,7 +8,7 @@ from typing import Any
 from router.requests.constraints import check_constraints
 from router.requests.deserialisation import normalise
 from router.requests.operation_shapes import NAME
-from router.requests.shapes import LONG_MAX, Flag, Integer, ListOf, Structure, Text
+from router.requests.shapes import LONG_MAX, Flag, Integer, ListOf, Shape, Structure, Text
 from server.model.errors import ValidationError
 from server.model.limits import (
     KEY_NAME_BYTES_MAX,
@@ -35,15 +35,12 @@ _DEFINITIONS = ListOf(
         frozenset({"AttributeName", "AttributeType"}),
     )
 )
-_KEY_SCHEMA = ListOf(
-    Structure(
-        "KeySchemaElement",
-        {"AttributeName": _KEY_NAME, "KeyType": Text(enum=("HASH", "RANGE"))},
-        frozenset({"AttributeName", "KeyType"}),
-    ),
-    length_min=1,
-    length_max=2,
+_KEY_ELEMENT = Structure(
+    "KeySchemaElement",
+    {"AttributeName": _KEY_NAME, "KeyType": Text(enum=("HASH", "RANGE"))},
+    frozenset({"AttributeName", "KeyType"}),
 )
+_KEY_SCHEMA = ListOf(_KEY_ELEMENT, length_min=1, length_max=2)
 _PROJECTION = Structure(
     "Projection",
     {
@@ -68,6 +65,33 @@ _THROUGHPUT = Structure(
 )
 _ON_DEMAND = Structure("OnDemandThroughput", {"MaxReadRequestUnits": _LONG, "MaxWriteRequestUnits": _LONG})
 _WARM = Structure("WarmThroughput", {"ReadUnitsPerSecond": _LONG, "WriteUnitsPerSecond": _LONG})
+_INDEX_THROUGHPUT: dict[str, Shape] = {
+    "ProvisionedThroughput": _THROUGHPUT,
+    "OnDemandThroughput": _ON_DEMAND,
+    "WarmThroughput": _WARM,
+}
+_GLOBAL_INDEX: dict[str, Shape] = {
+    "IndexName": NAME,
+    "KeySchema": ListOf(_KEY_ELEMENT, length_min=1),
+    "Projection": _PROJECTION,
+    **_INDEX_THROUGHPUT,
+}
+_GLOBAL_INDEX_REQUIRED = frozenset({"IndexName", "KeySchema", "Projection"})
+_GLOBAL_INDEXES = ListOf(Structure("GlobalSecondaryIndex", _GLOBAL_INDEX, _GLOBAL_INDEX_REQUIRED))
+_GLOBAL_INDEX_UPDATES = ListOf(
+    Structure(
+        "GlobalSecondaryIndexUpdate",
+        {
+            "Update": Structure(
+                "UpdateGlobalSecondaryIndexAction",
+                {"IndexName": NAME, **_INDEX_THROUGHPUT},
+                frozenset({"IndexName"}),
+            ),
+            "Create": Structure("CreateGlobalSecondaryIndexAction", _GLOBAL_INDEX, _GLOBAL_INDEX_REQUIRED),
+            "Delete": Structure("DeleteGlobalSecondaryIndexAction", {"IndexName": NAME}, frozenset({"IndexName"})),
+        },
+    )
+)
 _TABLE_CLASS = Text(enum=TABLE_CLASSES)
 _STREAM = Structure(
     "StreamSpecification",
@@ -97,6 +121,7 @@ CREATE_TABLE = Structure(
         "ProvisionedThroughput": _THROUGHPUT,
         "KeySchema": _KEY_SCHEMA,
         "LocalSecondaryIndexes": _LOCAL_INDEXES,
+        "GlobalSecondaryIndexes": _GLOBAL_INDEXES,
         "OnDemandThroughput": _ON_DEMAND,
         "WarmThroughput": _WARM,
         "TableClass": _TABLE_CLASS,
@@ -110,9 +135,11 @@ CREATE_TABLE = Structure(
 UPDATE_TABLE = Structure(
     "UpdateTableInput",
     {
+        "AttributeDefinitions": _DEFINITIONS,
         "TableName": _TEXT,
         "BillingMode": _BILLING_MODE,
         "ProvisionedThroughput": _THROUGHPUT,
+        "GlobalSecondaryIndexUpdates": _GLOBAL_INDEX_UPDATES,
         "OnDemandThroughput": _ON_DEMAND,
         "WarmThroughput": _WARM,
         "TableClass": _TABLE_CLASS,

@@ -1,4 +1,6 @@
-"""UpdateTable: new settings for a table that is there. Whether they suit those that it has, the catalog decides."""
+"""UpdateTable: new settings and global indexes for a table that is there.
+
+Whether they suit those that it has, the catalog decides."""
 
 from __future__ import annotations
 
@@ -6,13 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from router.requests import global_indexes
+from router.requests.global_indexes import NO_CHANGES, IndexChanges, definitions, index_changes
 from router.requests.table_shapes import INVALID, UPDATE_TABLE, read_body, refuse
 from router.requests.throughput import on_demand_limits, provisioned_units, refuse_streams_and_keys, warm_units
 from server.model.errors import ValidationError
 from server.model.table import NO_UNITS_ON_DEMAND
 
 _UNSUPPORTED = (
-    "GlobalSecondaryIndexUpdates",
     "ReplicaUpdates",
     "MultiRegionConsistency",
     "GlobalTableWitnessUpdates",
@@ -36,13 +39,19 @@ class UpdateTableRequest:
     warm_write_units: int = 0
     table_class: str = ""
     is_protected: bool | None = None
+    indexes: IndexChanges = NO_CHANGES
 
 
-def from_body(body: Mapping[str, Any], *, is_json: bool) -> UpdateTableRequest:
-    """The request of a body. Raises ValidationError or SerializationError."""
+def from_body(
+    body: Mapping[str, Any], *, is_json: bool, has_global_indexes: bool = global_indexes.ARE_OPEN
+) -> UpdateTableRequest:
+    """The request of a body. `has_global_indexes`: whether a table may have some. Raises ValidationError,
+    LimitExceededError or SerializationError."""
     refuse(body, "UpdateTable", _UNSUPPORTED)
+    if not has_global_indexes:
+        refuse(body, "UpdateTable", ["GlobalSecondaryIndexUpdates"])
     content = read_body(UPDATE_TABLE, body, is_json=is_json)
-    if content.keys() == {"TableName"}:
+    if content.keys() <= {"TableName", "AttributeDefinitions"}:
         raise ValidationError(
             "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or "
             "SSESpecification or ReplicaUpdates is required"
@@ -56,6 +65,7 @@ def from_body(body: Mapping[str, Any], *, is_json: bool) -> UpdateTableRequest:
     read_units, write_units = provisioned_units(content)
     max_read_units, max_write_units = on_demand_limits(content)
     warm_read_units, warm_write_units = warm_units(content)
+    indexes = _index_changes(content)
     refuse_streams_and_keys(content, "UpdateTable")
     return UpdateTableRequest(
         content["TableName"],
@@ -68,4 +78,30 @@ def from_body(body: Mapping[str, Any], *, is_json: bool) -> UpdateTableRequest:
         warm_write_units,
         content.get("TableClass", ""),
         content.get("DeletionProtectionEnabled"),
+        indexes,
     )
+
+
+_ALONE = (
+    ("TableClass", "TableClass modification must be the only operation in the request"),
+    ("DeletionProtectionEnabled", "DeletionProtection modification must be the only operation in the request"),
+    ("WarmThroughput", "Create global secondary index cannot be specified when updating WarmThroughput"),
+)
+"""What does not go together with making or removing an index, and what that is refused with."""
+
+
+def _index_changes(content: Mapping[str, Any]) -> IndexChanges:
+    """AttributeDefinitions beyond those of a new index's keys are passed over: tools repeat all that the table has."""
+    defined = content.get("AttributeDefinitions")
+    types = None if defined is None else definitions(defined)
+    updates = content.get("GlobalSecondaryIndexUpdates")
+    if updates is None:
+        return NO_CHANGES
+    changes = index_changes(updates, types)
+    if changes.created is not None or changes.deleted:
+        if "ProvisionedThroughput" in content and "BillingMode" not in content:
+            raise ValidationError(INVALID + "You cannot create or delete index while updating table IOPS")
+        for name, sentence in _ALONE:
+            if name in content:
+                raise ValidationError(INVALID + sentence)
+    return changes

@@ -8,11 +8,13 @@ from statorpb import cluster_pb2, tables_pb2
 from metadata.attendance import Attendance
 from metadata.catalog.catalog import Table
 from metadata.catalog.commands import ActivateTable
+from metadata.catalog.indexes import IndexStatus
 from metadata.catalog.settings import TableSettings
 from metadata.descriptions import describe, describe_node, describe_replica
 from tests.metadata.catalog.test_catalog import NOW_MS
+from tests.metadata.catalog.test_indexes import music_with
 from tests.metadata.fake_group import FakeClock
-from tests.metadata.test_attendance import catalog_of_music, report
+from tests.metadata.test_attendance import catalog_of_music, fed, report
 
 
 def described(settings: TableSettings | None = None) -> tables_pb2.TableDescription:
@@ -51,6 +53,39 @@ def test_sizes_are_the_sums_of_what_leaders_report() -> None:
     assert (description.items, description.bytes) == (7, 700)
     (index,) = description.local_indexes
     assert (index.items, index.bytes) == (3, 30)
+
+
+def test_global_indexes() -> None:
+    """What leaders of their own partitions say of their size, and what those of the table's say of how far they are."""
+    attendance = Attendance(3.0, FakeClock())
+    attendance.report(report(1, {102: 1, 103: 1}, sizes={102: (3, 300), 103: (4, 400)}))
+    attendance.report(fed(report(2, {100: 1, 101: 1}), {2: False}, items_passed=9))
+    catalog = music_with("by-label", status=IndexStatus.FILLING)
+    description = describe(catalog.tables["music"], attendance, NOW_MS)
+    assert description.status == tables_pb2.ACTIVE
+    assert (description.items, description.partitions) == (0, 2)
+    (index,) = description.global_indexes
+    assert index == tables_pb2.GlobalIndexDescription(
+        index=tables_pb2.GlobalIndex(
+            name="by-label",
+            partition_keys=[tables_pb2.KeyAttribute(name="label", type=tables_pb2.S)],
+            sort_keys=[tables_pb2.KeyAttribute(name="year", type=tables_pb2.N)],
+            projection=tables_pb2.Projection(type=tables_pb2.Projection.ALL),
+            provisioned=tables_pb2.Throughput(read_capacity_units=1, write_capacity_units=2),
+            warm=tables_pb2.WarmThroughput(read_units_per_second=1, write_units_per_second=2),
+        ),
+        status=tables_pb2.INDEX_CREATING,
+        backfilling=True,
+        items=7,
+        bytes=700,
+        items_passed=18,
+        pending=4,
+        lag_ms=20,
+        partitions=2,
+    )
+    catalog = music_with("by-label", status=IndexStatus.CREATING)
+    description = describe(catalog.tables["music"], attendance, NOW_MS)
+    assert (description.status, description.global_indexes[0].backfilling) == (tables_pb2.UPDATING, False)
 
 
 def test_a_provisioned_table() -> None:

@@ -24,10 +24,12 @@ from metadata.catalog.commands import (
     ReplaceMember,
     WithdrawMember,
 )
+from metadata.catalog.indexes import IndexStatus
 from metadata.healing import Healing
 from server.paxos.ballot import Ballot
 from server.paxos.quorum import NO_FLOOR, Floor
 from tests.metadata.catalog.test_catalog import create
+from tests.metadata.catalog.test_indexes import music_with
 from tests.metadata.fake_group import FakeClock
 from tests.metadata.test_attendance import report
 
@@ -546,3 +548,21 @@ class TestBalancing:
         cluster.full = {4, 5}
         cluster.report(4, 5)
         assert cluster.due() == []
+
+
+def test_members_of_a_global_index_are_replaced() -> None:
+    """As those of its table are; while the index is being opened, or is on its way out, it is left alone."""
+    for status, partitions in ((IndexStatus.CREATING, 2), (IndexStatus.FILLING, 4), (IndexStatus.DELETING, 2)):
+        clock = FakeClock()
+        attendance, catalog = Attendance(3.0, clock), music_with("by-label", status=status)
+        catalog.apply(RegisterNode("storage-4", "zone-3", "a:4", "d4"))
+        for _ in range(11):
+            clock.now_s += 1.0
+            leads = report(1, dict.fromkeys((100, 101, 102, 103), 1), opened=(100, 101, 102, 103))
+            for leader in leads.leaders:
+                leader.members.extend(cluster_pb2.Member(node_id=each) for each in (1, 2, 3))
+            attendance.report(leads)
+            attendance.report(report(2, opened=(100, 101, 102, 103)))
+            attendance.report(report(4))
+        due = Healing(attendance, 10.0).due(catalog)
+        assert [bare(command) for command in due] == [ReplaceMember(100 + each, 3, 4) for each in range(partitions)]

@@ -169,3 +169,51 @@ def test_time_to_live() -> None:
     assert WRITE["UpdateTimeToLive"](tables_pb2.UpdateTimeToLiveResponse(time_to_live=off)) == {
         "TimeToLiveSpecification": {"AttributeName": "until", "Enabled": False}
     }
+
+
+def test_global_indexes() -> None:
+    """Each with its keys, and with how far it is while it is being made."""
+    described = tables_pb2.GlobalIndexDescription(
+        index=tables_pb2.GlobalIndex(
+            name="by-label",
+            partition_keys=[tables_pb2.KeyAttribute(name=name, type=tables_pb2.S) for name in ("label", "artist")],
+            sort_keys=[tables_pb2.KeyAttribute(name="year", type=tables_pb2.N)],
+            projection=tables_pb2.Projection(type=tables_pb2.Projection.INCLUDE, non_key_attributes=["title"]),
+            warm=tables_pb2.WarmThroughput(read_units_per_second=12_000, write_units_per_second=4_000),
+            on_demand=tables_pb2.OnDemandThroughput(max_read_request_units=7),
+        ),
+        status=tables_pb2.INDEX_CREATING,
+        backfilling=True,
+        items=3,
+        bytes=99,
+    )
+    written = table_to_json(description(global_indexes=[described]))
+    assert [each["AttributeName"] for each in written["AttributeDefinitions"]] == ["artist", "label", "year"]
+    assert written["GlobalSecondaryIndexes"] == [
+        {
+            "IndexName": "by-label",
+            "KeySchema": [
+                {"AttributeName": "label", "KeyType": "HASH"},
+                {"AttributeName": "artist", "KeyType": "HASH"},
+                {"AttributeName": "year", "KeyType": "RANGE"},
+            ],
+            "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["title"]},
+            "IndexStatus": "CREATING",
+            "Backfilling": True,
+            "IndexArn": ARN + "/index/by-label",
+            "ItemCount": 3,
+            "IndexSizeBytes": 99,
+            "ProvisionedThroughput": {"NumberOfDecreasesToday": 0, "ReadCapacityUnits": 0, "WriteCapacityUnits": 0},
+            "OnDemandThroughput": {"MaxReadRequestUnits": 7, "MaxWriteRequestUnits": -1},
+            "WarmThroughput": {"ReadUnitsPerSecond": 12_000, "WriteUnitsPerSecond": 4_000, "Status": "CREATING"},
+        }
+    ]
+    described.status = tables_pb2.INDEX_ACTIVE
+    described.index.ClearField("on_demand")
+    described.index.provisioned.read_capacity_units, described.last_increase_at_ms = 5, 2_000
+    (index,) = table_to_json(description(global_indexes=[described]))["GlobalSecondaryIndexes"]
+    assert index["IndexStatus"] == index["WarmThroughput"]["Status"] == "ACTIVE"
+    assert "Backfilling" not in index
+    assert "OnDemandThroughput" not in index
+    assert index["ProvisionedThroughput"]["ReadCapacityUnits"] == 5
+    assert index["ProvisionedThroughput"]["LastIncreaseDateTime"] == 2.0

@@ -14,6 +14,14 @@ from router.table_messages import message_of
 from server.model.errors import ValidationError
 from server.model.table import table_arn
 
+BY_LABEL = tables_pb2.GlobalIndex(
+    name="by-label-and-year",
+    partition_keys=[tables_pb2.KeyAttribute(name=name, type=tables_pb2.S) for name in ("label", "artist")],
+    sort_keys=[tables_pb2.KeyAttribute(name=name, type=tables_pb2.N) for name in ("year", "month")],
+    projection=tables_pb2.Projection(type=tables_pb2.Projection.ALL),
+    on_demand=tables_pb2.OnDemandThroughput(max_write_request_units=9),
+    warm=tables_pb2.WarmThroughput(write_units_per_second=8),
+)
 FULL = tables_pb2.CreateTableRequest(
     table_name="music",
     key_schema=tables_pb2.KeySchema(
@@ -38,20 +46,22 @@ FULL = tables_pb2.CreateTableRequest(
             projection=tables_pb2.Projection(type=tables_pb2.Projection.INCLUDE, non_key_attributes=["title"]),
         ),
     ],
+    global_indexes=[BY_LABEL],
 )
 
 
 def created(message: tables_pb2.CreateTableRequest) -> Message:
     """What becomes of a message that came through the gRPC door."""
     body = table_bodies.create_table_body(message)
-    request = create_table.from_body(body, is_json=False, partitions=message.partitions)
+    request = create_table.from_body(body, is_json=False, partitions=message.partitions, has_global_indexes=True)
     method, passed_on = message_of(request)
     assert method == "CreateTable"
     return passed_on
 
 
 def updated(message: tables_pb2.UpdateTableRequest) -> Message:
-    request = update_table.from_body(table_bodies.update_table_body(message), is_json=False)
+    body = table_bodies.update_table_body(message)
+    request = update_table.from_body(body, is_json=False, has_global_indexes=True)
     method, passed_on = message_of(request)
     assert method == "UpdateTable"
     return passed_on
@@ -66,6 +76,8 @@ def test_a_table_is_made_as_it_was_asked_for() -> None:
     provisioned.ClearField("local_indexes")
     provisioned.key_schema.ClearField("sort_key")
     provisioned.provisioned.read_capacity_units, provisioned.provisioned.write_capacity_units = 5, 6
+    provisioned.global_indexes[0].ClearField("on_demand")
+    provisioned.global_indexes[0].provisioned.CopyFrom(provisioned.provisioned)
     assert created(provisioned) == provisioned
     small = tables_pb2.CreateTableRequest(table_name="music", table_class=tables_pb2.STANDARD)
     small.key_schema.partition_key.name, small.key_schema.partition_key.type = "artist", tables_pb2.B
@@ -82,6 +94,20 @@ def test_a_table_is_made_as_it_was_asked_for() -> None:
         {"provisioned": tables_pb2.Throughput(read_capacity_units=5, write_capacity_units=6)},
         {"on_demand": tables_pb2.OnDemandThroughput(max_read_request_units=-1)},
         {"warm": tables_pb2.WarmThroughput(write_units_per_second=9)},
+        {"create_index": BY_LABEL},
+        {"delete_index": "by-label"},
+        {
+            "update_indexes": [
+                tables_pb2.GlobalIndexUpdate(
+                    name="by-label",
+                    provisioned=tables_pb2.Throughput(read_capacity_units=5, write_capacity_units=6),
+                    warm=tables_pb2.WarmThroughput(write_units_per_second=9),
+                ),
+                tables_pb2.GlobalIndexUpdate(
+                    name="other", on_demand=tables_pb2.OnDemandThroughput(max_read_request_units=-1)
+                ),
+            ]
+        },
     ],
     ids=lambda change: next(iter(change)),
 )
