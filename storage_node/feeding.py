@@ -30,6 +30,11 @@ class Feeding:
             if replica is not None:
                 replica.changes.want([WantedFeed(global_index(each.index), each.removed) for each in descriptor.feeds])
 
+    def overloaded(self) -> list[int]:
+        """The partitions led here whose indexes do not keep up, so that nothing more is to be written."""
+        found = self._replicas.items()
+        return sorted(each for each, replica in found if replica.changes.is_overloaded and replica.is_leading)
+
     async def run(self) -> None:
         """Proposes what is due, for ever, where this node leads."""
         while True:

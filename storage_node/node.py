@@ -242,6 +242,8 @@ class StorageNode:
             notes.append(f"damaged items in the B-tree, being rebuilt: partitions {sorted(self.rotten)}")
         if self.missing - lost:
             notes.append(f"missing on disk: partitions {sorted(self.missing - lost)}")
+        if overloaded := self.feeding.overloaded():
+            notes.append(f"global secondary indexes do not keep up, writes are refused: partitions {overloaded}")
         return "; ".join(notes)
 
     # Requests

@@ -3,12 +3,14 @@ that may happen to nodes."""
 
 from __future__ import annotations
 
+import pytest
 from statorpb import cluster_pb2, partition_pb2
 
 from server.model.key_encoding import PREFIX_BYTES
 from server.model.table import GlobalIndex, KeyAttribute, KeySchema
 from server.table_codec import put_global_index
 from server.wire import item_from_bytes, item_to_bytes
+from storage_node import changes
 from storage_node.changes import ChangeLog
 from storage_node.partition.feeds import index_entry
 from tests.storage_node.nodes import PARTITION, NodeSet, RunningNode, delete, put, wait_until
@@ -21,11 +23,15 @@ def row(name: str, x: str, n: int) -> bytes:
     return item_to_bytes({"pk": {"S": name}, "x": {"S": x}, "n": {"N": str(n)}, "v": {"S": "v" * (n % 7 + 1)}})
 
 
+def with_feed(nodes: NodeSet, *, removed: bool = False) -> cluster_pb2.PartitionDescriptor:
+    described = nodes.descriptor()
+    put_global_index(described.feeds.add(removed=removed).index, INDEX)
+    return described
+
+
 async def assign(nodes: NodeSet, *, removed: bool = False) -> None:
     """Tells every node that is there of the feed."""
-    described = nodes.descriptor()
-    feed = described.feeds.add(removed=removed)
-    put_global_index(feed.index, INDEX)
+    described = with_feed(nodes, removed=removed)
     for each in nodes:
         if each.is_running:
             await each.node.assign(cluster_pb2.NodeAssignments(partitions=[described]))
@@ -130,3 +136,24 @@ async def test_a_new_leader_goes_on_with_the_back_fill(three: NodeSet) -> None:
     for each in three:
         await wait_until(lambda each=each: not log_of(each).feeds and not log_of(each).pending_bytes)  # type: ignore[misc]
     assert [list(each.feeds) for each in second.node.leaders()] == [[]]
+
+
+async def test_an_index_that_does_not_keep_up_is_told(one: NodeSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writes are refused, and whoever asks the node how it is hears why; what is wanted is not on disk, and is not
+    needed there: the log has the feed."""
+    monkeypatch.setattr(changes, "PENDING_ROWS_MAX", 0)
+    node = await one.found(with_feed(one))
+    await wait_until(lambda: is_filled(node))
+    assert node.node.note == ""
+    assert await node.status(put("a", row("a", "x", 1))) == partition_pb2.OK
+    assert await node.status(put("b", row("b", "x", 1))) == partition_pb2.THROTTLED
+    assert node.node.note == "global secondary indexes do not keep up, writes are refused: partitions [100]"
+    (kept,) = node.node._store.all_descriptors().values()
+    assert not cluster_pb2.PartitionDescriptor.FromString(kept).feeds
+    await node.crash()
+    await node.start()
+    await one.wait_for_leader()
+    assert await node.status(put("b", row("b", "x", 1))) == partition_pb2.THROTTLED
+    log_of(node).taken(INDEX.number, 10**6)
+    await wait_until(lambda: not node.node.note)
+    assert await node.status(put("b", row("b", "x", 1))) == partition_pb2.OK
