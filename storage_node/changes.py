@@ -77,6 +77,7 @@ class ChangeLog:
         self._newest = 0  # the highest number of an index that ever was a feed here
         self._pending = PendingChanges()
         self._wanted: Mapping[int, WantedFeed] = {}
+        self._next_number = 0  # of an index: whatever has a lower one, and is not wanted, is no more
         self._taken: dict[int, int] = {}  # by index: more than its feed says so far
         self._filled_slots: dict[int, int] = {}  # by index: the last slot that may have something of its back-fill
         self._is_moving = False
@@ -182,9 +183,11 @@ class ChangeLog:
         """Of all changes that are kept."""
         return self._pending.bytes
 
-    def want(self, feeds: Sequence[WantedFeed]) -> None:
-        """Takes the feeds that the metadata service wants. Feeds that it does not speak of stay as they are."""
+    def want(self, feeds: Sequence[WantedFeed], next_number: int = 0) -> None:
+        """Takes the feeds that the metadata service wants. Of those that it does not speak of, the ones with numbers
+        below `next_number` are of indexes that are no more, and go; others it may not have known yet: they stay."""
         self._wanted = {each.index.number: each for each in feeds}
+        self._next_number = next_number
 
     @property
     def needs_tending(self) -> bool:
@@ -202,7 +205,9 @@ class ChangeLog:
         """Proposes feeds that are wanted, and that those that are not any more go. An index that ever was a feed does
         not become one again, so that a leader who has not heard of its end does not bring it back: numbers of new
         indexes are higher than those of all before."""
-        if self._is_settling or all(self._is_settled(number, wanted) for number, wanted in self._wanted.items()):
+        gone = [number for number in self.feeds if number < self._next_number and number not in self._wanted]
+        is_settled = not gone and all(self._is_settled(number, wanted) for number, wanted in self._wanted.items())
+        if self._is_settling or is_settled:
             return
         state = self._proposals.state()
         newest = first = int.from_bytes(state.get(self._newest_key) or b"", "big")
@@ -216,6 +221,10 @@ class ChangeLog:
             elif number > first:
                 rows.append((key, encode_feed(Feed(wanted.index))))
             newest = max(newest, number)
+        for number in gone:
+            key = feed_key(self._table_number, self._partition_id, number)
+            if state.get(key) is not None:
+                rows.append((key, None))
         if newest > first:
             rows.append((self._newest_key, newest.to_bytes(8, "big")))
         if not rows:

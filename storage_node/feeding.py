@@ -23,12 +23,14 @@ class Feeding:
         self.back_fill = BackFill(store, replicas)
         self._replicas = replicas
 
-    def want(self, partitions: Iterable[cluster_pb2.PartitionDescriptor]) -> None:
-        """Takes the feeds that the partitions here are to have."""
+    def want(self, partitions: Iterable[cluster_pb2.PartitionDescriptor], next_number: int = 0) -> None:
+        """Takes the feeds that the partitions here are to have. Indexes with numbers below `next_number` that are not
+        among them are no more."""
         for descriptor in partitions:
             replica = self._replicas.get(descriptor.partition_id)
             if replica is not None:
-                replica.changes.want([WantedFeed(global_index(each.index), each.removed) for each in descriptor.feeds])
+                wanted = [WantedFeed(global_index(each.index), each.removed) for each in descriptor.feeds]
+                replica.changes.want(wanted, next_number)
 
     def overloaded(self) -> list[int]:
         """The partitions led here whose indexes do not keep up, so that nothing more is to be written."""

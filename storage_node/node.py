@@ -314,7 +314,7 @@ class StorageNode:
             except StoreFullError as error:
                 no_room.append(error)
                 without_room |= {descriptor.partition_id} - self.replicas.keys()
-        self.feeding.want(assignments.partitions)
+        self.feeding.want(assignments.partitions, assignments.next_table_number)
         if without_room != self.without_room:
             self.without_room = without_room
             self.on_change()

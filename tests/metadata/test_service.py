@@ -15,7 +15,7 @@ from statorpb import admin_pb2, cluster_pb2, cluster_pb2_grpc, tables_pb2
 
 from metadata.assignments import assignments
 from metadata.catalog.catalog import TableStatus
-from metadata.catalog.commands import ActivateIndex, ActivateTable, DeleteTable, OpenIndex, RemoveTable
+from metadata.catalog.commands import ActivateTable, DeleteTable, RemoveTable
 from metadata.config import Config
 from metadata.service import MetadataService
 from server.model.table import KeyAttribute, LocalIndex
@@ -94,15 +94,6 @@ def create_request(name: str = "music", partitions: int = 2) -> tables_pb2.Creat
     request.key_schema.partition_key.name, request.key_schema.partition_key.type = "artist", tables_pb2.S
     request.key_schema.sort_key.name, request.key_schema.sort_key.type = "year", tables_pb2.N
     return request
-
-
-def global_index(name: str) -> tables_pb2.GlobalIndex:
-    """An index on `label`."""
-    return tables_pb2.GlobalIndex(
-        name=name,
-        partition_keys=[tables_pb2.KeyAttribute(name="label", type=tables_pb2.S)],
-        projection=tables_pb2.Projection(type=tables_pb2.Projection.KEYS_ONLY),
-    )
 
 
 async def failure(call: Awaitable[Any]) -> tuple[str, str]:
@@ -290,63 +281,6 @@ class TestTables:
                 for node_id in partition.node_ids:
                     loads[node_id] += 1
         assert set(loads.values()) == {8}
-
-    async def test_global_indexes_from_their_making_to_their_end(self, process: Process) -> None:
-        """Made with the table and later; routers learn where each is, clients how far it is; and each is placed on what
-        was placed before."""
-        stub, group = process.stub, process.group
-        request = create_request()
-        request.global_indexes.append(global_index("by-label"))
-        response = await stub.CreateTable(request, timeout=5)
-        (described,) = response.table.global_indexes
-        assert (described.index.name, described.status, described.partitions) == (
-            "by-label",
-            tables_pb2.INDEX_CREATING,
-            2,
-        )
-        assert response.table.status == tables_pb2.CREATING
-        table = group.machine.catalog.tables["music"]
-        assert [each.node_ids[0] for each in table.all_partitions] == [1, 2, 3, 1]
-        for command in (OpenIndex(2), ActivateIndex(2), ActivateTable(1)):
-            await group.propose(command)
-        update = tables_pb2.UpdateTableRequest(table_name="music", create_index=global_index("by-name"))
-        response_ = await stub.UpdateTable(update, timeout=5)
-        assert [each.status for each in response_.table.global_indexes] == [
-            tables_pb2.INDEX_ACTIVE,
-            tables_pb2.INDEX_CREATING,
-        ]
-        code, message = await failure(stub.UpdateTable(update, timeout=5))
-        assert (code, message) == ("ValidationException", "Attempting to create an index which already exists")
-        look_up = cluster_pb2.LookUpTablesRequest(table_names=["music"])
-        (route,) = (await stub.LookUpTables(look_up, timeout=5)).tables
-        assert [(each.index.number, each.status) for each in route.global_indexes] == [
-            (2, tables_pb2.INDEX_ACTIVE),
-            (3, tables_pb2.INDEX_CREATING),
-        ]
-        assert [each.partition_id for each in route.global_indexes[1].partitions] == [104, 105]
-        cluster = await stub.DescribeCluster(admin_pb2.DescribeClusterRequest(), timeout=5)
-        assert [each.index_name for each in cluster.partitions] == ["", "", *["by-label"] * 2, *["by-name"] * 2]
-        describe = tables_pb2.DescribeTableRequest(table_name="music")
-        assert (await stub.DescribeTable(describe, timeout=5)).table.status == tables_pb2.UPDATING
-        await group.propose(OpenIndex(3))
-        told = (await stub.DescribeTable(describe, timeout=5)).table
-        assert (told.status, told.global_indexes[1].backfilling) == (tables_pb2.ACTIVE, True)
-        deletion = tables_pb2.UpdateTableRequest(table_name="music", delete_index="by-name")
-        deleted = (await stub.UpdateTable(deletion, timeout=5)).table.global_indexes
-        assert [each.status for each in deleted] == [tables_pb2.INDEX_ACTIVE, tables_pb2.INDEX_DELETING]
-
-    async def test_an_index_gets_partitions_for_its_throughput(self, process: Process) -> None:
-        """Or, without any of its own, as many as its table."""
-        request = create_request(partitions=3)
-        units = tables_pb2.Throughput(read_capacity_units=1, write_capacity_units=1)
-        request.provisioned.CopyFrom(units)
-        for name, write_units in (("by-a", 1), ("by-b", 1_500)):
-            index = global_index(name)
-            index.provisioned.read_capacity_units, index.provisioned.write_capacity_units = 1, write_units
-            request.global_indexes.append(index)
-        described = (await process.stub.CreateTable(request, timeout=5)).table.global_indexes
-        assert [each.partitions for each in described] == [1, 2]
-        assert [each.index.provisioned.write_capacity_units for each in described] == [1, 1_500]
 
     async def test_pages_of_names(self, process: Process) -> None:
         """In order, from after the given name, with where to go on if there are more."""

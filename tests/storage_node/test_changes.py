@@ -243,6 +243,25 @@ def test_an_index_that_ends_before_it_was_a_feed_never_is_one(group: Group) -> N
     assert group.leading.replica.changes.feeds == {}
 
 
+def test_a_feed_whose_index_is_no_more_goes(group: Group) -> None:
+    """Though nobody has said so of it: its number was given, and the metadata service does not speak of it. Of one with
+    a number that was not given when it spoke it cannot have known."""
+    feed(group, BY_X)
+    write(group, "a", **x("a"))
+    changes = group.leading.replica.changes
+    for next_number, kept in ((0, True), (BY_X.number, True), (BY_X.number + 1, False)):
+        changes.want([], next_number)
+        changes.tend()
+        group.commit()
+        assert (BY_X.number in changes.feeds) == kept
+    changes.tend()
+    group.commit()
+    want(group.leading, BY_X)
+    changes.tend()
+    group.commit()
+    assert changes.feeds == {}
+
+
 async def test_reports(group: Group) -> None:
     """How much is not taken and how old that is; complete is a feed once the index has what its back-fill passed on,
     also in the eyes of who leads next."""
