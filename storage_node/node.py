@@ -299,7 +299,7 @@ class StorageNode:
         self.expiry.attributes = {
             each.partition_id: each.time_to_live_attribute
             for each in assignments.partitions
-            if each.time_to_live_attribute
+            if each.time_to_live_attribute and not each.HasField("index")
         }
         no_room: list[StoreFullError] = []
         for partition_id in assignments.removed:
