@@ -29,6 +29,10 @@ from storage_node.store import CorruptValueError, StoreError
 
 READ_BYTES_MAX = WAITING_BYTES_MAX // 4
 
+NODE_WAITING_BYTES_MAX = 64 * 1024 * 1024
+READ_BYTES_MIN = 64 * 1024
+"""With so much waiting of all partitions together, each has so much at once, and no more until that is taken."""
+
 log = structlog.get_logger()
 
 _OTHERS_MAY = (partition_pb2.NOT_LEADER, partition_pb2.NOT_MINE, partition_pb2.NO_LEASE)
@@ -52,6 +56,7 @@ class _Course:
     ballot: Ballot
     delivery: Delivery
     waiting: set[int] = field(default_factory=set)  # targets that are asked again later
+    counted_bytes: int = 0  # of what waits, in the node's sum
 
 
 class IndexSender:
@@ -72,6 +77,7 @@ class IndexSender:
         self._logs: dict[int, ChangeLog] = {}  # by partition
         self._courses: dict[tuple[int, int], _Course] = {}  # by partition and index
         self._is_due: set[int] = set()  # partitions that will be looked at in a moment
+        self._waiting_bytes = 0  # of all courses
 
     async def close(self) -> None:
         """Sends nothing any more."""
@@ -90,7 +96,10 @@ class IndexSender:
     def set_routes(self, routes: Iterable[cluster_pb2.IndexRoute]) -> None:
         """Learns where the indexes are; what is not named is not any more."""
         known, self._routes = self._routes, {}
+        self._addresses.clear()
         for route in routes:
+            if not route.partitions:
+                continue  # it is being made, or removed
             targets = PartitionMap(
                 tuple(each.range_start for each in route.partitions),
                 tuple(each.partition_id for each in route.partitions),
@@ -98,8 +107,9 @@ class IndexSender:
             former = known.get(route.number)
             aims = dict(former.aims) if former is not None and former.targets == targets else {}
             for each in route.partitions:
-                node_ids = [member.node_id for member in each.members]
-                self._addresses.update({member.node_id: member.address for member in each.members})
+                able = [member for member in each.members if not member.log_only] or each.members
+                node_ids = [member.node_id for member in able]
+                self._addresses.update({member.node_id: member.address for member in able})
                 if (aim := aims.get(each.partition_id)) is None:
                     aims[each.partition_id] = Aim(node_ids, each.leader_node_id)
                 else:
@@ -114,11 +124,22 @@ class IndexSender:
             if changes.feeds:
                 self._soon(partition_id)
         for place in [each for each in self._courses if not self._goes_on(*each)]:
-            del self._courses[place]
+            self._end(place)
 
     def _goes_on(self, partition_id: int, number: int) -> bool:
         changes = self._logs.get(partition_id)
         return changes is not None and number in changes.feeds and self._leadership(partition_id) != ZERO
+
+    def _end(self, place: tuple[int, int]) -> None:
+        course = self._courses.pop(place, None)
+        if course is not None:
+            self._waiting_bytes -= course.counted_bytes
+
+    def _count(self, course: _Course) -> None:
+        """Keeps the sum of what waits, once that has changed."""
+        if self._courses.get((course.partition_id, course.number)) is course:
+            self._waiting_bytes += course.delivery.waiting_bytes - course.counted_bytes
+            course.counted_bytes = course.delivery.waiting_bytes
 
     def _soon(self, partition_id: int) -> None:
         """What is changed together is sent together."""
@@ -137,6 +158,7 @@ class IndexSender:
                 continue  # the metadata service has yet to say where that is
             course = self._courses.get((partition_id, number))
             if course is None or course.ballot != ballot or course.delivery.targets != route.targets:
+                self._end((partition_id, number))
                 delivery = Delivery(partition_id, route.targets, feed.taken_slot)
                 course = self._courses[partition_id, number] = _Course(partition_id, number, changes, ballot, delivery)
             try:
@@ -149,11 +171,14 @@ class IndexSender:
         """Reads a part of what there is, and comes back for the rest: others are to have their turn meanwhile. Raises
         CorruptValueError, StoreError, CorruptChangeError."""
         delivery = course.delivery
-        if not delivery.has_room:
+        is_full = self._waiting_bytes >= NODE_WAITING_BYTES_MAX
+        if not delivery.has_room or (is_full and delivery.waiting_bytes):
             return
-        found, up_to_slot = course.changes.changes(course.number, delivery.read_slot, READ_BYTES_MAX)
+        bytes_max = READ_BYTES_MIN if is_full else READ_BYTES_MAX
+        found, up_to_slot = course.changes.changes(course.number, delivery.read_slot, bytes_max)
         if up_to_slot > delivery.read_slot:
             delivery.read(found, up_to_slot)
+            self._count(course)
             course.changes.taken(course.number, delivery.taken_slot)
             self._soon(course.partition_id)
 
@@ -165,6 +190,7 @@ class IndexSender:
             request = partition_pb2.PartitionRequest(
                 partition_id=target,
                 operation=partition_pb2.TAKE_CHANGES,
+                consistent=True,
                 key=prefix(course.number) + targets.starts[targets.partition_ids.index(target)],
                 item=encode_batch(course.delivery.next_batch(target)),
             )
@@ -175,13 +201,17 @@ class IndexSender:
         status = reply.status if reply is not None else None
         is_taken = status == partition_pb2.OK
         course.delivery.ended(target, is_taken=is_taken)
+        self._count(course)
         route = self._routes.get(course.number)
         aim = route.aims.get(target) if route is not None else None
         if is_taken:
             if aim is not None:
                 aim.hit()
             if self._courses.get((course.partition_id, course.number)) is course:
-                course.changes.taken(course.number, course.delivery.taken_slot)
+                try:
+                    course.changes.taken(course.number, course.delivery.taken_slot)
+                except (CorruptValueError, StoreError) as error:
+                    self._on_rotten(course.partition_id, str(error))
             self._soon(course.partition_id)
             return
         if reply is not None and status in (partition_pb2.INVALID, partition_pb2.CORRUPT):

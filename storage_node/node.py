@@ -33,6 +33,7 @@ from storage_node.disk import DiskSpace
 from storage_node.expiry import Expiry
 from storage_node.feeding import Feeding
 from storage_node.host import NodeHost
+from storage_node.index_sender import IndexSender
 from storage_node.last_life import LastLife
 from storage_node.lost import LostReplicas
 from storage_node.partition.recent_writes import CorruptRecentWritesError
@@ -118,12 +119,13 @@ class StorageNode:
         self.host.snapshots.pace = Pace(config.snapshot_bytes_per_s)
         self.host.disk.slow_ns = config.slow_disk_ms * 1_000_000
         self.host.disk.on_change = self._note_disk
-        self.host.on_leadership = lambda group_id, is_serving: self.on_change()
+        self.host.on_leadership = self._note_leadership
         self.host.on_healed = self._healed
         self.host.snapshots.on_restored = self._restored
         self.host.snapshots.tell = log.info
         self.host.on_configured = lambda group_id: self.on_change()
         self.peers.bind(self.host)
+        self.sender = IndexSender(self.host.leader_ballot, self._note_rotten)
 
     # Start and stop
 
@@ -210,6 +212,7 @@ class StorageNode:
         """Hands leaderships over and closes; everything acknowledged is on disk already. Nothing may be asked of the
         node any more."""
         await self.hand_over()
+        await self.sender.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -315,6 +318,7 @@ class StorageNode:
                 no_room.append(error)
                 without_room |= {descriptor.partition_id} - self.replicas.keys()
         self.feeding.want(assignments.partitions, assignments.next_table_number)
+        self.sender.set_routes(assignments.index_routes)
         if without_room != self.without_room:
             self.without_room = without_room
             self.on_change()
@@ -391,6 +395,7 @@ class StorageNode:
         replica = PartitionReplica(descriptor, self._store, self.host, self._run, self._note_rotten)
         replica.again = self.serve
         replica.changes.on_feeds = self._note_feeds
+        self.sender.keep(partition_id, replica.changes)
         configuration = configuration_of(descriptor.members)
         slot = self._store.checkpointed_slot(partition_id)
         floor = floor_of(descriptor.floor)
@@ -441,6 +446,7 @@ class StorageNode:
         and then goes on where it was when it is called again."""
         if (replica := self.replicas.pop(partition_id, None)) is not None:
             replica.close()
+        self.sender.drop(partition_id)
         self._targets.pop(partition_id, None)
         for kept in (self.damaged, self.missing, self.rotten):
             kept.discard(partition_id)
@@ -469,6 +475,10 @@ class StorageNode:
 
     def _note_feeds(self) -> None:
         self.on_change()
+
+    def _note_leadership(self, group_id: int, is_serving: bool) -> None:
+        self.on_change()
+        self.sender.tend()
 
     def _note_disk(self, is_slow: bool) -> None:
         if is_slow:
@@ -552,6 +562,7 @@ class StorageNode:
                 log.warning("disk nearly full: writes are refused" if is_full else "room on the disk again")
                 self.on_change()
             self._change_members()
+            self.sender.tend()
             for partition_id in self.rotten & self.replicas.keys():
                 self.replicas[partition_id].heal()
             waited_ms = (now_s - self._checkpointed_at) * 1000

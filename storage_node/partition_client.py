@@ -49,13 +49,14 @@ class PartitionClient:
         self._streams: dict[str, _Stream] = {}
         self._next_id = 1
         self._loop = asyncio.get_running_loop()
-        self._sweeper = self._loop.create_task(self._sweep_forever())
+        self._sweeper: asyncio.Task[None] | None = None
         self._is_closed = False
 
     async def close(self) -> None:
         """Ends the streams; what has no answer yet is told so."""
         self._is_closed = True
-        tasks = [self._sweeper, *(stream.task for stream in self._streams.values() if stream.task is not None)]
+        running = (self._sweeper, *(stream.task for stream in self._streams.values()))
+        tasks = [task for task in running if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -66,6 +67,8 @@ class PartitionClient:
         if self._is_closed:
             self._loop.call_soon(answered, None)
             return
+        if self._sweeper is None:
+            self._sweeper = self._loop.create_task(self._sweep_forever())
         stream = self._streams.get(address)
         if stream is None:
             stream = self._streams[address] = _Stream()
@@ -125,8 +128,13 @@ class PartitionClient:
             await asyncio.sleep(SWEEP_S)
             now = self._loop.time()
             for stream in tuple(self._streams.values()):
-                for request_id in [each for each, (end, _) in stream.pending.items() if end <= now]:
-                    self._tell(stream.pending.pop(request_id)[1], None)
+                overdue = [each for each, (end, _) in stream.pending.items() if end <= now]
+                ended = [stream.pending.pop(each)[1] for each in overdue]
+                if ended:
+                    # A node that does not read, and is asked again and again, must not fill the memory.
+                    stream.requests[:] = [each for each in stream.requests if each.id in stream.pending]
+                for answered in ended:
+                    self._tell(answered, None)
 
     @staticmethod
     def _tell(answered: Answered, reply: partition_pb2.PartitionReply | None) -> None:

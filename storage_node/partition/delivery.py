@@ -23,7 +23,9 @@ WAITING_BYTES_MAX: Final = 4 * 1024 * 1024
 
 
 class Delivery:
-    """From the partition `source`, of whose changes all targets have what concerns them up to `taken_slot`."""
+    """From the partition `source`, of whose changes all targets have what concerns them up to `taken_slot`.
+
+    `waiting_bytes`: read, and not taken yet."""
 
     def __init__(self, source: int, targets: PartitionMap, taken_slot: int) -> None:
         self.targets = targets
@@ -31,12 +33,12 @@ class Delivery:
         self._source = source
         self._waiting: dict[int, deque[BatchEntry]] = {each: deque() for each in targets.partition_ids}
         self._under_way: dict[int, int] = {}  # target -> how many of the first that wait for it
-        self._waiting_bytes = 0
+        self.waiting_bytes = 0
 
     @property
     def has_room(self) -> bool:
         """Whether more changes may be read."""
-        return self._waiting_bytes < WAITING_BYTES_MAX
+        return self.waiting_bytes < WAITING_BYTES_MAX
 
     @property
     def taken_slot(self) -> int:
@@ -50,7 +52,7 @@ class Delivery:
             for _, position, item in entries:
                 entry = BatchEntry(slot, position, item)
                 self._waiting[self.targets.partition_of(position)].append(entry)
-                self._waiting_bytes += entry_bytes(entry)
+                self.waiting_bytes += entry_bytes(entry)
         self.read_slot = up_to_slot
 
     def idle(self) -> list[int]:
@@ -73,4 +75,4 @@ class Delivery:
         count = self._under_way.pop(target)
         if is_taken:
             waiting = self._waiting[target]
-            self._waiting_bytes -= sum(entry_bytes(waiting.popleft()) for _ in range(count))
+            self.waiting_bytes -= sum(entry_bytes(waiting.popleft()) for _ in range(count))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from statorpb import cluster_pb2, partition_pb2, replication_pb2_grpc
+from statorpb import cluster_pb2, partition_pb2, partition_pb2_grpc, replication_pb2_grpc
 
 from server.model.key_encoding import hash_key, prefix
 from server.runtime.grpc_server import GrpcServer, start_server
@@ -17,6 +17,7 @@ from server.runtime.identity import Identity, release
 from server.wire import item_to_bytes
 from storage_node.config import MIB, Config
 from storage_node.node import StorageNode
+from storage_node.service import PartitionService
 
 PARTITION = 100
 TABLE = 1
@@ -125,7 +126,10 @@ class RunningNode:
         self.node = StorageNode(self.config(), identity, self.fatal.append)
         self._server = await start_server(
             f"127.0.0.1:{self._port}",
-            [lambda server: replication_pb2_grpc.add_ReplicationServicer_to_server(self.node.peers, server)],
+            [
+                lambda server: replication_pb2_grpc.add_ReplicationServicer_to_server(self.node.peers, server),
+                lambda server: partition_pb2_grpc.add_PartitionsServicer_to_server(PartitionService(self.node), server),
+            ],
             [],
         )
         self._port = self._server.port
@@ -137,9 +141,10 @@ class RunningNode:
         if not self.is_running:
             return
         self.is_running = False
-        await self.node.stop()
+        await self.node.hand_over()
         assert self._server is not None
         await self._server.stop(0)
+        await self.node.stop()
         release(self.directory)
 
     async def crash(self) -> None:
