@@ -120,10 +120,22 @@ def some_write(rng: random.Random, names: int) -> partition_pb2.PartitionRequest
     return delete(name) if rng.random() < 0.2 else put(name, some_item(rng, name))
 
 
+async def do(indexed: Indexed, request: partition_pb2.PartitionRequest) -> None:
+    """As a router does it: until it is done, and again where no answer comes, since nodes crash."""
+    status = partition_pb2.UNKNOWN_OUTCOME
+    while status not in (partition_pb2.OK, partition_pb2.NOT_FOUND):
+        leader = await indexed.nodes.wait_for_leader()
+        answered = leader.ask(request)
+        await asyncio.wait([answered], timeout=1)
+        if answered.done():
+            status = answered.result().status
+        await asyncio.sleep(0)
+
+
 async def write_some(indexed: Indexed, rng: random.Random, count: int, names: int = 60) -> None:
     async def client(share: int) -> None:
         for _ in range(share):
-            await indexed.nodes.do(some_write(rng, names))
+            await do(indexed, some_write(rng, names))
 
     await asyncio.gather(*(client(count // 8) for _ in range(8)))
 
