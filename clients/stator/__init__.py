@@ -12,9 +12,6 @@ from stator.credentials import Credentials
 from stator.descriptions import (
     CapacityLimits,
     ClusterDescription,
-    KeyAttribute,
-    LocalIndex,
-    LocalIndexDescription,
     NewUser,
     NodeDescription,
     PartitionDescription,
@@ -40,6 +37,13 @@ from stator.errors import (
     ValidationError,
 )
 from stator.expressions import attr, key, update
+from stator.indexes import (
+    GlobalIndex,
+    GlobalIndexDescription,
+    KeyAttribute,
+    LocalIndex,
+    LocalIndexDescription,
+)
 from stator.results import ConsumedCapacity, ItemCollectionMetrics, Page, WriteResult
 from stator.sync_batch_writer import BatchWriter
 from stator.sync_client import Client
@@ -63,6 +67,8 @@ __all__ = [
     "ConsumedCapacity",
     "Credentials",
     "DeadlineExceededError",
+    "GlobalIndex",
+    "GlobalIndexDescription",
     "InternalServerError",
     "Item",
     "ItemCollectionMetrics",

@@ -6,53 +6,22 @@ from typing import Literal
 
 from statorpb import admin_pb2, tables_pb2
 
-from stator.errors import ValidationError
+from stator.indexes import (
+    GlobalIndexDescription,
+    KeyAttribute,
+    LocalIndexDescription,
+    global_index_description,
+    key_attribute,
+    local_index_description,
+)
 
-KeyType = Literal["S", "N", "B"]
 TableStatus = Literal["CREATING", "ACTIVE", "DELETING", "UPDATING", "UNKNOWN"]
 TableClass = Literal["STANDARD", "STANDARD_INFREQUENT_ACCESS"]
-Projection = Literal["ALL", "KEYS_ONLY", "INCLUDE"]
 
 LIFTED = -1
 """A limit of request units that is none any more."""
 
 _ARN_PREFIX = "arn:aws:dynamodb:local:000000000000:table/"
-
-
-@dataclass(frozen=True, slots=True)
-class KeyAttribute:
-    """An attribute of a table's key: its name, and "S" (str), "N" (number) or "B" (bytes)."""
-
-    name: str
-    type: str
-
-
-@dataclass(frozen=True, slots=True)
-class LocalIndex:
-    """A local secondary index to be made: another sort key, (name, type), for the partition key of its table.
-
-    `projection` is what it has of an item besides the keys: "ALL", "KEYS_ONLY" (nothing), or "INCLUDE", which adds
-    `non_key_attributes`, 20 at most.
-
-        stator.LocalIndex("by-label", ("label", "S"), "INCLUDE", ("title",))
-    """
-
-    name: str
-    sort_key: tuple[str, str]
-    projection: Projection = "ALL"
-    non_key_attributes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class LocalIndexDescription:
-    """A local secondary index. `items` and `bytes` as of a table."""
-
-    name: str
-    sort_key: KeyAttribute
-    projection: str
-    non_key_attributes: tuple[str, ...]
-    items: int
-    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +55,7 @@ class TableDescription:
     items: int
     bytes: int
     local_indexes: tuple[LocalIndexDescription, ...] = ()
+    global_indexes: tuple[GlobalIndexDescription, ...] = ()
     max_read_request_units: int | None = None
     max_write_request_units: int | None = None
     warm_read_units_per_second: int = 0
@@ -160,24 +130,6 @@ class ClusterDescription:
     partitions: tuple[PartitionDescription, ...]
 
 
-def wire_key_attribute(key: tuple[str, str]) -> tables_pb2.KeyAttribute:
-    """From ("pk", "S"). Raises ValidationError for a type that no key can have."""
-    name, key_type = key
-    if key_type not in ("S", "N", "B"):
-        raise ValidationError(f"a key attribute's type is 'S' (str), 'N' (number) or 'B' (bytes), not {key_type!r}")
-    return tables_pb2.KeyAttribute(name=name, type=tables_pb2.AttributeType.Value(key_type))
-
-
-def wire_local_index(index: LocalIndex) -> tables_pb2.LocalIndex:
-    """Raises ValidationError for a projection that there is not."""
-    if index.projection not in ("ALL", "KEYS_ONLY", "INCLUDE"):
-        raise ValidationError(f"a projection is 'ALL', 'KEYS_ONLY' or 'INCLUDE', not {index.projection!r}")
-    projection = tables_pb2.Projection(
-        type=tables_pb2.Projection.Type.Value(index.projection), non_key_attributes=index.non_key_attributes
-    )
-    return tables_pb2.LocalIndex(name=index.name, sort_key=wire_key_attribute(index.sort_key), projection=projection)
-
-
 def table_arn(table: str) -> str:
     """The Amazon Resource Name of a table; that of a name that is one already is that name."""
     return table if table.startswith("arn:") else _ARN_PREFIX + table
@@ -197,15 +149,16 @@ def table_description(wire: tables_pb2.TableDescription) -> TableDescription:
         name=wire.table_name,
         id=wire.table_id,
         status=statuses.get(wire.status, "UNKNOWN"),
-        partition_key=_key_attribute(schema.partition_key),
-        sort_key=_key_attribute(schema.sort_key) if schema.HasField("sort_key") else None,
+        partition_key=key_attribute(schema.partition_key),
+        sort_key=key_attribute(schema.sort_key) if schema.HasField("sort_key") else None,
         read_capacity_units=wire.provisioned.read_capacity_units if is_provisioned else None,
         write_capacity_units=wire.provisioned.write_capacity_units if is_provisioned else None,
         created_at=datetime.fromtimestamp(wire.created_at_ms / 1000, UTC),
         partitions=wire.partitions,
         items=wire.items,
         bytes=wire.bytes,
-        local_indexes=tuple(map(_local_index, wire.local_indexes)),
+        local_indexes=tuple(map(local_index_description, wire.local_indexes)),
+        global_indexes=tuple(map(global_index_description, wire.global_indexes)),
         max_read_request_units=wire.on_demand.max_read_request_units or None,
         max_write_request_units=wire.on_demand.max_write_request_units or None,
         warm_read_units_per_second=wire.warm.read_units_per_second,
@@ -283,22 +236,6 @@ def cluster_description(wire: admin_pb2.DescribeClusterResponse) -> ClusterDescr
         for partition in wire.partitions
     )
     return ClusterDescription(tuple(map(node_description, wire.nodes)), partitions)
-
-
-def _key_attribute(wire: tables_pb2.KeyAttribute) -> KeyAttribute:
-    return KeyAttribute(wire.name, tables_pb2.AttributeType.Name(wire.type))
-
-
-def _local_index(wire: tables_pb2.LocalIndexDescription) -> LocalIndexDescription:
-    index = wire.index
-    return LocalIndexDescription(
-        index.name,
-        _key_attribute(index.sort_key),
-        tables_pb2.Projection.Type.Name(index.projection.type),
-        tuple(index.projection.non_key_attributes),
-        wire.items,
-        wire.bytes,
-    )
 
 
 def _time(time_ms: int) -> datetime | None:

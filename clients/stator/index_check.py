@@ -14,8 +14,8 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from stator.client import AsyncClient
-from stator.descriptions import KeyAttribute
 from stator.expressions import attr, key
+from stator.indexes import KeyAttribute
 
 Item = Mapping[str, Any]
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from stator.blocking import Blocking
-from stator.descriptions import CapacityLimits, LocalIndex, TableClass, TableDescription
+from stator.descriptions import CapacityLimits, TableClass, TableDescription
+from stator.indexes import GlobalIndex, LocalIndex
 from stator.tables import TABLE_WAIT_S_DEFAULT
 
 ResultT = TypeVar("ResultT")
@@ -20,6 +21,7 @@ class SyncTableOperations(Blocking):
         sort_key: tuple[str, str] | None = None,
         *,
         local_indexes: Sequence[LocalIndex] = (),
+        global_indexes: Sequence[GlobalIndex] = (),
         read_capacity_units: int | None = None,
         write_capacity_units: int | None = None,
         max_read_request_units: int | None = None,
@@ -37,6 +39,7 @@ class SyncTableOperations(Blocking):
                 partition_key,
                 sort_key,
                 local_indexes=local_indexes,
+                global_indexes=global_indexes,
                 read_capacity_units=read_capacity_units,
                 write_capacity_units=write_capacity_units,
                 max_read_request_units=max_read_request_units,
@@ -62,6 +65,9 @@ class SyncTableOperations(Blocking):
         warm_write_units_per_second: int | None = None,
         table_class: TableClass | None = None,
         deletion_protection: bool | None = None,
+        create_index: GlobalIndex | None = None,
+        delete_index: str | None = None,
+        index_capacity_units: Mapping[str, tuple[int, int]] | None = None,
         timeout_s: float | None = None,
     ) -> TableDescription:
         """Changes what is given and leaves the rest as it is. See AsyncClient.update_table."""
@@ -77,6 +83,9 @@ class SyncTableOperations(Blocking):
                 warm_write_units_per_second=warm_write_units_per_second,
                 table_class=table_class,
                 deletion_protection=deletion_protection,
+                create_index=create_index,
+                delete_index=delete_index,
+                index_capacity_units=index_capacity_units,
                 timeout_s=timeout_s,
             )
         )
@@ -100,6 +109,16 @@ class SyncTableOperations(Blocking):
     def wait_until_table_active(self, name: str, *, timeout_s: float = TABLE_WAIT_S_DEFAULT) -> TableDescription:
         """Returns once the table can be used. See AsyncClient.wait_until_table_active."""
         return self._call(self._client.wait_until_table_active(name, timeout_s=timeout_s))
+
+    def wait_until_index_active(
+        self, table: str, index: str, *, timeout_s: float = TABLE_WAIT_S_DEFAULT
+    ) -> TableDescription:
+        """Returns once a global index can be read. See AsyncClient.wait_until_index_active."""
+        return self._call(self._client.wait_until_index_active(table, index, timeout_s=timeout_s))
+
+    def wait_until_index_gone(self, table: str, index: str, *, timeout_s: float = TABLE_WAIT_S_DEFAULT) -> None:
+        """Returns once a table has no such index. See AsyncClient.wait_until_index_gone."""
+        self._call(self._client.wait_until_index_gone(table, index, timeout_s=timeout_s))
 
     def wait_until_table_gone(self, name: str, *, timeout_s: float = TABLE_WAIT_S_DEFAULT) -> None:
         """Returns once there is no such table. See AsyncClient.wait_until_table_gone."""

@@ -10,16 +10,20 @@ from statorpb import tables_pb2
 from stator.descriptions import (
     LIFTED,
     CapacityLimits,
-    LocalIndex,
     TableClass,
     TableDescription,
     capacity_limits,
     table_arn,
     table_description,
-    wire_key_attribute,
-    wire_local_index,
 )
-from stator.errors import DeadlineExceededError, ResourceInUseError, ResourceNotFoundError, ValidationError
+from stator.errors import (
+    DeadlineExceededError,
+    LimitExceededError,
+    ResourceInUseError,
+    ResourceNotFoundError,
+    ValidationError,
+)
+from stator.indexes import GlobalIndex, LocalIndex, wire_global_index, wire_key_attribute, wire_local_index
 from stator.transport import Transport
 
 TABLE_WAIT_S_DEFAULT = 60.0
@@ -47,6 +51,7 @@ class TableOperations(ABC):
         sort_key: tuple[str, str] | None = None,
         *,
         local_indexes: Sequence[LocalIndex] = (),
+        global_indexes: Sequence[GlobalIndex] = (),
         read_capacity_units: int | None = None,
         write_capacity_units: int | None = None,
         max_read_request_units: int | None = None,
@@ -60,9 +65,12 @@ class TableOperations(ABC):
         """Begins to make a table; `wait_until_table_active` tells when it can be used.
 
         Keys are (name, type), type "S" (str), "N" (number) or "B" (bytes). Local indexes give items of one partition
-        key another order; a table has at most 5, and they can be made with the table only. Without capacity units the
-        table is on demand, and may have a limit of request units; with them, give both; all are a second. `partitions`
-        None: derived from them. Raises ResourceInUseError if the table exists, ValidationError.
+        key another order; a table has at most 5, and they can be made with the table only. Global indexes find items by
+        another key; a table has at most 20, and they can be made later.
+
+        Without capacity units the table is on demand, and may have a limit of request units; with them, give both; all
+        are a second. `partitions` None: derived from them. Raises ResourceInUseError if the table exists,
+        ValidationError.
 
             await client.create_table("music", ("artist", "S"), ("year", "N"), partitions=4)
         """
@@ -74,6 +82,7 @@ class TableOperations(ABC):
             key_schema=schema,
             partitions=partitions or 0,
             local_indexes=[wire_local_index(index) for index in local_indexes],
+            global_indexes=[wire_global_index(index) for index in global_indexes],
             table_class=tables_pb2.TableClass.Value(table_class),
             deletion_protection=deletion_protection,
             tags=[tables_pb2.Tag(key=key, value=value) for key, value in (tags or {}).items()],
@@ -89,9 +98,13 @@ class TableOperations(ABC):
             # The attempt before, whose reply was lost, may have made it.
             if error.follows_unknown_attempt:
                 made = await self._describe(name, limit_s)
-                if made.key_schema == schema and [each.index for each in made.local_indexes] == list(
-                    request.local_indexes
-                ):
+                is_same = (
+                    made.key_schema == schema
+                    and [each.index for each in made.local_indexes] == list(request.local_indexes)
+                    and [each.index.name for each in made.global_indexes]
+                    == [each.name for each in request.global_indexes]
+                )
+                if is_same:
                     return table_description(made)
             raise
         return table_description(response.table)
@@ -109,6 +122,9 @@ class TableOperations(ABC):
         warm_write_units_per_second: int | None = None,
         table_class: TableClass | None = None,
         deletion_protection: bool | None = None,
+        create_index: GlobalIndex | None = None,
+        delete_index: str | None = None,
+        index_capacity_units: Mapping[str, tuple[int, int]] | None = None,
         timeout_s: float | None = None,
     ) -> TableDescription:
         """Changes what is given and leaves the rest as it is.
@@ -117,7 +133,12 @@ class TableOperations(ABC):
         that may have a limit of request units; -1 lifts one. Raises ValidationError, also where nothing would change,
         ResourceNotFoundError, LimitExceededError where a table may be changed so only so often.
 
+        `create_index` begins to make a global index, `delete_index` to remove one, one at a time:
+        `wait_until_index_active` and `wait_until_index_gone` tell when it is done. Meanwhile the table can be used.
+        `index_capacity_units`: by name of the index, (reads, writes).
+
             await client.update_table("music", deletion_protection=True)
+            await client.update_table("music", create_index=stator.GlobalIndex("by-genre", ("genre", "S")))
         """
         request = tables_pb2.UpdateTableRequest(table_name=name, deletion_protection=deletion_protection)
         _put_capacity(request, read_capacity_units, write_capacity_units)
@@ -132,16 +153,23 @@ class TableOperations(ABC):
             request.warm.write_units_per_second = warm_write_units_per_second
         if table_class is not None:
             request.table_class = tables_pb2.TableClass.Value(table_class)
+        if create_index is not None:
+            request.create_index.CopyFrom(wire_global_index(create_index))
+        if delete_index is not None:
+            request.delete_index = delete_index
+        for index, (reads, writes) in (index_capacity_units or {}).items():
+            units = request.update_indexes.add(name=index).provisioned
+            units.read_capacity_units, units.write_capacity_units = reads, writes
         limit_s = self._limit_s(timeout_s)
         try:
             response = await self._transport().unary(
                 _TABLES + "UpdateTable", request, tables_pb2.UpdateTableResponse, limit_s
             )
-        except ValidationError as error:
+        except (ValidationError, ResourceInUseError, ResourceNotFoundError, LimitExceededError) as error:
             # The attempt before, whose reply was lost, may have made the change: then there is none left to be made.
-            if error.follows_unknown_attempt and request.HasField("provisioned"):
+            if error.follows_unknown_attempt:
                 changed = await self._describe(name, limit_s)
-                if changed.provisioned == request.provisioned:
+                if _has_changed(changed, request):
                     return table_description(changed)
             raise
         return table_description(response.table)
@@ -195,6 +223,30 @@ class TableOperations(ABC):
             return table if table.status == "ACTIVE" else None
 
         return await _poll(is_active, f"table {name} is not active", timeout_s)
+
+    async def wait_until_index_active(
+        self, table: str, index: str, *, timeout_s: float = TABLE_WAIT_S_DEFAULT
+    ) -> TableDescription:
+        """Returns once a global index of a table can be read. Raises DeadlineExceededError, ResourceNotFoundError, and
+        ValidationError where the table has no such index (any more)."""
+
+        async def is_active() -> TableDescription | None:
+            described = await self.describe_table(table)
+            found = next((each for each in described.global_indexes if each.name == index), None)
+            if found is None:
+                raise ValidationError(f"The table does not have the specified index: {index}")
+            return described if found.status in ("ACTIVE", "UPDATING") else None
+
+        return await _poll(is_active, f"index {index} of table {table} is not active", timeout_s)
+
+    async def wait_until_index_gone(self, table: str, index: str, *, timeout_s: float = TABLE_WAIT_S_DEFAULT) -> None:
+        """Returns once a table has no such index. Raises DeadlineExceededError, ResourceNotFoundError."""
+
+        async def is_gone() -> bool | None:
+            described = await self.describe_table(table)
+            return None if any(each.name == index for each in described.global_indexes) else True
+
+        await _poll(is_gone, f"index {index} of table {table} is not gone", timeout_s)
 
     async def wait_until_table_gone(self, name: str, *, timeout_s: float = TABLE_WAIT_S_DEFAULT) -> None:
         """Returns once there is no such table. Raises DeadlineExceededError."""
@@ -291,6 +343,21 @@ class TableOperations(ABC):
             _TABLES + "DescribeTable", request, tables_pb2.DescribeTableResponse, timeout_s
         )
         return response.table
+
+
+def _has_changed(table: tables_pb2.TableDescription, request: tables_pb2.UpdateTableRequest) -> bool:
+    """Whether a table is as a request wants it that asks for something which can be told: capacity units, an index that
+    is made, one that goes."""
+    indexes = {each.index.name: each for each in table.global_indexes}
+    wanted: list[bool] = []
+    if request.HasField("provisioned"):
+        wanted.append(table.provisioned == request.provisioned)
+    if request.HasField("create_index"):
+        wanted.append(request.create_index.name in indexes)
+    if request.delete_index:
+        left = indexes.get(request.delete_index)
+        wanted.append(left is None or left.status == tables_pb2.INDEX_DELETING)
+    return bool(wanted) and all(wanted)
 
 
 def _put_capacity(

@@ -50,6 +50,14 @@ class FakeTable:
         schema = self.description.key_schema
         return [schema.partition_key.name] + ([schema.sort_key.name] if schema.HasField("sort_key") else [])
 
+    def step_indexes(self) -> None:
+        """Indexes are made, or go, a little later."""
+        left = [each for each in self.description.global_indexes if each.status != tables_pb2.INDEX_DELETING]
+        for each in left:
+            each.status, each.backfilling, each.items_passed = tables_pb2.INDEX_ACTIVE, False, 0
+        del self.description.global_indexes[:]
+        self.description.global_indexes.extend(left)
+
     def key_of(self, attributes: item_pb2.Item) -> Key:
         names = self.key_names()
         for name in names:
@@ -380,6 +388,10 @@ class _Services(items_pb2_grpc.SessionServicer, tables_pb2_grpc.TablesServicer, 
         description.deletion_protection = request.deletion_protection
         for index in request.local_indexes:
             description.local_indexes.add(index=index, items=1, bytes=10)
+        for made in request.global_indexes:
+            description.global_indexes.add(
+                index=made, items=2, bytes=20, status=tables_pb2.INDEX_CREATING, partitions=1
+            )
         self._state.tables[request.table_name] = FakeTable(description)
         self._state.tables[request.table_name].tags.update((tag.key, tag.value) for tag in request.tags)
         return await self._answer(context, tables_pb2.CreateTableResponse(table=description))
@@ -396,6 +408,7 @@ class _Services(items_pb2_grpc.SessionServicer, tables_pb2_grpc.TablesServicer, 
             table.describes_until_active -= 1
         else:
             table.description.status = tables_pb2.ACTIVE
+            table.step_indexes()
         table.description.items = len(table.items)
         return await self._answer(context, tables_pb2.DescribeTableResponse(table=table.description))
 
@@ -484,10 +497,28 @@ class _Services(items_pb2_grpc.SessionServicer, tables_pb2_grpc.TablesServicer, 
         description.table_class = request.table_class or description.table_class
         if request.HasField("deletion_protection"):
             description.deletion_protection = request.deletion_protection
+        await self._update_indexes(description, request, context)
         updating = tables_pb2.TableDescription()
         updating.CopyFrom(description)
         updating.status = tables_pb2.UPDATING
         return await self._answer(context, tables_pb2.UpdateTableResponse(table=updating))
+
+    async def _update_indexes(
+        self, description: tables_pb2.TableDescription, request: tables_pb2.UpdateTableRequest, context: Any
+    ) -> None:
+        going = tables_pb2.INDEX_DELETING
+        known = {each.index.name: each for each in description.global_indexes if each.status != going}
+        if request.HasField("create_index"):
+            if request.create_index.name in known:
+                await self._refuse(context, Refusal("ValidationException", "the index already exists"))
+            made = description.global_indexes.add(index=request.create_index, status=tables_pb2.INDEX_CREATING)
+            made.backfilling, made.items_passed = True, 7
+        if request.delete_index:
+            if request.delete_index not in known:
+                await self._refuse(context, Refusal("ResourceNotFoundException", "no such index"))
+            known[request.delete_index].status = going
+        for update in request.update_indexes:
+            known[update.name].index.provisioned.CopyFrom(update.provisioned)
 
     async def DescribeLimits(self, request: tables_pb2.DescribeLimitsRequest, context: Any) -> Any:
         limits = tables_pb2.DescribeLimitsResponse(

@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from stator.descriptions import KeyAttribute
 from stator.index_check import Difference, IndexCheck, IndexDefinition, Item
+from stator.indexes import KeyAttribute
 
 PK, G, H = KeyAttribute("pk", "S"), KeyAttribute("g", "S"), KeyAttribute("h", "N")
 ALL = IndexDefinition((PK,), (G, H), None)

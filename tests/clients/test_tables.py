@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import pytest
 import stator
 from stator import AsyncClient, LocalIndex
-from stator.descriptions import KeyAttribute, LocalIndexDescription, table_arn, table_description
+from stator.descriptions import table_arn, table_description
+from stator.indexes import GlobalIndex, GlobalIndexDescription, KeyAttribute, LocalIndexDescription
 from statorpb import tables_pb2
 
 from tests.clients.fake_cluster import FakeRouter, FakeState
@@ -75,6 +76,65 @@ async def test_a_change_whose_reply_was_lost() -> None:
         assert state.tables["music"].time_to_live == "until"
         with pytest.raises(stator.ValidationError, match="already"):
             await client.update_time_to_live("music", "until")
+
+
+BY_GENRE = GlobalIndex("by-genre", ("genre", "S"), ("year", "N"), "KEYS_ONLY")
+BY_MANY = GlobalIndex("by-many", [("genre", "S"), ("label", "S")], [("year", "N")], "INCLUDE", ("title",), 5, 6)
+
+
+async def test_global_indexes() -> None:
+    """Made with the table, or later; taken away; given other units."""
+    state = FakeState()
+    async with FakeRouter(state) as router, AsyncClient([router.address]) as client:
+        made = await client.create_table("music", ("artist", "S"), global_indexes=[BY_MANY])
+        assert made.global_indexes == (
+            GlobalIndexDescription(
+                "by-many",
+                (KeyAttribute("genre", "S"), KeyAttribute("label", "S")),
+                (KeyAttribute("year", "N"),),
+                "INCLUDE",
+                ("title",),
+                "CREATING",
+                is_backfilling=False,
+                items_passed=0,
+                pending=0,
+                lag_ms=0,
+                items=2,
+                bytes=20,
+                partitions=1,
+                read_capacity_units=5,
+                write_capacity_units=6,
+            ),
+        )
+        assert [key.name for key in made.global_indexes[0].keys] == ["genre", "label", "year"]
+        changed = await client.update_table("music", create_index=BY_GENRE)
+        index = changed.global_indexes[1]
+        assert (index.name, index.status, index.is_backfilling, index.items_passed) == ("by-genre", "CREATING", True, 7)
+        assert index.read_capacity_units is None
+        active = await client.wait_until_index_active("music", "by-genre")
+        assert [each.status for each in active.global_indexes] == ["ACTIVE", "ACTIVE"]
+        changed = await client.update_table("music", index_capacity_units={"by-many": (7, 8)})
+        assert (changed.global_indexes[0].read_capacity_units, changed.global_indexes[0].write_capacity_units) == (7, 8)
+        await client.update_table("music", delete_index="by-many")
+        await client.wait_until_index_gone("music", "by-many")
+        with pytest.raises(stator.ValidationError, match="does not have the specified index: by-many"):
+            await client.wait_until_index_active("music", "by-many")
+
+
+async def test_an_index_whose_making_or_going_was_not_heard_of() -> None:
+    """What the first attempt did is no error of the second."""
+    state = FakeState()
+    state.add_table("music")
+    async with FakeRouter(state) as router, AsyncClient([router.address]) as client:
+        router.unavailable_after_next = 1
+        made = await client.update_table("music", create_index=BY_GENRE)
+        assert [each.name for each in made.global_indexes] == ["by-genre"]
+        with pytest.raises(stator.ValidationError, match="already exists"):
+            await client.update_table("music", create_index=BY_GENRE)
+        router.unavailable_after_next = 1
+        await client.update_table("music", delete_index="by-genre")
+        with pytest.raises(stator.ResourceNotFoundError, match="no such index"):
+            await client.update_table("music", delete_index="by-genre")
 
 
 async def test_what_no_request_can_say() -> None:

@@ -11,7 +11,8 @@ from stator.cli.json_values import parse_item, parse_json, read_number
 from stator.values import Item
 
 if TYPE_CHECKING:
-    from stator.descriptions import KeyAttribute, TableDescription
+    from stator.descriptions import TableDescription
+    from stator.indexes import KeyAttribute
     from stator.sync_client import Client
 
 KeyArgument = Annotated[
@@ -64,11 +65,18 @@ def key_attributes(table: "TableDescription", index: str | None) -> "tuple[KeyAt
     for each in table.local_indexes:
         if each.name == index:
             return table.partition_key, each.sort_key
-    names = ", ".join(each.name for each in table.local_indexes)
+    for other in table.global_indexes:
+        if other.name == index:
+            if len(other.partition_keys) > 1 or len(other.sort_keys) > 1:
+                raise UsageError(f"the key of {index} has several attributes: give --key instead of --pk and --sk.")
+            return other.partition_keys[0], other.sort_keys[0] if other.sort_keys else None
+    known = [each.name for each in table.local_indexes] + [each.name for each in table.global_indexes]
+    names = ", ".join(known)
     raise UsageError(f"{table.name} has no index {index}{f': it has {names}' if names else ''}.")
 
 
 def key_names(table: "TableDescription", index: str | None) -> tuple[str, ...]:
     """What says where a query or scan goes on: the key of the table, and that of the index."""
-    attributes = (table.partition_key, table.sort_key, *key_attributes(table, index))
+    keys = next((each.keys for each in table.global_indexes if each.name == index), None)
+    attributes = (table.partition_key, table.sort_key, *(key_attributes(table, index) if keys is None else keys))
     return tuple(dict.fromkeys(each.name for each in attributes if each is not None))

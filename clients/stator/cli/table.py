@@ -1,5 +1,6 @@
 """`stator table`."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -13,13 +14,14 @@ from stator.cli.output import OutputFormat, format_bytes, print_json, print_tabl
 
 if TYPE_CHECKING:
     from stator import Client
-    from stator.descriptions import (
+    from stator.descriptions import TableClass, TableDescription
+    from stator.indexes import (
+        GlobalIndex,
+        GlobalIndexDescription,
         KeyAttribute,
         LocalIndex,
         LocalIndexDescription,
         Projection,
-        TableClass,
-        TableDescription,
     )
 
 app = typer.Typer(
@@ -40,6 +42,11 @@ MAX_HELP = "Limit of {} request units a second of a table on demand, not enforce
 INDEX_HELP = (
     "Another sort key. PROJECTION is ALL (the default), KEYS_ONLY, or INCLUDE=ATTRIBUTE,... May be repeated, 5 times."
 )
+GLOBAL_METAVAR = "NAME:ATTRIBUTE:TYPE[/ATTRIBUTE:TYPE][:PROJECTION]"
+GLOBAL_HELP = (
+    "Another key, the sort key behind the slash; up to four attributes each, with commas between them. PROJECTION is "
+    "as of a local index."
+)
 WAIT_HELP = "Return at once, not when it is done."
 
 
@@ -53,6 +60,9 @@ def create(
     partitions: Annotated[int | None, typer.Option(min=1, help="Default: derived from the capacity, else 1.")] = None,
     local_index: Annotated[
         list[str] | None, typer.Option(metavar="NAME:ATTRIBUTE:TYPE[:PROJECTION]", help=INDEX_HELP)
+    ] = None,
+    global_index: Annotated[
+        list[str] | None, typer.Option(metavar=GLOBAL_METAVAR, help=GLOBAL_HELP + " May be repeated, 20 times.")
     ] = None,
     rcu: RcuOption = None,
     wcu: WcuOption = None,
@@ -68,7 +78,9 @@ def create(
 ) -> None:
     """Create a table and wait until it can be used.
 
-    Example: stator table create music --partition-key artist:S --sort-key year:N --local-index by-title:title:S
+    Global indexes get the table's capacity units, if it has any; `stator table update --index-units` gives them others.
+
+    Example: stator table create music --partition-key artist:S --sort-key year:N --global-index by-genre:genre:S/year:N
     """
     with connected(endpoint, timeout) as client:
         check_capacity(rcu, wcu)
@@ -77,6 +89,7 @@ def create(
             parse_key(partition_key),
             parse_key(sort_key) if sort_key else None,
             local_indexes=[parse_local_index(text) for text in local_index or ()],
+            global_indexes=[parse_global_index(text, rcu, wcu) for text in global_index or ()],
             read_capacity_units=rcu,
             write_capacity_units=wcu,
             max_read_request_units=max_rcu,
@@ -118,13 +131,24 @@ def update(
         bool | None, typer.Option(help="Table class STANDARD_INFREQUENT_ACCESS, or STANDARD.")
     ] = None,
     deletion_protection: Annotated[bool | None, typer.Option(help="Refuse to delete the table, or not.")] = None,
+    create_index: Annotated[
+        str | None, typer.Option(metavar=GLOBAL_METAVAR, help="Make a global index. " + GLOBAL_HELP)
+    ] = None,
+    delete_index: Annotated[str | None, typer.Option(metavar="NAME", help="Remove a global index.")] = None,
+    index_units: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME:RCU/WCU", help="Capacity units of a global index. May be repeated."),
+    ] = None,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Return at once, not when the index is made or gone.")
+    ] = False,
     output: OutputOption = OutputFormat.TABLE,
     endpoint: EndpointOption = None,
     timeout: TimeoutOption = 30.0,
 ) -> None:
-    """Change a table's settings; what is not named stays as it is.
+    """Change a table's settings, or its global indexes, one at a time; what is not named stays as it is.
 
-    Example: stator table update music --deletion-protection
+    Example: stator table update music --create-index by-genre:genre:S/year:N
     """
     with connected(endpoint, timeout) as client:
         check_capacity(rcu, wcu)
@@ -135,6 +159,12 @@ def update(
             True: "STANDARD_INFREQUENT_ACCESS",
             False: "STANDARD",
         }
+        made = None
+        if create_index is not None:
+            # In a table with capacity units an index has some too: for the time being those that the table has.
+            known = client.describe_table(name)
+            units = (rcu, wcu) if rcu is not None else (known.read_capacity_units, known.write_capacity_units)
+            made = parse_global_index(create_index, *units)
         client.update_table(
             name,
             read_capacity_units=rcu,
@@ -144,7 +174,14 @@ def update(
             max_write_request_units=max_wcu,
             table_class=classes[infrequent_access],
             deletion_protection=deletion_protection,
+            create_index=made,
+            delete_index=delete_index,
+            index_capacity_units=dict(parse_index_units(text) for text in index_units or ()),
         )
+        if made is not None and not no_wait:
+            client.wait_until_index_active(name, made.name, timeout_s=timeout)
+        if delete_index is not None and not no_wait:
+            client.wait_until_index_gone(name, delete_index, timeout_s=timeout)
         _print_table_description(client.describe_table(name), output, client)
 
 
@@ -281,6 +318,38 @@ def parse_local_index(text: str) -> "LocalIndex":
     return LocalIndex(name, parse_key(f"{key}:{key_type}"), projected, attributes)
 
 
+_KEY = r"[^:,/]+:[SNB]"
+_GLOBAL_INDEX = re.compile(
+    rf"(?P<name>[^:]+):(?P<hashed>{_KEY}(?:,{_KEY})*)(?:/(?P<ordered>{_KEY}(?:,{_KEY})*))?"
+    r"(?::(?:ALL|(?P<keys>KEYS_ONLY)|INCLUDE=(?P<included>.+)))?"
+)
+
+
+def parse_global_index(text: str, rcu: int | None, wcu: int | None) -> "GlobalIndex":
+    """From "by-genre:genre:S/year:N:INCLUDE=plays,title". Raises UsageError."""
+    from stator import GlobalIndex
+
+    match = _GLOBAL_INDEX.fullmatch(text)
+    if match is None:
+        raise UsageError(
+            f"{text!r} is not a global index: write {GLOBAL_METAVAR}, for example by-genre:genre:S, "
+            "by-genre:genre:S/year:N:KEYS_ONLY or by-label:label:S,country:S/year:N:INCLUDE=plays,title."
+        )
+    attributes = tuple(part for part in (match["included"] or "").split(",") if part)
+    projected: Projection = "INCLUDE" if attributes else "KEYS_ONLY" if match["keys"] else "ALL"
+    hashed = [parse_key(each) for each in match["hashed"].split(",")]
+    ordered = [parse_key(each) for each in match["ordered"].split(",")] if match["ordered"] else None
+    return GlobalIndex(match["name"], hashed, ordered, projected, attributes, rcu, wcu)
+
+
+def parse_index_units(text: str) -> tuple[str, tuple[int, int]]:
+    """("by-genre", (5, 10)) from "by-genre:5/10". Raises UsageError."""
+    match = re.fullmatch(r"([^:]+):(\d+)/(\d+)", text)
+    if match is None:
+        raise UsageError(f"{text!r} are no units of an index: write NAME:RCU/WCU, for example by-genre:5/10.")
+    return match[1], (int(match[2]), int(match[3]))
+
+
 def parse_tags(texts: Sequence[str]) -> dict[str, str]:
     """From "stage=test". Raises UsageError."""
     found = {}
@@ -322,6 +391,7 @@ def _print_table_description(table: "TableDescription", output: OutputFormat, cl
         ("partition key", _key_text(table.partition_key)),
         ("sort key", _key_text(table.sort_key) if table.sort_key else "none"),
         *((f"index {index.name}", _index_text(index)) for index in table.local_indexes),
+        *((f"global index {index.name}", _global_index_text(index)) for index in table.global_indexes),
         ("capacity", capacity),
         ("class", table.table_class),
         ("deletion protection", "on" if table.deletion_protection else "off"),
@@ -345,3 +415,21 @@ def _index_text(index: "LocalIndexDescription") -> str:
     if index.non_key_attributes:
         projection += f" {', '.join(index.non_key_attributes)}"
     return f"{_key_text(index.sort_key)}, {projection}, about {index.items} items, {format_bytes(index.bytes)}"
+
+
+def _global_index_text(index: "GlobalIndexDescription") -> str:
+    key = ", ".join(map(_key_text, index.partition_keys))
+    if index.sort_keys:
+        key += f" / {', '.join(map(_key_text, index.sort_keys))}"
+    projection = index.projection
+    if index.non_key_attributes:
+        projection += f" {', '.join(index.non_key_attributes)}"
+    parts = [key, projection, index.status]
+    if index.is_backfilling:
+        parts.append(f"{index.items_passed} items passed on")
+    if index.read_capacity_units is not None:
+        parts.append(f"{index.read_capacity_units} rcu, {index.write_capacity_units} wcu")
+    parts.append(f"about {index.items} items, {format_bytes(index.bytes)}")
+    if index.pending:
+        parts.append(f"{index.pending} changes behind, {index.lag_ms} ms")
+    return ", ".join(parts)
