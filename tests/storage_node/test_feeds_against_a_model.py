@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from statorpb import partition_pb2
+from statorpb import cluster_pb2, partition_pb2
 
 from server.expressions.codec import encode
 from server.expressions.expression import parse_condition, parse_update
@@ -35,6 +35,12 @@ SHAPES: list[tuple[tuple[KeyAttribute, ...], tuple[KeyAttribute, ...], str, tupl
     ((X, Y), (Z,), "INCLUDE", ("v",)),
     ((Y,), (Z, KeyAttribute("pk", "S")), "KEYS_ONLY", ()),
 ]
+
+
+LOCAL_INDEXES = [
+    cluster_pb2.LocalIndex(number=1, name="local", sort_key=cluster_pb2.KeyAttribute(name="v", type="S")),
+]
+"""Of some of the tables: what is passed on must be the same."""
 
 
 class Consumer:
@@ -103,7 +109,7 @@ class Play:
 
     def __init__(self, rng: random.Random, directory: Path) -> None:
         self.rng = rng
-        self.group = Group(directory)
+        self.group = Group(directory, local_indexes=LOCAL_INDEXES if rng.random() < 0.3 else ())
         self.consumers: dict[int, Consumer] = {}
         self.wanted: dict[int, WantedFeed] = {}
         self.progress: dict[int, tuple[int, bool, bytes]] = {}
