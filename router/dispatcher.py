@@ -121,6 +121,13 @@ class Dispatcher:
         else:
             name = request.table_name
             if (table := self._cache.get(name)) is not None:
+                if isinstance(request, QueryRequest | ScanRequest) and not table.can_read(request.index_name):
+                    # It may have been made since the table was asked for.
+                    fetching = self._fetch_then_submit(
+                        (name,), request, deadline, token_seed, done, begun, is_known=True
+                    )
+                    self._spawn(fetching)
+                    return
                 self._carry_out(request, {name: table}, deadline, token_seed, done, begun)
                 return
             names = (name,)
@@ -141,11 +148,16 @@ class Dispatcher:
         token_seed: bytes,
         done: Done,
         begun: float,
+        *,
+        is_known: bool = False,
     ) -> None:
+        """`is_known`: what is known of the tables does not do."""
         tables: dict[str, Table] = {}
         try:
             for name in names:
-                table = self._cache.get(name) or await self._cache.fetch(name, max(0.05, deadline - self._loop.time()))
+                left_s = max(0.05, deadline - self._loop.time())
+                table = None if is_known else self._cache.get(name)
+                table = table or await self._cache.fetch(name, left_s, is_known=is_known)
                 if table is None or not table.is_active:
                     raise ResourceNotFoundError("Requested resource not found")
                 tables[name] = table

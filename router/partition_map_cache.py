@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import grpc
 import structlog
@@ -71,6 +72,13 @@ class Table:
     index: GlobalIndex | None = None
     global_indexes: Mapping[str, Table] = field(default_factory=dict)  # by name
 
+    def can_read(self, index_name: str | None) -> bool:
+        """Whether the table, or the index of that name, can be read, as far as is known here."""
+        if index_name is None or index_name in self.indexes:
+            return True
+        route = self.global_indexes.get(index_name)
+        return route is not None and route.is_active
+
     def partition_at(self, position: bytes) -> Partition:
         return self.partitions[self.map.index_of(position)]
 
@@ -129,7 +137,7 @@ class PartitionMapCache:
         self._metadata = metadata
         self._tables_max = tables_max
         self._tables: dict[str, Table] = {}
-        self._fetching: dict[str, asyncio.Task[Table | None]] = {}
+        self._fetching: dict[tuple[str, bool], asyncio.Task[Table | None]] = {}
         self._refresh_now = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -149,18 +157,20 @@ class PartitionMapCache:
         table.is_used = True
         return table
 
-    async def fetch(self, name: str, deadline_s: float) -> Table | None:
+    async def fetch(self, name: str, deadline_s: float, *, is_known: bool = False) -> Table | None:
         """Asks for a table; None: there is none, and a leader of the metadata service has confirmed that (or a process
-        that cannot reach one says so). Raises ServiceUnavailableError when nobody answers within `deadline_s` seconds.
+        that cannot reach one says so). `is_known`: what is known of it does not do: a leader is asked at once. Raises
+        ServiceUnavailableError when nobody answers within `deadline_s` seconds.
 
         Those who ask for the same table at the same time share the question, but not each other's time."""
         loop = asyncio.get_running_loop()
         end = loop.time() + deadline_s
         while True:
-            task = self._fetching.get(name)
+            task = self._fetching.get((name, is_known))
             if task is None:
-                task = self._fetching[name] = asyncio.create_task(self._fetch(name, FETCH_TIMEOUT_S))
-                task.add_done_callback(lambda done: self._fetched(name, done))
+                task = asyncio.create_task(self._fetch(name, FETCH_TIMEOUT_S, is_known=is_known))
+                self._fetching[name, is_known] = task
+                task.add_done_callback(partial(self._fetched, (name, is_known)))
             try:
                 async with asyncio.timeout_at(end):
                     return await asyncio.shield(task)
@@ -170,12 +180,15 @@ class PartitionMapCache:
                 if loop.time() >= end:
                     raise
 
-    def _fetched(self, name: str, task: asyncio.Task[Table | None]) -> None:
-        del self._fetching[name]
+    def _fetched(self, asked: tuple[str, bool], task: asyncio.Task[Table | None]) -> None:
+        del self._fetching[asked]
         if not task.cancelled():
             task.exception()  # seen by those who still wait; nobody may be left
 
-    async def _fetch(self, name: str, deadline_s: float) -> Table | None:
+    async def _fetch(self, name: str, deadline_s: float, *, is_known: bool) -> Table | None:
+        if is_known:
+            await self._look_up([name], linearizable=True, deadline_s=deadline_s)
+            return self._tables.get(name)
         await self._look_up([name], linearizable=False, deadline_s=deadline_s)
         table = self._tables.get(name)
         if table is None or not table.is_active:

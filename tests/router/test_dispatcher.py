@@ -15,6 +15,7 @@ from router.item_json import batch_read
 from router.item_messages import fill_reply
 from router.partition_map_cache import PartitionMapCache
 from router.requests import batch_get_item
+from router.requests import scan as scan_request
 from router.requests.batch_get_item import BatchGetItemRequest
 from router.requests.batch_write_item import BatchWriteItemRequest
 from router.requests.delete_item import DeleteItemRequest
@@ -36,6 +37,8 @@ from server.model.errors import (
 from server.model.item import Item
 from server.model.key_encoding import hash_key
 from server.model.limits import PAGE_BYTES_MAX
+from server.model.table import GlobalIndex, KeyAttribute
+from server.table_codec import put_global_index
 from server.wire import item_from_bytes, item_to_bytes
 from tests.router.fakes import TABLE, FakeMetadata, FakeStorage, Outcome, route
 
@@ -131,6 +134,30 @@ async def test_a_table_that_is_being_created_is_not_there_yet(rig: Rig, metadata
     metadata.routes[TABLE].status = tables_pb2.CREATING
     with pytest.raises(ResourceNotFoundError):
         await rig.run(get("a"))
+
+
+@pytest.mark.parametrize("was_known", [False, True])
+async def test_an_index_that_has_just_been_made_is_read(metadata: FakeMetadata, was_known: bool) -> None:
+    """Whoever was told that it is active may read it through any router: one that has heard less asks a leader. So it
+    does for one that there is not, before it says so."""
+    rig = Rig(metadata, Partitions([]).answer)
+    made = route(partitions=4)
+    index = made.global_indexes.add(status=tables_pb2.INDEX_ACTIVE)
+    put_global_index(index.index, GlobalIndex(7, "by-year", (KeyAttribute("year", "N"),), (), "ALL"))
+    index.partitions.extend(made.partitions[:1])
+    if was_known:
+        metadata.routes[TABLE].global_indexes.add().CopyFrom(index)
+        metadata.routes[TABLE].global_indexes[0].status = tables_pb2.INDEX_CREATING
+    metadata.newest_routes = dict(metadata.routes)
+    read = scan_request.from_body({"TableName": TABLE, "IndexName": "by-year"}, is_json=True)
+    with pytest.raises(ValidationError, match="backfilling" if was_known else "does not have the specified index"):
+        await rig.run(read)
+    metadata.newest_routes[TABLE] = made
+    await rig.run(read)
+    await rig.run(read)
+    assert [call.table.number for call in rig.storage.calls] == [7, 7]
+    asked = [each.linearizable for each in metadata.look_ups]
+    assert asked == [False, True] if was_known else [False, True, True], "it is known by then"
 
 
 async def test_nobody_knows_the_table_in_time(rig: Rig, metadata: FakeMetadata) -> None:
