@@ -60,6 +60,8 @@ class PartitionClient:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for stream in self._streams.values():  # those that were over before they began
+            self._give_back(stream)
 
     def ask(self, address: str, request: partition_pb2.PartitionRequest, answered: Answered) -> None:
         """Sends a request, whose id is set here. `answered` is called later and once: with the reply, or with None
@@ -102,10 +104,14 @@ class PartitionClient:
         finally:
             if self._streams.get(address) is stream:
                 del self._streams[address]
-            pending_calls = list(stream.pending.values())
-            stream.pending.clear()
-            for _, answered in pending_calls:
-                self._tell(answered, None)
+            self._give_back(stream)
+
+    def _give_back(self, stream: _Stream) -> None:
+        """Says of what has no answer that none will come."""
+        pending = list(stream.pending.values())
+        stream.pending.clear()
+        for _, answered in pending:
+            self._tell(answered, None)
 
     @staticmethod
     async def _write(stream: _Stream, call: _Call) -> None:
