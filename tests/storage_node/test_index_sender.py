@@ -111,7 +111,8 @@ class Sending:
             cluster_pb2.Member(node_id=node_id, address=target.node.address)
             for node_id, target in enumerate(self.targets, 1)
         ]
-        members.append(cluster_pb2.Member(node_id=3, address="127.0.0.1:1", log_only=True))
+        # Not to be asked: it would be the next one.
+        members.insert(1, cluster_pb2.Member(node_id=3, address=self.targets[0].node.address, log_only=True))
         route = cluster_pb2.IndexRoute(number=INDEX)
         for number, start in enumerate(starts):
             route.partitions.add(partition_id=LOW + number, range_start=start, members=members, leader_node_id=leader)
@@ -173,6 +174,24 @@ async def test_what_is_not_taken_is_sent_again(
     await wait_until(lambda: sending.log.is_taken)
     assert len(sending.targets[0].node.requests) == len(answers) + 1 - others
     assert len(sending.targets[1].node.requests) == others
+
+
+async def test_who_is_to_be_left_alone_is(sending: Sending, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a while after a refusal, whatever is written meanwhile."""
+    monkeypatch.setattr("storage_node.partition.aim.BACKOFF_S_MIN", 1_000.0)
+    monkeypatch.setattr("storage_node.partition.aim.BACKOFF_S_MAX", 1_000.0)
+    sending.targets[0].answers = [refusal(partition_pb2.THROTTLED)]
+    sending.route(b"")
+    sending.log.write(b"a")
+    await wait_until(lambda: any(each.waiting for each in sending.sender._courses.values()))
+    sending.log.write(b"b")
+    sending.sender.tend()
+    await wait_until(lambda: not sending.sender._is_due)
+    (course,) = sending.sender._courses.values()
+    assert course.delivery.idle() == [LOW]
+    sending.sender._again(course, LOW)
+    await wait_until(lambda: sending.log.is_taken)
+    assert sending.targets[0].slots == {LOW: [1, 2]}
 
 
 async def test_nodes_that_cannot_be_reached(sending: Sending) -> None:

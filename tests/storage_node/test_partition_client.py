@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 from statorpb import partition_pb2
@@ -115,14 +116,34 @@ async def test_a_node_that_does_not_greet(
     assert (replies, node.requests, client._streams) == ([None] * 6, [], {})
 
 
-async def test_frames_are_bounded(client: PartitionClient, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+class CountingNode(FakeStorageNode):
+    """Counts the requests of each frame."""
+
+    async def Serve(
+        self, request_iterator: AsyncIterator[partition_pb2.PartitionRequestFrame], context: Any
+    ) -> AsyncIterator[partition_pb2.PartitionReplyFrame]:
+        self.counts: list[int] = []
+
+        async def counted() -> AsyncIterator[partition_pb2.PartitionRequestFrame]:
+            async for frame in request_iterator:
+                self.counts.append(len(frame.requests))
+                yield frame
+
+        async for each in super().Serve(counted(), context):
+            yield each
+
+
+async def test_frames_are_bounded(client: PartitionClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """What does not fit goes with the next one."""
-    monkeypatch.setattr(partition_client, "FRAME_BYTES_MAX", 10)
-    node = await start(echo)
+    monkeypatch.setattr(partition_client, "FRAME_BYTES_MAX", 20)
+    node = CountingNode(echo)
+    await node.start()
     replies: Replies = []
     for number in range(9):
         ask(client, node.address, b"1234567%d" % number, replies)
     await wait_until(lambda: len(replies) == 9)
+    await node.stop()
+    assert node.counts == [3, 3, 3]
     assert [each.item for each in replies if each] == [b"1234567%d" % number for number in range(9)]
 
 
