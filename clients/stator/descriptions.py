@@ -108,13 +108,15 @@ class ReplicaDescription:
 
 @dataclass(frozen=True, slots=True)
 class PartitionDescription:
-    """A range of a table's hashed keys: from `range_start` up to but without `range_end` (empty: no bound)."""
+    """A range of the hashed keys of a table, or of its global index `index_name` (empty: of the table): from
+    `range_start` up to but without `range_end` (empty: no bound)."""
 
     partition_id: int
     table_name: str
     range_start: bytes
     range_end: bytes
     replicas: tuple[ReplicaDescription, ...]
+    index_name: str = ""
 
     @property
     def leader(self) -> ReplicaDescription | None:
@@ -232,6 +234,7 @@ def cluster_description(wire: admin_pb2.DescribeClusterResponse) -> ClusterDescr
             range_start=partition.range_start,
             range_end=partition.range_end,
             replicas=tuple(map(_replica_description, partition.replicas)),
+            index_name=partition.index_name,
         )
         for partition in wire.partitions
     )

@@ -570,4 +570,6 @@ class _Services(items_pb2_grpc.SessionServicer, tables_pb2_grpc.TablesServicer, 
             replica = partition.replicas[-1]
             progress = self._state.progress.get(index, (0, 0, 0))
             replica.restored_bytes, replica.restoring_bytes, replica.bytes_per_s = progress
+        of_index = response.partitions.add(partition_id=101, table_name="music", index_name="by-label")
+        of_index.replicas.add(node_id=2, zone="zone-2", is_leader=True)
         return await self._answer(context, response)

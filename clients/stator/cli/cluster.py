@@ -11,7 +11,7 @@ from stator.cli.connect import EndpointOption, TimeoutOption, connected
 from stator.cli.output import OutputFormat, format_bytes, print_json, print_table
 
 if TYPE_CHECKING:
-    from stator.descriptions import ClusterDescription, NodeDescription
+    from stator.descriptions import ClusterDescription, NodeDescription, PartitionDescription
 
 app = typer.Typer(no_args_is_help=True, help="Look at a cluster.\n\nExample: stator cluster status")
 
@@ -89,13 +89,18 @@ def _print_progress(cluster: "ClusterDescription") -> None:
             left = f", about {(total - done) // rate + 1} s more" if total and rate else ""
             print(
                 f"Coming to {names.get(replica.node_id, replica.node_id)}: partition {partition.partition_id} of "
-                f"{partition.table_name}, {format_bytes(done)}{of}, {format_bytes(rate)}/s{left}."
+                f"{_of(partition)}, {format_bytes(done)}{of}, {format_bytes(rate)}/s{left}."
             )
 
 
 def state_of(node: "NodeDescription") -> str:
     """Whether a node lives, and whether it is to be used."""
     return ("alive" if node.is_alive else "NOT ALIVE") + (", draining" if node.is_draining else "")
+
+
+def _of(partition: "PartitionDescription") -> str:
+    """The table, or the table and its global index."""
+    return f"{partition.table_name}/{partition.index_name}" if partition.index_name else partition.table_name
 
 
 def _print_partitions(cluster: "ClusterDescription") -> None:
@@ -110,7 +115,7 @@ def _print_partitions(cluster: "ClusterDescription") -> None:
         ]
         rows.append(
             [
-                *(partition.table_name, partition.partition_id, partition.range_start.hex()[:8] or "-"),
+                *(_of(partition), partition.partition_id, partition.range_start.hex()[:8] or "-"),
                 *(partition.range_end.hex()[:8] or "-", names.get(leader.node_id, "?") if leader else "none"),
                 ", ".join(followers),
             ]

@@ -260,7 +260,8 @@ def test_cluster_status(stator: CommandLine) -> None:
     text = stator("cluster", "status", "--partitions").out
     assert "NOT ALIVE" in text
     assert "Not alive: storage-3" in text
-    assert "1 table, 1 partition, 0 without a leader" in text
+    assert "1 table, 2 partitions, 0 without a leader" in text
+    assert "music/by-label" in text
     document = stator("cluster", "status", "--output", "json").json
     assert [node["name"] for node in document["nodes"]] == ["storage-1", "storage-2", "storage-3", "storage-4"]
     assert document["partitions"][0]["replicas"][1]["is_leader"] is True
