@@ -67,10 +67,11 @@ class IndexSender:
         self,
         leadership: Callable[[int], Ballot],
         on_rotten: Callable[[int, str], None],
+        client: PartitionClient | None = None,
     ) -> None:
         self._leadership = leadership
         self._on_rotten = on_rotten
-        self._client = PartitionClient()
+        self._client = client or PartitionClient()
         self._loop = asyncio.get_running_loop()
         self._routes: dict[int, _Route] = {}  # by number of the index
         self._addresses: dict[int, str] = {}  # of nodes

@@ -74,7 +74,7 @@ class Member:
 
     def catch_up(self, slot: int) -> None:
         """Applies the log up to a slot."""
-        for each in range(self.store.applied_slot(PARTITION) + 1, slot + 1):
+        for each in range(self.store.applied_slot(self.replica.partition_id) + 1, slot + 1):
             self.replica.apply(each, self._group.log[each - 1])
 
     def checkpoint(self) -> None:
@@ -101,16 +101,13 @@ class Member:
 
 
 class Group:
-    """The members of partition 100, one of which leads. `log`: committed, from slot 1 on; `lost`: what was proposed and
-    did not survive a change of leaders."""
+    """The members of a partition (100 of table 1), one of which leads. `log`: committed, from slot 1 on; `lost`: what
+    was proposed and did not survive a change of leaders."""
 
     def __init__(self, directory: Path, count: int = 2, **described: Any) -> None:
-        self.descriptor = cluster_pb2.PartitionDescriptor(
-            partition_id=PARTITION,
-            table_number=TABLE,
-            partition_key=cluster_pb2.KeyAttribute(name="pk", type="S"),
-            **described,
-        )
+        key = cluster_pb2.KeyAttribute(name="pk", type="S")
+        described = {"partition_id": PARTITION, "table_number": TABLE, "partition_key": key, **described}
+        self.descriptor = cluster_pb2.PartitionDescriptor(**described)
         self.log: list[bytes] = []
         self.lost: list[bytes] = []
         self.proposed: list[tuple[bytes, Done]] = []
@@ -148,8 +145,10 @@ class Group:
         member.catch_up(len(self.log))
         self.leader = member
 
-    def ask(self, request: partition_pb2.PartitionRequest) -> list[partition_pb2.PartitionReply]:
-        """The answers so far, one at most; they come into the list."""
+    def ask(
+        self, request: partition_pb2.PartitionRequest, member: Member | None = None
+    ) -> list[partition_pb2.PartitionReply]:
+        """The answers so far, one at most, of a member (None: of the leader); they come into the list."""
         answers: list[partition_pb2.PartitionReply] = []
 
         def reply(
@@ -160,10 +159,13 @@ class Group:
             message: str = "",
             extra_bytes: int = 0,
         ) -> partition_pb2.PartitionReply:
-            answers.append(partition_pb2.PartitionReply(id=request_id, status=status, item=item, message=message))
-            return answers[-1]
+            answer = partition_pb2.PartitionReply(
+                id=request_id, status=status, item=item, message=message, leader_node_id=leader_node_id
+            )
+            answers.append(answer)
+            return answer
 
-        self.leading.replica.serve(request, reply, is_full=False)
+        (member or self.leading).replica.serve(request, reply, is_full=False)
         return answers
 
     def close(self) -> None:

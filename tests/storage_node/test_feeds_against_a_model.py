@@ -110,7 +110,7 @@ class Play:
     def __init__(self, rng: random.Random, directory: Path) -> None:
         self.rng = rng
         self.group = Group(directory, local_indexes=LOCAL_INDEXES if rng.random() < 0.3 else ())
-        self.consumers: dict[int, Consumer] = {}
+        self.consumers: dict[int, Any] = {}
         self.wanted: dict[int, WantedFeed] = {}
         self.progress: dict[int, tuple[int, bool, bytes]] = {}
         self.gone: set[int] = set()
@@ -130,6 +130,10 @@ class Play:
     def begin_walks(self) -> None:
         self.walks = {each.host.node_id: BackFill(each.store, {PARTITION: each.replica}) for each in self.group.members}
 
+    def consumer_of(self, index: GlobalIndex) -> Any:
+        """What is to take the changes of a new index."""
+        return Consumer(index)
+
     def want(self) -> None:
         """Another index, or the end of one."""
         rng, live = self.rng, [each for each in self.wanted.values() if not each.is_removed]
@@ -140,7 +144,7 @@ class Play:
         elif len(live) < 3:
             number = 50 + len(self.wanted)
             self.wanted[number] = WantedFeed(GlobalIndex(number, f"index-{number}", *rng.choice(SHAPES)))
-            self.consumers[number] = Consumer(self.wanted[number].index)
+            self.consumers[number] = self.consumer_of(self.wanted[number].index)
         # Not every member hears of it at the same time.
         self.tell(rng.sample(self.group.members, rng.randrange(1, 3)))
 
