@@ -56,6 +56,7 @@ class _Course:
     ballot: Ballot
     delivery: Delivery
     waiting: set[int] = field(default_factory=set)  # targets that are asked again later
+    failures: dict[int, int] = field(default_factory=dict)  # target -> in a row
     counted_bytes: int = 0  # of what waits, in the node's sum
 
 
@@ -195,10 +196,10 @@ class IndexSender:
                 key=prefix(course.number) + targets.starts[targets.partition_ids.index(target)],
                 item=encode_batch(course.delivery.next_batch(target)),
             )
-            address = self._addresses[route.aims[target].node_id]
-            self._client.ask(address, request, partial(self._answered, course, target))
+            node_id = route.aims[target].node_id
+            self._client.ask(self._addresses[node_id], request, partial(self._answered, course, target, node_id))
 
-    def _answered(self, course: _Course, target: int, reply: partition_pb2.PartitionReply | None) -> None:
+    def _answered(self, course: _Course, target: int, node_id: int, reply: partition_pb2.PartitionReply | None) -> None:
         status = reply.status if reply is not None else None
         is_taken = status == partition_pb2.OK
         course.delivery.ended(target, is_taken=is_taken)
@@ -206,8 +207,9 @@ class IndexSender:
         route = self._routes.get(course.number)
         aim = route.aims.get(target) if route is not None else None
         if is_taken:
+            course.failures.pop(target, None)
             if aim is not None:
-                aim.hit()
+                aim.hit(node_id)
             if self._courses.get((course.partition_id, course.number)) is course:
                 try:
                     course.changes.taken(course.number, course.delivery.taken_slot)
@@ -217,10 +219,12 @@ class IndexSender:
             return
         if reply is not None and status in (partition_pb2.INVALID, partition_pb2.CORRUPT):
             log.error("an index does not take changes", partition_id=target, reason=reply.message)
+        failures = course.failures[target] = course.failures.get(target, 0) + 1
         wait_s = 0.0
         if aim is not None:
             hint = reply.leader_node_id if reply is not None else 0
-            wait_s = aim.missed(hint, may_be_another=status is None or status in _OTHERS_MAY)
+            may_be_another = status is None or status in _OTHERS_MAY
+            wait_s = aim.missed(node_id, failures, hint, may_be_another=may_be_another)
         course.waiting.add(target)
         self._loop.call_later(wait_s, self._again, course, target)
 

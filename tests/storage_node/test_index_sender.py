@@ -75,7 +75,8 @@ class Target:
         if self.answers:
             return self.answers.pop(0)
         batch = decode_batch(request.item)
-        assert batch.source == SOURCE
+        if batch.source != SOURCE:
+            return partition_pb2.PartitionReply()
         slots = self.slots.setdefault(request.partition_id, [])
         slots += [each.slot for each in batch.entries]
         assert slots == sorted(slots), "in the order of slots, each once"
@@ -174,6 +175,18 @@ async def test_what_is_not_taken_is_sent_again(
     await wait_until(lambda: sending.log.is_taken)
     assert len(sending.targets[0].node.requests) == len(answers) + 1 - others
     assert len(sending.targets[1].node.requests) == others
+
+
+async def test_sources_share_what_they_learn(sending: Sending) -> None:
+    """Both hear of one node that it does not lead: they turn to the next one, and not by two."""
+    other = FakeLog()
+    sending.sender.keep(SOURCE + 1, cast(ChangeLog, other))
+    sending.targets[0].answers = [refusal(partition_pb2.NOT_LEADER)] * 2
+    sending.route(b"")
+    for each in (sending.log, other):
+        each.write(b"a")
+    await wait_until(lambda: sending.log.is_taken and other.is_taken)
+    assert [len(each.node.requests) for each in sending.targets] == [2, 2]
 
 
 async def test_who_is_to_be_left_alone_is(sending: Sending, monkeypatch: pytest.MonkeyPatch) -> None:
