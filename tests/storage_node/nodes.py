@@ -223,8 +223,15 @@ class NodeSet:
         return await self.wait_for_leader()
 
     async def wait_for_leader(self) -> RunningNode:
-        await wait_until(lambda: any(each.leads for each in self.nodes))
-        return next(each for each in self.nodes if each.leads)
+        found: list[RunningNode] = []
+
+        def look() -> bool:
+            # Once: a lease may be over by the next time.
+            found.extend(each for each in self.nodes if each.leads)
+            return bool(found)
+
+        await wait_until(look)
+        return found[0]
 
     async def do(self, request: partition_pb2.PartitionRequest) -> partition_pb2.PartitionReply:
         """As a router does it: the leader, whoever that is, until it is done."""

@@ -68,10 +68,19 @@ class Indexed:
     def leader(self, partition_id: int) -> RunningNode | None:
         return next((each for each in self.nodes if each.node.host.is_serving_leader(partition_id)), None)
 
+    async def wait_for_leader(self, partition_id: int) -> RunningNode:
+        found: list[RunningNode | None] = [None]
+
+        def look() -> bool:
+            found[0] = self.leader(partition_id)
+            return found[0] is not None
+
+        await wait_until(look)
+        assert found[0] is not None
+        return found[0]
+
     async def hand_over(self, partition_id: int) -> None:
-        await wait_until(lambda: self.leader(partition_id) is not None)
-        leader = self.leader(partition_id)
-        assert leader is not None
+        leader = await self.wait_for_leader(partition_id)
         leader.node.host.hand_over(partition_id)
 
     def stored(self, node: RunningNode, table: int) -> Mapping[bytes, bytes]:
@@ -97,8 +106,7 @@ class Indexed:
     async def settle(self) -> Mapping[bytes, Item]:
         """The index, once nothing is on its way any more and all members have the same."""
         await wait_until(self.is_quiet, 30)
-        leader = self.leader(PARTITION)
-        assert leader is not None
+        leader = await self.wait_for_leader(PARTITION)
         expected = self.projection(leader)
 
         def index(node: RunningNode) -> Mapping[bytes, Item]:
@@ -176,10 +184,7 @@ async def test_leaders_change_and_nodes_crash(three: NodeSet) -> None:
         while not is_over.is_set() or count < 6:
             victim = [PARTITION, LOW, HIGH][count % 3]
             if count % 4 == 3:
-                await wait_until(lambda victim=victim: indexed.leader(victim) is not None)  # type: ignore[misc]
-                leader = indexed.leader(victim)
-                assert leader is not None
-                await indexed.restart(leader)
+                await indexed.restart(await indexed.wait_for_leader(victim))
             else:
                 await indexed.hand_over(victim)
             count += 1
