@@ -60,11 +60,13 @@ def _put_partition(
 
 
 def _put_feeds(target: cluster_pb2.PartitionDescriptor, table: Table) -> None:
-    """Nothing goes to an index before all of it is open: what it is to get would only pile up."""
-    for index in table.global_indexes:
-        if index.status != IndexStatus.CREATING:
-            feed = target.feeds.add(removed=not index.is_fed)
-            put_global_index(feed.index, index.definition)
+    """Nothing goes to an index before all of it is open: what it is to get would only pile up. Nor before those of
+    lower numbers are: a partition takes on feeds in the order of their numbers, and knows by that which have been."""
+    for index in sorted(table.global_indexes, key=lambda each: each.number):
+        if index.status == IndexStatus.CREATING:
+            break
+        feed = target.feeds.add(removed=not index.is_fed)
+        put_global_index(feed.index, index.definition)
 
 
 def _put_index_partition(

@@ -152,6 +152,16 @@ def test_feeds(status: IndexStatus, feeds: list[tuple[int, bool]], routes: list[
     assert message.next_table_number == 3
 
 
+def test_feeds_come_in_the_order_of_their_numbers() -> None:
+    """Whichever index is open first: a partition knows by the highest number which there have been."""
+    catalog = music_with("one", "two", "three", status=IndexStatus.CREATING)
+    seen = []
+    for number in (3, 2, 4):
+        catalog.apply(OpenIndex(number))
+        seen.append([each.index.number for each in assignments(catalog, 8, 1).partitions[0].feeds])
+    assert seen == [[], [2, 3], [2, 3, 4]]
+
+
 def test_routes_only_for_those_who_feed() -> None:
     """A node that holds a part of the index alone needs none; a log replica is not where to send anything."""
     catalog = music_with("by-label")
