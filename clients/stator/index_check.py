@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from stator.client import AsyncClient
+from stator.descriptions import TableDescription
 from stator.expressions import attr, key
 from stator.indexes import KeyAttribute
 
@@ -47,6 +48,14 @@ class IndexDefinition:
             return dict(item)
         names = self.projected | {key.name for key in self.table_keys + self.index_keys}
         return {name: value for name, value in item.items() if name in names}
+
+
+def definition_of(table: TableDescription, index: str) -> IndexDefinition:
+    """Of a global index that the table has."""
+    described = next(each for each in table.global_indexes if each.name == index)
+    table_keys = (table.partition_key,) if table.sort_key is None else (table.partition_key, table.sort_key)
+    projected = None if described.projection == "ALL" else frozenset(described.non_key_attributes)
+    return IndexDefinition(table_keys, described.keys, projected)
 
 
 def _is_of(value: object, type_: str) -> bool:
