@@ -17,7 +17,7 @@ def assignments(
 ) -> cluster_pb2.NodeAssignments:
     """Everything that a storage node is to keep, with where to find the global indexes that it feeds, and what it is to
     drop. `leaders`: hints, for those who feed."""
-    message = cluster_pb2.NodeAssignments(catalog_slot=slot, next_table_number=catalog.next_table_number)
+    message = cluster_pb2.NodeAssignments(catalog_slot=slot, known_below=_known_below(catalog))
     for table in catalog.tables.values():
         if table.status == TableStatus.DELETING:
             message.removed.extend(each.partition_id for each in table.all_partitions if node_id in each.holders)
@@ -39,6 +39,14 @@ def assignments(
     message.removed_node_ids.extend(filter(catalog.is_removed, range(1, catalog.next_node_id)))
     message.removed.extend(sorted(each for each, node_ids in catalog.garbage.items() if node_id in node_ids))
     return message
+
+
+def _known_below(catalog: Catalog) -> int:
+    """Whoever feeds an index with a lower number that is not among the feeds that are wanted can tell that it is no
+    more. Not so of an index that is not fed yet: a leader that has heard more than the next one may feed it already."""
+    indexes = (index for table in catalog.tables.values() for index in table.global_indexes)
+    new = [index.number for index in indexes if index.status == IndexStatus.CREATING]
+    return min([catalog.next_table_number, *new])
 
 
 def _is_told(partition: Partition, node_id: int) -> bool:

@@ -72,7 +72,7 @@ class Reconciler:
                 return ActivateIndex(index.number)
             case IndexStatus.DELETING if not any(fed) and self._are_led(table.partitions):
                 # A leader that has not heard of all this yet may still begin to feed it. It stops when it hears that
-                # the index is no more (NodeAssignments.next_table_number).
+                # the index is no more (NodeAssignments.known_below).
                 return RemoveIndex(index.number)
         return None
 

@@ -317,7 +317,7 @@ class StorageNode:
             except StoreFullError as error:
                 no_room.append(error)
                 without_room |= {descriptor.partition_id} - self.replicas.keys()
-        self.feeding.want(assignments.partitions, assignments.next_table_number)
+        self.feeding.want(assignments.partitions, assignments.known_below)
         self.sender.set_routes(assignments.index_routes)
         if without_room != self.without_room:
             self.without_room = without_room

@@ -537,10 +537,10 @@ class NodeAssignments(google.protobuf.message.Message):
     REMOVED_FIELD_NUMBER: builtins.int
     REMOVED_NODE_IDS_FIELD_NUMBER: builtins.int
     INDEX_ROUTES_FIELD_NUMBER: builtins.int
-    NEXT_TABLE_NUMBER_FIELD_NUMBER: builtins.int
+    KNOWN_BELOW_FIELD_NUMBER: builtins.int
     catalog_slot: builtins.int
-    next_table_number: builtins.int
-    """indexes with lower numbers that are in nobody's feeds here are no more"""
+    known_below: builtins.int
+    """indexes with lower numbers are in the feeds here, or are no more"""
     @property
     def partitions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PartitionDescriptor]:
         """all of them"""
@@ -565,9 +565,9 @@ class NodeAssignments(google.protobuf.message.Message):
         removed: collections.abc.Iterable[builtins.int] | None = ...,
         removed_node_ids: collections.abc.Iterable[builtins.int] | None = ...,
         index_routes: collections.abc.Iterable[Global___IndexRoute] | None = ...,
-        next_table_number: builtins.int = ...,
+        known_below: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["catalog_slot", b"catalog_slot", "index_routes", b"index_routes", "next_table_number", b"next_table_number", "partitions", b"partitions", "removed", b"removed", "removed_node_ids", b"removed_node_ids"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["catalog_slot", b"catalog_slot", "index_routes", b"index_routes", "known_below", b"known_below", "partitions", b"partitions", "removed", b"removed", "removed_node_ids", b"removed_node_ids"]) -> None: ...
 
 Global___NodeAssignments: typing_extensions.TypeAlias = NodeAssignments
 

@@ -37,5 +37,5 @@ async def test_there_is_always_an_answer(tmp_path: Path) -> None:
     await process.start()
     call = process.stub.Attend()
     await call.write(report(1))
-    assert await asyncio.wait_for(call.read(), 10) == cluster_pb2.NodeAssignments(next_table_number=1)
+    assert await asyncio.wait_for(call.read(), 10) == cluster_pb2.NodeAssignments(known_below=1)
     await process.stop()
