@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from router.requests import global_indexes
 from router.requests.global_indexes import NewIndex, check_defined, definitions, new_indexes, projection_of
 from router.requests.table_shapes import CREATE_TABLE, INVALID, read_body, refuse
 from router.requests.tags import read_tags
@@ -50,14 +49,9 @@ class CreateTableRequest:
     global_indexes: tuple[NewIndex, ...] = ()
 
 
-def from_body(
-    body: Mapping[str, Any], *, is_json: bool, partitions: int = 0, has_global_indexes: bool = global_indexes.ARE_OPEN
-) -> CreateTableRequest:
-    """The request of a body. `has_global_indexes`: whether a table may have some. Raises ValidationError or
-    SerializationError."""
+def from_body(body: Mapping[str, Any], *, is_json: bool, partitions: int = 0) -> CreateTableRequest:
+    """The request of a body. Raises ValidationError or SerializationError."""
     refuse(body, "CreateTable", _UNSUPPORTED)
-    if not has_global_indexes and body.get("GlobalSecondaryIndexes"):
-        refuse(body, "CreateTable", ["GlobalSecondaryIndexes"])
     content = read_body(CREATE_TABLE, body, is_json=is_json)
     read_units, write_units = _throughput(content)
     max_read_units, max_write_units = on_demand_limits(content)

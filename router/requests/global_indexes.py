@@ -12,9 +12,6 @@ from server.model.errors import LimitExceededError, ValidationError
 from server.model.limits import GLOBAL_INDEXES_MAX, HASHED_KEYS_MAX, ORDERING_KEYS_MAX
 from server.model.table import GlobalIndex, KeyAttribute
 
-ARE_OPEN = False
-"""Whether tables may have global secondary indexes: at both doors, which read requests by the same functions."""
-
 
 @dataclass(frozen=True, slots=True)
 class IndexUnits:

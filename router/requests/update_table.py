@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from router.requests import global_indexes
 from router.requests.global_indexes import NO_CHANGES, IndexChanges, definitions, index_changes
 from router.requests.table_shapes import INVALID, UPDATE_TABLE, read_body, refuse
 from router.requests.throughput import on_demand_limits, provisioned_units, refuse_streams_and_keys, warm_units
@@ -42,14 +41,9 @@ class UpdateTableRequest:
     indexes: IndexChanges = NO_CHANGES
 
 
-def from_body(
-    body: Mapping[str, Any], *, is_json: bool, has_global_indexes: bool = global_indexes.ARE_OPEN
-) -> UpdateTableRequest:
-    """The request of a body. `has_global_indexes`: whether a table may have some. Raises ValidationError,
-    LimitExceededError or SerializationError."""
+def from_body(body: Mapping[str, Any], *, is_json: bool) -> UpdateTableRequest:
+    """The request of a body. Raises ValidationError, LimitExceededError or SerializationError."""
     refuse(body, "UpdateTable", _UNSUPPORTED)
-    if not has_global_indexes:
-        refuse(body, "UpdateTable", ["GlobalSecondaryIndexUpdates"])
     content = read_body(UPDATE_TABLE, body, is_json=is_json)
     if content.keys() <= {"TableName", "AttributeDefinitions"}:
         raise ValidationError(

@@ -34,6 +34,15 @@ INDEXES: tuple[tuple[str, str, dict[str, Any]], ...] = (
 )
 """Local indexes: (sort key, its type, projection); an index is called by-KEY."""
 
+GLOBAL_INDEXES: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
+    ("by-g", "g", "h", {"ProjectionType": "ALL"}),
+    ("by-g-alone", "g", "", {"ProjectionType": "KEYS_ONLY"}),
+    ("by-h", "h", "b", {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["x", "y"]}),
+    ("by-many", "g c", "d h", {"ProjectionType": "ALL"}),
+)
+"""Global indexes: (name, what is hashed, what entries are ordered by, projection). Attributes g, c and d are strings, h
+is a number, b is binary."""
+
 ACCESS_KEY_ID = os.environ.get("AWS_ACCESS_KEY_ID", "any")
 SECRET_ACCESS_KEY = os.environ.get("AWS_SECRET_ACCESS_KEY", "any")
 """For servers of others that verify signatures."""
@@ -110,6 +119,28 @@ class Database:
         ]
         definitions = [{"AttributeName": name, "AttributeType": kind} for name, kind, _ in INDEXES]
         return self.table("indexed", pk="S", sk="S", definitions=definitions, LocalSecondaryIndexes=indexes)
+
+    @property
+    def searched(self) -> str:
+        """Key pk (S), sk (S); global indexes as in GLOBAL_INDEXES."""
+        indexes = [
+            {
+                "IndexName": name,
+                "KeySchema": [
+                    {"AttributeName": each, "KeyType": kind}
+                    for names, kind in ((hashed, "HASH"), (sorted_by, "RANGE"))
+                    for each in names.split()
+                ],
+                "Projection": projection,
+            }
+            for name, hashed, sorted_by, projection in GLOBAL_INDEXES
+        ]
+        definitions = [
+            {"AttributeName": name, "AttributeType": kind}
+            for kind, names in (("S", "gcd"), ("N", "h"), ("B", "b"))
+            for name in names
+        ]
+        return self.table("searched", pk="S", sk="S", definitions=definitions, GlobalSecondaryIndexes=indexes)
 
     def table(self, alias: str, definitions: list[dict[str, str]] | None = None, **parameters: Any) -> str:
         """The name of a table of this run, active. `pk`, `sk`: the types of its key; others are CreateTable's."""

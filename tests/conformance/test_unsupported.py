@@ -64,7 +64,6 @@ SUPPORTED = {
 
 UNSUPPORTED = {
     "CreateTable": [
-        "GlobalSecondaryIndexes",
         "StreamSpecification",
         "ResourcePolicy",
         "GlobalTableSourceArn",
@@ -72,7 +71,6 @@ UNSUPPORTED = {
         "VectorIndexes",
     ],
     "UpdateTable": [
-        "GlobalSecondaryIndexUpdates",
         "StreamSpecification",
         "ReplicaUpdates",
         "MultiRegionConsistency",

@@ -53,7 +53,7 @@ FULL = tables_pb2.CreateTableRequest(
 def created(message: tables_pb2.CreateTableRequest) -> Message:
     """What becomes of a message that came through the gRPC door."""
     body = table_bodies.create_table_body(message)
-    request = create_table.from_body(body, is_json=False, partitions=message.partitions, has_global_indexes=True)
+    request = create_table.from_body(body, is_json=False, partitions=message.partitions)
     method, passed_on = message_of(request)
     assert method == "CreateTable"
     return passed_on
@@ -61,7 +61,7 @@ def created(message: tables_pb2.CreateTableRequest) -> Message:
 
 def updated(message: tables_pb2.UpdateTableRequest) -> Message:
     body = table_bodies.update_table_body(message)
-    request = update_table.from_body(body, is_json=False, has_global_indexes=True)
+    request = update_table.from_body(body, is_json=False)
     method, passed_on = message_of(request)
     assert method == "UpdateTable"
     return passed_on

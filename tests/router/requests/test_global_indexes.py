@@ -33,7 +33,7 @@ def indexed(*indexes: dict[str, Any], names: tuple[str, ...] = ("label",), **cha
 
 
 def create(content: dict[str, Any]) -> CreateTableRequest:
-    return create_table.from_body(content, is_json=True, has_global_indexes=True)
+    return create_table.from_body(content, is_json=True)
 
 
 def update(*updates: dict[str, Any], **change: Any) -> UpdateTableRequest:
@@ -44,7 +44,7 @@ def update(*updates: dict[str, Any], **change: Any) -> UpdateTableRequest:
         "GlobalSecondaryIndexUpdates": list(updates),
     } | change
     given = {name: value for name, value in content.items() if value is not None}
-    return update_table.from_body(given, is_json=True, has_global_indexes=True)
+    return update_table.from_body(given, is_json=True)
 
 
 class TestCreateTable:
@@ -279,13 +279,3 @@ class TestUpdateTable:
         for action in ({"Create": index()}, {"Delete": {"IndexName": "by-label"}}):
             assert refusal(update, action, **change) == ("ValidationException", INVALID + message)
         update({"Update": {"IndexName": "by-label"}}, **change)
-
-
-def test_where_there_are_none() -> None:
-    """Neither operation reads on: what is not to be had is named first."""
-    no = {"is_json": True, "has_global_indexes": False}
-    message = "The parameter GlobalSecondaryIndexes of CreateTable is not supported yet"
-    assert refusal(create_table.from_body, indexed({}), **no) == ("ValidationException", message)
-    content = {"TableName": "music", "GlobalSecondaryIndexUpdates": "x"}
-    message = "The parameter GlobalSecondaryIndexUpdates of UpdateTable is not supported yet"
-    assert refusal(update_table.from_body, content, **no) == ("ValidationException", message)

@@ -89,10 +89,6 @@ def test_a_change(body: dict[str, Any], expected: dict[str, Any]) -> None:
         ),
         ({"ReplicaUpdates": []}, "The parameter ReplicaUpdates of UpdateTable is not supported yet"),
         (
-            {"GlobalSecondaryIndexUpdates": []},
-            "The parameter GlobalSecondaryIndexUpdates of UpdateTable is not supported yet",
-        ),
-        (
             {"TableClass": "COLD"},
             "1 validation error detected: Value 'COLD' at 'tableClass' failed to satisfy constraint: Member must "
             "satisfy enum value set: [STANDARD, STANDARD_INFREQUENT_ACCESS]",
