@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from statorpb import cluster_pb2
 
@@ -170,8 +170,28 @@ async def _live(rounds: list[Round]) -> None:
     assert catalog.garbage == {}
 
 
+NOBODY: frozenset[int] = frozenset()
+ALL_NODES, ALL_OF_TABLE = frozenset(NODES), frozenset(TABLE)
+QUIET = Round(("", "ix-a"), ALL_NODES, NOBODY, NOBODY, ALL_NODES, None)
+MADE = replace(QUIET, request=("make", "ix-a"))
+FED_LATE = [
+    MADE,
+    QUIET,
+    replace(QUIET, request=("remove", "ix-a"), hear=NOBODY),
+    replace(QUIET, hear=NOBODY, act=ALL_OF_TABLE),
+]
+"""A leader begins to feed an index that is no more by then."""
+
+FOLLOWED_BY_ONE_THAT_HEARD_LESS = [
+    replace(MADE, elected=(101, 2)),
+    replace(QUIET, hear=frozenset([2]), act=ALL_OF_TABLE, elected=(101, 1)),
+]
+
+
 @settings(max_examples=300)
 @given(ROUNDS)
+@example(FED_LATE)
+@example(FOLLOWED_BY_ONE_THAT_HEARD_LESS)
 def test_whatever_is_heard_and_reported_late(rounds: list[Round]) -> None:
     """No index is active that lacks anything, none is stuck, and what was removed is nowhere."""
     asyncio.run(_live(rounds))
