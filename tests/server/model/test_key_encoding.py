@@ -29,6 +29,7 @@ from server.model.key_encoding import (
     own_rows,
     prefix,
     sort_range,
+    start_with,
     table_number,
 )
 from server.model.table import GlobalIndex, KeyAttribute, KeySchema
@@ -236,6 +237,18 @@ def test_entries_of_a_global_index_order_by_its_sort_keys_and_then_by_place(
     assert first is not None and second is not None
     encoded = [(c.encode(), e.encode(), place) for c, e, place in (one, two)]
     assert (first < second, first == second) == (encoded[0] < encoded[1], encoded[0] == encoded[1])
+
+
+@given(TEXTS, TEXTS, TEXTS)
+def test_what_the_entries_of_the_first_sort_keys_begin_with(first: str, second: str, other: str) -> None:
+    """Those that have them, and no others."""
+    index = GlobalIndex(7, "index", (G_PK,), (G_SK, KeyAttribute("e", "S")), "ALL")
+    position = encode_global_position(index, b"place", {"a": {"S": "x"}, "c": {"S": first}, "e": {"S": second}})
+    assert position is not None
+    hash_ = hash_key("S", "x")
+    assert position.startswith(start_with(hash_, []))
+    assert position.startswith(start_with(hash_, [other.encode()])) == (other == first)
+    assert position == start_with(hash_, [first.encode(), second.encode()]) + b"place"
 
 
 @given(st.lists(TEXTS, min_size=2, max_size=2), st.lists(TEXTS, min_size=2, max_size=2))
