@@ -243,11 +243,12 @@ class _Database:
         self.dispatcher = Dispatcher(cache_, self.storage, metadata)
         self.steps = 0
 
-    def carry_out(self, request: Any) -> Any:
-        """The result of a request, which is there at once. Raises StatorError."""
-        answers: list[tuple[Any, StatorError | None]] = []
-        self.dispatcher.submit(request, 1e18, b"", lambda result, error: answers.append((result, error)))
-        ((result, error),) = answers
+    async def carry_out(self, request: Any) -> Any:
+        """The result of a request: at once, but where an index is named that the table has not got, which is asked for.
+        Raises StatorError."""
+        answered: asyncio.Future[tuple[Any, StatorError | None]] = asyncio.get_running_loop().create_future()
+        self.dispatcher.submit(request, 1e18, b"", lambda result, error: answered.set_result((result, error)))
+        result, error = await answered
         if error is not None:
             raise error
         return result
@@ -290,7 +291,7 @@ _OPERATIONS = list(ITEM_OPERATIONS.values())
 def databases(data: bytes) -> None:
     """A body of an operation on items, carried out: one answer, and one that can be written. Bodies follow each other
     behind zero bytes."""
-    _, database = _database()
+    loop, database = _database()
     for body in data.split(b"\0"):
         operation = _OPERATIONS[body[0] % len(_OPERATIONS) if body else 0]
         database.steps = 0
@@ -298,7 +299,7 @@ def databases(data: bytes) -> None:
         try:
             request = operation.read(_parse(body[1:]))
             if _names(request) == {TABLE}:
-                operation.write(database.carry_out(request))
+                operation.write(loop.run_until_complete(database.carry_out(request)))
         except InternalServerError as error:
             assert "not known any more" in error.message, error
         except StatorError as error:

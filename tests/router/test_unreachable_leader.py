@@ -115,6 +115,7 @@ async def test_a_leader_that_cannot_commit_can_be_reached(start_node: StartNode,
             while not (len(stalled.requests) >= 2 if hears else any(told(other))):
                 was_unreachable |= router.storage.has_unreachable
                 await asyncio.sleep(0.005)
+            was_unreachable |= router.storage.has_unreachable
     await stalled.stop()
     assert was_unreachable != hears
     assert any(told(other)) != hears
