@@ -436,10 +436,16 @@ class Acceptor:
             self._effects.append(PersistRecord(HealedRecord(self.promised)))
 
     def _ask_to_heal(self, now_ns: int) -> None:
-        """Instead of standing: asks the leader that it follows how far phase 1 reached, in case it was not told."""
+        """Instead of standing: asks the leader that it follows how far phase 1 reached, in case it was not told. Where
+        nobody leads that it knows of, it may have led itself, and forgotten at which ballot: a release of a later one
+        makes those ask who are bound to that, for as long as they grant to this node."""
         self._stand_at_ns = now_ns + self.leases.config.duration_ns + self._jitter()
         if self.promised.node_id not in (0, self.node_id):
             self._send(self.promised.node_id, LeadershipQuery(self.promised))
+        if not self.leader_node_id:
+            for node_id in self.configuration.node_ids:
+                if node_id != self.node_id:
+                    self._send(node_id, Release(Ballot(ABOVE_ALL, self.node_id)))
 
     # Common
 

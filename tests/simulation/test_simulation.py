@@ -37,6 +37,7 @@ FAILED_ONCE = (
     572893242064,
     337,
     20269,
+    442918034875,
 )
 """Seeds that found something while the core was written; they stay."""
 

@@ -201,7 +201,7 @@ def test_a_damaged_member_neither_votes_nor_stands() -> None:
     for health in (Health.DAMAGED, Health.HEALING):
         core = member(health=health)
         assert handle(core, 3, Prepare(Ballot(9, 3), 1, ZERO)) == ["2->3 Reject 9.3 WAITING promised - last 0"]
-        assert shown(core.tick(60_000 * MS)) == []
+        core.tick(60_000 * MS)
         assert core.candidacy is None
 
 
@@ -210,6 +210,21 @@ def test_a_damaged_member_says_that_it_leads_nothing() -> None:
     core = member(health=Health.DAMAGED)
     assert core.peer_renewed(3, 0) == [SendMessage(3, Release(Ballot(ABOVE_ALL, 2)))]
     assert handle(core, 3, LeadershipQuery(Ballot(4, 2))) == ["2 persists promise 4.2, then 2->3 Release 4.2"]
+
+
+@pytest.mark.parametrize(
+    ("health", "promised"), [(Health.DAMAGED, ZERO), (Health.DAMAGED, Ballot(4, 2)), (Health.HEALING, HEALED)]
+)
+def test_it_says_so_again_while_nobody_leads(health: Health, promised: Ballot) -> None:
+    """What it sent in its former life may come later than what it said first, and make it look like a leader again."""
+    core = member(health=health, promised=promised)
+    told = [f"2->{node_id} Release {ABOVE_ALL}.2" for node_id in (1, 3)]
+    assert shown(core.tick(60_000 * MS)) == told
+    assert shown(core.tick(120_000 * MS)) == told
+    handle(core, 1, Commit(Ballot(5, 1), 5, 5))
+    later = Ballot(core.promised.round + 1, 1)
+    handle(core, 1, Commit(later, 5, 5))
+    assert shown(core.tick(180_000 * MS)) == [f"2->1 LeadershipQuery {later.round}.1"]
 
 
 def test_healed_with_the_last_entry_that_phase_1_brought() -> None:
