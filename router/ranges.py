@@ -27,7 +27,15 @@ from server.model.key_encoding import (
     sort_range,
     start_with,
 )
-from server.model.table import GlobalIndex, KeyAttribute, KeySchema, LocalIndex, check_key_value, check_paths
+from server.model.table import (
+    GlobalIndex,
+    KeyAttribute,
+    KeySchema,
+    LocalIndex,
+    check_key_value,
+    check_paths,
+    projected_names,
+)
 from server.wire import item_to_bytes
 
 _BAD_START = "The provided starting key is invalid"
@@ -121,7 +129,8 @@ def _read(request: QueryRequest | ScanRequest, table: Table) -> _Read:
 
 def _check_projected(request: QueryRequest | ScanRequest, index: GlobalIndex, schema: KeySchema) -> None:
     """That a global index has what is wanted of it: nothing is fetched from the table. Raises ValidationError."""
-    if index.projection == "ALL":
+    projected = projected_names(index, schema)
+    if projected is None:
         return
     invalid = "One or more parameter values were invalid: "
     if request.select == "ALL_ATTRIBUTES":
@@ -129,7 +138,6 @@ def _check_projected(request: QueryRequest | ScanRequest, index: GlobalIndex, sc
             f"{invalid}Select type ALL_ATTRIBUTES is not supported for global secondary index {index.name} because its "
             "projection type is not ALL"
         )
-    projected = schema.names | {each.name for each in index.key_attributes} | set(index.non_key_attributes)
     for expression, told in (
         (request.projection, f"Global secondary index {index.name} does not project"),
         (request.filter, f"Secondary index {index.name} does not project one or more filter attributes:"),
@@ -238,10 +246,10 @@ def _run(
 
 def _needs_whole_items(request: QueryRequest | ScanRequest, index: LocalIndex, schema: KeySchema) -> bool:
     """Whether attributes are asked for that the index does not have."""
-    if index.projection == "ALL":
+    projected = projected_names(index, schema)
+    if projected is None:
         return False
     if request.select == "ALL_ATTRIBUTES":
         return True
-    projected = schema.names | {index.sort_key.name, *index.non_key_attributes}
     asked = [each.paths for each in (request.filter, request.projection) if each is not None]
     return any(path[0] not in projected for paths in asked for path in paths)

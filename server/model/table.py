@@ -98,6 +98,14 @@ class GlobalIndex:
         return self.partition_keys + self.sort_keys
 
 
+def projected_names(index: LocalIndex | GlobalIndex, table: KeySchema) -> frozenset[str] | None:
+    """The attributes that an index has of the items of a table with this key; None: all (developer guide, "Attribute
+    projections")."""
+    if index.projection == "ALL":
+        return None
+    return table.names | {each.name for each in index.key_attributes} | {*index.non_key_attributes}
+
+
 @lru_cache(maxsize=4096)  # of good names: one that raises is not kept
 def check_table_name(name: str) -> str:
     """The name, if it may be a table's. Raises ValidationError."""

@@ -17,7 +17,7 @@ from typing import Final
 from server.model.errors import ValidationError
 from server.model.item import Item
 from server.model.key_encoding import CURSORS, encode_global_position, own_rows
-from server.model.table import PROJECTION_TYPES, GlobalIndex, KeyAttribute, KeySchema, check_index_keys
+from server.model.table import PROJECTION_TYPES, GlobalIndex, KeyAttribute, KeySchema, check_index_keys, projected_names
 
 FORMAT_VERSION: Final = 1
 NEWEST_FEED: Final = b"n"
@@ -79,9 +79,9 @@ def index_entry(index: GlobalIndex, schema: KeySchema, position: bytes, item: It
         check_index_keys(item, (index,))
     except ValidationError:
         return None  # it was written before there was the index
-    if index.projection == "ALL":
+    names = projected_names(index, schema)
+    if names is None:
         return entry_position, item
-    names = schema.names | {each.name for each in index.key_attributes} | {*index.non_key_attributes}
     return entry_position, {name: value for name, value in item.items() if name in names}
 
 

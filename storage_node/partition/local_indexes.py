@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from server.model.item import Item, item_bytes
 from server.model.key_encoding import encode_index_position, encode_sort_key
-from server.model.table import KeySchema, LocalIndex
+from server.model.table import KeySchema, LocalIndex, projected_names
 
 WCU_BYTES = 1024
 
@@ -46,13 +46,6 @@ class IndexChange:
 def wcu(size: int) -> int:
     """Write capacity units of an item of `size` bytes."""
     return max(1, -(-size // WCU_BYTES))
-
-
-def projected_names(index: LocalIndex, schema: KeySchema) -> frozenset[str] | None:
-    """The attributes that an index has of its items; None: all."""
-    if index.projection == "ALL":
-        return None
-    return schema.names | {index.sort_key.name, *index.non_key_attributes}
 
 
 def index_entry(index: LocalIndex, schema: KeySchema, position: bytes, item: Item) -> IndexEntry | None:

@@ -29,9 +29,8 @@ from server.model.key_encoding import (
     sort_range,
 )
 from server.model.number import canonical_number
-from server.model.table import KeyAttribute, KeySchema, LocalIndex
+from server.model.table import KeyAttribute, KeySchema, LocalIndex, projected_names
 from server.wire import item_from_bytes, item_to_bytes
-from storage_node.partition.local_indexes import projected_names
 from tests.storage_node.nodes import PARTITION, TABLE, NodeSet, RunningNode, token
 
 SEEDS = 4

@@ -37,8 +37,10 @@ def index(
     output: Annotated[OutputFormat, typer.Option("--output", help="How to print.")] = OutputFormat.TABLE,
     endpoint: EndpointOption = None,
 ) -> None:
-    """Compare a table with its global secondary indexes, page by page: entries that are missing, out of date, or have
-    no item. Both may be written meanwhile. Exit code 1 if there is a difference.
+    """Compare a table with its global secondary indexes.
+
+    Page by page; both may be written meanwhile. Told are entries that are missing, out of date, or have no item: exit
+    code 1 then.
 
     Example: stator check index music by-genre
     """
