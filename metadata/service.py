@@ -427,6 +427,13 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
         response: cluster_pb2.LookUpTablesResponse = await self._at_leader("LookUpTables", request, context, carry_out)
         return response
 
+    async def LookUpStreams(  # noqa: N802
+        self, request: cluster_pb2.LookUpStreamsRequest, context: Context
+    ) -> cluster_pb2.LookUpStreamsResponse:
+        """No table can have a stream yet."""
+        unknown = bool(request.table_name) and request.table_name not in self._group.machine.catalog.tables
+        return cluster_pb2.LookUpStreamsResponse(unknown=unknown)
+
     def _look_up(self, request: cluster_pb2.LookUpTablesRequest) -> cluster_pb2.LookUpTablesResponse:
         catalog, attendance = self._group.machine.catalog, self._group.attendance
         response = cluster_pb2.LookUpTablesResponse(catalog_slot=self._group.machine.slot)

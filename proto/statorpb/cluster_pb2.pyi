@@ -8,6 +8,7 @@ import collections.abc
 import google.protobuf.descriptor
 import google.protobuf.internal.containers
 import google.protobuf.message
+import statorpb.streams_pb2
 import statorpb.tables_pb2
 import sys
 import typing
@@ -228,6 +229,35 @@ class Feed(google.protobuf.message.Message):
 Global___Feed: typing_extensions.TypeAlias = Feed
 
 @typing.final
+class PartitionStream(google.protobuf.message.Message):
+    """A stream of a table's partition, as the catalog wants it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    VIEW_TYPE_FIELD_NUMBER: builtins.int
+    CLOSED_FIELD_NUMBER: builtins.int
+    RETENTION_MS_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    """a table number that no table has"""
+    view_type: statorpb.tables_pb2.StreamSpecification.ViewType.ValueType
+    closed: builtins.bool
+    """nothing is to be recorded any more"""
+    retention_ms: builtins.int
+    """how long its records are kept"""
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        view_type: statorpb.tables_pb2.StreamSpecification.ViewType.ValueType = ...,
+        closed: builtins.bool = ...,
+        retention_ms: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["closed", b"closed", "number", b"number", "retention_ms", b"retention_ms", "view_type", b"view_type"]) -> None: ...
+
+Global___PartitionStream: typing_extensions.TypeAlias = PartitionStream
+
+@typing.final
 class PartitionDescriptor(google.protobuf.message.Message):
     """Everything a storage node needs to open its replica of a partition."""
 
@@ -248,6 +278,7 @@ class PartitionDescriptor(google.protobuf.message.Message):
     FLOOR_FIELD_NUMBER: builtins.int
     INDEX_FIELD_NUMBER: builtins.int
     FEEDS_FIELD_NUMBER: builtins.int
+    STREAMS_FIELD_NUMBER: builtins.int
     partition_id: builtins.int
     """also the group id"""
     table_number: builtins.int
@@ -293,6 +324,10 @@ class PartitionDescriptor(google.protobuf.message.Message):
     def feeds(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Feed]:
         """of a table's partition: as they are now, never on disk"""
 
+    @property
+    def streams(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PartitionStream]:
+        """likewise"""
+
     def __init__(
         self,
         *,
@@ -311,9 +346,10 @@ class PartitionDescriptor(google.protobuf.message.Message):
         floor: Global___Floor | None = ...,
         index: Global___GlobalIndex | None = ...,
         feeds: collections.abc.Iterable[Global___Feed] | None = ...,
+        streams: collections.abc.Iterable[Global___PartitionStream] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["floor", b"floor", "index", b"index", "partition_key", b"partition_key", "sort_key", b"sort_key"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["feeds", b"feeds", "floor", b"floor", "fresh", b"fresh", "index", b"index", "local_indexes", b"local_indexes", "members", b"members", "partition_id", b"partition_id", "partition_key", b"partition_key", "peers", b"peers", "range_end", b"range_end", "range_start", b"range_start", "sort_key", b"sort_key", "table_name", b"table_name", "table_number", b"table_number", "time_to_live_attribute", b"time_to_live_attribute"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["feeds", b"feeds", "floor", b"floor", "fresh", b"fresh", "index", b"index", "local_indexes", b"local_indexes", "members", b"members", "partition_id", b"partition_id", "partition_key", b"partition_key", "peers", b"peers", "range_end", b"range_end", "range_start", b"range_start", "sort_key", b"sort_key", "streams", b"streams", "table_name", b"table_name", "table_number", b"table_number", "time_to_live_attribute", b"time_to_live_attribute"]) -> None: ...
 
 Global___PartitionDescriptor: typing_extensions.TypeAlias = PartitionDescriptor
 
@@ -327,6 +363,7 @@ class LeaderReport(google.protobuf.message.Message):
     BALLOT_ROUND_FIELD_NUMBER: builtins.int
     CONFIGURATION_SLOT_FIELD_NUMBER: builtins.int
     FEEDS_FIELD_NUMBER: builtins.int
+    STREAMS_FIELD_NUMBER: builtins.int
     partition_id: builtins.int
     leader_node_id: builtins.int
     ballot_round: builtins.int
@@ -340,6 +377,10 @@ class LeaderReport(google.protobuf.message.Message):
     def feeds(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___FeedReport]:
         """as the partition's log has them"""
 
+    @property
+    def streams(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___StreamReport]:
+        """likewise"""
+
     def __init__(
         self,
         *,
@@ -349,10 +390,38 @@ class LeaderReport(google.protobuf.message.Message):
         ballot_round: builtins.int = ...,
         configuration_slot: builtins.int = ...,
         feeds: collections.abc.Iterable[Global___FeedReport] | None = ...,
+        streams: collections.abc.Iterable[Global___StreamReport] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["ballot_round", b"ballot_round", "configuration_slot", b"configuration_slot", "feeds", b"feeds", "leader_node_id", b"leader_node_id", "members", b"members", "partition_id", b"partition_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["ballot_round", b"ballot_round", "configuration_slot", b"configuration_slot", "feeds", b"feeds", "leader_node_id", b"leader_node_id", "members", b"members", "partition_id", b"partition_id", "streams", b"streams"]) -> None: ...
 
 Global___LeaderReport: typing_extensions.TypeAlias = LeaderReport
+
+@typing.final
+class StreamReport(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    FIRST_SEQUENCE_FIELD_NUMBER: builtins.int
+    CLOSED_FIELD_NUMBER: builtins.int
+    LAST_SEQUENCE_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    """of the stream"""
+    first_sequence: builtins.int
+    """no record has a lower one; never changes"""
+    closed: builtins.bool
+    last_sequence: builtins.int
+    """where it is closed: no record has a higher one; never changes then"""
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        first_sequence: builtins.int = ...,
+        closed: builtins.bool = ...,
+        last_sequence: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["closed", b"closed", "first_sequence", b"first_sequence", "last_sequence", b"last_sequence", "number", b"number"]) -> None: ...
+
+Global___StreamReport: typing_extensions.TypeAlias = StreamReport
 
 @typing.final
 class FeedReport(google.protobuf.message.Message):
@@ -635,6 +704,7 @@ class TableRoute(google.protobuf.message.Message):
     LOCAL_INDEXES_FIELD_NUMBER: builtins.int
     TIME_TO_LIVE_ATTRIBUTE_FIELD_NUMBER: builtins.int
     GLOBAL_INDEXES_FIELD_NUMBER: builtins.int
+    STREAMS_FIELD_NUMBER: builtins.int
     table_name: builtins.str
     table_number: builtins.int
     status: statorpb.tables_pb2.TableStatus.ValueType
@@ -654,6 +724,10 @@ class TableRoute(google.protobuf.message.Message):
     def local_indexes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LocalIndex]: ...
     @property
     def global_indexes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___GlobalIndexRoute]: ...
+    @property
+    def streams(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___StreamRoute]:
+        """the oldest first"""
+
     def __init__(
         self,
         *,
@@ -666,11 +740,74 @@ class TableRoute(google.protobuf.message.Message):
         local_indexes: collections.abc.Iterable[Global___LocalIndex] | None = ...,
         time_to_live_attribute: builtins.str = ...,
         global_indexes: collections.abc.Iterable[Global___GlobalIndexRoute] | None = ...,
+        streams: collections.abc.Iterable[Global___StreamRoute] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["partition_key", b"partition_key", "sort_key", b"sort_key"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["global_indexes", b"global_indexes", "local_indexes", b"local_indexes", "partition_key", b"partition_key", "partitions", b"partitions", "sort_key", b"sort_key", "status", b"status", "table_name", b"table_name", "table_number", b"table_number", "time_to_live_attribute", b"time_to_live_attribute"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["global_indexes", b"global_indexes", "local_indexes", b"local_indexes", "partition_key", b"partition_key", "partitions", b"partitions", "sort_key", b"sort_key", "status", b"status", "streams", b"streams", "table_name", b"table_name", "table_number", b"table_number", "time_to_live_attribute", b"time_to_live_attribute"]) -> None: ...
 
 Global___TableRoute: typing_extensions.TypeAlias = TableRoute
+
+@typing.final
+class StreamRoute(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    LABEL_FIELD_NUMBER: builtins.int
+    STATUS_FIELD_NUMBER: builtins.int
+    VIEW_TYPE_FIELD_NUMBER: builtins.int
+    CREATED_AT_MS_FIELD_NUMBER: builtins.int
+    SHARDS_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    label: builtins.str
+    status: statorpb.streams_pb2.StreamStatus.ValueType
+    view_type: statorpb.tables_pb2.StreamSpecification.ViewType.ValueType
+    created_at_ms: builtins.int
+    @property
+    def shards(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ShardRoute]:
+        """in the order of their ids; empty while it is ENABLING"""
+
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        label: builtins.str = ...,
+        status: statorpb.streams_pb2.StreamStatus.ValueType = ...,
+        view_type: statorpb.tables_pb2.StreamSpecification.ViewType.ValueType = ...,
+        created_at_ms: builtins.int = ...,
+        shards: collections.abc.Iterable[Global___ShardRoute] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["created_at_ms", b"created_at_ms", "label", b"label", "number", b"number", "shards", b"shards", "status", b"status", "view_type", b"view_type"]) -> None: ...
+
+Global___StreamRoute: typing_extensions.TypeAlias = StreamRoute
+
+@typing.final
+class ShardRoute(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARTITION_ID_FIELD_NUMBER: builtins.int
+    FIRST_SEQUENCE_FIELD_NUMBER: builtins.int
+    CLOSED_FIELD_NUMBER: builtins.int
+    LAST_SEQUENCE_FIELD_NUMBER: builtins.int
+    PARENT_PARTITION_ID_FIELD_NUMBER: builtins.int
+    partition_id: builtins.int
+    first_sequence: builtins.int
+    closed: builtins.bool
+    last_sequence: builtins.int
+    """where it is closed"""
+    parent_partition_id: builtins.int
+    """which was split; 0: none"""
+    def __init__(
+        self,
+        *,
+        partition_id: builtins.int = ...,
+        first_sequence: builtins.int = ...,
+        closed: builtins.bool = ...,
+        last_sequence: builtins.int = ...,
+        parent_partition_id: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["closed", b"closed", "first_sequence", b"first_sequence", "last_sequence", b"last_sequence", "parent_partition_id", b"parent_partition_id", "partition_id", b"partition_id"]) -> None: ...
+
+Global___ShardRoute: typing_extensions.TypeAlias = ShardRoute
 
 @typing.final
 class GlobalIndexRoute(google.protobuf.message.Message):
@@ -740,6 +877,77 @@ class LookUpTablesResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["catalog_slot", b"catalog_slot", "tables", b"tables", "unknown", b"unknown"]) -> None: ...
 
 Global___LookUpTablesResponse: typing_extensions.TypeAlias = LookUpTablesResponse
+
+@typing.final
+class LookUpStreamsRequest(google.protobuf.message.Message):
+    """All streams, in the order of table names and then labels."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TABLE_NAME_FIELD_NUMBER: builtins.int
+    LIMIT_FIELD_NUMBER: builtins.int
+    AFTER_TABLE_NAME_FIELD_NUMBER: builtins.int
+    AFTER_LABEL_FIELD_NUMBER: builtins.int
+    LINEARIZABLE_FIELD_NUMBER: builtins.int
+    table_name: builtins.str
+    """of this one only; empty: of all"""
+    limit: builtins.int
+    after_table_name: builtins.str
+    """with the next: what is behind this one"""
+    after_label: builtins.str
+    linearizable: builtins.bool
+    """answered by the leader, after everything acknowledged before"""
+    def __init__(
+        self,
+        *,
+        table_name: builtins.str = ...,
+        limit: builtins.int = ...,
+        after_table_name: builtins.str = ...,
+        after_label: builtins.str = ...,
+        linearizable: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["after_label", b"after_label", "after_table_name", b"after_table_name", "limit", b"limit", "linearizable", b"linearizable", "table_name", b"table_name"]) -> None: ...
+
+Global___LookUpStreamsRequest: typing_extensions.TypeAlias = LookUpStreamsRequest
+
+@typing.final
+class LookUpStreamsResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class Stream(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        TABLE_NAME_FIELD_NUMBER: builtins.int
+        LABEL_FIELD_NUMBER: builtins.int
+        table_name: builtins.str
+        label: builtins.str
+        def __init__(
+            self,
+            *,
+            table_name: builtins.str = ...,
+            label: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["label", b"label", "table_name", b"table_name"]) -> None: ...
+
+    STREAMS_FIELD_NUMBER: builtins.int
+    MORE_FIELD_NUMBER: builtins.int
+    UNKNOWN_FIELD_NUMBER: builtins.int
+    more: builtins.bool
+    unknown: builtins.bool
+    """there is no such table"""
+    @property
+    def streams(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LookUpStreamsResponse.Stream]: ...
+    def __init__(
+        self,
+        *,
+        streams: collections.abc.Iterable[Global___LookUpStreamsResponse.Stream] | None = ...,
+        more: builtins.bool = ...,
+        unknown: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["more", b"more", "streams", b"streams", "unknown", b"unknown"]) -> None: ...
+
+Global___LookUpStreamsResponse: typing_extensions.TypeAlias = LookUpStreamsResponse
 
 @typing.final
 class LookUpUsersRequest(google.protobuf.message.Message):
@@ -842,6 +1050,9 @@ class CatalogCommand(google.protobuf.message.Message):
     OPEN_INDEX_FIELD_NUMBER: builtins.int
     ACTIVATE_INDEX_FIELD_NUMBER: builtins.int
     REMOVE_INDEX_FIELD_NUMBER: builtins.int
+    ENABLE_STREAM_FIELD_NUMBER: builtins.int
+    DISABLE_STREAM_FIELD_NUMBER: builtins.int
+    REMOVE_STREAM_FIELD_NUMBER: builtins.int
     found_cluster: builtins.str
     """the cluster's id"""
     activate_table: builtins.int
@@ -856,6 +1067,8 @@ class CatalogCommand(google.protobuf.message.Message):
     """its number, as in those that follow"""
     activate_index: builtins.int
     remove_index: builtins.int
+    remove_stream: builtins.int
+    """its number"""
     @property
     def register_node(self) -> Global___RegisterNodeRequest: ...
     @property
@@ -888,6 +1101,10 @@ class CatalogCommand(google.protobuf.message.Message):
     def adopt_members(self) -> Global___AdoptMembers: ...
     @property
     def create_user(self) -> Global___CatalogUser: ...
+    @property
+    def enable_stream(self) -> Global___EnableStream: ...
+    @property
+    def disable_stream(self) -> Global___DisableStream: ...
     def __init__(
         self,
         *,
@@ -915,12 +1132,116 @@ class CatalogCommand(google.protobuf.message.Message):
         open_index: builtins.int = ...,
         activate_index: builtins.int = ...,
         remove_index: builtins.int = ...,
+        enable_stream: Global___EnableStream | None = ...,
+        disable_stream: Global___DisableStream | None = ...,
+        remove_stream: builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["activate_index", b"activate_index", "activate_table", b"activate_table", "adopt_members", b"adopt_members", "command", b"command", "create_table", b"create_table", "create_user", b"create_user", "delete_table", b"delete_table", "disable_user", b"disable_user", "drain_node", b"drain_node", "found_cluster", b"found_cluster", "member_replaced", b"member_replaced", "note_floor", b"note_floor", "open_index", b"open_index", "partitions_dropped", b"partitions_dropped", "promote_member", b"promote_member", "register_node", b"register_node", "remove_index", b"remove_index", "remove_node", b"remove_node", "remove_table", b"remove_table", "replace_member", b"replace_member", "tag_table", b"tag_table", "untag_table", b"untag_table", "update_table", b"update_table", "update_time_to_live", b"update_time_to_live", "withdraw_member", b"withdraw_member"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["activate_index", b"activate_index", "activate_table", b"activate_table", "adopt_members", b"adopt_members", "command", b"command", "create_table", b"create_table", "create_user", b"create_user", "delete_table", b"delete_table", "disable_user", b"disable_user", "drain_node", b"drain_node", "found_cluster", b"found_cluster", "member_replaced", b"member_replaced", "note_floor", b"note_floor", "open_index", b"open_index", "partitions_dropped", b"partitions_dropped", "promote_member", b"promote_member", "register_node", b"register_node", "remove_index", b"remove_index", "remove_node", b"remove_node", "remove_table", b"remove_table", "replace_member", b"replace_member", "tag_table", b"tag_table", "untag_table", b"untag_table", "update_table", b"update_table", "update_time_to_live", b"update_time_to_live", "withdraw_member", b"withdraw_member"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["command", b"command"]) -> typing.Literal["found_cluster", "register_node", "create_table", "activate_table", "delete_table", "remove_table", "partitions_dropped", "update_table", "tag_table", "untag_table", "update_time_to_live", "replace_member", "member_replaced", "promote_member", "drain_node", "remove_node", "note_floor", "withdraw_member", "adopt_members", "create_user", "disable_user", "open_index", "activate_index", "remove_index"] | None: ...
+    def HasField(self, field_name: typing.Literal["activate_index", b"activate_index", "activate_table", b"activate_table", "adopt_members", b"adopt_members", "command", b"command", "create_table", b"create_table", "create_user", b"create_user", "delete_table", b"delete_table", "disable_stream", b"disable_stream", "disable_user", b"disable_user", "drain_node", b"drain_node", "enable_stream", b"enable_stream", "found_cluster", b"found_cluster", "member_replaced", b"member_replaced", "note_floor", b"note_floor", "open_index", b"open_index", "partitions_dropped", b"partitions_dropped", "promote_member", b"promote_member", "register_node", b"register_node", "remove_index", b"remove_index", "remove_node", b"remove_node", "remove_stream", b"remove_stream", "remove_table", b"remove_table", "replace_member", b"replace_member", "tag_table", b"tag_table", "untag_table", b"untag_table", "update_table", b"update_table", "update_time_to_live", b"update_time_to_live", "withdraw_member", b"withdraw_member"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["activate_index", b"activate_index", "activate_table", b"activate_table", "adopt_members", b"adopt_members", "command", b"command", "create_table", b"create_table", "create_user", b"create_user", "delete_table", b"delete_table", "disable_stream", b"disable_stream", "disable_user", b"disable_user", "drain_node", b"drain_node", "enable_stream", b"enable_stream", "found_cluster", b"found_cluster", "member_replaced", b"member_replaced", "note_floor", b"note_floor", "open_index", b"open_index", "partitions_dropped", b"partitions_dropped", "promote_member", b"promote_member", "register_node", b"register_node", "remove_index", b"remove_index", "remove_node", b"remove_node", "remove_stream", b"remove_stream", "remove_table", b"remove_table", "replace_member", b"replace_member", "tag_table", b"tag_table", "untag_table", b"untag_table", "update_table", b"update_table", "update_time_to_live", b"update_time_to_live", "withdraw_member", b"withdraw_member"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["command", b"command"]) -> typing.Literal["found_cluster", "register_node", "create_table", "activate_table", "delete_table", "remove_table", "partitions_dropped", "update_table", "tag_table", "untag_table", "update_time_to_live", "replace_member", "member_replaced", "promote_member", "drain_node", "remove_node", "note_floor", "withdraw_member", "adopt_members", "create_user", "disable_user", "open_index", "activate_index", "remove_index", "enable_stream", "disable_stream", "remove_stream"] | None: ...
 
 Global___CatalogCommand: typing_extensions.TypeAlias = CatalogCommand
+
+@typing.final
+class EnableStream(google.protobuf.message.Message):
+    """The leaders of all partitions record, since these sequence numbers."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    SHARDS_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    @property
+    def shards(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___CatalogShard]: ...
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        shards: collections.abc.Iterable[Global___CatalogShard] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["number", b"number", "shards", b"shards"]) -> None: ...
+
+Global___EnableStream: typing_extensions.TypeAlias = EnableStream
+
+@typing.final
+class DisableStream(google.protobuf.message.Message):
+    """None records any more."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    SHARDS_FIELD_NUMBER: builtins.int
+    TIME_MS_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    time_ms: builtins.int
+    @property
+    def shards(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___CatalogShard]:
+        """with their last sequence numbers"""
+
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        shards: collections.abc.Iterable[Global___CatalogShard] | None = ...,
+        time_ms: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["number", b"number", "shards", b"shards", "time_ms", b"time_ms"]) -> None: ...
+
+Global___DisableStream: typing_extensions.TypeAlias = DisableStream
+
+@typing.final
+class CatalogShard(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARTITION_ID_FIELD_NUMBER: builtins.int
+    FIRST_SEQUENCE_FIELD_NUMBER: builtins.int
+    LAST_SEQUENCE_FIELD_NUMBER: builtins.int
+    partition_id: builtins.int
+    first_sequence: builtins.int
+    last_sequence: builtins.int
+    def __init__(
+        self,
+        *,
+        partition_id: builtins.int = ...,
+        first_sequence: builtins.int = ...,
+        last_sequence: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["first_sequence", b"first_sequence", "last_sequence", b"last_sequence", "partition_id", b"partition_id"]) -> None: ...
+
+Global___CatalogShard: typing_extensions.TypeAlias = CatalogShard
+
+@typing.final
+class CatalogStream(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    VIEW_TYPE_FIELD_NUMBER: builtins.int
+    STATUS_FIELD_NUMBER: builtins.int
+    CREATED_AT_MS_FIELD_NUMBER: builtins.int
+    DISABLED_AT_MS_FIELD_NUMBER: builtins.int
+    SHARDS_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    view_type: statorpb.tables_pb2.StreamSpecification.ViewType.ValueType
+    status: statorpb.streams_pb2.StreamStatus.ValueType
+    created_at_ms: builtins.int
+    """also its label, and so different from those of the table's other streams"""
+    disabled_at_ms: builtins.int
+    """0: it is not"""
+    @property
+    def shards(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___CatalogShard]: ...
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        view_type: statorpb.tables_pb2.StreamSpecification.ViewType.ValueType = ...,
+        status: statorpb.streams_pb2.StreamStatus.ValueType = ...,
+        created_at_ms: builtins.int = ...,
+        disabled_at_ms: builtins.int = ...,
+        shards: collections.abc.Iterable[Global___CatalogShard] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["created_at_ms", b"created_at_ms", "disabled_at_ms", b"disabled_at_ms", "number", b"number", "shards", b"shards", "status", b"status", "view_type", b"view_type"]) -> None: ...
+
+Global___CatalogStream: typing_extensions.TypeAlias = CatalogStream
 
 @typing.final
 class ReplaceMember(google.protobuf.message.Message):
@@ -1101,11 +1422,14 @@ class CreateTableCommand(google.protobuf.message.Message):
     LOCAL_INDEXES_FIELD_NUMBER: builtins.int
     SETTINGS_FIELD_NUMBER: builtins.int
     GLOBAL_INDEXES_FIELD_NUMBER: builtins.int
+    STREAM_VIEW_TYPE_FIELD_NUMBER: builtins.int
     table_name: builtins.str
     read_units: builtins.int
     write_units: builtins.int
     table_id: builtins.str
     created_at_ms: builtins.int
+    stream_view_type: statorpb.tables_pb2.StreamSpecification.ViewType.ValueType
+    """unspecified: it has no stream"""
     @property
     def partition_key(self) -> Global___KeyAttribute: ...
     @property
@@ -1134,9 +1458,10 @@ class CreateTableCommand(google.protobuf.message.Message):
         local_indexes: collections.abc.Iterable[Global___LocalIndex] | None = ...,
         settings: Global___TableSettings | None = ...,
         global_indexes: collections.abc.Iterable[Global___PlannedIndex] | None = ...,
+        stream_view_type: statorpb.tables_pb2.StreamSpecification.ViewType.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["partition_key", b"partition_key", "settings", b"settings", "sort_key", b"sort_key"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["created_at_ms", b"created_at_ms", "global_indexes", b"global_indexes", "local_indexes", b"local_indexes", "partition_key", b"partition_key", "partitions", b"partitions", "read_units", b"read_units", "settings", b"settings", "sort_key", b"sort_key", "table_id", b"table_id", "table_name", b"table_name", "write_units", b"write_units"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["created_at_ms", b"created_at_ms", "global_indexes", b"global_indexes", "local_indexes", b"local_indexes", "partition_key", b"partition_key", "partitions", b"partitions", "read_units", b"read_units", "settings", b"settings", "sort_key", b"sort_key", "stream_view_type", b"stream_view_type", "table_id", b"table_id", "table_name", b"table_name", "write_units", b"write_units"]) -> None: ...
 
 Global___CreateTableCommand: typing_extensions.TypeAlias = CreateTableCommand
 
@@ -1503,6 +1828,7 @@ class CatalogTable(google.protobuf.message.Message):
     LOCAL_INDEXES_FIELD_NUMBER: builtins.int
     SETTINGS_FIELD_NUMBER: builtins.int
     GLOBAL_INDEXES_FIELD_NUMBER: builtins.int
+    STREAMS_FIELD_NUMBER: builtins.int
     table_name: builtins.str
     table_number: builtins.int
     table_id: builtins.str
@@ -1522,6 +1848,10 @@ class CatalogTable(google.protobuf.message.Message):
     def settings(self) -> Global___TableSettings: ...
     @property
     def global_indexes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___CatalogIndex]: ...
+    @property
+    def streams(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___CatalogStream]:
+        """the oldest first"""
+
     def __init__(
         self,
         *,
@@ -1538,9 +1868,10 @@ class CatalogTable(google.protobuf.message.Message):
         local_indexes: collections.abc.Iterable[Global___LocalIndex] | None = ...,
         settings: Global___TableSettings | None = ...,
         global_indexes: collections.abc.Iterable[Global___CatalogIndex] | None = ...,
+        streams: collections.abc.Iterable[Global___CatalogStream] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["partition_key", b"partition_key", "settings", b"settings", "sort_key", b"sort_key"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["created_at_ms", b"created_at_ms", "global_indexes", b"global_indexes", "local_indexes", b"local_indexes", "partition_key", b"partition_key", "partitions", b"partitions", "read_units", b"read_units", "settings", b"settings", "sort_key", b"sort_key", "status", b"status", "table_id", b"table_id", "table_name", b"table_name", "table_number", b"table_number", "write_units", b"write_units"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["created_at_ms", b"created_at_ms", "global_indexes", b"global_indexes", "local_indexes", b"local_indexes", "partition_key", b"partition_key", "partitions", b"partitions", "read_units", b"read_units", "settings", b"settings", "sort_key", b"sort_key", "status", b"status", "streams", b"streams", "table_id", b"table_id", "table_name", b"table_name", "table_number", b"table_number", "write_units", b"write_units"]) -> None: ...
 
 Global___CatalogTable: typing_extensions.TypeAlias = CatalogTable
 

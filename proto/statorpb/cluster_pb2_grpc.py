@@ -131,6 +131,11 @@ class MetadataStub(object):
                 request_serializer=statorpb_dot_cluster__pb2.LookUpUsersRequest.SerializeToString,
                 response_deserializer=statorpb_dot_cluster__pb2.LookUpUsersResponse.FromString,
                 _registered_method=True)
+        self.LookUpStreams = channel.unary_unary(
+                '/stator.internal.v1.Metadata/LookUpStreams',
+                request_serializer=statorpb_dot_cluster__pb2.LookUpStreamsRequest.SerializeToString,
+                response_deserializer=statorpb_dot_cluster__pb2.LookUpStreamsResponse.FromString,
+                _registered_method=True)
         self.Attend = channel.stream_stream(
                 '/stator.internal.v1.Metadata/Attend',
                 request_serializer=statorpb_dot_cluster__pb2.NodeReport.SerializeToString,
@@ -257,6 +262,12 @@ class MetadataServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LookUpStreams(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Attend(self, request_iterator, context):
         """A storage node's stream: reports up, assignments down.
         """
@@ -361,6 +372,11 @@ def add_MetadataServicer_to_server(servicer, server):
                     servicer.LookUpUsers,
                     request_deserializer=statorpb_dot_cluster__pb2.LookUpUsersRequest.FromString,
                     response_serializer=statorpb_dot_cluster__pb2.LookUpUsersResponse.SerializeToString,
+            ),
+            'LookUpStreams': grpc.unary_unary_rpc_method_handler(
+                    servicer.LookUpStreams,
+                    request_deserializer=statorpb_dot_cluster__pb2.LookUpStreamsRequest.FromString,
+                    response_serializer=statorpb_dot_cluster__pb2.LookUpStreamsResponse.SerializeToString,
             ),
             'Attend': grpc.stream_stream_rpc_method_handler(
                     servicer.Attend,
@@ -881,6 +897,33 @@ class Metadata(object):
             '/stator.internal.v1.Metadata/LookUpUsers',
             statorpb_dot_cluster__pb2.LookUpUsersRequest.SerializeToString,
             statorpb_dot_cluster__pb2.LookUpUsersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LookUpStreams(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stator.internal.v1.Metadata/LookUpStreams',
+            statorpb_dot_cluster__pb2.LookUpStreamsRequest.SerializeToString,
+            statorpb_dot_cluster__pb2.LookUpStreamsResponse.FromString,
             options,
             channel_credentials,
             insecure,

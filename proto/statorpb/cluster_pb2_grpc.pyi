@@ -331,6 +331,22 @@ _MetadataLookUpUsersType = typing_extensions.TypeVar(
     ],
 )
 
+_MetadataLookUpStreamsType = typing_extensions.TypeVar(
+    '_MetadataLookUpStreamsType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.cluster_pb2.LookUpStreamsRequest,
+        statorpb.cluster_pb2.LookUpStreamsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.cluster_pb2.LookUpStreamsRequest,
+        statorpb.cluster_pb2.LookUpStreamsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.cluster_pb2.LookUpStreamsRequest,
+        statorpb.cluster_pb2.LookUpStreamsResponse,
+    ],
+)
+
 _MetadataAttendType = typing_extensions.TypeVar(
     '_MetadataAttendType',
     grpc.StreamStreamMultiCallable[
@@ -347,7 +363,7 @@ _MetadataAttendType = typing_extensions.TypeVar(
     ],
 )
 
-class MetadataStub(typing.Generic[_MetadataRegisterNodeType, _MetadataCreateTableType, _MetadataDescribeTableType, _MetadataListTablesType, _MetadataDeleteTableType, _MetadataUpdateTableType, _MetadataTagResourceType, _MetadataUntagResourceType, _MetadataListTagsOfResourceType, _MetadataUpdateTimeToLiveType, _MetadataDescribeTimeToLiveType, _MetadataDescribeClusterType, _MetadataCreateUserType, _MetadataListUsersType, _MetadataDisableUserType, _MetadataDrainNodeType, _MetadataRemoveNodeType, _MetadataLookUpTablesType, _MetadataLookUpUsersType, _MetadataAttendType]):
+class MetadataStub(typing.Generic[_MetadataRegisterNodeType, _MetadataCreateTableType, _MetadataDescribeTableType, _MetadataListTablesType, _MetadataDeleteTableType, _MetadataUpdateTableType, _MetadataTagResourceType, _MetadataUntagResourceType, _MetadataListTagsOfResourceType, _MetadataUpdateTimeToLiveType, _MetadataDescribeTimeToLiveType, _MetadataDescribeClusterType, _MetadataCreateUserType, _MetadataListUsersType, _MetadataDisableUserType, _MetadataDrainNodeType, _MetadataRemoveNodeType, _MetadataLookUpTablesType, _MetadataLookUpUsersType, _MetadataLookUpStreamsType, _MetadataAttendType]):
     @typing.overload
     def __init__(self: MetadataStub[
         grpc.UnaryUnaryMultiCallable[
@@ -425,6 +441,10 @@ class MetadataStub(typing.Generic[_MetadataRegisterNodeType, _MetadataCreateTabl
         grpc.UnaryUnaryMultiCallable[
             statorpb.cluster_pb2.LookUpUsersRequest,
             statorpb.cluster_pb2.LookUpUsersResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            statorpb.cluster_pb2.LookUpStreamsRequest,
+            statorpb.cluster_pb2.LookUpStreamsResponse,
         ],
         grpc.StreamStreamMultiCallable[
             statorpb.cluster_pb2.NodeReport,
@@ -510,6 +530,10 @@ class MetadataStub(typing.Generic[_MetadataRegisterNodeType, _MetadataCreateTabl
             statorpb.cluster_pb2.LookUpUsersRequest,
             statorpb.cluster_pb2.LookUpUsersResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.cluster_pb2.LookUpStreamsRequest,
+            statorpb.cluster_pb2.LookUpStreamsResponse,
+        ],
         grpc.aio.StreamStreamMultiCallable[
             statorpb.cluster_pb2.NodeReport,
             statorpb.cluster_pb2.NodeAssignments,
@@ -555,6 +579,8 @@ class MetadataStub(typing.Generic[_MetadataRegisterNodeType, _MetadataCreateTabl
     """From this process's own memory."""
 
     LookUpUsers: _MetadataLookUpUsersType
+
+    LookUpStreams: _MetadataLookUpStreamsType
 
     Attend: _MetadataAttendType
     """A storage node's stream: reports up, assignments down."""
@@ -635,6 +661,10 @@ MetadataAsyncStub: typing_extensions.TypeAlias = MetadataStub[
     grpc.aio.UnaryUnaryMultiCallable[
         statorpb.cluster_pb2.LookUpUsersRequest,
         statorpb.cluster_pb2.LookUpUsersResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.cluster_pb2.LookUpStreamsRequest,
+        statorpb.cluster_pb2.LookUpStreamsResponse,
     ],
     grpc.aio.StreamStreamMultiCallable[
         statorpb.cluster_pb2.NodeReport,
@@ -777,6 +807,13 @@ class MetadataServicer(metaclass=abc.ABCMeta):
         request: statorpb.cluster_pb2.LookUpUsersRequest,
         context: _ServicerContext,
     ) -> typing.Union[statorpb.cluster_pb2.LookUpUsersResponse, collections.abc.Awaitable[statorpb.cluster_pb2.LookUpUsersResponse]]: ...
+
+    @abc.abstractmethod
+    def LookUpStreams(
+        self,
+        request: statorpb.cluster_pb2.LookUpStreamsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.cluster_pb2.LookUpStreamsResponse, collections.abc.Awaitable[statorpb.cluster_pb2.LookUpStreamsResponse]]: ...
 
     @abc.abstractmethod
     def Attend(

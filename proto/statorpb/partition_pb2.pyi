@@ -11,6 +11,7 @@ import google.protobuf.descriptor
 import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
+import statorpb.streams_pb2
 import sys
 import typing
 
@@ -35,6 +36,8 @@ class _PartitionOperationEnumTypeWrapper(google.protobuf.internal.enum_type_wrap
     UPDATE: _PartitionOperation.ValueType  # 5
     TAKE_CHANGES: _PartitionOperation.ValueType  # 6
     """from a leader of a table's partition, to one of its index's"""
+    READ_STREAM: _PartitionOperation.ValueType  # 7
+    """of a table's partition; the key is the partition's first one"""
 
 class PartitionOperation(_PartitionOperation, metaclass=_PartitionOperationEnumTypeWrapper): ...
 
@@ -46,6 +49,8 @@ SCAN: PartitionOperation.ValueType  # 4
 UPDATE: PartitionOperation.ValueType  # 5
 TAKE_CHANGES: PartitionOperation.ValueType  # 6
 """from a leader of a table's partition, to one of its index's"""
+READ_STREAM: PartitionOperation.ValueType  # 7
+"""of a table's partition; the key is the partition's first one"""
 Global___PartitionOperation: typing_extensions.TypeAlias = PartitionOperation
 
 class _Returned:
@@ -107,6 +112,10 @@ class _PartitionStatusCodeEnumTypeWrapper(google.protobuf.internal.enum_type_wra
     """not executed: a write that may have been carried out so long ago that nobody remembers"""
     NOT_FRESH: _PartitionStatusCode.ValueType  # 15
     """an eventually consistent read; this replica's state may be too old: ask another"""
+    TRIMMED: _PartitionStatusCode.ValueType  # 16
+    """READ_STREAM: what comes behind `sequence` is not kept any more"""
+    NO_STREAM: _PartitionStatusCode.ValueType  # 17
+    """READ_STREAM: the partition has no such stream, yet or any more"""
 
 class PartitionStatusCode(_PartitionStatusCode, metaclass=_PartitionStatusCodeEnumTypeWrapper): ...
 
@@ -142,6 +151,10 @@ TOO_OLD: PartitionStatusCode.ValueType  # 14
 """not executed: a write that may have been carried out so long ago that nobody remembers"""
 NOT_FRESH: PartitionStatusCode.ValueType  # 15
 """an eventually consistent read; this replica's state may be too old: ask another"""
+TRIMMED: PartitionStatusCode.ValueType  # 16
+"""READ_STREAM: what comes behind `sequence` is not kept any more"""
+NO_STREAM: PartitionStatusCode.ValueType  # 17
+"""READ_STREAM: the partition has no such stream, yet or any more"""
 Global___PartitionStatusCode: typing_extensions.TypeAlias = PartitionStatusCode
 
 @typing.final
@@ -212,6 +225,7 @@ class PartitionRequest(google.protobuf.message.Message):
     WRITE_FIELD_NUMBER: builtins.int
     READ_FIELD_NUMBER: builtins.int
     SCAN_FIELD_NUMBER: builtins.int
+    STREAM_FIELD_NUMBER: builtins.int
     UNREACHABLE_LEADER_FIELD_NUMBER: builtins.int
     AGE_MS_FIELD_NUMBER: builtins.int
     id: builtins.int
@@ -244,6 +258,10 @@ class PartitionRequest(google.protobuf.message.Message):
     def scan(self) -> Global___ScanDetails:
         """SCAN"""
 
+    @property
+    def stream(self) -> Global___StreamDetails:
+        """READ_STREAM"""
+
     def __init__(
         self,
         *,
@@ -258,11 +276,12 @@ class PartitionRequest(google.protobuf.message.Message):
         write: Global___WriteDetails | None = ...,
         read: Global___ReadDetails | None = ...,
         scan: Global___ScanDetails | None = ...,
+        stream: Global___StreamDetails | None = ...,
         unreachable_leader: builtins.int = ...,
         age_ms: builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["read", b"read", "scan", b"scan", "write", b"write"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["age_ms", b"age_ms", "consistent", b"consistent", "id", b"id", "item", b"item", "key", b"key", "operation", b"operation", "partition_id", b"partition_id", "read", b"read", "scan", b"scan", "timeout_ms", b"timeout_ms", "token", b"token", "unreachable_leader", b"unreachable_leader", "write", b"write"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["read", b"read", "scan", b"scan", "stream", b"stream", "write", b"write"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["age_ms", b"age_ms", "consistent", b"consistent", "id", b"id", "item", b"item", "key", b"key", "operation", b"operation", "partition_id", b"partition_id", "read", b"read", "scan", b"scan", "stream", b"stream", "timeout_ms", b"timeout_ms", "token", b"token", "unreachable_leader", b"unreachable_leader", "write", b"write"]) -> None: ...
 
 Global___PartitionRequest: typing_extensions.TypeAlias = PartitionRequest
 
@@ -279,6 +298,7 @@ class WriteDetails(google.protobuf.message.Message):
     RETURNED_FIELD_NUMBER: builtins.int
     RETURNED_ON_FAILURE_FIELD_NUMBER: builtins.int
     MEASURED_FIELD_NUMBER: builtins.int
+    BY_TIME_TO_LIVE_FIELD_NUMBER: builtins.int
     condition: builtins.bytes
     update: builtins.bytes
     """UPDATE; empty: only makes sure that there is an item"""
@@ -290,6 +310,8 @@ class WriteDetails(google.protobuf.message.Message):
     """the item that the condition did not hold for is wanted"""
     measured: builtins.bool
     """sizes are wanted"""
+    by_time_to_live: builtins.bool
+    """DELETE, by the node itself: the item's time is over"""
     def __init__(
         self,
         *,
@@ -300,8 +322,9 @@ class WriteDetails(google.protobuf.message.Message):
         returned: Global___Returned.ValueType = ...,
         returned_on_failure: builtins.bool = ...,
         measured: builtins.bool = ...,
+        by_time_to_live: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["condition", b"condition", "condition_values", b"condition_values", "measured", b"measured", "returned", b"returned", "returned_on_failure", b"returned_on_failure", "update", b"update", "update_values", b"update_values"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["by_time_to_live", b"by_time_to_live", "condition", b"condition", "condition_values", b"condition_values", "measured", b"measured", "returned", b"returned", "returned_on_failure", b"returned_on_failure", "update", b"update", "update_values", b"update_values"]) -> None: ...
 
 Global___WriteDetails: typing_extensions.TypeAlias = WriteDetails
 
@@ -369,6 +392,71 @@ class ScanDetails(google.protobuf.message.Message):
 Global___ScanDetails: typing_extensions.TypeAlias = ScanDetails
 
 @typing.final
+class StreamDetails(google.protobuf.message.Message):
+    """Records of a stream have sequence numbers: the slot of their log entry times 1,000, and their place in it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    class _Start:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: typing_extensions.TypeAlias = ValueType
+
+    class _StartEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[StreamDetails._Start.ValueType], builtins.type):
+        DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+        AFTER: StreamDetails._Start.ValueType  # 0
+        """behind `sequence`"""
+        HORIZON: StreamDetails._Start.ValueType  # 1
+        """with the oldest"""
+        LATEST: StreamDetails._Start.ValueType  # 2
+        """behind the newest"""
+        AT_TIME: StreamDetails._Start.ValueType  # 3
+        """with the first that is not older than `time_ms`"""
+
+    class Start(_Start, metaclass=_StartEnumTypeWrapper): ...
+    AFTER: StreamDetails.Start.ValueType  # 0
+    """behind `sequence`"""
+    HORIZON: StreamDetails.Start.ValueType  # 1
+    """with the oldest"""
+    LATEST: StreamDetails.Start.ValueType  # 2
+    """behind the newest"""
+    AT_TIME: StreamDetails.Start.ValueType  # 3
+    """with the first that is not older than `time_ms`"""
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    START_FIELD_NUMBER: builtins.int
+    SEQUENCE_FIELD_NUMBER: builtins.int
+    TIME_MS_FIELD_NUMBER: builtins.int
+    RECORDS_MAX_FIELD_NUMBER: builtins.int
+    BYTES_MAX_FIELD_NUMBER: builtins.int
+    WAIT_MS_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    """of the stream"""
+    start: Global___StreamDetails.Start.ValueType
+    sequence: builtins.int
+    time_ms: builtins.int
+    """Unix time"""
+    records_max: builtins.int
+    """0: none are wanted, only where they would begin"""
+    bytes_max: builtins.int
+    """of records; the first one is told whatever its size"""
+    wait_ms: builtins.int
+    """where there is none, for how long to wait for one"""
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        start: Global___StreamDetails.Start.ValueType = ...,
+        sequence: builtins.int = ...,
+        time_ms: builtins.int = ...,
+        records_max: builtins.int = ...,
+        bytes_max: builtins.int = ...,
+        wait_ms: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["bytes_max", b"bytes_max", "number", b"number", "records_max", b"records_max", "sequence", b"sequence", "start", b"start", "time_ms", b"time_ms", "wait_ms", b"wait_ms"]) -> None: ...
+
+Global___StreamDetails: typing_extensions.TypeAlias = StreamDetails
+
+@typing.final
 class PartitionReply(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -380,6 +468,7 @@ class PartitionReply(google.protobuf.message.Message):
     WRITE_FIELD_NUMBER: builtins.int
     SCAN_FIELD_NUMBER: builtins.int
     ITEM_BYTES_FIELD_NUMBER: builtins.int
+    STREAM_FIELD_NUMBER: builtins.int
     id: builtins.int
     status: Global___PartitionStatusCode.ValueType
     item: builtins.bytes
@@ -396,6 +485,8 @@ class PartitionReply(google.protobuf.message.Message):
 
     @property
     def scan(self) -> Global___ScanResult: ...
+    @property
+    def stream(self) -> Global___StreamResult: ...
     def __init__(
         self,
         *,
@@ -407,9 +498,10 @@ class PartitionReply(google.protobuf.message.Message):
         write: Global___WriteResult | None = ...,
         scan: Global___ScanResult | None = ...,
         item_bytes: builtins.int = ...,
+        stream: Global___StreamResult | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["scan", b"scan", "write", b"write"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["id", b"id", "item", b"item", "item_bytes", b"item_bytes", "leader_node_id", b"leader_node_id", "message", b"message", "scan", b"scan", "status", b"status", "write", b"write"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["scan", b"scan", "stream", b"stream", "write", b"write"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["id", b"id", "item", b"item", "item_bytes", b"item_bytes", "leader_node_id", b"leader_node_id", "message", b"message", "scan", b"scan", "status", b"status", "stream", b"stream", "write", b"write"]) -> None: ...
 
 Global___PartitionReply: typing_extensions.TypeAlias = PartitionReply
 
@@ -515,3 +607,71 @@ class ScanResult(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["evaluated", b"evaluated", "evaluated_bytes", b"evaluated_bytes", "fetched_units", b"fetched_units", "is_complete", b"is_complete", "items", b"items", "last_key", b"last_key", "last_key_item", b"last_key_item", "matched", b"matched"]) -> None: ...
 
 Global___ScanResult: typing_extensions.TypeAlias = ScanResult
+
+@typing.final
+class StreamResult(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RECORDS_FIELD_NUMBER: builtins.int
+    SEQUENCE_FIELD_NUMBER: builtins.int
+    IS_END_FIELD_NUMBER: builtins.int
+    sequence: builtins.int
+    """go on behind it"""
+    is_end: builtins.bool
+    """the stream is closed, and nothing is behind `sequence`"""
+    @property
+    def records(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PartitionStreamRecord]: ...
+    def __init__(
+        self,
+        *,
+        records: collections.abc.Iterable[Global___PartitionStreamRecord] | None = ...,
+        sequence: builtins.int = ...,
+        is_end: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["is_end", b"is_end", "records", b"records", "sequence", b"sequence"]) -> None: ...
+
+Global___StreamResult: typing_extensions.TypeAlias = StreamResult
+
+@typing.final
+class PartitionStreamRecord(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: builtins.int
+    TIME_MS_FIELD_NUMBER: builtins.int
+    EVENT_FIELD_NUMBER: builtins.int
+    BY_TIME_TO_LIVE_FIELD_NUMBER: builtins.int
+    KEYS_FIELD_NUMBER: builtins.int
+    OLD_IMAGE_FIELD_NUMBER: builtins.int
+    NEW_IMAGE_FIELD_NUMBER: builtins.int
+    SIZE_BYTES_FIELD_NUMBER: builtins.int
+    sequence: builtins.int
+    time_ms: builtins.int
+    """Unix time of the leader that wrote it"""
+    event: statorpb.streams_pb2.StreamRecord.Event.ValueType
+    by_time_to_live: builtins.bool
+    keys: builtins.bytes
+    """stator.v1.Item, as are the images"""
+    old_image: builtins.bytes
+    new_image: builtins.bytes
+    size_bytes: builtins.int
+    """by DynamoDB's rules: of keys and images together"""
+    def __init__(
+        self,
+        *,
+        sequence: builtins.int = ...,
+        time_ms: builtins.int = ...,
+        event: statorpb.streams_pb2.StreamRecord.Event.ValueType = ...,
+        by_time_to_live: builtins.bool = ...,
+        keys: builtins.bytes = ...,
+        old_image: builtins.bytes | None = ...,
+        new_image: builtins.bytes | None = ...,
+        size_bytes: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_new_image", b"_new_image", "_old_image", b"_old_image", "new_image", b"new_image", "old_image", b"old_image"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_new_image", b"_new_image", "_old_image", b"_old_image", "by_time_to_live", b"by_time_to_live", "event", b"event", "keys", b"keys", "new_image", b"new_image", "old_image", b"old_image", "sequence", b"sequence", "size_bytes", b"size_bytes", "time_ms", b"time_ms"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_new_image", b"_new_image"]) -> typing.Literal["new_image"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_old_image", b"_old_image"]) -> typing.Literal["old_image"] | None: ...
+
+Global___PartitionStreamRecord: typing_extensions.TypeAlias = PartitionStreamRecord

@@ -18,6 +18,7 @@ import google.protobuf.descriptor
 import google.protobuf.internal.containers
 import google.protobuf.message
 import statorpb.items_pb2
+import statorpb.streams_pb2
 import sys
 import typing
 
@@ -915,3 +916,87 @@ class RawSessionReply(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: typing.Literal["result", b"result"]) -> typing.Literal["error", "put_item", "get_item", "delete_item", "batch_write_item", "batch_get_item", "scan", "update_item", "query"] | None: ...
 
 Global___RawSessionReply: typing_extensions.TypeAlias = RawSessionReply
+
+@typing.final
+class RawStreamRecord(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    EVENT_ID_FIELD_NUMBER: builtins.int
+    EVENT_FIELD_NUMBER: builtins.int
+    CREATED_AT_MS_FIELD_NUMBER: builtins.int
+    SEQUENCE_NUMBER_FIELD_NUMBER: builtins.int
+    KEYS_FIELD_NUMBER: builtins.int
+    NEW_IMAGE_FIELD_NUMBER: builtins.int
+    OLD_IMAGE_FIELD_NUMBER: builtins.int
+    SIZE_BYTES_FIELD_NUMBER: builtins.int
+    BY_TIME_TO_LIVE_FIELD_NUMBER: builtins.int
+    event_id: builtins.str
+    event: statorpb.streams_pb2.StreamRecord.Event.ValueType
+    created_at_ms: builtins.int
+    sequence_number: builtins.str
+    keys: builtins.bytes
+    new_image: builtins.bytes
+    old_image: builtins.bytes
+    size_bytes: builtins.int
+    by_time_to_live: builtins.bool
+    def __init__(
+        self,
+        *,
+        event_id: builtins.str = ...,
+        event: statorpb.streams_pb2.StreamRecord.Event.ValueType = ...,
+        created_at_ms: builtins.int = ...,
+        sequence_number: builtins.str = ...,
+        keys: builtins.bytes | None = ...,
+        new_image: builtins.bytes | None = ...,
+        old_image: builtins.bytes | None = ...,
+        size_bytes: builtins.int = ...,
+        by_time_to_live: builtins.bool = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_keys", b"_keys", "_new_image", b"_new_image", "_old_image", b"_old_image", "keys", b"keys", "new_image", b"new_image", "old_image", b"old_image"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_keys", b"_keys", "_new_image", b"_new_image", "_old_image", b"_old_image", "by_time_to_live", b"by_time_to_live", "created_at_ms", b"created_at_ms", "event", b"event", "event_id", b"event_id", "keys", b"keys", "new_image", b"new_image", "old_image", b"old_image", "sequence_number", b"sequence_number", "size_bytes", b"size_bytes"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_keys", b"_keys"]) -> typing.Literal["keys"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_new_image", b"_new_image"]) -> typing.Literal["new_image"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_old_image", b"_old_image"]) -> typing.Literal["old_image"] | None: ...
+
+Global___RawStreamRecord: typing_extensions.TypeAlias = RawStreamRecord
+
+@typing.final
+class RawGetRecordsResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RECORDS_FIELD_NUMBER: builtins.int
+    NEXT_SHARD_ITERATOR_FIELD_NUMBER: builtins.int
+    next_shard_iterator: builtins.str
+    @property
+    def records(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RawStreamRecord]: ...
+    def __init__(
+        self,
+        *,
+        records: collections.abc.Iterable[Global___RawStreamRecord] | None = ...,
+        next_shard_iterator: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["next_shard_iterator", b"next_shard_iterator", "records", b"records"]) -> None: ...
+
+Global___RawGetRecordsResponse: typing_extensions.TypeAlias = RawGetRecordsResponse
+
+@typing.final
+class RawSubscribeResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RECORDS_FIELD_NUMBER: builtins.int
+    ENDED_FIELD_NUMBER: builtins.int
+    ended: builtins.bool
+    @property
+    def records(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RawStreamRecord]: ...
+    def __init__(
+        self,
+        *,
+        records: collections.abc.Iterable[Global___RawStreamRecord] | None = ...,
+        ended: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["ended", b"ended", "records", b"records"]) -> None: ...
+
+Global___RawSubscribeResponse: typing_extensions.TypeAlias = RawSubscribeResponse

@@ -489,6 +489,8 @@ class TableDescription(google.protobuf.message.Message):
     TABLE_CLASS_CHANGED_AT_MS_FIELD_NUMBER: builtins.int
     DELETION_PROTECTION_FIELD_NUMBER: builtins.int
     GLOBAL_INDEXES_FIELD_NUMBER: builtins.int
+    STREAM_FIELD_NUMBER: builtins.int
+    LATEST_STREAM_LABEL_FIELD_NUMBER: builtins.int
     table_name: builtins.str
     table_id: builtins.str
     """UUID text"""
@@ -511,6 +513,8 @@ class TableDescription(google.protobuf.message.Message):
     table_class_changed_at_ms: builtins.int
     """0: never"""
     deletion_protection: builtins.bool
+    latest_stream_label: builtins.str
+    """of the newest stream, also if that is disabled; empty: there is none"""
     @property
     def key_schema(self) -> Global___KeySchema: ...
     @property
@@ -527,6 +531,10 @@ class TableDescription(google.protobuf.message.Message):
     def warm(self) -> Global___WarmThroughput: ...
     @property
     def global_indexes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___GlobalIndexDescription]: ...
+    @property
+    def stream(self) -> Global___StreamSpecification:
+        """absent: it has none, or none any more"""
+
     def __init__(
         self,
         *,
@@ -550,11 +558,53 @@ class TableDescription(google.protobuf.message.Message):
         table_class_changed_at_ms: builtins.int = ...,
         deletion_protection: builtins.bool = ...,
         global_indexes: collections.abc.Iterable[Global___GlobalIndexDescription] | None = ...,
+        stream: Global___StreamSpecification | None = ...,
+        latest_stream_label: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["key_schema", b"key_schema", "on_demand", b"on_demand", "provisioned", b"provisioned", "warm", b"warm"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["bytes", b"bytes", "created_at_ms", b"created_at_ms", "decreases_today", b"decreases_today", "deletion_protection", b"deletion_protection", "global_indexes", b"global_indexes", "items", b"items", "key_schema", b"key_schema", "last_decrease_at_ms", b"last_decrease_at_ms", "last_increase_at_ms", b"last_increase_at_ms", "local_indexes", b"local_indexes", "on_demand", b"on_demand", "on_demand_since_ms", b"on_demand_since_ms", "partitions", b"partitions", "provisioned", b"provisioned", "status", b"status", "table_class", b"table_class", "table_class_changed_at_ms", b"table_class_changed_at_ms", "table_id", b"table_id", "table_name", b"table_name", "warm", b"warm"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["key_schema", b"key_schema", "on_demand", b"on_demand", "provisioned", b"provisioned", "stream", b"stream", "warm", b"warm"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["bytes", b"bytes", "created_at_ms", b"created_at_ms", "decreases_today", b"decreases_today", "deletion_protection", b"deletion_protection", "global_indexes", b"global_indexes", "items", b"items", "key_schema", b"key_schema", "last_decrease_at_ms", b"last_decrease_at_ms", "last_increase_at_ms", b"last_increase_at_ms", "latest_stream_label", b"latest_stream_label", "local_indexes", b"local_indexes", "on_demand", b"on_demand", "on_demand_since_ms", b"on_demand_since_ms", "partitions", b"partitions", "provisioned", b"provisioned", "status", b"status", "stream", b"stream", "table_class", b"table_class", "table_class_changed_at_ms", b"table_class_changed_at_ms", "table_id", b"table_id", "table_name", b"table_name", "warm", b"warm"]) -> None: ...
 
 Global___TableDescription: typing_extensions.TypeAlias = TableDescription
+
+@typing.final
+class StreamSpecification(google.protobuf.message.Message):
+    """The change records of a table, kept for a day."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    class _ViewType:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: typing_extensions.TypeAlias = ValueType
+
+    class _ViewTypeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[StreamSpecification._ViewType.ValueType], builtins.type):
+        DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+        VIEW_TYPE_UNSPECIFIED: StreamSpecification._ViewType.ValueType  # 0
+        KEYS_ONLY: StreamSpecification._ViewType.ValueType  # 1
+        NEW_IMAGE: StreamSpecification._ViewType.ValueType  # 2
+        OLD_IMAGE: StreamSpecification._ViewType.ValueType  # 3
+        NEW_AND_OLD_IMAGES: StreamSpecification._ViewType.ValueType  # 4
+
+    class ViewType(_ViewType, metaclass=_ViewTypeEnumTypeWrapper): ...
+    VIEW_TYPE_UNSPECIFIED: StreamSpecification.ViewType.ValueType  # 0
+    KEYS_ONLY: StreamSpecification.ViewType.ValueType  # 1
+    NEW_IMAGE: StreamSpecification.ViewType.ValueType  # 2
+    OLD_IMAGE: StreamSpecification.ViewType.ValueType  # 3
+    NEW_AND_OLD_IMAGES: StreamSpecification.ViewType.ValueType  # 4
+
+    ENABLED_FIELD_NUMBER: builtins.int
+    VIEW_TYPE_FIELD_NUMBER: builtins.int
+    enabled: builtins.bool
+    view_type: Global___StreamSpecification.ViewType.ValueType
+    """only where it is enabled"""
+    def __init__(
+        self,
+        *,
+        enabled: builtins.bool = ...,
+        view_type: Global___StreamSpecification.ViewType.ValueType = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["enabled", b"enabled", "view_type", b"view_type"]) -> None: ...
+
+Global___StreamSpecification: typing_extensions.TypeAlias = StreamSpecification
 
 @typing.final
 class CreateTableRequest(google.protobuf.message.Message):
@@ -571,6 +621,7 @@ class CreateTableRequest(google.protobuf.message.Message):
     DELETION_PROTECTION_FIELD_NUMBER: builtins.int
     TAGS_FIELD_NUMBER: builtins.int
     GLOBAL_INDEXES_FIELD_NUMBER: builtins.int
+    STREAM_FIELD_NUMBER: builtins.int
     table_name: builtins.str
     partitions: builtins.int
     """0: derived from the throughput"""
@@ -594,6 +645,8 @@ class CreateTableRequest(google.protobuf.message.Message):
     def tags(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Tag]: ...
     @property
     def global_indexes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___GlobalIndex]: ...
+    @property
+    def stream(self) -> Global___StreamSpecification: ...
     def __init__(
         self,
         *,
@@ -608,9 +661,10 @@ class CreateTableRequest(google.protobuf.message.Message):
         deletion_protection: builtins.bool = ...,
         tags: collections.abc.Iterable[Global___Tag] | None = ...,
         global_indexes: collections.abc.Iterable[Global___GlobalIndex] | None = ...,
+        stream: Global___StreamSpecification | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["key_schema", b"key_schema", "on_demand", b"on_demand", "provisioned", b"provisioned", "warm", b"warm"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["deletion_protection", b"deletion_protection", "global_indexes", b"global_indexes", "key_schema", b"key_schema", "local_indexes", b"local_indexes", "on_demand", b"on_demand", "partitions", b"partitions", "provisioned", b"provisioned", "table_class", b"table_class", "table_name", b"table_name", "tags", b"tags", "warm", b"warm"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["key_schema", b"key_schema", "on_demand", b"on_demand", "provisioned", b"provisioned", "stream", b"stream", "warm", b"warm"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["deletion_protection", b"deletion_protection", "global_indexes", b"global_indexes", "key_schema", b"key_schema", "local_indexes", b"local_indexes", "on_demand", b"on_demand", "partitions", b"partitions", "provisioned", b"provisioned", "stream", b"stream", "table_class", b"table_class", "table_name", b"table_name", "tags", b"tags", "warm", b"warm"]) -> None: ...
 
 Global___CreateTableRequest: typing_extensions.TypeAlias = CreateTableRequest
 
@@ -750,6 +804,7 @@ class UpdateTableRequest(google.protobuf.message.Message):
     CREATE_INDEX_FIELD_NUMBER: builtins.int
     DELETE_INDEX_FIELD_NUMBER: builtins.int
     UPDATE_INDEXES_FIELD_NUMBER: builtins.int
+    STREAM_FIELD_NUMBER: builtins.int
     table_name: builtins.str
     billing_mode: Global___BillingMode.ValueType
     table_class: Global___TableClass.ValueType
@@ -768,6 +823,8 @@ class UpdateTableRequest(google.protobuf.message.Message):
 
     @property
     def update_indexes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___GlobalIndexUpdate]: ...
+    @property
+    def stream(self) -> Global___StreamSpecification: ...
     def __init__(
         self,
         *,
@@ -781,9 +838,10 @@ class UpdateTableRequest(google.protobuf.message.Message):
         create_index: Global___GlobalIndex | None = ...,
         delete_index: builtins.str = ...,
         update_indexes: collections.abc.Iterable[Global___GlobalIndexUpdate] | None = ...,
+        stream: Global___StreamSpecification | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_deletion_protection", b"_deletion_protection", "create_index", b"create_index", "deletion_protection", b"deletion_protection", "on_demand", b"on_demand", "provisioned", b"provisioned", "warm", b"warm"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_deletion_protection", b"_deletion_protection", "billing_mode", b"billing_mode", "create_index", b"create_index", "delete_index", b"delete_index", "deletion_protection", b"deletion_protection", "on_demand", b"on_demand", "provisioned", b"provisioned", "table_class", b"table_class", "table_name", b"table_name", "update_indexes", b"update_indexes", "warm", b"warm"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_deletion_protection", b"_deletion_protection", "create_index", b"create_index", "deletion_protection", b"deletion_protection", "on_demand", b"on_demand", "provisioned", b"provisioned", "stream", b"stream", "warm", b"warm"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_deletion_protection", b"_deletion_protection", "billing_mode", b"billing_mode", "create_index", b"create_index", "delete_index", b"delete_index", "deletion_protection", b"deletion_protection", "on_demand", b"on_demand", "provisioned", b"provisioned", "stream", b"stream", "table_class", b"table_class", "table_name", b"table_name", "update_indexes", b"update_indexes", "warm", b"warm"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_deletion_protection", b"_deletion_protection"]) -> typing.Literal["deletion_protection"] | None: ...
 
 Global___UpdateTableRequest: typing_extensions.TypeAlias = UpdateTableRequest
