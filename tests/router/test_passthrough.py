@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from statorpb import item_pb2, items_pb2, passthrough_pb2
+from statorpb import item_pb2, items_pb2, passthrough_pb2, streams_pb2
 
 TWINS: dict[str, Descriptor] = {
     name.removeprefix("Raw"): twin
     for name, twin in passthrough_pb2.DESCRIPTOR.message_types_by_name.items()
     if name.startswith("Raw")
+}
+
+PUBLIC: dict[str, Descriptor] = {
+    **items_pb2.DESCRIPTOR.message_types_by_name,
+    **streams_pb2.DESCRIPTOR.message_types_by_name,
 }
 
 
@@ -29,8 +34,7 @@ def shape(field: FieldDescriptor) -> tuple[object, ...]:
 @pytest.mark.parametrize("name", sorted(TWINS))
 def test_a_twin_has_the_fields_of_its_public_message(name: str) -> None:
     """All of them: what a twin did not know would be dropped by whoever reads it."""
-    public = items_pb2.DESCRIPTOR.message_types_by_name[name]
-    assert sorted(map(shape, TWINS[name].fields)) == sorted(map(shape, public.fields))
+    assert sorted(map(shape, TWINS[name].fields)) == sorted(map(shape, PUBLIC[name].fields))
 
 
 def holds_items(message: Descriptor) -> bool:
@@ -46,5 +50,4 @@ def holds_items(message: Descriptor) -> bool:
 
 def test_every_public_message_that_holds_items_has_a_twin() -> None:
     """Read as itself, it would lose the levels that protobuf counts for what is around an item."""
-    public = items_pb2.DESCRIPTOR.message_types_by_name
-    assert sorted(name for name, message in public.items() if holds_items(message)) == sorted(TWINS)
+    assert sorted(name for name, message in PUBLIC.items() if holds_items(message)) == sorted(TWINS)
