@@ -988,7 +988,9 @@ class RawSubscribeResponse(google.protobuf.message.Message):
 
     RECORDS_FIELD_NUMBER: builtins.int
     ENDED_FIELD_NUMBER: builtins.int
+    SEQUENCE_NUMBER_FIELD_NUMBER: builtins.int
     ended: builtins.bool
+    sequence_number: builtins.str
     @property
     def records(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RawStreamRecord]: ...
     def __init__(
@@ -996,7 +998,8 @@ class RawSubscribeResponse(google.protobuf.message.Message):
         *,
         records: collections.abc.Iterable[Global___RawStreamRecord] | None = ...,
         ended: builtins.bool = ...,
+        sequence_number: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["ended", b"ended", "records", b"records"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["ended", b"ended", "records", b"records", "sequence_number", b"sequence_number"]) -> None: ...
 
 Global___RawSubscribeResponse: typing_extensions.TypeAlias = RawSubscribeResponse

@@ -471,8 +471,13 @@ class SubscribeResponse(google.protobuf.message.Message):
 
     RECORDS_FIELD_NUMBER: builtins.int
     ENDED_FIELD_NUMBER: builtins.int
+    SEQUENCE_NUMBER_FIELD_NUMBER: builtins.int
     ended: builtins.bool
     """the shard is closed, and all of it has been told: the last message"""
+    sequence_number: builtins.str
+    """Everything up to here has been told, or was not asked for: AFTER_SEQUENCE_NUMBER of this goes on. It may be above
+    the last record's number, and below the shard's first one. In every message.
+    """
     @property
     def records(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___StreamRecord]: ...
     def __init__(
@@ -480,7 +485,8 @@ class SubscribeResponse(google.protobuf.message.Message):
         *,
         records: collections.abc.Iterable[Global___StreamRecord] | None = ...,
         ended: builtins.bool = ...,
+        sequence_number: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["ended", b"ended", "records", b"records"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["ended", b"ended", "records", b"records", "sequence_number", b"sequence_number"]) -> None: ...
 
 Global___SubscribeResponse: typing_extensions.TypeAlias = SubscribeResponse

@@ -90,7 +90,8 @@ class StreamsServicer(object):
 
     def Subscribe(self, request, context):
         """Pushes the records of one shard as they are committed, until the shard is closed and all of it has been told, or
-        the caller ends the call.
+        the caller ends the call. The first message comes as soon as it is known where the shard is read from, also without
+        records, and where there are none, one every few seconds: a caller can tell a silent stream from a dead one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -164,7 +164,8 @@ class StreamsStub(typing.Generic[_StreamsListStreamsType, _StreamsDescribeStream
 
     Subscribe: _StreamsSubscribeType
     """Pushes the records of one shard as they are committed, until the shard is closed and all of it has been told, or
-    the caller ends the call.
+    the caller ends the call. The first message comes as soon as it is known where the shard is read from, also without
+    records, and where there are none, one every few seconds: a caller can tell a silent stream from a dead one.
     """
 
 StreamsAsyncStub: typing_extensions.TypeAlias = StreamsStub[
@@ -226,7 +227,8 @@ class StreamsServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[statorpb.streams_pb2.SubscribeResponse], collections.abc.AsyncIterator[statorpb.streams_pb2.SubscribeResponse]]:
         """Pushes the records of one shard as they are committed, until the shard is closed and all of it has been told, or
-        the caller ends the call.
+        the caller ends the call. The first message comes as soon as it is known where the shard is read from, also without
+        records, and where there are none, one every few seconds: a caller can tell a silent stream from a dead one.
         """
 
 def add_StreamsServicer_to_server(servicer: StreamsServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
