@@ -7,16 +7,22 @@ from statorpb import cluster_pb2
 from metadata.catalog.catalog import Catalog, Table, TableStatus
 from metadata.catalog.indexes import IndexStatus, TableIndex
 from metadata.catalog.members import Partition
+from metadata.catalog.streams import RETENTION_MS
 from metadata.routes import Leaders, put_index
+from metadata.streams import put_wanted
 from server.floor_codec import put_floor
 from server.table_codec import put_global_index, put_schema
 
 
 def assignments(
-    catalog: Catalog, slot: int, node_id: int, leaders: Leaders | None = None
+    catalog: Catalog,
+    slot: int,
+    node_id: int,
+    leaders: Leaders | None = None,
+    stream_retention_ms: int = RETENTION_MS,
 ) -> cluster_pb2.NodeAssignments:
     """Everything that a storage node is to keep, with where to find the global indexes that it feeds, and what it is to
-    drop. `leaders`: hints, for those who feed."""
+    drop. `leaders`: hints, for those who feed. `stream_retention_ms`: how long records of streams are kept."""
     message = cluster_pb2.NodeAssignments(catalog_slot=slot, known_below=_known_below(catalog))
     for table in catalog.tables.values():
         if table.status == TableStatus.DELETING:
@@ -30,6 +36,7 @@ def assignments(
             descriptor.time_to_live_attribute = table.settings.time_to_live
             put_schema(descriptor, table.key_schema, table.local_indexes)
             _put_feeds(descriptor, table)
+            put_wanted(descriptor, table, stream_retention_ms)
         for index in table.global_indexes:
             for partition in index.partitions:
                 if _is_told(partition, node_id):
@@ -43,7 +50,8 @@ def assignments(
 
 def _known_below(catalog: Catalog) -> int:
     """Whoever feeds an index with a lower number that is not among the feeds that are wanted can tell that it is no
-    more. Not so of an index that is not fed yet: a leader that has heard more than the next one may feed it already."""
+    more. Not so of an index that is not fed yet: a leader that has heard more than the next one may feed it already.
+    Likewise whoever has a stream with a lower number: streams are wanted from when they have their numbers."""
     indexes = (index for table in catalog.tables.values() for index in table.global_indexes)
     new = [index.number for index in indexes if index.status == IndexStatus.CREATING]
     return min([catalog.next_table_number, *new])

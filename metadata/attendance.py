@@ -27,6 +27,8 @@ class Attendee:
     """Of the partitions that it leads: node id -> whether it has a log only."""
     feeds: dict[int, dict[int, cluster_pb2.FeedReport]] = field(default_factory=dict)
     """Likewise, of the global indexes that the partition's changes go to: by the index's number."""
+    streams: dict[int, dict[int, cluster_pb2.StreamReport]] = field(default_factory=dict)
+    """Likewise, of the streams that the partition's log has: by the stream's number."""
     configured: dict[int, int] = field(default_factory=dict)
     """Likewise, of the log entry that put those in force: its slot."""
     unopened: dict[int, float] = field(default_factory=dict)
@@ -40,7 +42,7 @@ class Attendee:
         """What changes only when something has happened."""
         lists = self.opened, self.dropped, self.restoring, set(self.unopened)
         feeds = {(each, number, feed.complete) for each, of in self.feeds.items() for number, feed in of.items()}
-        return self.leads, *lists, self.members, self.configured, self.is_full, feeds
+        return self.leads, *lists, self.members, self.configured, self.is_full, feeds, self.streams
 
 
 class Attendance:
@@ -80,6 +82,9 @@ class Attendance:
         }
         attendee.feeds = {
             leader.partition_id: {feed.index_number: feed for feed in leader.feeds} for leader in report.leaders
+        }
+        attendee.streams = {
+            leader.partition_id: {stream.number: stream for stream in leader.streams} for leader in report.leaders
         }
         attendee.configured = {leader.partition_id: leader.configuration_slot for leader in report.leaders}
         for leader in report.leaders:
@@ -146,6 +151,13 @@ class Attendance:
         if not self.has_leader(partition_id):
             return {}
         return self.nodes[self.leaders[partition_id][1]].feeds.get(partition_id, {})
+
+    def streams(self, partition_id: int) -> Mapping[int, cluster_pb2.StreamReport]:
+        """Stream number -> what the log of a partition whose leader lives and serves has of it; empty: there is no such
+        leader, or no stream in its log."""
+        if not self.has_leader(partition_id):
+            return {}
+        return self.nodes[self.leaders[partition_id][1]].streams.get(partition_id, {})
 
     def forget_partitions(self, catalog: Catalog) -> None:
         """Lets go of what is known of partitions that are no more."""

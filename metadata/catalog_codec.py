@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from google.protobuf.message import DecodeError
-from statorpb import cluster_pb2, tables_pb2
+from statorpb import cluster_pb2, streams_pb2, tables_pb2
 
 from metadata.catalog.catalog import Catalog, Node, Table, TableStatus, User
 from metadata.catalog.commands import (
@@ -14,8 +14,10 @@ from metadata.catalog.commands import (
     CreateTable,
     CreateUser,
     DeleteTable,
+    DisableStream,
     DisableUser,
     DrainNode,
+    EnableStream,
     FoundCluster,
     IndexCommand,
     MemberCommand,
@@ -29,8 +31,11 @@ from metadata.catalog.commands import (
     RegisterNode,
     RemoveIndex,
     RemoveNode,
+    RemoveStream,
     RemoveTable,
     ReplaceMember,
+    Shard,
+    StreamCommand,
     TagTable,
     UntagTable,
     UpdateTable,
@@ -39,6 +44,7 @@ from metadata.catalog.commands import (
 )
 from metadata.catalog.indexes import IndexStatus, TableIndex
 from metadata.catalog.members import Partition
+from metadata.catalog.streams import StreamStatus, TableStream
 from metadata.settings_codec import (
     change_in,
     planned_index_in,
@@ -46,6 +52,8 @@ from metadata.settings_codec import (
     put_planned_index,
     put_settings,
     settings_of,
+    view_type_name,
+    view_type_value,
 )
 from server.floor_codec import floor_of, put_floor
 from server.table_codec import global_index, key_schema, local_indexes, put_global_index, put_schema
@@ -53,6 +61,9 @@ from server.table_codec import global_index, key_schema, local_indexes, put_glob
 SNAPSHOT_VERSION = 1
 SNAPSHOT_VERSION_INDEXES = 2
 """With global indexes: a version that does not know them must not read past them."""
+SNAPSHOT_VERSION_STREAMS = 3
+"""With streams, likewise; there may be global indexes too."""
+_SNAPSHOT_VERSIONS = (SNAPSHOT_VERSION, SNAPSHOT_VERSION_INDEXES, SNAPSHOT_VERSION_STREAMS)
 
 
 class CorruptCatalogError(Exception):
@@ -84,6 +95,7 @@ def encode_command(command: Command) -> bytes:
                 )
             for index in command.global_indexes:
                 put_planned_index(create.global_indexes.add(), index)
+            create.stream_view_type = view_type_value(command.stream_view_type)
         case ActivateTable():
             message.activate_table = command.table_number
         case DeleteTable():
@@ -100,6 +112,8 @@ def encode_command(command: Command) -> bytes:
             message.activate_index = command.number
         case RemoveIndex():
             message.remove_index = command.number
+        case EnableStream() | DisableStream() | RemoveStream():
+            _put_stream_change(message, command)
         case PartitionsDropped():
             message.partitions_dropped.node_id = command.node_id
             message.partitions_dropped.partition_ids.extend(command.partition_ids)
@@ -144,6 +158,7 @@ def decode_command(data: bytes) -> Command:
             planned,
             local_indexes(create),
             tuple(map(planned_index_in, create.global_indexes)),
+            view_type_name(create.stream_view_type),
         )
     if kind == "activate_table":
         return ActivateTable(message.activate_table)
@@ -161,7 +176,7 @@ def decode_command(data: bytes) -> Command:
     if kind == "disable_user":
         return DisableUser(message.disable_user)
     found: Command | None = _member_change_in(message, kind) or _node_change_in(message, kind)
-    found = found or _index_change_in(message, kind) or change_in(message)
+    found = found or _index_change_in(message, kind) or _stream_change_in(message, kind) or change_in(message)
     if found is not None:
         return found
     raise CorruptCatalogError("a command of a kind that this version does not know")
@@ -238,11 +253,50 @@ def _index_change_in(message: cluster_pb2.CatalogCommand, kind: str | None) -> I
     return RemoveIndex(message.remove_index) if kind == "remove_index" else None
 
 
+def _put_stream_change(message: cluster_pb2.CatalogCommand, command: StreamCommand) -> None:
+    match command:
+        case EnableStream():
+            message.enable_stream.number = command.number
+            message.enable_stream.shards.extend(map(_shard_message, command.shards))
+        case DisableStream():
+            message.disable_stream.number, message.disable_stream.time_ms = command.number, command.time_ms
+            message.disable_stream.shards.extend(map(_shard_message, command.shards))
+        case RemoveStream():
+            message.remove_stream = command.number
+
+
+def _stream_change_in(message: cluster_pb2.CatalogCommand, kind: str | None) -> StreamCommand | None:
+    if kind == "enable_stream":
+        return EnableStream(message.enable_stream.number, tuple(map(_shard, message.enable_stream.shards)))
+    if kind == "disable_stream":
+        disabled = message.disable_stream
+        return DisableStream(disabled.number, tuple(map(_shard, disabled.shards)), disabled.time_ms)
+    return RemoveStream(message.remove_stream) if kind == "remove_stream" else None
+
+
+def _shard_message(shard: Shard) -> cluster_pb2.CatalogShard:
+    return cluster_pb2.CatalogShard(
+        partition_id=shard.partition_id, first_sequence=shard.first_sequence, last_sequence=shard.last_sequence
+    )
+
+
+def _shard(source: cluster_pb2.CatalogShard) -> Shard:
+    return Shard(source.partition_id, source.first_sequence, source.last_sequence)
+
+
+def _version_of(catalog: Catalog) -> int:
+    """The oldest that has words for all of it."""
+    if any(table.streams for table in catalog.tables.values()):
+        return SNAPSHOT_VERSION_STREAMS
+    if any(table.global_indexes for table in catalog.tables.values()):
+        return SNAPSHOT_VERSION_INDEXES
+    return SNAPSHOT_VERSION
+
+
 def encode_snapshot(catalog: Catalog) -> bytes:
     """The whole catalog; equal catalogs give equal bytes."""
-    has_indexes = any(table.global_indexes for table in catalog.tables.values())
     message = cluster_pb2.CatalogSnapshot(
-        format_version=SNAPSHOT_VERSION_INDEXES if has_indexes else SNAPSHOT_VERSION,
+        format_version=_version_of(catalog),
         next_node_id=catalog.next_node_id,
         next_partition_id=catalog.next_partition_id,
         next_table_number=catalog.next_table_number,
@@ -274,6 +328,8 @@ def encode_snapshot(catalog: Catalog) -> bytes:
             _put_partition(encoded.partitions.add(), partition)
         for index in table.global_indexes:
             _put_index(encoded.global_indexes.add(), index)
+        for stream in table.streams:
+            _put_stream(encoded.streams.add(), stream)
     for partition_id, node_ids in sorted(catalog.garbage.items()):
         message.garbage.add(partition_id=partition_id, node_ids=sorted(node_ids))
     for _, user in sorted(catalog.users.items()):
@@ -328,16 +384,33 @@ def _index(source: cluster_pb2.CatalogIndex) -> TableIndex:
     )
 
 
+def _put_stream(target: cluster_pb2.CatalogStream, stream: TableStream) -> None:
+    target.number, target.view_type = stream.number, view_type_value(stream.view_type)
+    target.status = streams_pb2.StreamStatus.Value(stream.status.name)
+    target.created_at_ms, target.disabled_at_ms = stream.created_at_ms, stream.disabled_at_ms
+    target.shards.extend(map(_shard_message, stream.shards))
+
+
+def _stream(source: cluster_pb2.CatalogStream) -> TableStream:
+    return TableStream(
+        source.number,
+        view_type_name(source.view_type),
+        StreamStatus(source.status),
+        source.created_at_ms,
+        source.disabled_at_ms,
+        tuple(map(_shard, source.shards)),
+    )
+
+
 def decode_snapshot(data: bytes) -> Catalog:
     """The catalog of a snapshot. Raises CorruptCatalogError for a version that is not known."""
     try:
         message = cluster_pb2.CatalogSnapshot.FromString(data)
     except DecodeError as error:
         raise CorruptCatalogError(f"the snapshot is no protobuf message: {error}") from error
-    if message.format_version not in (SNAPSHOT_VERSION, SNAPSHOT_VERSION_INDEXES):
-        raise CorruptCatalogError(
-            f"the snapshot has version {message.format_version}, not {SNAPSHOT_VERSION} or {SNAPSHOT_VERSION_INDEXES}"
-        )
+    if message.format_version not in _SNAPSHOT_VERSIONS:
+        known = ", ".join(map(str, _SNAPSHOT_VERSIONS))
+        raise CorruptCatalogError(f"the snapshot has version {message.format_version}, not one of {known}")
     catalog = Catalog(message.cluster_id, message.next_node_id, message.next_partition_id, message.next_table_number)
     for node in message.nodes:
         catalog.nodes[node.node_id] = Node(
@@ -356,6 +429,7 @@ def decode_snapshot(data: bytes) -> Catalog:
             tuple(map(_partition, table.partitions)),
             local_indexes(table),
             tuple(map(_index, table.global_indexes)),
+            tuple(map(_stream, table.streams)),
         )
     for each in message.garbage:
         catalog.garbage[each.partition_id] = set(each.node_ids)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from metadata.catalog.streams import RETENTION_MS
+
 MIB = 1024 * 1024
 MEMBERS_MAX = 3
 """How a member with a damaged log is healed is right for three (server/paxos/acceptor.py, HEAL_ROUNDS)."""
@@ -58,6 +60,9 @@ class Config:
         default=10_000,
         metadata={"help": "a storage node that has not reported for this long is replaced where another node can be"},
     )
+    stream_retention_s: int = field(
+        default=RETENTION_MS // 1000, metadata={"help": "how long the records of streams are kept"}
+    )
 
     def member_addresses(self) -> tuple[MemberAddress, ...]:
         """The members, parsed; those that cannot be are left out (`problems` names them)."""
@@ -102,6 +107,8 @@ class Config:
             found.append("node_silence_ms must be at least 1000: nodes report every 500 ms.")
         if self.member_failure_ms < self.node_silence_ms:
             found.append("member_failure_ms must be at least node_silence_ms.")
+        if self.stream_retention_s < 1:
+            found.append("stream_retention_s must be at least 1.")
         if self.log_level not in ("debug", "info", "warning", "error"):
             found.append(f"log_level must be debug, info, warning or error, not {self.log_level!r}.")
         if self.log_format not in ("console", "json"):

@@ -11,14 +11,17 @@ from metadata.catalog.indexes import IndexStatus, TableIndex
 from metadata.catalog.members import Partition
 from metadata.catalog.settings import TableSettings
 from metadata.routes import INDEX_STATUS
+from metadata.settings_codec import view_type_value
 from server.model.table import KeyAttribute
 
 
 def describe(
     table: Table, attendance: Attendance, now_ms: int, *, is_updating: bool = False
 ) -> tables_pb2.TableDescription:
-    """`is_updating`: it has just been changed, which is told once; besides, it is while an index is being set up."""
+    """`is_updating`: it has just been changed, which is told once; besides, it is while an index is being set
+    up, or a stream is being switched."""
     is_updating = is_updating or any(index.status == IndexStatus.CREATING for index in table.global_indexes)
+    is_updating = is_updating or any(stream.is_changing for stream in table.streams)
     status = table.status.name if not is_updating or table.status != TableStatus.ACTIVE else "UPDATING"
     description = tables_pb2.TableDescription(
         table_name=table.name,
@@ -37,6 +40,7 @@ def describe(
     _put_indexes(description, table, attendance)
     for index in table.global_indexes:
         _put_global_index(description.global_indexes.add(), table, index, attendance, now_ms)
+    _put_stream(description, table)
     _put_settings(description, table, now_ms)
     return description
 
@@ -122,6 +126,16 @@ def _put_global_index(
             target.lag_ms = max(target.lag_ms, feed.lag_ms)
     target.last_increase_at_ms, target.last_decrease_at_ms = settings.last_increase_ms, settings.last_decrease_ms
     target.decreases_today = decreases_today(settings, now_ms)
+
+
+def _put_stream(description: tables_pb2.TableDescription, table: Table) -> None:
+    """One that is off, or on its way there, is told of by its label only."""
+    if table.streams:
+        newest = table.streams[-1]
+        description.latest_stream_label = newest.label
+        if newest.is_on:
+            description.stream.enabled = True
+            description.stream.view_type = view_type_value(newest.view_type)
 
 
 def _put_throughput(target: tables_pb2.TableDescription | tables_pb2.GlobalIndex, settings: TableSettings) -> None:

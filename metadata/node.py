@@ -86,7 +86,8 @@ class MetadataNode:
         self.host.on_healed = lambda group_id: log.info("the log is healed")
         self.peers.bind(self.host)
         failure_s = config.member_failure_ms / 1000
-        self._reconciler = Reconciler(self.machine, self.attendance, self.propose, failure_s)
+        retention_ms = config.stream_retention_s * 1000
+        self._reconciler = Reconciler(self.machine, self.attendance, self.propose, failure_s, retention_ms)
         self._snapshot_slot = 0
         self._snapshot_not_before_s = 0.0
         self._tasks: list[asyncio.Task[None]] = []

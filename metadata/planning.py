@@ -12,7 +12,7 @@ from metadata.catalog.catalog import Catalog, Table
 from metadata.catalog.commands import CreateTable, PlannedIndex, PlannedPartition, UpdateTable
 from metadata.placement.placement import partition_count, place
 from metadata.settings_codec import update_command
-from metadata.table_requests import create_command, planned_index
+from metadata.table_requests import check_stream, create_command, planned_index
 from server.model.errors import ValidationError
 from server.model.limits import PARTITIONS_MAX
 from server.model.table import check_table_name
@@ -44,6 +44,7 @@ class Planner:
 
     def update(self, request: tables_pb2.UpdateTableRequest, now_ms: int) -> UpdateTable:
         """Raises ValidationError, ServiceUnavailableError."""
+        check_stream(request.stream)
         table: Table | None = self._catalog.tables.get(request.table_name)
         if table is None or not request.HasField("create_index"):
             return update_command(request, now_ms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
@@ -11,20 +12,27 @@ from metadata.catalog.commands import (
     ActivateIndex,
     ActivateTable,
     Command,
+    DisableStream,
+    EnableStream,
     FoundCluster,
     OpenIndex,
     PartitionsDropped,
     RemoveIndex,
+    RemoveStream,
     RemoveTable,
+    Shard,
 )
 from metadata.catalog.indexes import IndexStatus, TableIndex
 from metadata.catalog.members import Partition
+from metadata.catalog.streams import RETENTION_MS, StreamStatus, TableStream
 from metadata.healing import Healing
 from metadata.store import CatalogMachine
 
 
 class Reconciler:
-    """Each step is a command that may be proposed twice; being interrupted between two of them is harmless."""
+    """Each step is a command that may be proposed twice; being interrupted between two of them is harmless.
+
+    `stream_retention_ms`: how long a stream is kept after it was disabled, by the time of day that `now_ms` gives."""
 
     def __init__(
         self,
@@ -32,11 +40,15 @@ class Reconciler:
         attendance: Attendance,
         propose: Callable[[Command], Awaitable[object]],
         failure_s: float,
+        stream_retention_ms: int = RETENTION_MS,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._machine = machine
         self._attendance = attendance
         self._propose = propose
         self._healing = Healing(attendance, failure_s)
+        self._stream_retention_ms = stream_retention_ms
+        self._now_ms = now_ms
 
     async def reconcile(self) -> None:
         """Proposes whatever is due now. Raises what `propose` does: the rest is done the next time."""
@@ -51,9 +63,14 @@ class Reconciler:
                 step = self._due(table, index)
                 if step is not None:
                     await self._propose(step)
+            for stream in table.streams:
+                stream_step = self._due_of_stream(table, stream)
+                if stream_step is not None:
+                    await self._propose(stream_step)
             # It may have become another by these steps.
             are_active = all(index.status == IndexStatus.ACTIVE for index in table.global_indexes)
-            if table.status == TableStatus.CREATING and are_active and self._is_open(table.partitions):
+            is_settled = are_active and not any(stream.is_changing for stream in table.streams)
+            if table.status == TableStatus.CREATING and is_settled and self._is_open(table.partitions):
                 await self._propose(ActivateTable(table.number))
         for command in self._healing.due(catalog):
             await self._propose(command)
@@ -74,6 +91,28 @@ class Reconciler:
                 # A leader that has not heard of all this yet may still begin to feed it. It stops when it hears that
                 # the index is no more (NodeAssignments.known_below).
                 return RemoveIndex(index.number)
+        return None
+
+    def _due_of_stream(self, table: Table, stream: TableStream) -> Command | None:
+        """The next step of a stream's life, if it is due. What leaders report is in their partitions' logs: it stays
+        true whoever leads, and however late the report is."""
+        reports = {
+            each.partition_id: self._attendance.streams(each.partition_id).get(stream.number)
+            for each in table.partitions
+        }
+        known = {partition_id: report for partition_id, report in reports.items() if report is not None}
+        match stream.status:
+            case StreamStatus.ENABLING if len(known) == len(reports):
+                begun = tuple(Shard(partition_id, report.first_sequence) for partition_id, report in known.items())
+                return EnableStream(stream.number, begun)
+            case StreamStatus.DISABLING if len(known) == len(reports) and all(each.closed for each in known.values()):
+                ended = tuple(
+                    Shard(partition_id, report.first_sequence, report.last_sequence)
+                    for partition_id, report in known.items()
+                )
+                return DisableStream(stream.number, ended, self._now_ms())
+            case StreamStatus.DISABLED if self._now_ms() >= stream.disabled_at_ms + self._stream_retention_ms:
+                return RemoveStream(stream.number)
         return None
 
     def _are_led(self, partitions: Iterable[Partition]) -> bool:

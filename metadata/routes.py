@@ -10,6 +10,7 @@ from statorpb import cluster_pb2, tables_pb2
 from metadata.catalog.catalog import Catalog, Table
 from metadata.catalog.indexes import IndexStatus, TableIndex
 from metadata.catalog.members import Partition
+from metadata.streams import put_streams
 from server.table_codec import put_global_index, put_schema
 
 Leaders = Mapping[int, tuple[int, int]]
@@ -29,11 +30,12 @@ class _Routes(Protocol):
 
 
 def put_table(target: cluster_pb2.TableRoute, catalog: Catalog, table: Table, leaders: Leaders) -> None:
-    """Writes a table's route, with those of its global indexes, into an empty message."""
+    """Writes a table's route, with those of its global indexes and its streams, into an empty message."""
     target.table_name, target.table_number = table.name, table.number
     target.status = tables_pb2.TableStatus.Value(table.status.name)
     target.time_to_live_attribute = table.settings.time_to_live
     put_schema(target, table.key_schema, table.local_indexes)
+    put_streams(target, table)
     _put_partitions(target.partitions, catalog, table.partitions, leaders)
     for index in table.global_indexes:
         route = target.global_indexes.add(status=INDEX_STATUS[index.status])

@@ -24,6 +24,7 @@ from metadata.group import NO_LEADER, CatalogGroup
 from metadata.nodes import Nodes
 from metadata.planning import Planner
 from metadata.routes import put_table
+from metadata.streams import look_up_streams
 from metadata.users import Users
 from metadata.vault import Vault
 from server.model.errors import (
@@ -430,9 +431,18 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
     async def LookUpStreams(  # noqa: N802
         self, request: cluster_pb2.LookUpStreamsRequest, context: Context
     ) -> cluster_pb2.LookUpStreamsResponse:
-        """No table can have a stream yet."""
-        unknown = bool(request.table_name) and request.table_name not in self._group.machine.catalog.tables
-        return cluster_pb2.LookUpStreamsResponse(unknown=unknown)
+        if not request.linearizable:
+            return look_up_streams(self._group.machine.catalog, request)
+
+        async def carry_out() -> cluster_pb2.LookUpStreamsResponse:
+            response = look_up_streams(self._group.machine.catalog, request)
+            self._check_still_leads()
+            return response
+
+        response: cluster_pb2.LookUpStreamsResponse = await self._at_leader(
+            "LookUpStreams", request, context, carry_out
+        )
+        return response
 
     def _look_up(self, request: cluster_pb2.LookUpTablesRequest) -> cluster_pb2.LookUpTablesResponse:
         catalog, attendance = self._group.machine.catalog, self._group.attendance
@@ -484,12 +494,14 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
 
     async def _assign(self, node_id: int, context: Context) -> None:
         machine = self._group.machine
+        retention_ms = self._config.stream_retention_s * 1000
         sent: bytes | None = None  # the first goes at once, whatever is in it: it is waited for
         while True:
             change = self._group.catalog_changes.next()
             if machine.catalog.is_removed(node_id):
                 return
-            message = assignments(machine.catalog, machine.slot, node_id, self._group.attendance.leaders)
+            leaders = self._group.attendance.leaders
+            message = assignments(machine.catalog, machine.slot, node_id, leaders, retention_ms)
             content = message.SerializeToString(deterministic=True)
             if content != sent:
                 await context.write(message)

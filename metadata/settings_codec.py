@@ -123,6 +123,9 @@ def _put_update(target: tables_pb2.UpdateTableRequest, command: UpdateTable) -> 
     target.warm.read_units_per_second = command.warm_read_units
     target.warm.write_units_per_second = command.warm_write_units
     target.delete_index = command.deleted_index
+    if command.stream is not None:
+        target.stream.enabled = bool(command.stream)
+        target.stream.view_type = view_type_value(command.stream)
     for update in command.index_updates:
         entry = target.update_indexes.add(name=update.name)
         entry.provisioned.read_capacity_units = update.read_units
@@ -180,4 +183,21 @@ def update_command(
             )
             for update in request.update_indexes
         ),
+        _stream_switch(request),
     )
+
+
+def _stream_switch(request: tables_pb2.UpdateTableRequest) -> str | None:
+    if not request.HasField("stream"):
+        return None
+    return view_type_name(request.stream.view_type) if request.stream.enabled else ""
+
+
+def view_type_name(value: tables_pb2.StreamSpecification.ViewType.ValueType) -> str:
+    """A stream's view type; empty: unspecified."""
+    return tables_pb2.StreamSpecification.ViewType.Name(value) if value else ""
+
+
+def view_type_value(name: str) -> tables_pb2.StreamSpecification.ViewType.ValueType:
+    """The inverse of `view_type_name`."""
+    return tables_pb2.StreamSpecification.ViewType.Value(name or "VIEW_TYPE_UNSPECIFIED")

@@ -7,9 +7,12 @@ from statorpb import tables_pb2
 
 from metadata.catalog.commands import CreateTable, PlannedIndex, PlannedPartition
 from metadata.catalog.settings import TableSettings
+from metadata.settings_codec import view_type_name
 from server.model.errors import ValidationError
 from server.model.limits import HASHED_KEYS_MAX, ORDERING_KEYS_MAX
 from server.model.table import KEY_TYPES, GlobalIndex, KeyAttribute, KeySchema, LocalIndex
+
+_VIEW_TYPES = tables_pb2.StreamSpecification.ViewType.values()[1:]
 
 
 def create_command(
@@ -45,7 +48,19 @@ def create_command(
         partitions,
         tuple(_local_index(number, index) for number, index in enumerate(request.local_indexes, 1)),
         global_indexes,
+        _stream_view_type(request.stream),
     )
+
+
+def check_stream(stream: tables_pb2.StreamSpecification) -> None:
+    """That one that is to be on says what its records have. Raises ValidationError."""
+    if stream.enabled and stream.view_type not in _VIEW_TYPES:
+        raise ValidationError("a stream that is enabled has a view type")
+
+
+def _stream_view_type(stream: tables_pb2.StreamSpecification) -> str:
+    check_stream(stream)
+    return view_type_name(stream.view_type) if stream.enabled else ""
 
 
 def planned_index(message: tables_pb2.GlobalIndex, partitions: tuple[PlannedPartition, ...]) -> PlannedIndex:

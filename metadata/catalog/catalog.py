@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
-from metadata.catalog import changes, indexes
+from metadata.catalog import changes, indexes, streams
 from metadata.catalog.commands import (
     ActivateIndex,
     ActivateTable,
@@ -14,8 +14,10 @@ from metadata.catalog.commands import (
     CreateTable,
     CreateUser,
     DeleteTable,
+    DisableStream,
     DisableUser,
     DrainNode,
+    EnableStream,
     FoundCluster,
     IndexCommand,
     MemberCommand,
@@ -27,8 +29,10 @@ from metadata.catalog.commands import (
     RegisterNode,
     RemoveIndex,
     RemoveNode,
+    RemoveStream,
     RemoveTable,
     ReplaceMember,
+    StreamCommand,
     TableCommand,
     TagTable,
     UntagTable,
@@ -39,6 +43,7 @@ from metadata.catalog.commands import (
 from metadata.catalog.indexes import IndexStatus, TableIndex
 from metadata.catalog.members import Partition, with_member
 from metadata.catalog.settings import TableSettings
+from metadata.catalog.streams import TableStream
 from server.model.errors import (
     LimitExceededError,
     ResourceInUseError,
@@ -84,7 +89,8 @@ class Node:
 
 @dataclass(slots=True)
 class Table:
-    """A table. `number` is in the keys of its items and never used again."""
+    """A table. `number` is in the keys of its items and never used again. `streams`: the oldest first; only the newest
+    may be on."""
 
     name: str
     number: int
@@ -96,6 +102,7 @@ class Table:
     partitions: tuple[Partition, ...]
     local_indexes: tuple[LocalIndex, ...] = ()
     global_indexes: tuple[TableIndex, ...] = ()
+    streams: tuple[TableStream, ...] = ()
 
     @property
     def all_partitions(self) -> tuple[Partition, ...]:
@@ -168,6 +175,8 @@ class Catalog:
                 return self._remove(command)
             case OpenIndex() | ActivateIndex() | RemoveIndex():
                 return self._change_index(command)
+            case EnableStream() | DisableStream() | RemoveStream():
+                return self._change_stream(command)
             case CreateUser():
                 return self._create_user(command)
             case DisableUser():
@@ -193,6 +202,11 @@ class Catalog:
         """The global index with a number, and its table; or None."""
         found = ((table, index) for table in self.tables.values() for index in table.global_indexes)
         return next(((table, index) for table, index in found if index.number == number), None)
+
+    def stream_of(self, number: int) -> tuple[Table, TableStream] | None:
+        """The stream with a number, and its table; or None."""
+        found = ((table, stream) for table in self.tables.values() for stream in table.streams)
+        return next(((table, stream) for table, stream in found if stream.number == number), None)
 
     def table_named(self, name: str) -> Table:
         """The table with a name. Raises ResourceNotFoundError."""
@@ -321,6 +335,9 @@ class Catalog:
             command.local_indexes,
         )
         table.global_indexes = tuple(self._new_index(each, command.created_at_ms) for each in planned)
+        if command.stream_view_type:
+            number = self._new_number()
+            table.streams = (streams.new_stream(number, command.stream_view_type, command.created_at_ms, ()),)
         self.tables[table.name] = table
         return table
 
@@ -374,14 +391,21 @@ class Catalog:
 
     def _update(self, table: Table, command: UpdateTable) -> None:
         """All of it, or nothing where anything is refused."""
+        streams.check_at_rest(table.name, table.streams)
         settings = changes.updated(table.settings, command, table.created_at_ms)
         kept = indexes.updated(table.global_indexes, table.local_indexes, command, settings)
+        streams.check_switch(table.name, table.streams, command.stream)
         planned = command.created_index
         if planned is not None:
             indexes.check_new(table.key_schema, table.local_indexes, kept, planned, is_on_demand=settings.is_on_demand)
             self._check_nodes(planned.partitions)
             kept = (*kept, self._new_index(planned, command.time_ms))
         table.settings, table.global_indexes = settings, kept
+        if command.stream:
+            new = streams.new_stream(self._new_number(), command.stream, command.time_ms, table.streams)
+            table.streams = (*table.streams, new)
+        elif command.stream is not None:
+            table.streams = streams.switched_off(table.streams)
 
     def _change_index(self, command: IndexCommand) -> TableIndex | None:
         """Returns the index as it is then; None if there is nothing to change (any more)."""
@@ -399,6 +423,19 @@ class Catalog:
                 self.garbage.setdefault(partition.partition_id, set()).update(partition.holders)
         else:
             table.global_indexes = tuple(changed if each is index else each for each in table.global_indexes)
+        return changed
+
+    def _change_stream(self, command: StreamCommand) -> TableStream | None:
+        """Returns the stream as it is then, or was; None if there is nothing to change (any more)."""
+        found = self.stream_of(command.number)
+        if found is None:
+            return None
+        table, stream = found
+        changed = streams.stepped(stream, command, [each.partition_id for each in table.partitions])
+        if changed is None or table.status == TableStatus.DELETING:
+            return None
+        kept = () if isinstance(command, RemoveStream) else (changed,)
+        table.streams = tuple(new for each in table.streams for new in (kept if each is stream else (each,)))
         return changed
 
     def _remove(self, command: RemoveTable) -> Table | None:

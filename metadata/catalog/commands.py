@@ -59,8 +59,18 @@ class IndexUpdate:
 
 
 @dataclass(frozen=True, slots=True)
+class Shard:
+    """A partition's part of a stream: no record has a lower sequence number than the first, nor a higher one than the
+    last, which is 0 while there may be more."""
+
+    partition_id: int
+    first_sequence: int
+    last_sequence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class CreateTable:
-    """A new table."""
+    """A new table. `stream_view_type` empty: without a stream."""
 
     table_name: str
     key_schema: KeySchema
@@ -70,11 +80,13 @@ class CreateTable:
     partitions: tuple[PlannedPartition, ...]
     local_indexes: tuple[LocalIndex, ...] = ()
     global_indexes: tuple[PlannedIndex, ...] = ()
+    stream_view_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ActivateTable:
-    """Every replica of the table has been opened, every partition has a leader, and its global indexes are active."""
+    """Every replica of the table has been opened, every partition has a leader, its global indexes are active, and its
+    stream is enabled."""
 
     table_number: int
 
@@ -88,8 +100,9 @@ class DeleteTable:
 
 @dataclass(frozen=True, slots=True)
 class UpdateTable:
-    """Changes a table's settings, and those of its global indexes, of which one may be made or removed at a time. What
-    is empty, 0 or None stays as it is; `max_` units of -1 lift the limit."""
+    """Changes a table's settings, and those of its global indexes, of which one may be made or removed at a time, and
+    switches its stream. What is empty, 0 or None stays as it is; `max_` units of -1 lift the limit. `stream`: the view
+    type of one that is to be made, or empty: there is to be none any more."""
 
     table_name: str
     time_ms: int
@@ -105,6 +118,7 @@ class UpdateTable:
     created_index: PlannedIndex | None = None
     deleted_index: str = ""
     index_updates: tuple[IndexUpdate, ...] = ()
+    stream: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +172,30 @@ class ActivateIndex:
 @dataclass(frozen=True, slots=True)
 class RemoveIndex:
     """No partition of the table feeds the global index any more: what nodes have of it is to be removed."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class EnableStream:
+    """Every partition of the table records its changes for the stream, from these first sequence numbers on."""
+
+    number: int
+    shards: tuple[Shard, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DisableStream:
+    """No partition of the table records anything for the stream any more: these are the last sequence numbers."""
+
+    number: int
+    shards: tuple[Shard, ...]
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveStream:
+    """What a disabled stream has has been kept for long enough."""
 
     number: int
 
@@ -272,6 +310,9 @@ MemberCommand = ReplaceMember | MemberReplaced | WithdrawMember | AdoptMembers |
 IndexCommand = OpenIndex | ActivateIndex | RemoveIndex
 """The steps of a global index's life, as the storage nodes report that they are due."""
 
+StreamCommand = EnableStream | DisableStream | RemoveStream
+"""The steps of a stream's life, likewise."""
+
 NodeCommand = DrainNode | RemoveNode
 """What an operator wants of a storage node."""
 
@@ -283,6 +324,7 @@ Command = (
     | TableCommand
     | RemoveTable
     | IndexCommand
+    | StreamCommand
     | PartitionsDropped
     | MemberCommand
     | NodeCommand

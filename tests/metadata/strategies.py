@@ -14,8 +14,10 @@ from metadata.catalog.commands import (
     CreateTable,
     CreateUser,
     DeleteTable,
+    DisableStream,
     DisableUser,
     DrainNode,
+    EnableStream,
     FoundCluster,
     IndexUpdate,
     MemberReplaced,
@@ -28,8 +30,10 @@ from metadata.catalog.commands import (
     RegisterNode,
     RemoveIndex,
     RemoveNode,
+    RemoveStream,
     RemoveTable,
     ReplaceMember,
+    Shard,
     TagTable,
     UntagTable,
     UpdateTable,
@@ -103,6 +107,14 @@ _DEFINITIONS = st.builds(
 _PLANNED_INDEXES = st.builds(PlannedIndex, _DEFINITIONS, _SETTINGS, plans())
 _LIMITS = st.integers(-1, 2**40)
 _INDEX_UPDATES = st.builds(IndexUpdate, _INDEX_NAMES, _UNITS, _UNITS, _LIMITS, _LIMITS, _UNITS, _UNITS)
+_VIEW_TYPES = st.sampled_from(["KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES"])
+_STREAM_NUMBERS = st.integers(2, 4)
+_SHARDS = st.builds(
+    lambda first, count, sequences: tuple(Shard(first + each, *sequences) for each in range(count)),
+    _PARTITION_IDS,
+    st.integers(1, 3),
+    st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1)),
+)
 
 
 commands: st.SearchStrategy[Command] = st.one_of(
@@ -134,7 +146,11 @@ commands: st.SearchStrategy[Command] = st.one_of(
         plans(),
         _INDEXES,
         st.lists(_PLANNED_INDEXES, max_size=2).map(tuple),
+        st.just("") | _VIEW_TYPES,
     ),
+    st.builds(EnableStream, _STREAM_NUMBERS, _SHARDS),
+    st.builds(DisableStream, _STREAM_NUMBERS, _SHARDS, _TIMES),
+    st.builds(RemoveStream, _STREAM_NUMBERS),
     st.builds(OpenIndex, st.integers(1, 6)),
     st.builds(ActivateIndex, st.integers(1, 6)),
     st.builds(RemoveIndex, st.integers(1, 6)),
@@ -156,6 +172,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
         st.none() | _PLANNED_INDEXES,
         st.just("") | _INDEX_NAMES,
         st.lists(_INDEX_UPDATES, max_size=2).map(tuple),
+        st.none() | st.just("") | _VIEW_TYPES,
     ),
     st.builds(TagTable, _NAMES, _TAGS),
     st.builds(UntagTable, _NAMES, st.lists(_NAMES, max_size=3).map(tuple)),

@@ -19,6 +19,8 @@ from metadata.catalog_codec import (
 )
 from server.model.table import KeyAttribute, KeySchema
 from tests.metadata import strategies
+from tests.metadata.catalog.test_indexes import music_with
+from tests.metadata.catalog.test_streams import music_with_stream
 
 
 @given(strategies.commands)
@@ -72,18 +74,28 @@ def test_an_unknown_command_is_refused(data: bytes, sentence: str) -> None:
 
 def test_an_unknown_snapshot_is_refused() -> None:
     """Neither another version nor garbage is taken for a catalog."""
-    with pytest.raises(CorruptCatalogError, match="version 9, not 1 or 2"):
+    with pytest.raises(CorruptCatalogError, match="version 9, not one of 1, 2, 3"):
         decode_snapshot(cluster_pb2.CatalogSnapshot(format_version=9).SerializeToString())
     with pytest.raises(CorruptCatalogError, match="no protobuf message"):
         decode_snapshot(b"\x12\x7f")
 
 
 def test_what_older_versions_wrote_is_read() -> None:
-    """A table that knows no indexes has none."""
+    """A table that knows no indexes and no stream has none."""
     create = b"\x0a\x05music\x12\x06\x0a\x01a\x12\x01S"
     assert decode_command(b"\x1a" + bytes([len(create)]) + create) == CreateTable(
         "music", KeySchema(KeyAttribute("a", "S")), TableSettings(), "", 0, ()
     )
+
+
+def test_a_version_for_what_older_ones_do_not_know() -> None:
+    """A version that does not know streams must not read past them; without them, it reads everything."""
+    seen = []
+    for catalog in (music_with(), music_with("by-label"), music_with_stream(), Catalog()):
+        content = encode_snapshot(catalog)
+        seen.append(cluster_pb2.CatalogSnapshot.FromString(content).format_version)
+        assert decode_snapshot(content) == catalog
+    assert seen == [1, 2, 3, 1]
 
 
 def test_the_example_of_the_format() -> None:

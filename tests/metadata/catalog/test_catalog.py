@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
 import pytest
 from hypothesis import given
@@ -281,6 +282,10 @@ def test_members_that_apply_the_same_commands_are_equal(commands: list[Command])
     assert all(FIRST_PARTITION_ID <= partition_id < one.next_partition_id for partition_id in ids)
     assert all(name == table.name for name, table in one.tables.items())
     assert all(node_ids for node_ids in one.garbage.values())
+    for table in one.tables.values():
+        assert not any(stream.is_on for stream in table.streams[:-1]), "only the newest may be on"
+        for earlier, later in itertools.pairwise(table.streams):
+            assert (earlier.number, earlier.label) < (later.number, later.label)
 
 
 class TestUsers:
