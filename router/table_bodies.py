@@ -100,6 +100,11 @@ def _put_settings(body: dict[str, Any], message: tables_pb2.CreateTableRequest |
     _put_throughput(body, message)
     if message.table_class:
         body["TableClass"] = _name(tables_pb2.TableClass, message.table_class)
+    if message.HasField("stream"):
+        stream: dict[str, Any] = {"StreamEnabled": message.stream.enabled}
+        body["StreamSpecification"] = stream
+        if message.stream.view_type:
+            stream["StreamViewType"] = _name(tables_pb2.StreamSpecification.ViewType, message.stream.view_type)
 
 
 def _put_throughput(body: dict[str, Any], message: _Throughput) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from statorpb import tables_pb2
 
 from router.requests import create_table, table_requests, tags, time_to_live, update_table
+from router.requests.stream_names import StreamName
 from server.model.table import table_arn
 
 _ENDPOINT_MINUTES = 1440
@@ -54,6 +55,14 @@ def table_to_json(table: tables_pb2.TableDescription) -> dict[str, Any]:
         body["GlobalSecondaryIndexes"] = [_global_index(table, each) for each in table.global_indexes]
     if table.local_indexes:
         body["LocalSecondaryIndexes"] = [_local_index(table, each) for each in table.local_indexes]
+    if table.HasField("stream"):
+        body["StreamSpecification"] = {
+            "StreamEnabled": table.stream.enabled,
+            "StreamViewType": tables_pb2.StreamSpecification.ViewType.Name(table.stream.view_type),
+        }
+    if table.latest_stream_label:
+        body["LatestStreamArn"] = StreamName(table.table_name, table.latest_stream_label).arn
+        body["LatestStreamLabel"] = table.latest_stream_label
     if table.on_demand_since_ms:
         body["BillingModeSummary"] = {
             "BillingMode": "PROVISIONED" if table.HasField("provisioned") else "PAY_PER_REQUEST",

@@ -63,6 +63,8 @@ def _create_table(request: CreateTableRequest) -> tuple[str, Message]:
     for new in request.global_indexes:
         _put_index(message.global_indexes.add(), new)
     _put_throughput(message, request)
+    if request.stream_view_type:
+        _put_stream(message.stream, request.stream_view_type)
     for key, value in request.tags:
         message.tags.add(key=key, value=value)
     return "CreateTable", message
@@ -80,7 +82,16 @@ def _update_table(request: UpdateTableRequest) -> tuple[str, Message]:
     message.delete_index = request.indexes.deleted
     for changed in request.indexes.changed:
         _put_throughput(message.update_indexes.add(name=changed.name), changed.units)
+    if request.stream_view_type is not None:
+        _put_stream(message.stream, request.stream_view_type)
     return "UpdateTable", message
+
+
+def _put_stream(message: tables_pb2.StreamSpecification, view_type: str) -> None:
+    """Empty: none is wanted any more."""
+    message.enabled = bool(view_type)
+    if view_type:
+        message.view_type = tables_pb2.StreamSpecification.ViewType.Value(view_type)
 
 
 def _put_index(message: tables_pb2.GlobalIndex, new: NewIndex) -> None:

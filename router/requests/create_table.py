@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from router.requests.global_indexes import NewIndex, check_defined, definitions, new_indexes, projection_of
+from router.requests.stream_specification import created_stream
 from router.requests.table_shapes import CREATE_TABLE, INVALID, read_body, refuse
 from router.requests.tags import read_tags
-from router.requests.throughput import on_demand_limits, provisioned_units, refuse_streams_and_keys, warm_units
+from router.requests.throughput import on_demand_limits, provisioned_units, refuse_own_keys, warm_units
 from server.model.errors import ValidationError
 from server.model.limits import (
     LOCAL_INDEXES_MAX,
@@ -31,7 +32,8 @@ _UNSUPPORTED = (
 @dataclass(frozen=True, slots=True)
 class CreateTableRequest:
     """`read_units`, `write_units` 0: on-demand; only then may there be `max_` units (0 and -1: no limit). `warm_` units
-    0: what the table has anyway. `partitions` 0: derived from the throughput. `tags`: (key, value)."""
+    0: what the table has anyway. `partitions` 0: derived from the throughput. `tags`: (key, value). `stream_view_type`
+    empty: the table has no stream."""
 
     table_name: str
     key_schema: KeySchema
@@ -47,6 +49,7 @@ class CreateTableRequest:
     is_protected: bool = False
     tags: tuple[tuple[str, str], ...] = ()
     global_indexes: tuple[NewIndex, ...] = ()
+    stream_view_type: str = ""
 
 
 def from_body(body: Mapping[str, Any], *, is_json: bool, partitions: int = 0) -> CreateTableRequest:
@@ -72,7 +75,8 @@ def from_body(body: Mapping[str, Any], *, is_json: bool, partitions: int = 0) ->
     more = new_indexes(global_, types, is_on_demand=not read_units) if global_ is not None else ()
     if local is not None or global_ is not None:
         _check_together(schema, indexes, more, types)
-    refuse_streams_and_keys(content, "CreateTable")
+    stream_view_type = created_stream(content)
+    refuse_own_keys(content, "CreateTable")
     if partitions > PARTITIONS_MAX:
         raise ValidationError(f"a table has at most {PARTITIONS_MAX} partitions when it is created, not {partitions}")
     return CreateTableRequest(
@@ -90,6 +94,7 @@ def from_body(body: Mapping[str, Any], *, is_json: bool, partitions: int = 0) ->
         content.get("DeletionProtectionEnabled", False),
         read_tags(content.get("Tags", [])),
         more,
+        stream_view_type,
     )
 
 

@@ -20,6 +20,7 @@ from router.requests.shapes import (
     Integer,
     ListOf,
     MapOf,
+    Moment,
     Shape,
     Structure,
     Text,
@@ -73,6 +74,8 @@ class _Reader:
             return _read_flag(value)
         if isinstance(shape, Blob):
             return _read_blob(value) if self._is_json else _read_bytes(value)
+        if isinstance(shape, Moment):
+            return _read_moment(value)
         if isinstance(shape, ListOf):
             elements = _collection(value, list, _PARAMETERIZED if is_element else _UNEXPECTED_FIELD, "")
             return [self._read(shape.element, each, depth, is_element=True) for each in elements]
@@ -133,6 +136,13 @@ def _read_integer(value: Any, *, is_long: bool) -> int:
     if isinstance(value, (bool, str)) or not isinstance(value, (int, float)):
         raise SerializationError(f"{_scalar_name(value)} cannot be converted to {name}")
     return int(max(-most, min(value, most)))
+
+
+def _read_moment(value: Any) -> int | float:
+    _refuse_collection(value, "java.util.Date")
+    if isinstance(value, (bool, str)) or not isinstance(value, (int, float)):
+        raise SerializationError(f"{_scalar_name(value)} cannot be converted to Date")
+    return value
 
 
 def _read_flag(value: Any) -> bool:

@@ -47,6 +47,11 @@ class Blob:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """A time: seconds since 1970, also a fraction."""
+
+
+@dataclass(frozen=True, slots=True)
 class ListOf:
     """A list. Lengths in elements."""
 
@@ -74,7 +79,7 @@ class Structure:
     required: frozenset[str] = frozenset()
 
 
-Shape: TypeAlias = Text | Integer | Flag | Blob | ListOf | MapOf | Structure
+Shape: TypeAlias = Text | Integer | Flag | Blob | Moment | ListOf | MapOf | Structure
 
 
 _TEXT = Text()

@@ -193,9 +193,4 @@ def refuse(body: Mapping[str, Any], operation: str, names: Iterable[str]) -> Non
     """Raises ValidationError for a parameter that this operation does not support yet."""
     for name in names:
         if body.get(name) is not None:
-            raise not_supported(name, operation)
-
-
-def not_supported(name: str, operation: str) -> ValidationError:
-    """What a parameter is refused with."""
-    return ValidationError(f"The parameter {name} of {operation} is not supported yet")
+            raise ValidationError(f"The parameter {name} of {operation} is not supported yet")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from router.requests.table_shapes import INVALID, not_supported
+from router.requests.table_shapes import INVALID
 from server.model.errors import ValidationError
 from server.model.limits import CAPACITY_UNITS_MAX
 
@@ -46,11 +46,8 @@ def _pair(content: Mapping[str, Any], parameter: str, read: str, write: str, *, 
     return given.get(read, 0), given.get(write, 0)
 
 
-def refuse_streams_and_keys(content: Mapping[str, Any], operation: str) -> None:
-    """Raises ValidationError for a stream, and for encryption by anything that the table would have to name."""
-    stream = content.get("StreamSpecification")
-    if stream is not None and stream["StreamEnabled"]:
-        raise not_supported("StreamSpecification", operation)
+def refuse_own_keys(content: Mapping[str, Any], operation: str) -> None:
+    """Raises ValidationError for encryption by anything that the table would have to name."""
     encryption = content.get("SSESpecification")
     if encryption is not None and (encryption.get("Enabled") or encryption.keys() - {"Enabled"}):
         raise ValidationError(

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from router.requests.global_indexes import NO_CHANGES, IndexChanges, definitions, index_changes
+from router.requests.stream_specification import changed_stream
 from router.requests.table_shapes import INVALID, UPDATE_TABLE, read_body, refuse
-from router.requests.throughput import on_demand_limits, provisioned_units, refuse_streams_and_keys, warm_units
+from router.requests.throughput import on_demand_limits, provisioned_units, refuse_own_keys, warm_units
 from server.model.errors import ValidationError
 from server.model.table import NO_UNITS_ON_DEMAND
 
@@ -26,7 +27,8 @@ _UNSUPPORTED = (
 
 @dataclass(frozen=True, slots=True)
 class UpdateTableRequest:
-    """What is empty, 0 or None stays as it is; `max_` units of -1 lift the limit."""
+    """What is empty, 0 or None stays as it is; `max_` units of -1 lift the limit. `stream_view_type`: of a stream that
+    begins; empty: the one that there is ends."""
 
     table_name: str
     billing_mode: str = ""
@@ -39,6 +41,7 @@ class UpdateTableRequest:
     table_class: str = ""
     is_protected: bool | None = None
     indexes: IndexChanges = NO_CHANGES
+    stream_view_type: str | None = None
 
 
 def from_body(body: Mapping[str, Any], *, is_json: bool) -> UpdateTableRequest:
@@ -60,7 +63,8 @@ def from_body(body: Mapping[str, Any], *, is_json: bool) -> UpdateTableRequest:
     max_read_units, max_write_units = on_demand_limits(content)
     warm_read_units, warm_write_units = warm_units(content)
     indexes = _index_changes(content)
-    refuse_streams_and_keys(content, "UpdateTable")
+    stream_view_type = changed_stream(content)
+    refuse_own_keys(content, "UpdateTable")
     return UpdateTableRequest(
         content["TableName"],
         billing_mode,
@@ -73,6 +77,7 @@ def from_body(body: Mapping[str, Any], *, is_json: bool) -> UpdateTableRequest:
         content.get("TableClass", ""),
         content.get("DeletionProtectionEnabled"),
         indexes,
+        stream_view_type,
     )
 
 

@@ -150,6 +150,20 @@ class ItemCollectionSizeLimitExceededError(_ClientError):
     grpc_status = "RESOURCE_EXHAUSTED"
 
 
+class ExpiredIteratorError(_ClientError):
+    """A place in a stream was asked for so long ago that it has to be asked for again."""
+
+    code = "ExpiredIteratorException"
+    grpc_status = "FAILED_PRECONDITION"
+
+
+class TrimmedDataAccessError(_ClientError):
+    """What comes next in a stream is not kept any more."""
+
+    code = "TrimmedDataAccessException"
+    grpc_status = "OUT_OF_RANGE"
+
+
 class RequestLimitExceededError(_ClientError):
     """Too much is in flight; the request was not carried out."""
 
@@ -187,6 +201,8 @@ _BY_CODE: dict[str, type[StatorError]] = {
         LimitExceededError,
         ConditionalCheckFailedError,
         ItemCollectionSizeLimitExceededError,
+        ExpiredIteratorError,
+        TrimmedDataAccessError,
         RequestLimitExceededError,
         ThrottledError,
     )

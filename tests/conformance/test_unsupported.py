@@ -64,14 +64,12 @@ SUPPORTED = {
 
 UNSUPPORTED = {
     "CreateTable": [
-        "StreamSpecification",
         "ResourcePolicy",
         "GlobalTableSourceArn",
         "GlobalTableSettingsReplicationMode",
         "VectorIndexes",
     ],
     "UpdateTable": [
-        "StreamSpecification",
         "ReplicaUpdates",
         "MultiRegionConsistency",
         "GlobalTableWitnessUpdates",

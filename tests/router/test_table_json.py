@@ -217,3 +217,15 @@ def test_global_indexes() -> None:
     assert "OnDemandThroughput" not in index
     assert index["ProvisionedThroughput"]["ReadCapacityUnits"] == 5
     assert index["ProvisionedThroughput"]["LastIncreaseDateTime"] == 2.0
+
+
+def test_a_table_with_a_stream() -> None:
+    """Its newest stream is told also where that has ended."""
+    on = tables_pb2.StreamSpecification(enabled=True, view_type=tables_pb2.StreamSpecification.KEYS_ONLY)
+    label = "2026-11-26T18:30:00.123"
+    latest = {"LatestStreamArn": f"{ARN}/stream/{label}", "LatestStreamLabel": label}
+    written = table_to_json(description(stream=on, latest_stream_label=label))
+    specified = {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}}
+    without = table_to_json(description())
+    assert written == {**without, **specified, **latest}
+    assert table_to_json(description(latest_stream_label=label)) == {**without, **latest}

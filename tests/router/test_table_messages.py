@@ -47,6 +47,7 @@ FULL = tables_pb2.CreateTableRequest(
         ),
     ],
     global_indexes=[BY_LABEL],
+    stream=tables_pb2.StreamSpecification(enabled=True, view_type=tables_pb2.StreamSpecification.OLD_IMAGE),
 )
 
 
@@ -74,6 +75,7 @@ def test_a_table_is_made_as_it_was_asked_for() -> None:
     provisioned.CopyFrom(FULL)
     provisioned.ClearField("on_demand")
     provisioned.ClearField("local_indexes")
+    provisioned.ClearField("stream")
     provisioned.key_schema.ClearField("sort_key")
     provisioned.provisioned.read_capacity_units, provisioned.provisioned.write_capacity_units = 5, 6
     provisioned.global_indexes[0].ClearField("on_demand")
@@ -94,6 +96,8 @@ def test_a_table_is_made_as_it_was_asked_for() -> None:
         {"provisioned": tables_pb2.Throughput(read_capacity_units=5, write_capacity_units=6)},
         {"on_demand": tables_pb2.OnDemandThroughput(max_read_request_units=-1)},
         {"warm": tables_pb2.WarmThroughput(write_units_per_second=9)},
+        {"stream": tables_pb2.StreamSpecification(enabled=True, view_type=tables_pb2.StreamSpecification.NEW_IMAGE)},
+        {"stream": tables_pb2.StreamSpecification()},
         {"create_index": BY_LABEL},
         {"delete_index": "by-label"},
         {
@@ -124,6 +128,10 @@ def test_what_no_version_knows_is_refused() -> None:
         setattr(message, name, 77)
         with pytest.raises(ValidationError, match=f"Value '77' at '{path}' failed to satisfy constraint"):
             updated(message)
+    message = tables_pb2.UpdateTableRequest(table_name="music")
+    message.stream.enabled, message.stream.view_type = True, 77  # type: ignore[assignment]
+    with pytest.raises(ValidationError, match=r"Value '77' at 'streamSpecification\.streamViewType' failed"):
+        updated(message)
     create = tables_pb2.CreateTableRequest()
     create.CopyFrom(FULL)
     create.key_schema.partition_key.type = 9  # type: ignore[assignment]

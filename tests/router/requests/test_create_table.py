@@ -100,6 +100,7 @@ def test_settings() -> None:
         TableClass="STANDARD_INFREQUENT_ACCESS",
         DeletionProtectionEnabled=True,
         Tags=[{"Key": "stage", "Value": "test"}, {"Key": "note", "Value": ""}],
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
     )
     assert read(content) == CreateTableRequest(
         "music",
@@ -111,6 +112,7 @@ def test_settings() -> None:
         table_class="STANDARD_INFREQUENT_ACCESS",
         is_protected=True,
         tags=(("stage", "test"), ("note", "")),
+        stream_view_type="NEW_AND_OLD_IMAGES",
     )
 
 
@@ -135,7 +137,6 @@ def test_what_asks_for_nothing_is_accepted(change: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("StreamSpecification", {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}),
         ("VectorIndexes", []),
         ("ResourcePolicy", "{}"),
         ("GlobalTableSourceArn", "arn"),
@@ -143,7 +144,7 @@ def test_what_asks_for_nothing_is_accepted(change: dict[str, Any]) -> None:
     ],
 )
 def test_what_cannot_be_had_is_refused(name: str, value: Any) -> None:
-    """An index that is not built, or a stream that does not flow, would be found out too late."""
+    """An index that is not built would be found out too late."""
     assert refused(body(**{name: value})) == f"The parameter {name} of CreateTable is not supported yet"
 
 
@@ -161,6 +162,14 @@ def test_a_key_of_its_own_is_refused(value: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (
+            {"StreamSpecification": {"StreamEnabled": True}},
+            INVALID + "Table is being created with a stream enabled, UpdateViewType is required",
+        ),
+        (
+            {"StreamSpecification": {"StreamEnabled": False, "StreamViewType": "OLD_IMAGE"}},
+            INVALID + "Table is being created with a stream disabled, UpdateViewType should not be specified",
+        ),
         ({"TableName": None}, NULL_MEMBER.format("tableName")),
         ({"TableName": "ab"}, NAME_LENGTH),
         ({"AttributeDefinitions": None}, NULL_MEMBER.format("attributeDefinitions")),

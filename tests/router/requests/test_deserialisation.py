@@ -10,7 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.requests.deserialisation import normalise
-from router.requests.shapes import ATTRIBUTE_VALUE, LONG_MAX, Blob, Flag, Integer, ListOf, MapOf, Shape, Structure, Text
+from router.requests.shapes import (
+    ATTRIBUTE_VALUE,
+    LONG_MAX,
+    Blob,
+    Flag,
+    Integer,
+    ListOf,
+    MapOf,
+    Moment,
+    Shape,
+    Structure,
+    Text,
+)
 from tests.router.requests.failing import NESTED_TOO_DEEPLY, nested, refusal
 
 INNER = Structure("Inner", {"Text": Text()})
@@ -48,6 +60,8 @@ def read(shape: Shape, value: Any, *, is_json: bool = True) -> Any:
         (Flag(), "FALSE", False),
         (Flag(), "0", False),
         (Flag(), "No", False),
+        (Moment(), 1.25, 1.25),
+        (Moment(), -3, -3),
         (Blob(), "", b""),
         (Blob(), "AP8=", b"\x00\xff"),
         (ListOf(Text()), ["a", None], ["a", None]),
@@ -80,6 +94,9 @@ def test_what_is_read(shape: Shape, value: Any, expected: Any) -> None:
         (Integer(1), True, "TRUE_VALUE cannot be converted to Integer"),
         (Integer(1), [], "Unrecognized collection type class java.lang.Integer"),
         (Integer(1), {}, MAP_NOT_EXPECTED),
+        (Moment(), "1", "STRING_VALUE cannot be converted to Date"),
+        (Moment(), True, "TRUE_VALUE cannot be converted to Date"),
+        (Moment(), [], "Unrecognized collection type class java.util.Date"),
         (Flag(), 1, "NUMBER_VALUE cannot be converted to Boolean"),
         (Flag(), 0.5, "DECIMAL_VALUE cannot be converted to Boolean"),
         (Flag(), "", "Unexpected token received from parser"),

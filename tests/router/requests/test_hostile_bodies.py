@@ -18,9 +18,11 @@ from router.requests import (
     put_item,
     query,
     scan,
+    stream_requests,
     update_item,
 )
-from router.requests.shapes import ATTRIBUTE_VALUE, Blob, Flag, Integer, ListOf, MapOf, Shape, Structure, Text
+from router.requests.shapes import ATTRIBUTE_VALUE, Blob, Flag, Integer, ListOf, MapOf, Moment, Shape, Structure, Text
+from router.requests.stream_names import StreamName
 from server.model.errors import SerializationError, ValidationError
 
 OPERATIONS: list[tuple[Callable[..., Any], Structure]] = [
@@ -33,6 +35,13 @@ OPERATIONS: list[tuple[Callable[..., Any], Structure]] = [
     (batch_get_item.from_body, operation_shapes.BATCH_GET_ITEM),
     (batch_write_item.from_body, operation_shapes.BATCH_WRITE_ITEM),
 ]
+STREAM_OPERATIONS: list[tuple[Callable[..., Any], Structure]] = [
+    (stream_requests.list_from_body, stream_requests.LIST_STREAMS),
+    (stream_requests.describe_from_body, stream_requests.DESCRIBE_STREAM),
+    (stream_requests.iterator_from_body, stream_requests.GET_SHARD_ITERATOR),
+    (stream_requests.records_from_body, stream_requests.GET_RECORDS),
+]
+ARN = StreamName("music", "2026-11-26T18:30:00.123").arn
 NAMES = st.sampled_from(["a", "#a", ":v", "music", "S", "N", "M", "L", "Value", "Keys", "PutRequest", "Item", ""])
 TEXTS = st.sampled_from(["", "a", "music", "#a = :v", "SET #a = :v", "a, #a", "1", "1e999", "AA==", "EQ", "BETWEEN"])
 ANYTHING = st.recursive(
@@ -47,12 +56,14 @@ def nearly(shape: Shape, depth: int = 5) -> st.SearchStrategy[Any]:
     if shape is ATTRIBUTE_VALUE and depth <= 1:
         return st.sampled_from([{"S": "a"}, {"N": "1"}, {"NS": ["1", "1"]}, {}])
     if isinstance(shape, Text):
-        likely = st.just("music") if shape.length_min else TEXTS
+        likely = st.just(ARN if shape.length_min > 20 else "music") if shape.length_min else TEXTS
         drawn: st.SearchStrategy[Any] = st.sampled_from(shape.enum) if shape.enum else likely
     elif isinstance(shape, Integer):
         drawn = st.integers(shape.least - 1, 12)
     elif isinstance(shape, Flag):
         drawn = st.booleans()
+    elif isinstance(shape, Moment):
+        drawn = st.floats(allow_nan=False) | st.integers()
     elif isinstance(shape, Blob):
         drawn = TEXTS
     elif isinstance(shape, ListOf):
@@ -68,10 +79,13 @@ def nearly(shape: Shape, depth: int = 5) -> st.SearchStrategy[Any]:
     return st.integers(0, 30).flatmap(lambda one: drawn if one else ANYTHING)
 
 
-BODIES = {shape.name: nearly(shape).filter(lambda body: isinstance(body, dict)) for _, shape in OPERATIONS}
+BODIES = {
+    shape.name: nearly(shape).filter(lambda body: isinstance(body, dict))
+    for _, shape in (*OPERATIONS, *STREAM_OPERATIONS)
+}
 
 
-@pytest.mark.parametrize(("from_body", "shape"), OPERATIONS)
+@pytest.mark.parametrize(("from_body", "shape"), [*OPERATIONS, *STREAM_OPERATIONS])
 @given(data=st.data(), is_json=st.booleans())
 def test_any_body(from_body: Callable[..., Any], shape: Structure, data: st.DataObject, is_json: bool) -> None:
     """Nothing but a request and two kinds of errors."""

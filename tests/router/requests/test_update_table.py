@@ -35,7 +35,11 @@ def read(body: dict[str, Any]) -> UpdateTableRequest:
             {"WarmThroughput": {"ReadUnitsPerSecond": 8, "WriteUnitsPerSecond": 9}},
             {"warm_read_units": 8, "warm_write_units": 9},
         ),
-        ({"StreamSpecification": {"StreamEnabled": False}}, {}),
+        ({"StreamSpecification": {"StreamEnabled": False}}, {"stream_view_type": ""}),
+        (
+            {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}},
+            {"stream_view_type": "NEW_IMAGE"},
+        ),
         ({"SSESpecification": {"Enabled": False}}, {}),
     ],
 )
@@ -85,7 +89,43 @@ def test_a_change(body: dict[str, Any], expected: dict[str, Any]) -> None:
         ),
         (
             {"StreamSpecification": {"StreamEnabled": True}},
-            "The parameter StreamSpecification of UpdateTable is not supported yet",
+            INVALID + "If stream is being enabled then UpdateViewType is required",
+        ),
+        (
+            {"StreamSpecification": {"StreamEnabled": False, "StreamViewType": "KEYS_ONLY"}},
+            INVALID + "If stream is being disabled, then UpdateViewType must not be specified",
+        ),
+        (
+            {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "BULLE"}},
+            "1 validation error detected: Value 'BULLE' at 'streamSpecification.streamViewType' failed to satisfy "
+            "constraint: Member must satisfy enum value set: [NEW_IMAGE, OLD_IMAGE, NEW_AND_OLD_IMAGES, KEYS_ONLY]",
+        ),
+        (
+            {"StreamSpecification": {"StreamViewType": "KEYS_ONLY"}},
+            "1 validation error detected: Value null at 'streamSpecification.streamEnabled' failed to satisfy "
+            "constraint: Member must not be null",
+        ),
+        (
+            {
+                "StreamSpecification": {"StreamEnabled": False},
+                "ProvisionedThroughput": {"ReadCapacityUnits": 1, "WriteCapacityUnits": 1},
+            },
+            INVALID + "You cannot modify stream status while updating table IOPS",
+        ),
+        (
+            {
+                "StreamSpecification": {"StreamEnabled": False},
+                "GlobalSecondaryIndexUpdates": [{"Delete": {"IndexName": "by-label"}}],
+            },
+            INVALID + "You cannot create or delete index while changing stream status",
+        ),
+        (
+            {"StreamSpecification": {"StreamEnabled": False}, "TableClass": "STANDARD"},
+            INVALID + "TableClass modification must be the only operation in the request",
+        ),
+        (
+            {"StreamSpecification": {"StreamEnabled": False}, "DeletionProtectionEnabled": True},
+            INVALID + "DeletionProtection modification must be the only operation in the request",
         ),
         ({"ReplicaUpdates": []}, "The parameter ReplicaUpdates of UpdateTable is not supported yet"),
         (

@@ -13,6 +13,7 @@ from server.model.errors import (
     AccessDeniedError,
     ConditionalCheckFailedError,
     DeadlineExceededError,
+    ExpiredIteratorError,
     IncompleteSignatureError,
     InternalServerError,
     InvalidSignatureError,
@@ -26,6 +27,7 @@ from server.model.errors import (
     ServiceUnavailableError,
     StatorError,
     ThrottledError,
+    TrimmedDataAccessError,
     UnknownOperationError,
     UnrecognizedClientError,
     ValidationError,
@@ -70,6 +72,8 @@ TREE: list[tuple[type[StatorError], str, str, int, str, bool]] = [
     (ResourceNotFoundError, "ResourceNotFoundException", SERVICE_PREFIX, 400, "NOT_FOUND", False),
     (ResourceInUseError, "ResourceInUseException", SERVICE_PREFIX, 400, "ALREADY_EXISTS", False),
     (LimitExceededError, "LimitExceededException", SERVICE_PREFIX, 400, "RESOURCE_EXHAUSTED", False),
+    (ExpiredIteratorError, "ExpiredIteratorException", SERVICE_PREFIX, 400, "FAILED_PRECONDITION", False),
+    (TrimmedDataAccessError, "TrimmedDataAccessException", SERVICE_PREFIX, 400, "OUT_OF_RANGE", False),
     (RequestLimitExceededError, "RequestLimitExceeded", SERVICE_PREFIX, 400, "RESOURCE_EXHAUSTED", True),
     (ThrottledError, "ThrottlingException", SERVICE_PREFIX, 400, "RESOURCE_EXHAUSTED", True),
 ]
@@ -111,7 +115,11 @@ def test_a_code_of_another_version(code: str) -> None:
 
 def test_the_services_own_errors_are_in_its_model() -> None:
     """What has the service's prefix is an error that SDKs make a class of, with our idea of whose fault it is."""
-    shapes = botocore.loaders.Loader().load_service_model("dynamodb", "service-2")["shapes"]
+    loader = botocore.loaders.Loader()
+    shapes = {
+        **loader.load_service_model("dynamodbstreams", "service-2")["shapes"],
+        **loader.load_service_model("dynamodb", "service-2")["shapes"],
+    }
     for error, code, prefix, http_status, _, _ in TREE:
         if prefix == SERVICE_PREFIX:
             assert shapes[code]["exception"] is True, error
