@@ -135,5 +135,5 @@ def _still_expired(attribute: str, now_s: int) -> partition_pb2.WriteDetails:
     condition = filter_condition({attribute: between}, None, "ScanFilter")
     assert condition is not None
     return partition_pb2.WriteDetails(
-        condition=encode(condition.tree), condition_values=item_to_bytes(condition.values)
+        condition=encode(condition.tree), condition_values=item_to_bytes(condition.values), by_time_to_live=True
     )

@@ -1,4 +1,5 @@
-"""The feeds of a node's partitions: what the metadata service wants of them, and what becomes due of them with time."""
+"""The feeds and streams of a node's partitions: what the metadata service wants of them, and what becomes due of them
+with time."""
 
 from __future__ import annotations
 
@@ -10,8 +11,10 @@ from statorpb import cluster_pb2
 from server.table_codec import global_index
 from storage_node.backfill import BackFill
 from storage_node.changes import WantedFeed
+from storage_node.codec.stream_record import CorruptStreamRecordError
 from storage_node.replica import PartitionReplica
 from storage_node.store import CorruptValueError, Store, StoreError
+from storage_node.stream_log import wanted_streams
 
 TEND_S = 0.05
 
@@ -24,13 +27,14 @@ class Feeding:
         self._replicas = replicas
 
     def want(self, partitions: Iterable[cluster_pb2.PartitionDescriptor], next_number: int = 0) -> None:
-        """Takes the feeds that the partitions here are to have. Indexes with numbers below `next_number` that are not
-        among them are no more."""
+        """Takes the feeds and streams that the partitions here are to have. Indexes and streams with numbers below
+        `next_number` that are not among them are no more."""
         for descriptor in partitions:
             replica = self._replicas.get(descriptor.partition_id)
             if replica is not None:
                 wanted = [WantedFeed(global_index(each.index), each.removed) for each in descriptor.feeds]
                 replica.changes.want(wanted, next_number)
+                replica.streams.want(wanted_streams(descriptor), next_number)
 
     def overloaded(self) -> list[int]:
         """The partitions led here whose indexes do not keep up, so that nothing more is to be written."""
@@ -41,9 +45,10 @@ class Feeding:
         """Proposes what is due, for ever, where this node leads."""
         while True:
             for replica in tuple(self._replicas.values()):
-                if replica.changes.needs_tending:
+                if replica.changes.needs_tending or replica.streams.needs_tending:
                     try:
                         replica.changes.tend()
-                    except (CorruptValueError, StoreError) as error:
+                        replica.streams.tend()
+                    except (CorruptValueError, StoreError, CorruptStreamRecordError) as error:
                         replica.note_rotten(str(error))
             await asyncio.sleep(TEND_S)

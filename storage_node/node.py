@@ -38,9 +38,9 @@ from storage_node.last_life import LastLife
 from storage_node.lost import LostReplicas
 from storage_node.partition.recent_writes import CorruptRecentWritesError
 from storage_node.replica import PartitionReplica, key_ranges, own_ranges
+from storage_node.replies import Reply
 from storage_node.reports import leader_reports, partition_sizes
 from storage_node.store import CorruptValueError, Store
-from storage_node.writes import Reply
 
 TICK_S = 0.02
 APPLY_DELAY_S = 0.001
@@ -384,6 +384,7 @@ class StorageNode:
         kept.CopyFrom(descriptor)
         kept.ClearField("time_to_live_attribute")
         kept.ClearField("feeds")
+        kept.ClearField("streams")
         data = kept.SerializeToString()
         await self._loop.run_in_executor(self._engine, self._store.put_descriptor, descriptor.partition_id, data)
         self._descriptors[descriptor.partition_id] = kept
@@ -394,7 +395,7 @@ class StorageNode:
         partition_id = descriptor.partition_id
         replica = PartitionReplica(descriptor, self._store, self.host, self._run, self._note_rotten)
         replica.again = self.serve
-        replica.changes.on_feeds = self._note_feeds
+        replica.changes.on_feeds = replica.streams.on_streams = self._note_feeds
         self.sender.keep(partition_id, replica.changes)
         configuration = configuration_of(descriptor.members)
         slot = self._store.checkpointed_slot(partition_id)

@@ -11,6 +11,7 @@ from server.runtime.clock import now_ms
 from server.runtime.replica_host import Outcome, OutcomeKind, ReplicaHost
 from storage_node.codec.change import Change, EntryChange
 from storage_node.codec.mutation import Mutation, Write, encode_mutation
+from storage_node.codec.stream_record import StreamRecord
 from storage_node.partition.in_flight import InFlight, InFlightWrites
 from storage_node.store import Store
 
@@ -59,9 +60,10 @@ class Proposals:
         token: bytes = b"",
         result: bytes | None = None,
         entries: tuple[EntryChange, ...] = (),
+        records: tuple[StreamRecord, ...] = (),
     ) -> None:
-        """Proposes one mutation: at least one write, and what is to be passed on to indexes. `done` is called with its
-        outcome, perhaps at once, before those whose decisions depend on it are told."""
+        """Proposes one mutation: at least one write, what is to be passed on to indexes, and what a stream keeps.
+        `done` is called with its outcome, perhaps at once, before those whose decisions depend on it are told."""
         in_flight = self.in_flight.add(writes)
 
         def finish(outcome: Outcome) -> None:
@@ -71,7 +73,7 @@ class Proposals:
         (key, item), *more = writes
         origin = self._host.leader_ballot(self._partition_id)
         change = Change(self.wall_ms(), entries) if entries else None
-        mutation = Mutation(token, key, item, self.log_time_ms(origin), origin, tuple(more), result, change)
+        mutation = Mutation(token, key, item, self.log_time_ms(origin), origin, tuple(more), result, change, records)
         self._host.propose(self._partition_id, encode_mutation(mutation), finish)
 
     def propose_rows(

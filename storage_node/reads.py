@@ -19,7 +19,7 @@ from server.wire import item_from_bytes, item_to_bytes
 from storage_node.store import CorruptValueError, Store, StoreError
 
 if TYPE_CHECKING:
-    from storage_node.writes import Reply
+    from storage_node.replies import Reply
 
 SLICE_ITEMS = 500
 """Items looked at before others get their turn; the router asks for the rest."""

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
 import structlog
 from statorpb import cluster_pb2, partition_pb2
 
-from server.model.key_encoding import CHANGES, COLLECTIONS, CURSORS, after_prefix, index_number, own_rows, prefix
+from server.model.key_encoding import (
+    CHANGES,
+    COLLECTIONS,
+    CURSORS,
+    RECORDS,
+    after_prefix,
+    index_number,
+    own_rows,
+    prefix,
+)
 from server.model.table import KeySchema
 from server.paxos.ballot import Ballot
 from server.paxos.quorum import Configuration
@@ -23,9 +32,11 @@ from storage_node.changes import ChangeLog
 from storage_node.codec.mutation import Mutation, decode_mutation, encode_mutation
 from storage_node.proposals import Proposals
 from storage_node.reads import Reads
+from storage_node.replies import Reply
 from storage_node.store import CorruptValueError, Ranges, Store
+from storage_node.stream_log import StreamLog
 from storage_node.taking import Taking
-from storage_node.writes import AGE_MS_TOLD_MAX, Reply, Writes
+from storage_node.writes import AGE_MS_TOLD_MAX, Writes
 
 SNAPSHOT_CHUNK_BYTES = 256 * 1024
 
@@ -43,6 +54,7 @@ _GET = partition_pb2.GET
 _DELETE = partition_pb2.DELETE
 _SCAN = partition_pb2.SCAN
 _TAKE_CHANGES = partition_pb2.TAKE_CHANGES
+_READ_STREAM = partition_pb2.READ_STREAM
 _WRITES = (partition_pb2.PUT, partition_pb2.UPDATE, partition_pb2.DELETE)
 
 
@@ -80,9 +92,11 @@ def key_range(descriptor: cluster_pb2.PartitionDescriptor, index: int = 0) -> tu
     return key_prefix + descriptor.range_start, end_key
 
 
-def own_ranges(descriptor: cluster_pb2.PartitionDescriptor) -> tuple[tuple[bytes, bytes], ...]:
+def own_ranges(
+    descriptor: cluster_pb2.PartitionDescriptor, kinds: Iterable[int] = (CURSORS, CHANGES)
+) -> tuple[tuple[bytes, bytes], ...]:
     """The keys of what a partition keeps for itself: how far changes have been taken, and those that have not."""
-    starts = [own_rows(descriptor.table_number, kind, descriptor.partition_id) for kind in (CURSORS, CHANGES)]
+    starts = [own_rows(descriptor.table_number, kind, descriptor.partition_id) for kind in kinds]
     return tuple((start, after_prefix(start)) for start in starts)
 
 
@@ -92,7 +106,8 @@ def key_ranges(descriptor: cluster_pb2.PartitionDescriptor) -> tuple[tuple[bytes
     numbers = [0, *(index.number for index in descriptor.local_indexes)]
     if len(numbers) > 1:
         numbers.append(COLLECTIONS)
-    return (*(key_range(descriptor, number) for number in numbers), *own_ranges(descriptor))
+    own = own_ranges(descriptor, (RECORDS, CURSORS, CHANGES))
+    return (*(key_range(descriptor, number) for number in numbers), *own)
 
 
 class PartitionReplica:
@@ -133,10 +148,26 @@ class PartitionReplica:
         self.schema: KeySchema | None = None
         self.changes = ChangeLog(self.partition_id, descriptor.table_number, store, host, self.proposals)
         self._is_index = descriptor.HasField("index")
+        self.streams = StreamLog(
+            self.partition_id,
+            descriptor.table_number,
+            store,
+            host,
+            self.proposals,
+            self._refuse,
+            self._answer_rotten,
+        )
         if not self.is_restoring:
-            self.changes.load(store.stored(own_ranges(descriptor)))
+            self._load(store.stored(own_ranges(descriptor)))
         self._writes = Writes(
-            self.partition_id, store, host, self.proposals, self.changes, self._refuse, self._answer_rotten
+            self.partition_id,
+            store,
+            host,
+            self.proposals,
+            self.changes,
+            self.streams,
+            self._refuse,
+            self._answer_rotten,
         )
         self._reads = Reads(self.partition_id, store, host, self._refuse, self._answer_rotten)
         self._taking = Taking(
@@ -173,9 +204,17 @@ class PartitionReplica:
     def apply(self, slot: int, payload: bytes) -> object:
         mutation = decode_mutation(payload)
         is_carried_out = self._store.apply(self.partition_id, slot, mutation)
-        if (mutation.more or mutation.change is not None) and is_carried_out and not self._is_index:
-            self.changes.applied(slot, mutation)
+        if is_carried_out and not self._is_index:
+            if mutation.more or mutation.change is not None:
+                self.changes.applied(slot, mutation)
+            if mutation.more or mutation.records:
+                self.streams.applied(mutation)
         return None
+
+    def _load(self, own: list[tuple[bytes, bytes]]) -> None:
+        """Takes what is stored of the partition's own rows, but for the records of streams."""
+        self.changes.load(own)
+        self.streams.load(own)
 
     def applied_no_op(self, slot: int) -> None:
         self._store.apply_no_op(self.partition_id, slot)
@@ -203,6 +242,7 @@ class PartitionReplica:
         self._restores += 1
         self._forget_parts()
         self.changes.forget()
+        self.streams.forget()
         store, partition_id = self._store, self.partition_id
         self._run(lambda: store.begin_restore(partition_id), partial(self._remove_former, self._restores, progressed))
 
@@ -268,7 +308,7 @@ class PartitionReplica:
                 return  # another has begun meanwhile, and taken away what this one brought
             self.is_restoring = False
             self._writes.recent = store.recent_writes(partition_id)
-            self.changes.load(own)
+            self._load(own)
             done()
 
         self._once_emptied(lambda: self._run(finish, finished))
@@ -309,6 +349,8 @@ class PartitionReplica:
                 self._reads.refuse(request, reply)
             else:
                 self._reads.get(request, key, reply)
+        elif operation == _READ_STREAM:
+            self.streams.read(request, reply)
         elif operation in _WRITES:
             self._writes.serve(request, key, reply, is_full and operation != _DELETE)
         else:
@@ -334,8 +376,10 @@ class PartitionReplica:
             self._reads.scan(request, reply)
 
     def expire(self, now_s: float) -> None:
-        """Answers the writes whose time is up: they may or may not be carried out."""
+        """Answers the writes whose time is up: they may or may not be carried out; and who has waited long enough for
+        records of a stream."""
         self._writes.expire(now_s)
+        self.streams.expire(now_s)
 
     def _refuse(self, request: partition_pb2.PartitionRequest, reply: Reply) -> None:
         """Says that this replica does not serve: it does not lead, or not yet, or not any more. Where the leadership is

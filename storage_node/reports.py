@@ -10,7 +10,7 @@ from server.model.key_encoding import NO_INDEXES
 from server.runtime.replica_host import ReplicaHost
 from storage_node.descriptors import members_in_force
 from storage_node.replica import PartitionReplica
-from storage_node.store import Store
+from storage_node.store import CorruptValueError, Store, StoreError
 
 
 def leader_reports(host: ReplicaHost, replicas: Mapping[int, PartitionReplica]) -> list[cluster_pb2.LeaderReport]:
@@ -23,10 +23,19 @@ def leader_reports(host: ReplicaHost, replicas: Mapping[int, PartitionReplica]) 
             configuration_slot=group.core.configuration_slot,
             members=members_in_force(group.core.configuration) if group.core.is_configuration_known else (),
             feeds=replicas[group_id].changes.reports() if group_id in replicas else (),
+            streams=_stream_reports(replicas[group_id]) if group_id in replicas else (),
         )
         for group_id, group in host.groups.items()
         if group.is_serving
     ]
+
+
+def _stream_reports(replica: PartitionReplica) -> list[cluster_pb2.StreamReport]:
+    try:
+        return replica.streams.reports()
+    except (CorruptValueError, StoreError) as error:
+        replica.note_rotten(str(error))
+        return []
 
 
 def partition_sizes(store: Store, replicas: Mapping[int, PartitionReplica]) -> list[cluster_pb2.PartitionSize]:

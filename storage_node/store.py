@@ -18,10 +18,12 @@ from storage_node.btree import GROW_WAIT_S, BTree, CorruptValueError, StoreError
 from storage_node.codec.change import encode_change
 from storage_node.codec.mutation import Mutation
 from storage_node.codec.snapshot import ChunkKind, CorruptChunkError, decode_chunk
+from storage_node.codec.stream_record import encode_stream_record, sequence_of
 from storage_node.codec.value import GroupRow, Size
 from storage_node.memtable import GroupState, Memtable
 from storage_node.overflow import Pace, Transaction
 from storage_node.partition.recent_writes import RecentWrites
+from storage_node.partition.streams import record_key
 from storage_node.snapshots import SnapshotReader
 
 __all__ = [
@@ -163,6 +165,9 @@ class Store:
             self._live.put(group, key, item)
         if mutation.change is not None:
             self._live.put(group, change_key(mutation.key, group_id, slot), encode_change(mutation.change))
+        for place, record in enumerate(mutation.records):
+            row_key = record_key(table_number(mutation.key), group_id, record.number, sequence_of(slot, place))
+            self._live.put(group, row_key, encode_stream_record(record))
         return True
 
     def apply_no_op(self, group_id: int, slot: int) -> None:

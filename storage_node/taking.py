@@ -16,8 +16,8 @@ from storage_node.btree import StoreError
 from storage_node.codec.index_batch import CorruptBatchError, IndexBatch, decode_batch
 from storage_node.codec.mutation import Write
 from storage_node.proposals import Proposals
+from storage_node.replies import Reply
 from storage_node.store import CorruptValueError, Store
-from storage_node.writes import Reply
 
 SOURCE = b"s"
 """What the name of the row begins with that says how far a source has been taken; its partition id follows."""

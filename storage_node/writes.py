@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
 
 from google.protobuf.message import DecodeError
 from statorpb import partition_pb2
@@ -23,11 +22,15 @@ from server.wire import item_from_bytes, item_to_bytes
 from storage_node.changes import ChangeLog
 from storage_node.codec.change import EntryChange
 from storage_node.codec.mutation import Mutation, Write, encode_mutation
+from storage_node.codec.stream_record import StreamRecord
 from storage_node.index_entries import entry_changes, entry_units
 from storage_node.partition.local_indexes import index_changes
 from storage_node.partition.recent_writes import RecentWrites
 from storage_node.proposals import Proposals, State
+from storage_node.replies import Reply, Status
 from storage_node.store import CorruptValueError, Store, StoreError
+from storage_node.stream_log import StreamLog
+from storage_node.stream_records import stream_record
 
 TOKEN_BYTES = 16
 WRITE_AGE_MS_MAX = WRITE_AGE_S_MAX * 1000
@@ -43,22 +46,6 @@ _ITEM_TOO_LARGE = "Item size to update has exceeded the maximum allowed size"
 
 _UNSUPPORTED_KEY = "The update expression attempted to update the secondary index key to unsupported type"
 
-Status: TypeAlias = partition_pb2.PartitionStatusCode.ValueType
-
-
-class Reply(Protocol):
-    """Adds one reply to the stream that the request came on; `extra_bytes`: what the caller will add to it, about."""
-
-    def __call__(
-        self,
-        request_id: int,
-        status: Status,
-        item: bytes = b"",
-        leader_node_id: int = 0,
-        message: str = "",
-        extra_bytes: int = 0,
-    ) -> partition_pb2.PartitionReply: ...
-
 
 @dataclass(frozen=True, slots=True)
 class _Unwritten:
@@ -72,12 +59,13 @@ class _Unwritten:
 
 @dataclass(frozen=True, slots=True)
 class _Decided:
-    """A write that is: everything it stores, the item first, what it answers (None: only that it was done), and what is
-    to be passed on to global indexes."""
+    """A write that is: everything it stores, the item first, what it answers (None: only that it was done), what is to
+    be passed on to global indexes, and what the table's stream keeps of it."""
 
     writes: tuple[Write, ...]
     result: partition_pb2.WriteResult | None
-    entries: tuple[EntryChange, ...] = ()
+    entries: tuple[EntryChange, ...]
+    records: tuple[StreamRecord, ...]
 
 
 class Writes:
@@ -93,6 +81,7 @@ class Writes:
         host: ReplicaHost,
         proposals: Proposals,
         changes: ChangeLog,
+        streams: StreamLog,
         refuse: Callable[[partition_pb2.PartitionRequest, Reply], None],
         answer_rotten: Callable[[partition_pb2.PartitionRequest, str, Reply], None],
     ) -> None:
@@ -103,6 +92,7 @@ class Writes:
         self._proposals = proposals
         self._changes = changes
         self._feeds = changes.feeds
+        self._streams = streams
         self._refuse = refuse
         self._answer_rotten = answer_rotten
         self._schema: KeySchema | None = None
@@ -140,7 +130,7 @@ class Writes:
                 reply(request_id, partition_pb2.THROTTLED, message="global secondary indexes do not keep up")
             else:
                 self._decide_and_propose(request, key, reply)
-        elif request.HasField("write") or self._indexes or request.operation == _UPDATE:
+        elif self._streams.recording or self._indexes or request.operation == _UPDATE or request.HasField("write"):
             self._decide_and_propose(request, key, reply)
         else:
             self._propose_plain(request, key, request.item if request.operation == _PUT else None, reply)
@@ -190,8 +180,9 @@ class Writes:
     def _decide(self, request: partition_pb2.PartitionRequest, key: bytes, state: State) -> _Decided | _Unwritten:
         details = request.write if request.HasField("write") else _NOTHING
         old_bytes = state.get(key)
-        feeds = self._feeds
-        is_looked_at = details.condition or request.operation == _UPDATE or details.measured or self._indexes or feeds
+        feeds, is_recorded = self._feeds, self._streams.recording is not None
+        is_passed_on = bool(feeds or self._indexes or is_recorded)
+        is_looked_at = details.condition or request.operation == _UPDATE or details.measured or is_passed_on
         old = item_from_bytes(old_bytes) if is_looked_at and old_bytes is not None else None
         if details.condition and not _holds(details, old):
             shown = old_bytes if details.returned_on_failure and old_bytes is not None else b""
@@ -209,7 +200,7 @@ class Writes:
                     raise ValidationError(_ITEM_TOO_LARGE)
             elif request.operation == _PUT:
                 new_bytes = request.item
-                if self._indexes or details.measured or feeds:
+                if details.measured or is_passed_on:
                     new = item_from_bytes(new_bytes)
                     # The router may not have heard of an index yet.
                     check_index_keys(new, [feed.index for feed in feeds.values()])
@@ -225,7 +216,9 @@ class Writes:
             return _Unwritten(partition_pb2.COLLECTION_FULL)
         wants_more = details.returned or details.measured
         writes: tuple[Write, ...] = ((key, new_bytes), *more)
-        return _Decided(writes, result if wants_more else None, self._entries(key, old, new, new_bytes))
+        entries = self._entries(key, old, new, new_bytes)
+        records = self._records(details, old, old_bytes, new, new_bytes) if is_recorded else ()
+        return _Decided(writes, result if wants_more else None, entries, records)
 
     def _updated(self, key_item: bytes, details: partition_pb2.WriteDetails, old: Item | None) -> Item:
         """The item after an update. Raises ValidationError."""
@@ -310,6 +303,28 @@ class Writes:
             found += entry_changes(feed.index, self._key_schema, key[PREFIX_BYTES:], old, new, new_bytes)
         return tuple(found)
 
+    def _records(
+        self,
+        details: partition_pb2.WriteDetails,
+        old: Item | None,
+        old_bytes: bytes | None,
+        new: Item | None,
+        new_bytes: bytes | None,
+    ) -> tuple[StreamRecord, ...]:
+        """What the stream that is on keeps of a write."""
+        stream, proposals = self._streams.recording, self._proposals
+        assert stream is not None
+        record = stream_record(
+            stream,
+            self._key_schema,
+            (old, old_bytes) if old is not None and old_bytes is not None else None,
+            (new, new_bytes) if new is not None and new_bytes is not None else None,
+            is_by_time_to_live=details.by_time_to_live,
+            time_ms=proposals.wall_ms(),
+            log_time_ms=proposals.log_time_ms(self._host.leader_ballot(self._partition_id)),
+        )
+        return (record,) if record is not None else ()
+
     @property
     def _key_schema(self) -> KeySchema:
         assert self._schema is not None, (
@@ -357,7 +372,9 @@ class Writes:
                 each(outcome)
 
         result = None if decided.result is None else decided.result.SerializeToString()
-        self._proposals.propose(decided.writes, done, token=token, result=result, entries=decided.entries)
+        self._proposals.propose(
+            decided.writes, done, token=token, result=result, entries=decided.entries, records=decided.records
+        )
 
     def _waiter(
         self, request: partition_pb2.PartitionRequest, reply: Reply, result: partition_pb2.WriteResult | None

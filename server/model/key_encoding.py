@@ -4,7 +4,7 @@
 Numbers as sort keys are encoded so that byte order is numeric order; strings order by UTF-8, binary by bytes.
 What comes after the first ten bytes is the *range position*: partitions are ranges of it.
 
-Three index numbers at the end are no indexes: a partition keeps rows of its own under them.
+Four index numbers at the end are no indexes: a partition keeps rows of its own under them.
 
 An entry of a local index has the index's number, and after the hash the index's sort key, *ended* (each zero byte
 becomes 00 FF, and 00 00 follows), then the table's sort key: it lies in the same partition as its item, and entries
@@ -38,7 +38,11 @@ CURSORS = 0xFFFD
 """The index number under which a partition keeps how far changes have been taken: behind it the partition's id and the
 name of who takes them, or whom they come from."""
 
-NO_INDEXES = frozenset((0, COLLECTIONS, CHANGES, CURSORS))
+RECORDS = 0xFFFC
+"""The index number under which a partition keeps the records of its streams: behind it the partition's id, the number
+of the stream and the sequence number of the record."""
+
+NO_INDEXES = frozenset((0, COLLECTIONS, CHANGES, CURSORS, RECORDS))
 """The index numbers that no index has."""
 
 _END = b"\0\0"
@@ -96,7 +100,7 @@ def _ended(sort_key: bytes) -> bytes:
 
 
 def own_rows(table_number: int, kind: int, partition_id: int) -> bytes:
-    """What the keys of a partition's own rows begin with. `kind`: CHANGES or CURSORS."""
+    """What the keys of a partition's own rows begin with. `kind`: CHANGES, CURSORS or RECORDS."""
     return prefix(table_number, kind) + partition_id.to_bytes(8, "big")
 
 

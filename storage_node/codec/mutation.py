@@ -1,11 +1,13 @@
 """Mutations: the deterministic change that one slot of a partition's log makes.
 
-Layout (little-endian): version (1 byte, 3; 4 with a change), flags (1 byte: 1 = deletes, 2 = has more, 4 = has a
-result, 8 = has a change), token length (1 byte, 0 or 16), zero (1 byte), key length (4 bytes), time (8 bytes), origin
-(round and node id, 8 bytes each), token, key. Then the item, to the end; a deletion has none. With flag 2 the item is
-preceded by its length, the result's and the number of further writes (4 bytes each) and followed by the result and the
-writes: key length and item length (4 bytes each; 0xFFFFFFFF: deletes; 0xFFFFFFFE: the item of the first write), key,
-item; and then, with flag 8, by a change (codec/change.py), to the end. The record around it carries the checksum.
+Layout (little-endian): version (1 byte, 3; 4 with a change; 5 with stream records), flags (1 byte: 1 = deletes, 2 = has
+more, 4 = has a result, 8 = has a change, 16 = has stream records), token length (1 byte, 0 or 16), zero (1 byte), key
+length (4 bytes), time (8 bytes), origin (round and node id, 8 bytes each), token, key. Then the item, to the end; a
+deletion has none. With flag 2 the item is preceded by its length, the result's and the number of further writes (4
+bytes each) and followed by the result and the writes: key length and item length (4 bytes each; 0xFFFFFFFF: deletes;
+0xFFFFFFFE: the item of the first write), key, item; then, with flag 16, by the number of stream records (4 bytes) and
+each one's length (4 bytes) and bytes (codec/stream_record.py); and then, with flag 8, by a change (codec/change.py), to
+the end. The record around it carries the checksum.
 """
 
 from __future__ import annotations
@@ -15,10 +17,18 @@ from typing import Final, NamedTuple
 
 from server.paxos.ballot import ZERO, Ballot
 from storage_node.codec.change import Change, CorruptChangeError, decode_change, encode_change
+from storage_node.codec.stream_record import (
+    RECORDS_MAX,
+    CorruptStreamRecordError,
+    StreamRecord,
+    decode_stream_record,
+    encode_stream_record,
+)
 
-FORMAT_VERSION: Final = 4
-"""Of mutations with a change. Others are written as they were before there were changes: so members of the version
-before can apply what one of this version proposes, as long as the table has nothing that takes changes."""
+FORMAT_VERSION: Final = 5
+"""Of mutations with stream records. Others are written as they were before there were such, or changes: so members of
+the versions before can apply what one of this version proposes, as long as the table has neither stream nor index."""
+_CHANGING_VERSION: Final = 4
 _UNCHANGING_VERSION: Final = 3
 _PLAIN_VERSION: Final = 2
 """Before there was more than one write in a mutation; read, and never written any more."""
@@ -34,6 +44,8 @@ _DELETES: Final = 1
 _HAS_MORE: Final = 2
 _HAS_RESULT: Final = 4
 _HAS_CHANGE: Final = 8
+_HAS_RECORDS: Final = 16
+_COUNT: Final = struct.Struct("<I")
 _DELETED: Final = 0xFFFF_FFFF
 _SAME_ITEM: Final = 0xFFFF_FFFE
 
@@ -52,7 +64,8 @@ class Mutation(NamedTuple):
     log's time: milliseconds that leaders have spent, each going on from where the last one's writes left it; `origin`
     is the ballot of the leader that proposed it, whatever ballot the entry was accepted at later. `more`: writes that
     belong to it, those of indexes. `result`: what the client is answered, also where it asks again with the same token;
-    None: nothing but that it was carried out. `change`: what is to be passed on of it; None: nothing.
+    None: nothing but that it was carried out. `change`: what is to be passed on of it; None: nothing. `records`: what
+    the table's stream is to keep of it.
     """
 
     token: bytes
@@ -63,19 +76,23 @@ class Mutation(NamedTuple):
     more: tuple[Write, ...] = ()
     result: bytes | None = None
     change: Change | None = None
+    records: tuple[StreamRecord, ...] = ()
 
 
 def encode_mutation(mutation: Mutation) -> bytes:
     """The mutation as a log payload; raises ValueError for a token of another length."""
-    token, key, item, time_ms, origin, more, result, change = mutation
+    token, key, item, time_ms, origin, more, result, change, records = mutation
     if len(token) not in (0, TOKEN_BYTES):
         raise ValueError(f"a token of {len(token)} bytes is neither empty nor {TOKEN_BYTES} bytes long")
     flags = _DELETES if item is None else 0
-    if not more and result is None and change is None:
+    if not more and result is None and change is None and not records:
         header = _HEADER.pack(_UNCHANGING_VERSION, flags, len(token), 0, len(key), time_ms, *origin)
         return b"".join((header, token, key) if item is None else (header, token, key, item))
     flags |= _HAS_MORE | (0 if result is None else _HAS_RESULT) | (0 if change is None else _HAS_CHANGE)
-    version = _UNCHANGING_VERSION if change is None else FORMAT_VERSION
+    version = _UNCHANGING_VERSION if change is None else _CHANGING_VERSION
+    if records:
+        flags |= _HAS_RECORDS
+        version = FORMAT_VERSION
     header = _HEADER.pack(version, flags, len(token), 0, len(key), time_ms, *origin)
     first, answer = item or b"", result or b""
     parts = [header, token, key, _EXTENSION.pack(len(first), len(answer), len(more)), first, answer]
@@ -86,6 +103,11 @@ def encode_mutation(mutation: Mutation) -> bytes:
             parts += (_WRITE.pack(len(other_key), _SAME_ITEM), other_key)
         else:
             parts += (_WRITE.pack(len(other_key), len(other)), other_key, other)
+    if records:
+        parts.append(_COUNT.pack(len(records)))
+        for record in records:
+            data = encode_stream_record(record, item)
+            parts += (_COUNT.pack(len(data)), data)
     if change is not None:
         parts.append(encode_change(change, item))
     return b"".join(parts)
@@ -114,8 +136,8 @@ def decode_mutation(data: bytes) -> Mutation:
         raise CorruptMutationError("the mutation ends inside its key")
     token, key, origin = data[_HEADER_BYTES:key_start], data[key_start:key_end], Ballot(round_, node_id)
     if flags & _HAS_MORE:
-        item, result, more, change = _decode_more(data, key_end, flags)
-        return Mutation(token, key, item, time_ms, origin, more, result, change)
+        rest = _decode_more(data, key_end, flags)
+        return rest._replace(token=token, key=key, time_ms=time_ms, origin=origin)
     if not flags:
         return Mutation(token, key, data[key_end:], time_ms, origin)
     if key_end != len(data):
@@ -127,18 +149,17 @@ _MORE_FLAGS: Final = tuple(_HAS_MORE | more for more in (0, _DELETES, _HAS_RESUL
 _FLAGS: Final = {
     _PLAIN_VERSION: (0, _DELETES),
     _UNCHANGING_VERSION: (0, _DELETES, *_MORE_FLAGS),
-    FORMAT_VERSION: tuple(_HAS_CHANGE | flags for flags in _MORE_FLAGS),
+    _CHANGING_VERSION: tuple(_HAS_CHANGE | flags for flags in _MORE_FLAGS),
+    FORMAT_VERSION: tuple(_HAS_RECORDS | change | flags for flags in _MORE_FLAGS for change in (0, _HAS_CHANGE)),
 }
 """By version."""
 
 
-def _decode_more(
-    data: bytes, start: int, flags: int
-) -> tuple[bytes | None, bytes | None, tuple[Write, ...], Change | None]:
-    """(item, result, further writes, change) of what begins behind the key."""
+def _decode_more(data: bytes, start: int, flags: int) -> Mutation:
+    """What begins behind the key, in a mutation without token and key."""
     reader = _Reader(data, start)
     item_bytes, result_bytes, count = _EXTENSION.unpack(reader.take(_EXTENSION.size))
-    if not count and not flags & (_HAS_RESULT | _HAS_CHANGE):
+    if not count and not flags & (_HAS_RESULT | _HAS_CHANGE | _HAS_RECORDS):
         raise CorruptMutationError("the mutation announces more, and there is nothing more")
     item: bytes | None = reader.take(item_bytes)
     if flags & _DELETES:
@@ -162,6 +183,7 @@ def _decode_more(
             more.append((key, item))
         else:
             raise CorruptMutationError("a deletion has no item that another write could repeat")
+    records = _decode_records(reader, item) if flags & _HAS_RECORDS else ()
     change: Change | None = None
     if flags & _HAS_CHANGE:
         try:
@@ -169,8 +191,20 @@ def _decode_more(
         except CorruptChangeError as error:
             raise CorruptMutationError(str(error)) from error
     elif reader.position != len(data):
-        raise CorruptMutationError("the mutation goes on behind its last write")
-    return item, result, tuple(more), change
+        raise CorruptMutationError("the mutation goes on behind its last part")
+    return Mutation(b"", b"", item, more=tuple(more), result=result, change=change, records=records)
+
+
+def _decode_records(reader: _Reader, item: bytes | None) -> tuple[StreamRecord, ...]:
+    (count,) = _COUNT.unpack(reader.take(_COUNT.size))
+    if not 0 < count <= RECORDS_MAX:
+        raise CorruptMutationError(f"the mutation announces stream records, and has {count}")
+    try:
+        return tuple(
+            decode_stream_record(reader.take(_COUNT.unpack(reader.take(_COUNT.size))[0]), item) for _ in range(count)
+        )
+    except CorruptStreamRecordError as error:
+        raise CorruptMutationError(str(error)) from error
 
 
 class _Reader:

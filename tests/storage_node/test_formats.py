@@ -20,11 +20,13 @@ from storage_node.btree import BTree
 from storage_node.codec.change import Change, EntryChange, encode_change
 from storage_node.codec.mutation import Mutation, encode_mutation
 from storage_node.codec.snapshot import ChunkKind, encode_chunk
+from storage_node.codec.stream_record import Event, StreamRecord, encode_stream_record
 from storage_node.codec.value import GroupRow, encode_group_row, encode_value
 from storage_node.disk import DiskSpace
 from storage_node.overflow import NEXT_BUCKET
 from storage_node.partition.feeds import Feed, encode_feed
 from storage_node.partition.recent_writes import RecentWrites
+from storage_node.partition.streams import Stream, encode_stream
 from storage_node.store import Store
 
 FORMATS = Path(__file__).resolve().parents[2] / "storage_node" / "FORMATS.md"
@@ -38,6 +40,7 @@ def examples() -> dict[str, bytes]:
     recent = RecentWrites()
     recent.admit(token, 7, 1_700_000_000_000, Ballot(2, 3))
     change = Change(1_700_000_000_000, (EntryChange(5, b"new", b"item"), EntryChange(5, b"old", None)))
+    stream_record = StreamRecord(6, Event.MODIFY, 1_700_000_000_000, 9, 4, b"keys", b"old", b"item")
     index = GlobalIndex(5, "by-x", (KeyAttribute("x", "S"),), (KeyAttribute("y", "N"),), "INCLUDE", ("v",))
     return {
         "segment": encode_segment_header(segment),
@@ -48,6 +51,11 @@ def examples() -> dict[str, bytes]:
         "mutation with a change": encode_mutation(
             Mutation(token, b"key", b"item", 1_700_000_000_000, Ballot(2, 3), change=change)
         ),
+        "mutation with a stream record": encode_mutation(
+            Mutation(token, b"key", b"item", 1_700_000_000_000, Ballot(2, 3), records=(stream_record,))
+        ),
+        "stream record": encode_stream_record(stream_record),
+        "stream": encode_stream(Stream(6, "NEW_AND_OLD_IMAGES", 7_000, is_closed=True, trimmed_sequence=9_000)),
         "change": encode_change(change),
         "feed": encode_feed(Feed(index, 7, b"next", 2)),
         "value": encode_value(b"key", b"item"),

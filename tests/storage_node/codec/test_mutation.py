@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from server.paxos.ballot import Ballot
 from storage_node.codec.change import Change, EntryChange
 from storage_node.codec.mutation import CorruptMutationError, Mutation, decode_mutation, encode_mutation
+from storage_node.codec.stream_record import Event, StreamRecord
+from tests.storage_node.codec.test_stream_record import STREAM_RECORDS
 
 ITEMS = st.none() | st.binary(max_size=60)
 ENTRIES = st.builds(EntryChange, st.integers(0, 2**64 - 1), st.binary(max_size=40), ITEMS)
@@ -22,7 +24,9 @@ MUTATIONS = st.builds(
     st.lists(st.tuples(st.binary(max_size=40), ITEMS), max_size=3).map(tuple),
     st.none() | st.binary(max_size=30),
     st.none() | st.builds(Change, st.integers(0, 2**64 - 1), st.lists(ENTRIES, max_size=3).map(tuple)),
+    st.lists(STREAM_RECORDS, max_size=2).map(tuple),
 )
+RECORD = StreamRecord(5, Event.MODIFY, 7, 8, 9, b"keys", b"old", b"item")
 
 
 def numbers(*values: int) -> bytes:
@@ -36,6 +40,8 @@ def numbers(*values: int) -> bytes:
 @example(
     Mutation(b"t" * 16, b"k", b"item", change=Change(1, (EntryChange(2, b"p", b"item"), EntryChange(2, b"q", None))))
 )
+@example(Mutation(b"t" * 16, b"k", b"item", records=(RECORD,)))
+@example(Mutation(b"t" * 16, b"k", b"item", change=Change(1, (EntryChange(2, b"p", b"item"),)), records=(RECORD,)))
 def test_round_trip(mutation: Mutation) -> None:
     """What is decoded is what was encoded."""
     assert decode_mutation(encode_mutation(mutation)) == mutation
@@ -56,7 +62,7 @@ def test_a_mutation_that_ends_before_its_item_is_noticed(mutation: Mutation, dat
     """Header, token and key are whole or it is none; an item that reaches to the end is guarded by the record around
     it."""
     encoded = encode_mutation(mutation)
-    is_plain = not mutation.more and mutation.result is None and mutation.change is None
+    is_plain = not (mutation.more or mutation.result is not None or mutation.change is not None or mutation.records)
     item_start = len(encoded) - (len(mutation.item or b"") if is_plain else 0)
     with pytest.raises(CorruptMutationError):
         decode_mutation(encoded[: data.draw(st.integers(0, item_start - 1))])
@@ -82,8 +88,13 @@ def test_a_mutation_that_ends_before_its_item_is_noticed(mutation: Mutation, dat
         (b"\x03\x03" + bytes(30) + numbers(1, 0, 1) + b"i", "carries an item"),
         (b"\x03\x02" + bytes(30) + numbers(0, 1, 1) + b"r", "does not announce"),
         (b"\x03\x03" + bytes(30) + numbers(0, 0, 1) + numbers(0, 2**32 - 2), "repeat"),
-        (b"\x03\x06" + bytes(30) + numbers(0, 0, 0) + b"x", "behind its last write"),
+        (b"\x03\x06" + bytes(30) + numbers(0, 0, 0) + b"x", "behind its last part"),
         (b"\x03\x06" + bytes(30) + numbers(5, 0, 0) + b"x", "inside one of its parts"),
+        (b"\x05\x02" + bytes(30), "values"),
+        (b"\x05\x12" + bytes(30) + numbers(0, 0, 0, 0), "and has 0"),
+        (b"\x05\x12" + bytes(30) + numbers(0, 0, 0, 1_001), "and has 1001"),
+        (b"\x05\x12" + bytes(30) + numbers(0, 0, 0, 1, 3) + b"abc", "shorter than its header"),
+        (b"\x05\x12" + bytes(30) + numbers(0, 0, 0, 1, 4) + b"abc", "inside one of its parts"),
     ],
 )
 def test_malformed(data: bytes, message: str) -> None:
@@ -102,11 +113,12 @@ def test_what_the_version_before_wrote(item: bytes | None) -> None:
         decode_mutation(b"\x02\x02" + old[2:])
 
 
-def test_only_a_change_takes_the_new_version() -> None:
-    """All else can be read by the version before, too."""
+def test_only_what_needs_it_takes_a_new_version() -> None:
+    """All else can be read by the versions before, too."""
     plain, with_more = Mutation(b"", b"key", b"item"), Mutation(b"", b"key", b"item", more=((b"other", None),))
     with_change = with_more._replace(change=Change(1, (EntryChange(2, b"p", b"item"),)))
-    assert [encode_mutation(each)[0] for each in (plain, with_more, with_change)] == [3, 3, 4]
+    with_record = with_change._replace(records=(RECORD,))
+    assert [encode_mutation(each)[0] for each in (plain, with_more, with_change, with_record)] == [3, 3, 4, 5]
     assert len(encode_mutation(with_change)) == len(encode_mutation(with_more)) + 16 + 16 + 1
 
 
