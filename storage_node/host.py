@@ -19,6 +19,23 @@ class NodeHost(ReplicaHost):
     """
 
     absent: frozenset[int] = frozenset()
+    _untold: frozenset[int] = frozenset()
+
+    def tell_committed(self, group_id: int) -> None:
+        """Tells the followers of a group, if this node leads it, what is committed: in a moment, when entries that
+        carry word of it may be on their way, and not when the group has been idle for long."""
+        if not self._untold:
+            self._later(self._tell_committed)
+        self._untold |= {group_id}
+
+    def _tell_committed(self) -> None:
+        untold, self._untold = self._untold, frozenset()
+        now_ns = self._now_ns()
+        for group_id in sorted(untold):
+            group = self.groups.get(group_id)
+            if group is not None and group.core.leadership is not None:
+                group.core.leadership.flush_soon(now_ns)
+                self._carry_out(group, group.core.tick(now_ns))
 
     def set_absent(self, group_ids: Iterable[int], connected_node_ids: Iterable[int]) -> None:
         """Which groups should be here and are not open."""

@@ -24,12 +24,12 @@ from server.model.table import KeySchema
 from server.paxos.ballot import Ballot
 from server.paxos.quorum import Configuration
 from server.runtime.clock import now_ms
-from server.runtime.replica_host import ReplicaHost
 from server.runtime.snapshot_transfer import SnapshotFailedError, SnapshotSource
 from server.table_codec import global_index, key_schema, local_indexes
 from storage_node.btree import StoreError
 from storage_node.changes import ChangeLog
 from storage_node.codec.mutation import Mutation, decode_mutation, encode_mutation
+from storage_node.host import NodeHost
 from storage_node.proposals import Proposals
 from storage_node.reads import Reads
 from storage_node.replies import Reply
@@ -121,7 +121,7 @@ class PartitionReplica:
         self,
         descriptor: cluster_pb2.PartitionDescriptor,
         store: Store,
-        host: ReplicaHost,
+        host: NodeHost,
         run: Callable[[Callable[[], None], Callable[[], object]], None],
         on_rotten: Callable[[int, str], None],
     ) -> None:

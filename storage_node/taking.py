@@ -11,10 +11,11 @@ from collections.abc import Callable
 from statorpb import partition_pb2
 
 from server.model.key_encoding import CURSORS, own_rows, prefix
-from server.runtime.replica_host import Outcome, OutcomeKind, ReplicaHost
+from server.runtime.replica_host import Outcome, OutcomeKind
 from storage_node.btree import StoreError
 from storage_node.codec.index_batch import CorruptBatchError, IndexBatch, decode_batch
 from storage_node.codec.mutation import Write
+from storage_node.host import NodeHost
 from storage_node.proposals import Proposals
 from storage_node.replies import Reply
 from storage_node.store import CorruptValueError, Store
@@ -34,7 +35,7 @@ class Taking:
         table_number: int,
         key_range: tuple[bytes, bytes],
         store: Store,
-        host: ReplicaHost,
+        host: NodeHost,
         proposals: Proposals,
         refuse: Callable[[partition_pb2.PartitionRequest, Reply], None],
         answer_rotten: Callable[[partition_pb2.PartitionRequest, str, Reply], None],
@@ -100,6 +101,8 @@ class Taking:
         def done(outcome: Outcome) -> None:
             if outcome.kind == OutcomeKind.COMMITTED:
                 reply(request.id, partition_pb2.OK)
+                # Indexes are read at followers as well, and how far these are behind counts as the index's lag.
+                self._host.tell_committed(self._partition_id)
             elif outcome.kind == OutcomeKind.NOT_LEADER:
                 self._refuse(request, reply)
             elif outcome.kind == OutcomeKind.OVERLOADED:

@@ -171,6 +171,10 @@ class Leadership:
         phase 1 brought is not its to propose."""
         return self.configuration_slot or log.last_slot
 
+    def flush_soon(self, now_ns: int) -> None:
+        """Followers are told at the next tick what is committed, as far as they have not been."""
+        self.flush_at_ns = self.flush_at_ns and min(self.flush_at_ns, now_ns)
+
     def acked_slots(self, own_node_id: int) -> dict[int, int]:
         slots = {node_id: progress.acked_slot for node_id, progress in self.progress.items()}
         slots[own_node_id] = self.durable_slot

@@ -10,7 +10,7 @@ from statorpb import cluster_pb2, partition_pb2
 
 from server.paxos.ballot import ZERO, Ballot
 from server.runtime.host_surroundings import COMMITTED, UNKNOWN, Done, Outcome, OutcomeKind
-from server.runtime.replica_host import ReplicaHost
+from storage_node.host import NodeHost
 from storage_node.replica import PartitionReplica
 from storage_node.store import Store
 from tests.storage_node.nodes import PARTITION, TABLE
@@ -24,6 +24,7 @@ class FakeHost:
     def __init__(self, group: Group, node_id: int) -> None:
         self.node_id = node_id
         self.hand_overs = self
+        self.told_committed = 0
         self._group = group
 
     def is_serving_leader(self, group_id: int) -> bool:
@@ -38,6 +39,9 @@ class FakeHost:
 
     def is_under_way(self, group_id: int) -> bool:
         return False
+
+    def tell_committed(self, group_id: int) -> None:
+        self.told_committed += 1
 
     def propose(self, group_id: int, payload: bytes, done: Done) -> None:
         if self.is_serving_leader(group_id):
@@ -63,7 +67,7 @@ class Member:
         self.replica = PartitionReplica(
             self._group.descriptor,
             self.store,
-            cast(ReplicaHost, self.host),
+            cast(NodeHost, self.host),
             self._run,
             lambda partition_id, sentence: self.rotten.append(sentence),
         )

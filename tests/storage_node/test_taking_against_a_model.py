@@ -159,4 +159,5 @@ def test_every_change_is_taken_once(seed: int, tmp_path: Path) -> None:
         assert {key[PREFIX_BYTES:]: item for key, item in stored} == expected
         assert member.rotten == []
     assert [cursor(group, each.source) <= len(each.log) for each in sources] == [True, True]
+    assert sum(each.host.told_committed for each in group.members) > 0, "followers are not left to wait for it"
     group.close()

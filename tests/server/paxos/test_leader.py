@@ -130,6 +130,17 @@ def test_the_window_is_what_is_not_acknowledged(steps: list[tuple[str, int, int]
         assert progress.has_room() == (is_small and len(model) < IN_FLIGHT_MESSAGES_MAX)
 
 
+def test_what_is_to_be_told_is_told_sooner() -> None:
+    """Where there is something to tell; never later than it would have been."""
+    leader = leadership()
+    found = []
+    for flush_at_ns in (0, 900, 300):
+        leader.flush_at_ns = flush_at_ns
+        leader.flush_soon(500)
+        found.append(leader.flush_at_ns)
+    assert found == [0, 500, 300]
+
+
 def test_a_fresh_run_goes_to_whoever_has_everything_before() -> None:
     """Not over a gap, not beside a snapshot, not into a full window."""
     full = Progress(0, 6)
