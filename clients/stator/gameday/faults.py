@@ -19,7 +19,7 @@ from stator.gameday.delays import DelayQueue
 from stator.gameday.disks import Disks
 from stator.gameday.links import DROP, Change, losing, queued
 from stator.gameday.machine import MachineError
-from stator.gameday.scenario import FAULTS, FOLLOWER, LEADER, Fault
+from stator.gameday.scenario import FAULTS, FOLLOWER, INDEX_LEADER, WORDS, Fault
 from stator.local.errors import LocalClusterError
 
 _COPIES_MIN = 20
@@ -442,28 +442,29 @@ async def inject(site: Site, fault: Fault, description: ClusterDescription | Non
         text = await injection.begin()
     except (LocalClusterError, MachineError, StatorError) as error:
         raise FaultError(f"{fault.do} {_listed(words)}: {error}") from None
-    meant = [word for word in (*fault.processes, *fault.to) if word in (LEADER, FOLLOWER)]
+    meant = [word for word in (*fault.processes, *fault.to) if word in WORDS]
     return injection, f"{text} ({', '.join(meant)} of {table})" if meant else text
 
 
 def resolve(word: str, description: ClusterDescription | None, table: str) -> str:
-    """Whom "leader" and "follower" mean: the storage node that leads most, or fewest, partitions of the table. Other
-    words stay. Raises FaultError."""
-    if word not in (LEADER, FOLLOWER):
+    """Whom "leader" and "follower" mean: the storage node that leads most, or fewest, partitions of the table; and whom
+    "index-leader" means: that of its index. Other words stay. Raises FaultError."""
+    if word not in WORDS:
         return word
     if description is None:
         raise FaultError(f"it has not been seen yet who is a {word}.")
     names = {node.node_id: node.name for node in description.nodes if node.role == "storage"}
     leads: dict[str, int] = {}
     for partition in description.partitions:
-        if partition.table_name == table:
+        if partition.table_name == table and bool(partition.index_name) == (word == INDEX_LEADER):
             for replica in partition.replicas:
                 name = names[replica.node_id]
                 leads[name] = leads.get(name, 0) + replica.is_leader
     ordered = sorted(leads, key=lambda name: (leads[name], name))
     if not ordered or not leads[ordered[-1]]:
-        raise FaultError(f"nobody leads a partition of {table}.")
-    return ordered[-1] if word == LEADER else ordered[0]
+        of_what = f"the index of {table}" if word == INDEX_LEADER else table
+        raise FaultError(f"nobody leads a partition of {of_what}.")
+    return ordered[0] if word == FOLLOWER else ordered[-1]
 
 
 def _briefly(words: Sequence[str], names: Sequence[str]) -> str:

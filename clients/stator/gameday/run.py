@@ -10,20 +10,27 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from stator.client import AsyncClient
 from stator.errors import StatorError
 from stator.gameday.cluster import GamedayCluster
 from stator.gameday.faults import FaultError, Injection, Site, inject
 from stator.gameday.history import HISTORY_FILE, Event, EventKind, HistoryWriter
-from stator.gameday.load import PARTITION_KEY, Load
+from stator.gameday.load import PARTITION_KEY, VALUE, Load
 from stator.gameday.machine import MachineError
 from stator.gameday.scenario import Fault, Scenario
 from stator.gameday.watcher import Watcher
+from stator.index_check import ClientSource, IndexCheck, definition_of
+from stator.indexes import GlobalIndex
 from stator.local.errors import LocalClusterError
 
 HEAL_S_MAX = 90.0
 """How long after the last fault was undone a cluster may take until all of it serves; that is a problem otherwise."""
 _EQUAL_S_MAX = 20.0
 _POLL_S = 0.2
+_DIFFERENCES_TOLD = 10
+
+_INDEX = GlobalIndex("by-value", (VALUE, "S"))
+"""By what every write changes."""
 
 Tell = Callable[[Event], None]
 
@@ -56,13 +63,19 @@ class Gameday:
         with self._history:
             async with self._load.connect("watcher") as client:
                 await client.create_table(
-                    self._table, (PARTITION_KEY, "S"), partitions=self._scenario.partitions, timeout_s=30.0
+                    self._table,
+                    (PARTITION_KEY, "S"),
+                    partitions=self._scenario.partitions,
+                    global_indexes=[_INDEX] if self._scenario.is_indexed else (),
+                    timeout_s=30.0,
                 )
                 await client.wait_until_table_active(self._table)
                 site = Site(self._cluster, client, self._run)
                 watcher = Watcher(client, self._cluster, self._table, self._note, site.may_end)
                 await self._wait_whole(watcher)
                 await self._play(site, watcher)
+                if self._scenario.is_indexed:
+                    await self._check_index(client)
                 self._history.end()
                 # A cluster that is still broken keeps its table; the record tells that, and is complete.
                 with contextlib.suppress(StatorError):
@@ -153,6 +166,21 @@ class Gameday:
                 return
             if keys:
                 await asyncio.sleep(_POLL_S)
+
+    async def _check_index(self, client: AsyncClient) -> None:
+        """Whether the index has what it should; what it has not, or should not have, is a problem."""
+        try:
+            definition = definition_of(await client.describe_table(self._table), _INDEX.name)
+            check = IndexCheck(ClientSource(client, self._table, _INDEX.name, definition), definition)
+            found = [difference async for difference in check.differences()]
+        except StatorError as error:
+            self._note(EventKind.PROBLEM, f"the index could not be compared with its table: {error}")
+            return
+        for difference in found[:_DIFFERENCES_TOLD]:
+            self._note(EventKind.PROBLEM, f"the index has a {difference.kind} entry: {difference}"[:400])
+        if len(found) > _DIFFERENCES_TOLD:
+            self._note(EventKind.PROBLEM, f"the index has {len(found)} wrong entries.")
+        self._note(EventKind.PHASE, f"compared {check.items} items and {check.entries} entries of the index")
 
     def _note(self, kind: EventKind, text: str, at_ns: int | None = None) -> None:
         now_ns = self._load.now_ns()

@@ -14,6 +14,10 @@ from stator.local.layout import NODES_PER_ZONE_MAX, Role, node_names, select
 
 LEADER = "leader"
 FOLLOWER = "follower"
+INDEX_LEADER = "index-leader"
+WORDS = (LEADER, FOLLOWER, INDEX_LEADER)
+"""Who is meant is seen when the fault comes: of the partitions of the table, or of its index."""
+
 CLIENTS_MIN = 8
 """Fewer do not meet at one key often enough for a history to say much."""
 
@@ -96,7 +100,7 @@ FAULTS: Mapping[str, FaultShape] = {
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One thing that is done to the cluster `at_s` seconds after the load began, and undone `for_s` seconds later
-    (None: at the end). `processes`: names, zones, roles, "all", LEADER or FOLLOWER. What lies between processes is done
+    (None: at the end). `processes`: names, zones, roles, "all", or one of WORDS. What lies between processes is done
     to the way from `processes` to `to`, and unless `is_one_way` also to the way back. `percent` of packets
     are lost, or a clock is too fast by it; packets are late by `ms`, give or take `jitter_ms`."""
 
@@ -117,7 +121,8 @@ class Scenario:
 
     `longest_gap_s`: the longest time without any success among reads and among writes that is still a pass;
     `longest_read_gap_s`: among reads, where less is expected of writes; `errors_max`: how many calls may fail;
-    `elections_max`: how often a partition may get another leader. None: as it comes.
+    `elections_max`: how often a partition may get another leader. None: as it comes. `is_indexed`: the table has a
+    global index by the value that is written, and in the end that has what it should.
     """
 
     name: str
@@ -135,6 +140,7 @@ class Scenario:
     errors_max: int | None = None
     longest_read_gap_s: float | None = None
     elections_max: int | None = None
+    is_indexed: bool = True
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -148,7 +154,7 @@ class Scenario:
         chosen: set[str] = set()
         for fault in self.faults:
             if FAULTS[fault.do].need is Need.DISKS:
-                words = [Role.STORAGE if word in (LEADER, FOLLOWER) else word for word in fault.processes]
+                words = [Role.STORAGE if word in WORDS else word for word in fault.processes]
                 able = {name for name, role, _ in known if role in FAULTS[fault.do].roles & HAVE_DISKS}
                 chosen |= able.intersection(select(words, known))
         return [name for name, _, _ in known if name in chosen]
@@ -160,13 +166,16 @@ def parse_scenario(text: str, name: str) -> Scenario:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ScenarioError(f"{name} is not TOML: {str(error)[:1].lower()}{str(error)[1:]}.") from None
-    _check_names(document, ("description", *NUMBERS, "expect", "fault"), name)
+    _check_names(document, ("description", "index", *NUMBERS, "expect", "fault"), name)
     description = document.get("description", "")
     if not isinstance(description, str):
         raise ScenarioError(f"{name}: description must be a text, not {description!r}.")
     numbers = {key: _number(document, key, shape, name) for key, shape in NUMBERS.items()}
     if numbers["duration"] is None:
         raise ScenarioError(f"{name}: it does not say how many seconds it takes: write, for example, duration = 30.")
+    is_indexed = document.get("index", True)
+    if not isinstance(is_indexed, bool):
+        raise ScenarioError(f"{name}: index must be true or false, not {is_indexed!r}.")
     expect = document.get("expect", {})
     if not isinstance(expect, dict):
         raise ScenarioError(f"{name}: expect must be a table: write [expect] on a line of its own.")
@@ -179,6 +188,8 @@ def parse_scenario(text: str, name: str) -> Scenario:
     faults = [
         _fault(entry, f"{name}: fault {index}", duration_s, nodes_per_zone) for index, entry in enumerate(entries, 1)
     ]
+    if not is_indexed and any(INDEX_LEADER in (*fault.processes, *fault.to) for fault in faults):
+        raise ScenarioError(f"{name}: nobody is an {INDEX_LEADER} where there is no index: write index = true.")
     return Scenario(
         name=Path(name).stem,
         description=" ".join(description.split()),
@@ -195,6 +206,7 @@ def parse_scenario(text: str, name: str) -> Scenario:
         errors_max=_whole(expected["errors"]),
         longest_read_gap_s=expected["longest_gap_of_reads"],
         elections_max=_whole(expected["elections"]),
+        is_indexed=is_indexed,
     )
 
 
@@ -263,11 +275,11 @@ def _processes(entry: Mapping[str, Any], key: str, where: str, nodes_per_zone: i
     able = {name for name, role, _ in known if role in FAULTS[do].roles}
     for word in words:
         try:
-            if word not in (LEADER, FOLLOWER) and able.isdisjoint(select([word], known)):
+            if word not in WORDS and able.isdisjoint(select([word], known)):
                 roles = " and ".join(role for role in Role if role in FAULTS[do].roles)
                 raise ScenarioError(f"{where}: {do} is done to {roles} processes, and {word!r} means none of these.")
         except UnknownProcessError as error:
-            sentence = f"{str(error)[:1].lower()}{str(error)[1:-1]}, {LEADER} or {FOLLOWER}."
+            sentence = f"{str(error)[:1].lower()}{str(error)[1:-1]}, {', '.join(WORDS[:-1])} or {WORDS[-1]}."
             raise ScenarioError(f"{where}: {sentence}") from None
     return tuple(words)
 

@@ -76,14 +76,16 @@ class Watcher:
                 leader = names[partition.leader.node_id]
                 before = self._leaders.get(partition.partition_id, leader)
                 if before != leader:
-                    text = f"partition {partition.partition_id} is led by {leader}, no longer by {before}"
+                    of_index = " of the index" if partition.index_name else ""
+                    text = f"partition {partition.partition_id}{of_index} is led by {leader}, no longer by {before}"
                     self.tell(EventKind.ELECTED, text)
                 self._leaders[partition.partition_id] = leader
 
     def _describe(self, description: ClusterDescription) -> dict[str, str]:
         states = {}
         for node in description.nodes:
-            ids = [p.leader.node_id for p in description.partitions if p.table_name == self.table and p.leader]
+            own = [p for p in description.partitions if p.table_name == self.table and not p.index_name]
+            ids = [p.leader.node_id for p in own if p.leader]
             leads = f"leads {ids.count(node.node_id)} of {self.table}" if node.role == "storage" else ""
             if node.role == "metadata" and node.is_leader:
                 leads = "leads"

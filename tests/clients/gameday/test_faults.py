@@ -44,6 +44,15 @@ def test_whom_a_word_means(word: str, leaders: tuple[int, ...], expected: str) -
     assert resolve(word, led(*leaders), "t") == expected
 
 
+def test_the_leader_of_the_index() -> None:
+    """Is another than the table's; and none where the table has no index."""
+    index = replace(led_by(2), partition_id=8, index_name="by-value")
+    both = ClusterDescription(WHOLE.nodes, (led_by(1), index))
+    assert [resolve(word, both, "t") for word in ("leader", "index-leader")] == ["storage-1", "storage-2"]
+    with pytest.raises(FaultError, match="nobody leads a partition of the index of t"):
+        resolve("index-leader", led(1), "t")
+
+
 def test_nobody_is_meant() -> None:
     """Then the fault cannot happen, which is told."""
     with pytest.raises(FaultError, match="nobody leads"):

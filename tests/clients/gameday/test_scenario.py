@@ -132,8 +132,15 @@ FAULT = "duration = 30\n[[fault]]\n"
         ("duration = 30\nclient = 8", "s.toml: there is no `client`; did you mean `clients`?"),
         (
             "duration = 30\nxyz = 8",
-            "s.toml: there is no `xyz`; there are description, duration, clients, operations_per_second, item_bytes, "
-            "partitions, nodes_per_zone, timeout, eventual_within, expect, fault.",
+            "s.toml: there is no `xyz`; there are description, index, duration, clients, operations_per_second, "
+            "item_bytes, partitions, nodes_per_zone, timeout, eventual_within, expect, fault.",
+        ),
+        ("duration = 30\nindex = 1", "s.toml: index must be true or false, not 1."),
+        (
+            "duration = 30\nindex = false\n"
+            + FAULT.removeprefix("duration = 30\n")
+            + 'at = 1\ndo = "kill"\nprocess = "index-leader"',
+            "s.toml: nobody is an index-leader where there is no index: write index = true.",
         ),
         ("duration = 30\ndescription = 1", "s.toml: description must be a text, not 1."),
         ("duration = 30\nexpect = 1", "s.toml: expect must be a table: write [expect] on a line of its own."),
@@ -198,7 +205,7 @@ FAULT = "duration = 30\n[[fault]]\n"
             FAULT + 'at = 1\ndo = "kill"\nprocess = "storage-4"',
             "s.toml: fault 1: there is no process 'storage-4'. Say one of metadata-1, metadata-2, metadata-3, "
             "storage-1, storage-2, storage-3, router-1, router-2, router-3, a zone (zone-1, zone-2, zone-3), a "
-            "role (metadata, storage, router) or all, leader or follower.",
+            "role (metadata, storage, router) or all, leader, follower or index-leader.",
         ),
         (
             FAULT + 'at = 1\ndo = "fill-disk"\nprocess = ["leader", "metadata"]',
