@@ -15,6 +15,7 @@ from router.authentication import Authentication, GrpcAuthentication
 from router.config import Config
 from router.dispatcher import Dispatcher
 from router.grpc_door import AdminService, ItemsService, SessionService
+from router.grpc_streams import StreamsService
 from router.grpc_tables import TablesService
 from router.halt_watch import HaltWatch
 from router.http_door import HttpDoor
@@ -42,6 +43,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     halts.start(asyncio.get_running_loop())
     items = ItemsService(dispatcher, timeout_s, halts)
     tables = TablesService(dispatcher, timeout_s)
+    streams = StreamsService(dispatcher, timeout_s)
     admin = AdminService(dispatcher, timeout_s)
     session = SessionService(dispatcher, timeout_s)
     authentication: Authentication | None = None
@@ -55,8 +57,8 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     try:
         server = await start_server(
             config.grpc_listen,
-            [items.add_to, tables.add_to, admin.add_to, session.add_to],
-            ["stator.v1.Items", "stator.v1.Tables", "stator.v1.Session", "stator.v1.Admin"],
+            [items.add_to, tables.add_to, streams.add_to, admin.add_to, session.add_to],
+            [f"stator.v1.{name}" for name in ("Items", "Tables", "Streams", "Session", "Admin")],
             [GrpcAuthentication(authentication)] if authentication is not None else [],
         )
     except AddressInUseError as error:
@@ -82,6 +84,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     log.info("serving", http=config.http_listen, grpc=config.grpc_listen)
     await stop.wait()
     await server.set_serving(False)
+    streams.stop()
     grace_s = config.stop_grace_ms / 1000
     await asyncio.gather(door.stop(grace_s), server.stop(min(grace_s, 0.5)))
     halts.stop()

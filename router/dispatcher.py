@@ -10,8 +10,7 @@ import hashlib
 import itertools
 import math
 import os
-from collections.abc import Callable, Collection
-from functools import partial
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 import grpc
@@ -30,9 +29,11 @@ from router.requests.get_item import GetItemRequest
 from router.requests.put_item import PutItemRequest
 from router.requests.query import QueryRequest
 from router.requests.scan import ScanRequest
+from router.requests.stream_requests import StreamRequest
 from router.requests.table_requests import DescribeEndpointsRequest, DescribeLimitsRequest
 from router.requests.update_item import UpdateItemRequest
 from router.storage_client import StorageClient
+from router.streams import Streams
 from router.table_messages import TableRequest, message_of
 from server.model.errors import (
     InternalServerError,
@@ -42,9 +43,6 @@ from server.model.errors import (
 from server.model.limits import ACCOUNT_CAPACITY_UNITS, TABLE_CAPACITY_UNITS
 
 TOKEN_BYTES = 16
-
-METADATA_PATIENCE_S = 6.0
-"""How long an operation on tables waits for the metadata service; longer than it takes to elect a new leader."""
 
 TABLE_SETTLES_S = 1.0
 TABLE_POLL_S = 0.02
@@ -80,10 +78,6 @@ def _at_once(_: Any) -> bool:
     return True
 
 
-def _invoke(method: str, message: Any, timeout_s: float, stub: Any) -> Any:
-    return getattr(stub, method)(message, timeout=timeout_s)
-
-
 def _is_settled(answer: tables_pb2.DescribeTableResponse) -> bool:
     return answer.table.status not in (tables_pb2.CREATING, tables_pb2.DELETING)
 
@@ -100,6 +94,7 @@ class Dispatcher:
         self._cache = cache
         self._storage = storage
         self._metadata = metadata
+        self.streams = Streams(cache, storage, metadata)
         self.http_address = ""  # of the HTTP door, as DescribeEndpoints tells it
         self._loop = asyncio.get_running_loop()
         self._token_prefix = os.urandom(8)
@@ -245,22 +240,32 @@ class Dispatcher:
         """Asks again for as long as the answer `is_settled` not, but not for longer than TABLE_SETTLES_S."""
         begun = self._loop.time()
         settled_by = begun + min(TABLE_SETTLES_S, (deadline - begun) / 2)
-        try:
-            result: Any
+
+        async def answer() -> Any:
             while True:
-                # Some of the caller's time is kept back, to tell it clearly that nobody answers.
-                patience_s = max(0.05, min(METADATA_PATIENCE_S, (deadline - self._loop.time()) * 0.75))
-                invoke = partial(_invoke, method, message, patience_s)
-                result = await self._metadata.call(invoke, patience_s)
+                result = await self._metadata.ask(method, message, deadline)
                 if is_settled(result) or self._loop.time() >= settled_by:
-                    break
+                    return result
                 await asyncio.sleep(TABLE_POLL_S)
+
+        await self._settle(answer(), method, done)
+
+    # Streams
+
+    def submit_streams(self, request: StreamRequest, deadline: float, done: Done) -> None:
+        """Carries out an operation on streams; the result is the public message that answers it, or a page."""
+        carrying_out = self.streams.carry_out(request, deadline)
+        self._spawn(self._settle(carrying_out, type(request).__name__, done))
+
+    async def _settle(self, answer: Awaitable[Any], what: str, done: Done) -> None:
+        try:
+            result = await answer
         except StatorError as error:
             done(None, error)
         except grpc.aio.AioRpcError as error:
             done(None, model_error(error))
         except Exception:
-            log.exception("a call to the metadata service failed", method=method)
+            log.exception("request failed", request=what)
             done(None, InternalServerError(_INTERNAL_ERROR))
         else:
             done(result, None)

@@ -235,7 +235,9 @@ class UnaryService:
         """Registers the service. By hand, since the generated code lets a message that cannot be read, and a bug, end a
         call without details; and since messages that have items are read as their twins."""
         handlers = {
-            method.name: grpc.unary_unary_rpc_method_handler(
+            method.name: (
+                grpc.unary_stream_rpc_method_handler if method.server_streaming else grpc.unary_unary_rpc_method_handler
+            )(
                 _with_details(getattr(self, method.name), method.input_type.full_name),
                 request_deserializer=message_or_malformed(_message_class(method.input_type).FromString),
                 response_serializer=_message_class(method.output_type).SerializeToString,

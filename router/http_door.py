@@ -12,6 +12,7 @@ import math
 import uuid
 import zlib
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
@@ -22,7 +23,7 @@ import structlog
 
 from router.dispatcher import Dispatcher
 from router.halt_watch import HaltWatch
-from router.http_json import ITEM_OPERATIONS, TABLE_OPERATIONS, Operation
+from router.http_json import ITEM_OPERATIONS, STREAM_OPERATIONS, TABLE_OPERATIONS, Operation
 from router.http_responses import (
     HEALTHY_HEAD,
     JSON_HEADS,
@@ -38,6 +39,8 @@ from router.http_responses import (
 )
 from router.item_json import error_to_json, rendered_items
 from router.results import Page
+from router.stream_json import rendered_records
+from router.streams import RecordPage
 from server.model.errors import (
     InternalServerError,
     SerializationError,
@@ -51,7 +54,8 @@ HEADERS_MAX = 100
 BODY_BYTES_PER_S_MIN = 64 * 1024
 PIPELINE_MAX = 32
 PAGE_SLICE_ITEMS = 500
-"""Of a page are made into JSON at a time: some milliseconds' work."""
+PAGE_SLICE_RECORDS = PAGE_SLICE_ITEMS // 3
+"""Of a page are made into JSON at a time: some milliseconds' work. A record has up to three items."""
 
 CONNECTIONS_MAX = 4096
 WRITE_BUFFER_BYTES_MAX = 32 * 1024 * 1024
@@ -93,6 +97,7 @@ _HEADERS = {
     b"Authorization": _NOTHING,
     b"amz-sdk-request": _NOTHING,
 }
+_SLICES = {Page: PAGE_SLICE_ITEMS, RecordPage: PAGE_SLICE_RECORDS}
 _JSON_OK = JSON_HEADS[200]
 _TOO_LARGE = f"a request has at most {REQUEST_BYTES_MAX} bytes"
 INTERNAL_ERROR = "The request failed because of an internal error"
@@ -463,11 +468,14 @@ class HttpConnection(asyncio.Protocol):
                 begun = self._begun if invocation or self._waited_s else math.inf
                 dispatcher.submit(operation.read(_parse(body)), deadline, invocation, done, begun)
                 return
+            submit: Callable[..., None] = dispatcher.submit_tables
             operation = TABLE_OPERATIONS.get(target)
             if operation is None:
+                submit = dispatcher.submit_streams
+                operation = STREAM_OPERATIONS.get(target)
+            if operation is None:
                 raise UnknownOperationError(unknown_target(target))
-            done = partial(self._answer, exchange, operation)
-            dispatcher.submit_tables(operation.read(_parse(body)), deadline, done)
+            submit(operation.read(_parse(body)), deadline, partial(self._answer, exchange, operation))
         except StatorError as error:
             self._respond_error(exchange, error)
         except Exception:
@@ -490,8 +498,9 @@ class HttpConnection(asyncio.Protocol):
         if error is not None:
             self._respond_error(exchange, error)
             return
-        if type(result) is Page and not result.is_rendered and len(result.items) > PAGE_SLICE_ITEMS:
-            self._render(exchange, operation, result, [])
+        size = _SLICES.get(type(result), 0)
+        if size and not result.is_rendered and len(result.items) > size:
+            self._render(exchange, operation, result, [], size)
             return
         try:
             content = orjson.dumps(operation.write(result))
@@ -501,16 +510,19 @@ class HttpConnection(asyncio.Protocol):
         else:
             self._respond(exchange, _JSON_OK, content)
 
-    def _render(self, exchange: Exchange, operation: Operation, page: Page, done: list[Any]) -> None:
+    def _render(
+        self, exchange: Exchange, operation: Operation, page: Page | RecordPage, done: list[Any], size: int
+    ) -> None:
         """Makes JSON of a long page bit by bit: others get their turn in between."""
         try:
-            done += rendered_items(page.items[len(done) : len(done) + PAGE_SLICE_ITEMS])
+            items = page.items[len(done) : len(done) + size]
+            done += rendered_items(items) if isinstance(page, Page) else rendered_records(page.shard, items)
         except Exception:
             log.exception("response failed", operation=operation.name)
             self._respond_error(exchange, InternalServerError(INTERNAL_ERROR))
             return
         if len(done) < len(page.items):
-            self._loop.call_soon(self._render, exchange, operation, page, done)
+            self._loop.call_soon(self._render, exchange, operation, page, done, size)
         else:
             self._answer(exchange, operation, replace(page, items=done, is_rendered=True), None)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
-from router import item_json, table_json
+from router import item_json, stream_json, table_json
 from router.requests import (
     batch_get_item,
     batch_write_item,
@@ -19,13 +19,14 @@ from router.requests import (
 )
 from router.table_json import Operation
 
-__all__ = ["ITEM_OPERATIONS", "TABLE_OPERATIONS", "TARGET_PREFIX", "Operation"]
+__all__ = ["ITEM_OPERATIONS", "STREAM_OPERATIONS", "TABLE_OPERATIONS", "TARGET_PREFIX", "Operation"]
 
 TARGET_PREFIX = b"DynamoDB_20120810."
+STREAMS_TARGET_PREFIX = b"DynamoDBStreams_20120810."
 
 
-def _by_target(*operations: Operation) -> Mapping[bytes, Operation]:
-    return {TARGET_PREFIX + operation.name.encode(): operation for operation in operations}
+def _by_target(*operations: Operation, prefix: bytes = TARGET_PREFIX) -> Mapping[bytes, Operation]:
+    return {prefix + operation.name.encode(): operation for operation in operations}
 
 
 class _Requests(Protocol):
@@ -51,3 +52,4 @@ ITEM_OPERATIONS = _by_target(
 """By X-Amz-Target, as those that follow."""
 
 TABLE_OPERATIONS = _by_target(*table_json.OPERATIONS)
+STREAM_OPERATIONS = _by_target(*stream_json.OPERATIONS, prefix=STREAMS_TARGET_PREFIX)

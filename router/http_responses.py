@@ -52,7 +52,6 @@ _DYNAMODB_OPERATIONS = frozenset(
     UntagResource UpdateContinuousBackups UpdateContributorInsights UpdateGlobalTable UpdateGlobalTableSettings
     UpdateItem UpdateKinesisStreamingDestination UpdateTable UpdateTableReplicaAutoScaling UpdateTimeToLive""".split()
 )
-_STREAMS_OPERATIONS = frozenset(b"DescribeStream GetRecords GetShardIterator ListStreams".split())
 
 _LOOPBACK_ORIGIN = re.compile(rb"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", re.IGNORECASE)
 
@@ -132,8 +131,8 @@ def unknown_target(target: bytes) -> str:
     """What to say to an X-Amz-Target that there is no operation for: nothing, as DynamoDB; but what DynamoDB does have
     is named."""
     service, _, operation = target.partition(b".")
-    known = {b"DynamoDB_20120810": _DYNAMODB_OPERATIONS, b"DynamoDBStreams_20120810": _STREAMS_OPERATIONS}
-    return f"{target.decode()} is not supported" if operation in known.get(service, ()) else ""
+    is_dynamodbs = service == b"DynamoDB_20120810" and operation in _DYNAMODB_OPERATIONS
+    return f"{target.decode()} is not supported" if is_dynamodbs else ""
 
 
 def healthy(region: str) -> bytes:

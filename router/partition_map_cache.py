@@ -11,9 +11,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import grpc
 import structlog
+from google.protobuf.message import Message
 from statorpb import cluster_pb2, cluster_pb2_grpc, tables_pb2
 
 from router.routing.decision import Replica
@@ -35,6 +37,9 @@ REFRESH_INTERVAL_S = 1.0
 LOOK_UP_TIMEOUT_S = 1.0
 FETCH_TIMEOUT_S = 3.0
 """Of one attempt to learn of a table; whoever has more time than that takes part in the next."""
+
+PATIENCE_S = 6.0
+"""How long an operation on tables waits for the metadata service; longer than it takes to elect a new leader."""
 
 TABLES_MAX = 10_000
 
@@ -71,6 +76,7 @@ class Table:
     time_to_live_attribute: str = ""  # empty: no item expires
     index: GlobalIndex | None = None
     global_indexes: Mapping[str, Table] = field(default_factory=dict)  # by name
+    streams: Mapping[str, cluster_pb2.StreamRoute] = field(default_factory=dict)  # by label
 
     def can_read(self, index_name: str | None) -> bool:
         """Whether the table, or the index of that name, can be read, as far as is known here."""
@@ -117,9 +123,27 @@ class MetadataClient:
                 raise ServiceUnavailableError(_NOBODY_ANSWERS)
             await asyncio.sleep(0.05)
 
+    async def ask(self, method: str, message: Message, deadline: float) -> Any:
+        """What is answered to a message. `deadline`: the caller's, in loop time. Raises StatorError."""
+        patience_s = patience(deadline)
+        try:
+            return await self.call(partial(_invoke, method, message, patience_s), patience_s)
+        except grpc.aio.AioRpcError as error:
+            raise model_error(error) from error
+
     async def close(self) -> None:
         for channel in self._channels:
             await channel.close()
+
+
+def patience(deadline: float) -> float:
+    """How long to wait for the metadata service, in seconds. `deadline`: the caller's, in loop time; some of its time
+    is kept back, to tell it clearly that nobody answers."""
+    return max(0.05, min(PATIENCE_S, (deadline - asyncio.get_running_loop().time()) * 0.75))
+
+
+def _invoke(method: str, message: Message, timeout_s: float, stub: Any) -> Any:
+    return getattr(stub, method)(message, timeout=timeout_s)
 
 
 def _is_answer(error: grpc.aio.AioRpcError) -> bool:
@@ -193,6 +217,12 @@ class PartitionMapCache:
         table = self._tables.get(name)
         if table is None or not table.is_active:
             await self._look_up([name], linearizable=True, deadline_s=deadline_s)
+        return self._tables.get(name)
+
+    async def renew(self, name: str, deadline_s: float) -> Table | None:
+        """The table as a leader of the metadata service has it from now on, or, where none answers, as it is known;
+        None: there is none. Raises ServiceUnavailableError when nobody answers within `deadline_s` seconds."""
+        await self._look_up([name], linearizable=True, deadline_s=deadline_s)
         return self._tables.get(name)
 
     def refresh_soon(self, table: Table) -> None:
@@ -283,6 +313,7 @@ class PartitionMapCache:
                 )
                 for each in route.global_indexes
             },
+            streams={stream.label: stream for stream in route.streams},
         )
         if len(self._tables) >= self._tables_max and route.table_name not in self._tables:
             unused = next((name for name, each in self._tables.items() if not each.is_used), None)

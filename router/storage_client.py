@@ -59,7 +59,9 @@ TIMEOUT_MS_MAX = 2**31 - 1
 
 log = structlog.get_logger()
 
-Details = partition_pb2.WriteDetails | partition_pb2.ReadDetails | partition_pb2.ScanDetails
+Details = (
+    partition_pb2.WriteDetails | partition_pb2.ReadDetails | partition_pb2.ScanDetails | partition_pb2.StreamDetails
+)
 Done = Callable[[partition_pb2.PartitionReply | None, StatorError | None], None]
 _Call: TypeAlias = "grpc.aio.StreamStreamCall[partition_pb2.PartitionRequestFrame, partition_pb2.PartitionReplyFrame]"
 
@@ -68,6 +70,7 @@ PUT = partition_pb2.PUT
 DELETE = partition_pb2.DELETE
 SCAN = partition_pb2.SCAN
 UPDATE = partition_pb2.UPDATE
+READ_STREAM = partition_pb2.READ_STREAM
 
 
 @dataclass(eq=False)  # without slots: what has its default costs nothing to make
@@ -76,7 +79,8 @@ class PartitionCall:
     `is_consistent`: only the leader can answer, as it is with every write. `details`: what the node is to do besides.
 
     A scan reads what lies from `position` up to `end` (empty: no bound) in the index of number `index`, from the end if
-    it `is_backwards`: as much of it as one partition has, which `covered` says once it is answered.
+    it `is_backwards`: as much of it as one partition has, which `covered` says once it is answered. What is read of a
+    stream is read of the partition that `position` is in.
 
     `begun`, of a write that its client may send again, elsewhere too: loop time at which it may have sent it first.
     WRITE_AGE_S_MAX later it is not sent any more, nor carried out.
@@ -103,6 +107,11 @@ class PartitionCall:
     node_id: int = field(default=0, init=False)
     size: int = field(default=0, init=False)  # bytes, once it is under way
     in_doubt_since: float = field(default=math.inf, init=False)  # the first attempt that may have been carried out
+
+    @property
+    def wait_s(self) -> float:
+        """For how long the node may wait before it answers."""
+        return self.details.wait_ms / 1000 if isinstance(self.details, partition_pb2.StreamDetails) else 0.0
 
     @property
     def is_write(self) -> bool:
@@ -143,6 +152,14 @@ def cover(call: PartitionCall) -> Partition:
     ends = [each for each in (end, call.end) if each]
     call.covered = (max(start, call.position), min(ends) if ends else b"")
     return table.partitions[index]
+
+
+def _fill_range(request: partition_pb2.PartitionRequest, call: PartitionCall) -> None:
+    """Of what is about more than a key."""
+    if isinstance(call.details, partition_pb2.StreamDetails):
+        request.stream.CopyFrom(call.details)
+    else:
+        _fill_scan(request, call)
 
 
 def _fill_scan(request: partition_pb2.PartitionRequest, call: PartitionCall) -> None:
@@ -245,7 +262,7 @@ class StorageClient:
         if remaining <= 0:
             self._expire(call)
             return
-        call.attempt_ends = now + min(remaining, ATTEMPT_TIMEOUT_S)
+        call.attempt_ends = now + min(remaining, ATTEMPT_TIMEOUT_S + call.wait_s)
         stream = self._streams.get(replica.address)
         if stream is None or stream.task is None or stream.task.done():
             stream = self._open(replica.address)
@@ -269,8 +286,8 @@ class StorageClient:
         request.timeout_ms = min(int(remaining * 1000), TIMEOUT_MS_MAX)
         if unreachable_leader:
             request.unreachable_leader = unreachable_leader
-        if operation == SCAN:
-            _fill_scan(request, call)
+        if operation in (SCAN, READ_STREAM):
+            _fill_range(request, call)
         elif operation != GET:
             request.item = call.item
             request.token = call.token

@@ -27,7 +27,7 @@ class Operation(NamedTuple):
 def table_to_json(table: tables_pb2.TableDescription) -> dict[str, Any]:
     """A table's description as DynamoDB's SDKs expect it."""
     schema = table.key_schema
-    attributes = [schema.partition_key] + ([schema.sort_key] if schema.HasField("sort_key") else [])
+    attributes = _attributes(schema)
     # An attribute may be in the keys of several indexes, and of the table.
     of_indexes = [each.index.sort_key for each in table.local_indexes]
     for described in table.global_indexes:
@@ -75,6 +75,15 @@ def table_to_json(table: tables_pb2.TableDescription) -> dict[str, Any]:
         if table.table_class_changed_at_ms:
             body["TableClassSummary"]["LastUpdateDateTime"] = table.table_class_changed_at_ms / 1000
     return body
+
+
+def key_schema_to_json(schema: tables_pb2.KeySchema) -> list[dict[str, Any]]:
+    """A table's key schema."""
+    return _key_schema(*_attributes(schema))
+
+
+def _attributes(schema: tables_pb2.KeySchema) -> list[tables_pb2.KeyAttribute]:
+    return [schema.partition_key] + ([schema.sort_key] if schema.HasField("sort_key") else [])
 
 
 def _key_schema(*attributes: tables_pb2.KeyAttribute) -> list[dict[str, Any]]:

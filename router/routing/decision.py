@@ -26,6 +26,8 @@ class Status(IntEnum):
     RESULT_FORGOTTEN = 13
     TOO_OLD = 14
     NOT_FRESH = 15
+    TRIMMED = 16
+    NO_STREAM = 17
 
 
 class Step(IntEnum):
@@ -42,8 +44,8 @@ class Step(IntEnum):
     SEND_ANEW = 9  # with its age as it is by now: it may only have been long on its way
 
 
-DONE = frozenset({int(Status.OK), int(Status.NOT_FOUND)})
-"""The answers of a request that has been carried out."""
+DONE = frozenset(map(int, (Status.OK, Status.NOT_FOUND, Status.TRIMMED, Status.NO_STREAM)))
+"""The answers of a request that has been carried out, also where nothing was found."""
 
 _STEPS: Mapping[int, Step] = {
     Status.NOT_LEADER: Step.RETRY,

@@ -26,7 +26,8 @@ NO_UNITS_ON_DEMAND = (
 )
 """Of a request for both; of a request for units where the table is on-demand already."""
 
-ARN_PREFIX = "arn:aws:dynamodb:local:000000000000:table/"
+ARN_REGION = "local"
+ARN_PREFIX = f"arn:aws:dynamodb:{ARN_REGION}:000000000000:table/"
 _TABLE_ARN = re.compile(r"arn:aws[a-z-]*:dynamodb:[a-z0-9-]+:[0-9]{12}:table/([^/:]+)")
 _TABLE_NAME = re.compile(r"[a-zA-Z0-9_.-]+")
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router import http_responses
+from router.http_json import STREAM_OPERATIONS
 from router.http_responses import accepts_gzip, is_loopback, pack, unknown_target, unpack
 from server.model.errors import SerializationError
 from server.model.limits import REQUEST_BYTES_MAX
@@ -87,8 +88,12 @@ def test_every_operation_of_dynamodb_is_known_by_name() -> None:
     assert {name.decode() for name in http_responses._DYNAMODB_OPERATIONS} == names
     for name in names:
         assert unknown_target(f"DynamoDB_20120810.{name}".encode()) == f"DynamoDB_20120810.{name} is not supported"
+
+
+def test_all_operations_on_streams_are_there() -> None:
+    """Those that the service's model has."""
     streams = botocore.loaders.Loader().load_service_model("dynamodbstreams", "service-2")["operations"]
-    assert {name.decode() for name in http_responses._STREAMS_OPERATIONS} == streams.keys()
+    assert {target.decode() for target in STREAM_OPERATIONS} == {f"DynamoDBStreams_20120810.{name}" for name in streams}
 
 
 @pytest.mark.parametrize("target", [b"", b".", b"GetItem", b"DynamoDB_20120810.", b"DynamoDB.GetItem", b"\xff.\xff"])

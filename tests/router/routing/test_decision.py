@@ -22,8 +22,8 @@ def test_every_status_of_the_wire_is_known() -> None:
 
 
 def test_a_request_is_done_when_the_answer_is_its_own() -> None:
-    """An item or its absence; any other answer is about the node."""
-    assert {Status.OK, Status.NOT_FOUND} == DONE
+    """An item or its absence, records or theirs; any other answer is about the node."""
+    assert {Status.OK, Status.NOT_FOUND, Status.TRIMMED, Status.NO_STREAM} == DONE
 
 
 @pytest.mark.parametrize(
