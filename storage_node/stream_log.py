@@ -327,7 +327,8 @@ class StreamLog:
             return
         after = self._beginning(stream, details)
         found = self._read(stream.number, after, details) if details.records_max else []
-        is_end = not found and stream.is_closed and not any(islice(self._stored(stream.number, after), 1))
+        last = found[-1][0] if found else after
+        is_end = stream.is_closed and not any(islice(self._stored(stream.number, last), 1))
         if details.records_max and not found and not is_end and not is_late and len(self._readers) < READERS_MAX:
             if details.start != partition_pb2.StreamDetails.AFTER:
                 details.start, details.sequence = partition_pb2.StreamDetails.AFTER, after
@@ -335,7 +336,7 @@ class StreamLog:
             return
         size = sum(len(record.keys) + len(record.old or b"") + len(record.new or b"") for _, record in found)
         result = reply(request.id, partition_pb2.OK, extra_bytes=size).stream
-        result.sequence = found[-1][0] if found else after
+        result.sequence = last
         result.is_end = is_end
         for sequence, record in found:
             _put_record(result.records.add(), sequence, record)

@@ -235,7 +235,7 @@ def test_a_stream_that_is_closed_ends(group: Group) -> None:
     group.commit()
     assert [each.status for each in answers] == [OK]
     page = read(group, start=HORIZON).stream
-    assert ([shown(each)[1] for each in page.records], page.is_end) == (["a"], False)
+    assert ([shown(each)[1] for each in page.records], page.is_end) == (["a"], True)
     last = read(group, start=AFTER, sequence=page.sequence).stream
     assert (len(last.records), last.is_end, last.sequence) == (0, True, page.sequence)
     assert read(group, start=LATEST, records_max=0).stream.is_end

@@ -70,10 +70,10 @@ def gameday(
 
     A scenario is a few lines of TOML: duration = 30, and a "fault" table for each fault: at = 5 (seconds), do = "kill"
     (or stop, pause, start, resume, restart, drain, flip-bit), process = "storage-2" (a name, a zone, a role, all,
-    leader, index-leader or follower) and for = 10 (seconds until it is undone). On Linux, as root: do = "cut" also takes to =
-    "zone-3" and one_way = true, as do "delay" (ms = 50, jitter_ms = 10) and "lose" (percent = 5); "fill-disk",
-    "hang-disk", "fail-disk" (every write and sync fails) and "cut-power" (what was not synced is lost) are done to a
-    disk that each process gets for it. do = "clock-rate" (percent = 0.4) needs libfaketime.
+    leader, index-leader or follower) and for = 10 (seconds until it is undone). On Linux, as root: do = "cut" also
+    takes to = "zone-3" and one_way = true, as do "delay" (ms = 50, jitter_ms = 10) and "lose" (percent = 5);
+    "fill-disk", "hang-disk", "fail-disk" (every write and sync fails) and "cut-power" (what was not synced is lost) are
+    done to a disk that each process gets for it. do = "clock-rate" (percent = 0.4) needs libfaketime.
 
     Examples:
 
