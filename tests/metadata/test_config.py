@@ -47,6 +47,7 @@ def test_members() -> None:
         ({"wal_segment_bytes": 1}, "wal_segment_bytes must be at least 4 MiB."),
         ({"snapshot_every": 0}, "snapshot_every must be at least 1."),
         ({"node_silence_ms": 500}, "node_silence_ms must be at least 1000: nodes report every 500 ms."),
+        ({"stream_retention_s": 0}, "stream_retention_s must be at least 1."),
         ({"log_level": "loud"}, "log_level must be debug, info, warning or error, not 'loud'."),
         ({"log_format": "xml"}, "log_format must be console or json, not 'xml'."),
     ],

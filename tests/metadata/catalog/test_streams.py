@@ -68,7 +68,8 @@ def refusal(catalog: Catalog, command: Command) -> StatorError:
 
 
 def test_a_streams_life() -> None:
-    """Its number is its own, its label its creation; sequence numbers are told once all partitions have them."""
+    """Its number is its own, its label its creation; sequence numbers are told once all partitions have them,
+    first ones when it begins and last ones when it has ended."""
     catalog = music_with_stream(StreamStatus.ENABLING)
     (stream,) = streams_of(catalog)
     assert stream == TableStream(2, "NEW_IMAGE", StreamStatus.ENABLING, NOW_MS + 1)
@@ -76,7 +77,7 @@ def test_a_streams_life() -> None:
     assert catalog.next_table_number == 3
     assert catalog.stream_of(2) == (catalog.tables["music"], stream)
     assert catalog.stream_of(1) is None
-    enabled = catalog.apply(EnableStream(2, BEGUN[::-1]))
+    enabled = catalog.apply(EnableStream(2, ENDED[::-1]))
     assert enabled == replace(stream, status=StreamStatus.ENABLED, shards=BEGUN)
     assert streams_of(catalog) == (enabled,)
     catalog.apply(switch(""))
