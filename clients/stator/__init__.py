@@ -7,6 +7,8 @@ with stator.Client() as client:
 """
 
 from stator.batch_writer import AsyncBatchWriter
+from stator.changes import AsyncChanges
+from stator.checkpoints import Checkpoint, FileCheckpoint
 from stator.client import AsyncClient
 from stator.credentials import Credentials
 from stator.descriptions import (
@@ -24,6 +26,7 @@ from stator.errors import (
     ClientClosedError,
     ConditionalCheckFailedError,
     DeadlineExceededError,
+    ExpiredIteratorError,
     InternalServerError,
     ItemCollectionSizeLimitExceededError,
     LimitExceededError,
@@ -32,6 +35,7 @@ from stator.errors import (
     SerializationError,
     StatorError,
     ThrottledError,
+    TrimmedDataAccessError,
     UnavailableError,
     UnknownOperationError,
     ValidationError,
@@ -45,8 +49,10 @@ from stator.indexes import (
     LocalIndexDescription,
 )
 from stator.results import ConsumedCapacity, ItemCollectionMetrics, Page, WriteResult
+from stator.stream_descriptions import Change, RecordsPage, ShardDescription, StreamDescription, StreamSummary
 from stator.sync_batch_writer import BatchWriter
 from stator.sync_client import Client
+from stator.sync_streams import Changes
 from stator.sync_table import Table
 from stator.table import AsyncTable
 from stator.transport import Statistics
@@ -56,10 +62,14 @@ from stator.values import Item
 __all__ = [
     "AccessDeniedError",
     "AsyncBatchWriter",
+    "AsyncChanges",
     "AsyncClient",
     "AsyncTable",
     "BatchWriter",
     "CapacityLimits",
+    "Change",
+    "Changes",
+    "Checkpoint",
     "Client",
     "ClientClosedError",
     "ClusterDescription",
@@ -67,6 +77,8 @@ __all__ = [
     "ConsumedCapacity",
     "Credentials",
     "DeadlineExceededError",
+    "ExpiredIteratorError",
+    "FileCheckpoint",
     "GlobalIndex",
     "GlobalIndexDescription",
     "InternalServerError",
@@ -81,15 +93,20 @@ __all__ = [
     "NodeDescription",
     "Page",
     "PartitionDescription",
+    "RecordsPage",
     "ReplicaDescription",
     "ResourceInUseError",
     "ResourceNotFoundError",
     "SerializationError",
+    "ShardDescription",
     "Statistics",
     "StatorError",
+    "StreamDescription",
+    "StreamSummary",
     "Table",
     "TableDescription",
     "ThrottledError",
+    "TrimmedDataAccessError",
     "UnavailableError",
     "UnknownOperationError",
     "UserDescription",

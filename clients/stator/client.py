@@ -1,6 +1,7 @@
 """The asynchronous client."""
 
 import random
+import weakref
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self, overload
@@ -20,6 +21,7 @@ from stator.descriptions import (
 )
 from stator.item_requests import ItemRequests
 from stator.items import ItemOperations
+from stator.streams import StreamOperations
 from stator.table import AsyncTable
 from stator.tables import TableOperations
 from stator.transport import Statistics, Transport
@@ -29,7 +31,7 @@ from stator.values import Floats, Item
 _ADMIN = "/stator.v1.Admin/"
 
 
-class AsyncClient(TableOperations, ItemOperations):
+class AsyncClient(TableOperations, ItemOperations, StreamOperations):
     """A connection to a Stator cluster, for asyncio. Cheap to share: make one and use it from all tasks of a loop.
 
     Requests that run concurrently travel together, so many at once cost far less than many in a row:
@@ -64,6 +66,7 @@ class AsyncClient(TableOperations, ItemOperations):
     ) -> None:
         self._connection = Connection(endpoints, timeout_s, floats, rng, credentials)
         self._requests = ItemRequests(self._connection.encoder)
+        self._changes = weakref.WeakSet()
 
     async def __aenter__(self) -> Self:
         return self
@@ -75,6 +78,8 @@ class AsyncClient(TableOperations, ItemOperations):
 
     async def close(self) -> None:
         """Ends the connections; calls under way raise ClientClosedError. May be called twice."""
+        for changes in list(self._changes):
+            await changes.aclose()
         await self._connection.close()
 
     @property

@@ -14,6 +14,7 @@ from stator.indexes import (
     key_attribute,
     local_index_description,
 )
+from stator.stream_descriptions import StreamViewType, view_type
 
 TableStatus = Literal["CREATING", "ACTIVE", "DELETING", "UPDATING", "UNKNOWN"]
 TableClass = Literal["STANDARD", "STANDARD_INFREQUENT_ACCESS"]
@@ -40,7 +41,9 @@ class TableDescription:
 
     `read_capacity_units` and `write_capacity_units` are None for a table on demand, `max_read_request_units` and
     `max_write_request_units` where there is no limit. Times are None for what has never happened; `on_demand_since` is
-    when the table became on-demand last, also if it is not any more.
+    when the table became on-demand last, also if it is not any more. `stream` is what the table's stream tells of a
+    change, None: it has none, or none any more; `latest_stream_label` and `latest_stream_arn` are those of the newest
+    stream, which can be read for a day after it was turned off.
     """
 
     name: str
@@ -66,6 +69,9 @@ class TableDescription:
     last_increase_at: datetime | None = None
     last_decrease_at: datetime | None = None
     decreases_today: int = 0
+    stream: StreamViewType | None = None
+    latest_stream_label: str | None = None
+    latest_stream_arn: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +179,11 @@ def table_description(wire: tables_pb2.TableDescription) -> TableDescription:
         last_increase_at=_time(wire.last_increase_at_ms),
         last_decrease_at=_time(wire.last_decrease_at_ms),
         decreases_today=wire.decreases_today,
+        stream=view_type(wire.stream.view_type) if wire.stream.enabled else None,
+        latest_stream_label=wire.latest_stream_label or None,
+        latest_stream_arn=(
+            f"{table_arn(wire.table_name)}/stream/{wire.latest_stream_label}" if wire.latest_stream_label else None
+        ),
     )
 
 

@@ -6,6 +6,8 @@
       ResourceInUseError           ResourceInUseException: the table exists already, or is being created or deleted
       LimitExceededError           LimitExceededException
       ConditionalCheckFailedError  ConditionalCheckFailedException
+      TrimmedDataAccessError       TrimmedDataAccessException: changes that a stream does not keep any more
+      ExpiredIteratorError         ExpiredIteratorException: a shard iterator that is too old
       ItemCollectionSizeLimitExceededError  10 GB of one partition key's items and index entries
       UnknownOperationError        UnknownOperationException: this server is older than this client
       SerializationError           SerializationException
@@ -77,6 +79,20 @@ class ConditionalCheckFailedError(StatorError):
     item: dict[str, Any] | None = None
 
 
+class TrimmedDataAccessError(StatorError):
+    """Changes were asked for that a stream does not keep any more: they are kept for 24 hours, unless the metadata
+    service is configured otherwise. They are lost to whoever needs them: read the table (`scan`), then go on from
+    "oldest"."""
+
+    code = "TrimmedDataAccessException"
+
+
+class ExpiredIteratorError(StatorError):
+    """A shard iterator is good for 15 minutes: get another, behind the last sequence number."""
+
+    code = "ExpiredIteratorException"
+
+
 class ItemCollectionSizeLimitExceededError(StatorError):
     """The items of one partition key, with their entries in local indexes, would have more than 10 GB."""
 
@@ -141,6 +157,8 @@ _KINDS: tuple[type[StatorError], ...] = (
     ResourceInUseError,
     LimitExceededError,
     ConditionalCheckFailedError,
+    TrimmedDataAccessError,
+    ExpiredIteratorError,
     ItemCollectionSizeLimitExceededError,
     UnknownOperationError,
     SerializationError,

@@ -13,6 +13,7 @@ from stator.credentials import Credentials
 from stator.descriptions import ClusterDescription, NewUser, NodeDescription, UserDescription
 from stator.errors import ClientClosedError
 from stator.sync_items import SyncItemOperations
+from stator.sync_streams import SyncStreamOperations
 from stator.sync_table import Table
 from stator.sync_tables import SyncTableOperations
 from stator.transport import Statistics
@@ -77,7 +78,7 @@ class _LoopThread:
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
 
 
-class Client(SyncTableOperations, SyncItemOperations):
+class Client(SyncTableOperations, SyncItemOperations, SyncStreamOperations):
     """A connection to a Stator cluster that blocks: the surface of `stator.AsyncClient`, without `await`.
 
     Safe to share between threads, and better shared: requests of several threads travel together.

@@ -1,8 +1,10 @@
 """The operations on one table's items, which block."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Generic, Unpack
+from typing import TYPE_CHECKING, Any, Generic, Unpack
 
+from stator.changes import TIMEOUT_S_DEFAULT
+from stator.checkpoints import CheckpointStore
 from stator.descriptions import TableDescription
 from stator.expressions import KeyCondition, Update
 from stator.items import SEGMENTS_DEFAULT
@@ -17,8 +19,12 @@ from stator.options import (
     WriteOptions,
 )
 from stator.results import ConsumedCapacity, ItemT, Page, WriteResult
+from stator.stream_progress import Start
 from stator.sync_batch_writer import BatchWriter
-from stator.sync_items import SyncItemOperations
+from stator.sync_streams import Changes
+
+if TYPE_CHECKING:
+    from stator.sync_client import Client
 
 
 class Table(Generic[ItemT]):
@@ -29,7 +35,7 @@ class Table(Generic[ItemT]):
         print(song)
     """
 
-    def __init__(self, client: SyncItemOperations, name: str, as_type: Any) -> None:
+    def __init__(self, client: "Client", name: str, as_type: Any) -> None:
         self.name = name
         self._client = client
         self._as_type = as_type
@@ -141,3 +147,24 @@ class Table(Generic[ItemT]):
     ) -> Iterator[ItemT]:
         """Every item of the table, many parts at once. See AsyncClient.parallel_scan."""
         return self._client.parallel_scan(self.name, segments, as_type=self._as_type, **options)
+
+    def changes(
+        self,
+        start: Start = "oldest",
+        *,
+        checkpoint: CheckpointStore | None = None,
+        stream: str | None = None,
+        follow: bool = True,
+        timeout_s: float = TIMEOUT_S_DEFAULT,
+    ) -> Changes[ItemT]:
+        """The changes of the table, as they come; it has to have a stream. See AsyncClient.changes."""
+        made: Changes[ItemT] = self._client.changes(
+            self.name,
+            start,
+            checkpoint=checkpoint,
+            stream=stream,
+            follow=follow,
+            as_type=self._as_type,
+            timeout_s=timeout_s,
+        )
+        return made

@@ -6,6 +6,7 @@ from typing import TypeVar
 from stator.blocking import Blocking
 from stator.descriptions import CapacityLimits, TableClass, TableDescription
 from stator.indexes import GlobalIndex, LocalIndex
+from stator.stream_descriptions import StreamOff, StreamViewType
 from stator.tables import TABLE_WAIT_S_DEFAULT
 
 ResultT = TypeVar("ResultT")
@@ -22,6 +23,7 @@ class SyncTableOperations(Blocking):
         *,
         local_indexes: Sequence[LocalIndex] = (),
         global_indexes: Sequence[GlobalIndex] = (),
+        stream: StreamViewType | None = None,
         read_capacity_units: int | None = None,
         write_capacity_units: int | None = None,
         max_read_request_units: int | None = None,
@@ -40,6 +42,7 @@ class SyncTableOperations(Blocking):
                 sort_key,
                 local_indexes=local_indexes,
                 global_indexes=global_indexes,
+                stream=stream,
                 read_capacity_units=read_capacity_units,
                 write_capacity_units=write_capacity_units,
                 max_read_request_units=max_read_request_units,
@@ -67,6 +70,7 @@ class SyncTableOperations(Blocking):
         deletion_protection: bool | None = None,
         create_index: GlobalIndex | None = None,
         delete_index: str | None = None,
+        stream: StreamViewType | StreamOff | None = None,
         index_capacity_units: Mapping[str, tuple[int, int]] | None = None,
         timeout_s: float | None = None,
     ) -> TableDescription:
@@ -85,6 +89,7 @@ class SyncTableOperations(Blocking):
                 deletion_protection=deletion_protection,
                 create_index=create_index,
                 delete_index=delete_index,
+                stream=stream,
                 index_capacity_units=index_capacity_units,
                 timeout_s=timeout_s,
             )

@@ -1,12 +1,14 @@
 """The operations on one table's items, for asyncio."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
-from typing import Any, Generic, Unpack
+from typing import TYPE_CHECKING, Any, Generic, Unpack
 
 from stator.batch_writer import AsyncBatchWriter
+from stator.changes import TIMEOUT_S_DEFAULT, AsyncChanges
+from stator.checkpoints import CheckpointStore
 from stator.descriptions import TableDescription
 from stator.expressions import KeyCondition, Update
-from stator.items import SEGMENTS_DEFAULT, ItemOperations
+from stator.items import SEGMENTS_DEFAULT
 from stator.options import (
     CountOptions,
     ParallelScanOptions,
@@ -18,6 +20,10 @@ from stator.options import (
     WriteOptions,
 )
 from stator.results import ConsumedCapacity, ItemT, Page, WriteResult
+from stator.stream_progress import Start
+
+if TYPE_CHECKING:
+    from stator.client import AsyncClient
 
 
 class AsyncTable(Generic[ItemT]):
@@ -28,7 +34,7 @@ class AsyncTable(Generic[ItemT]):
         print(song)
     """
 
-    def __init__(self, client: ItemOperations, name: str, as_type: Any) -> None:
+    def __init__(self, client: "AsyncClient", name: str, as_type: Any) -> None:
         self.name = name
         self._client = client
         self._as_type = as_type
@@ -144,3 +150,24 @@ class AsyncTable(Generic[ItemT]):
     ) -> AsyncIterator[ItemT]:
         """Every item of the table, many parts at once. See AsyncClient.parallel_scan."""
         return self._client.parallel_scan(self.name, segments, as_type=self._as_type, **options)
+
+    def changes(
+        self,
+        start: Start = "oldest",
+        *,
+        checkpoint: CheckpointStore | None = None,
+        stream: str | None = None,
+        follow: bool = True,
+        timeout_s: float = TIMEOUT_S_DEFAULT,
+    ) -> AsyncChanges[ItemT]:
+        """The changes of the table, as they come; it has to have a stream. See AsyncClient.changes."""
+        made: AsyncChanges[ItemT] = self._client.changes(
+            self.name,
+            start,
+            checkpoint=checkpoint,
+            stream=stream,
+            follow=follow,
+            as_type=self._as_type,
+            timeout_s=timeout_s,
+        )
+        return made

@@ -24,6 +24,7 @@ from stator.errors import (
     ValidationError,
 )
 from stator.indexes import GlobalIndex, LocalIndex, wire_global_index, wire_key_attribute, wire_local_index
+from stator.stream_descriptions import StreamOff, StreamViewType, wire_stream
 from stator.transport import Transport
 
 TABLE_WAIT_S_DEFAULT = 60.0
@@ -52,6 +53,7 @@ class TableOperations(ABC):
         *,
         local_indexes: Sequence[LocalIndex] = (),
         global_indexes: Sequence[GlobalIndex] = (),
+        stream: StreamViewType | None = None,
         read_capacity_units: int | None = None,
         write_capacity_units: int | None = None,
         max_read_request_units: int | None = None,
@@ -67,6 +69,9 @@ class TableOperations(ABC):
         Keys are (name, type), type "S" (str), "N" (number) or "B" (bytes). Local indexes give items of one partition
         key another order; a table has at most 5, and they can be made with the table only. Global indexes find items by
         another key; a table has at most 20, and they can be made later.
+
+        `stream`: the table's changes are kept for a day, and tell of an item "KEYS_ONLY", the "NEW_IMAGE" (as it is
+        now), the "OLD_IMAGE" (as it was before) or "NEW_AND_OLD_IMAGES"; `changes` reads them.
 
         Without capacity units the table is on demand, and may have a limit of request units; with them, give both; all
         are a second. `partitions` None: derived from them. Raises ResourceInUseError if the table exists,
@@ -86,6 +91,7 @@ class TableOperations(ABC):
             table_class=tables_pb2.TableClass.Value(table_class),
             deletion_protection=deletion_protection,
             tags=[tables_pb2.Tag(key=key, value=value) for key, value in (tags or {}).items()],
+            stream=wire_stream(stream),
         )
         _put_capacity(request, read_capacity_units, write_capacity_units)
         _put_limits(request, max_read_request_units, max_write_request_units)
@@ -103,6 +109,7 @@ class TableOperations(ABC):
                     and [each.index for each in made.local_indexes] == list(request.local_indexes)
                     and [each.index.name for each in made.global_indexes]
                     == [each.name for each in request.global_indexes]
+                    and made.stream == request.stream
                 )
                 if is_same:
                     return table_description(made)
@@ -124,6 +131,7 @@ class TableOperations(ABC):
         deletion_protection: bool | None = None,
         create_index: GlobalIndex | None = None,
         delete_index: str | None = None,
+        stream: StreamViewType | StreamOff | None = None,
         index_capacity_units: Mapping[str, tuple[int, int]] | None = None,
         timeout_s: float | None = None,
     ) -> TableDescription:
@@ -136,6 +144,9 @@ class TableOperations(ABC):
         `create_index` begins to make a global index, `delete_index` to remove one, one at a time:
         `wait_until_index_active` and `wait_until_index_gone` tell when it is done. Meanwhile the table can be used.
         `index_capacity_units`: by name of the index, (reads, writes).
+
+        `stream` turns a stream on, as of `create_table`, or "OFF": `wait_until_table_active` tells when that is done.
+        To have another view, turn it off first, and wait; that is another stream then.
 
             await client.update_table("music", deletion_protection=True)
             await client.update_table("music", create_index=stator.GlobalIndex("by-genre", ("genre", "S")))
@@ -160,6 +171,8 @@ class TableOperations(ABC):
         for index, (reads, writes) in (index_capacity_units or {}).items():
             units = request.update_indexes.add(name=index).provisioned
             units.read_capacity_units, units.write_capacity_units = reads, writes
+        if stream is not None:
+            request.stream.CopyFrom(wire_stream(stream) or tables_pb2.StreamSpecification(enabled=False))
         limit_s = self._limit_s(timeout_s)
         try:
             response = await self._transport().unary(
@@ -347,7 +360,7 @@ class TableOperations(ABC):
 
 def _has_changed(table: tables_pb2.TableDescription, request: tables_pb2.UpdateTableRequest) -> bool:
     """Whether a table is as a request wants it that asks for something which can be told: capacity units, an index that
-    is made, one that goes."""
+    is made, one that goes, a stream."""
     indexes = {each.index.name: each for each in table.global_indexes}
     wanted: list[bool] = []
     if request.HasField("provisioned"):
@@ -357,6 +370,8 @@ def _has_changed(table: tables_pb2.TableDescription, request: tables_pb2.UpdateT
     if request.delete_index:
         left = indexes.get(request.delete_index)
         wanted.append(left is None or left.status == tables_pb2.INDEX_DELETING)
+    if request.HasField("stream"):
+        wanted.append(table.stream == request.stream)
     return bool(wanted) and all(wanted)
 
 

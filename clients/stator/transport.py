@@ -3,13 +3,14 @@
 import asyncio
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import grpc
 import grpc.aio
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 from statorpb import items_pb2, passthrough_pb2
 
@@ -35,6 +36,9 @@ ATTEMPT_S = 2.0
 # it: they remember the tokens of writes for little longer, and might carry it out a second time.
 WRITE_AGE_S_MAX = 8.0
 TABLE_ATTEMPT_S = 4.0
+# A stream of answers on which nothing has come for so long is left for another.
+STREAM_SILENCE_S = 5.0
+_LATE_S = 0.5
 RETRY_DELAY_S_MIN = 0.025
 RETRY_DELAY_S_MAX = 1.0
 _DOWN_S_MIN = 0.1
@@ -231,6 +235,74 @@ class Transport:
             endpoint = await self._before_retry(error, endpoint, attempt, deadline, timeout_s)
             attempt += 1
 
+    async def stream(
+        self,
+        method: str,
+        request: Callable[[], Message],
+        response: ResponseType[ResponseT],
+        patience_s: float,
+        silence_s: float = STREAM_SILENCE_S,
+    ) -> AsyncGenerator[ResponseT, None]:
+        """The answers of a call that has many. Where it breaks, or is silent, it is made again: `request` says then
+        what is still wanted. So is one that the server ends: whoever has all of it stops asking.
+
+        Raises the server's error when trying again cannot help; what the last attempt met, when nothing has come for
+        `patience_s`. Close it where it is left before that (`aclosing`).
+        """
+        self._check_open()
+        self.statistics_counted.requests += 1
+        endpoint = self._turn_from(None)
+        heard_at = self._loop.time()
+        attempt = 0
+        while True:
+            try:
+                async with aclosing(self._attempt_stream(endpoint, method, request(), silence_s)) as answers:
+                    async for data in answers:
+                        answer: ResponseT = response.FromString(data)
+                        endpoint.note_success()
+                        attempt = 0
+                        yield answer
+                        heard_at = self._loop.time()
+                error: StatorError = NoReplyError(f"{endpoint.address} ended the stream")
+            except DecodeError as met:
+                error = NoReplyError(f"{endpoint.address} sent what is no answer ({met})")
+            except grpc.aio.AioRpcError as met:
+                error = _error_of_stream(met, endpoint.address)
+            except StatorError as met:
+                error = met
+            endpoint = await self._before_retry(error, endpoint, attempt, heard_at + patience_s, patience_s)
+            attempt += 1
+
+    async def _attempt_stream(
+        self, endpoint: Endpoint, method: str, request: Message, silence_s: float
+    ) -> AsyncGenerator[bytes, None]:
+        metadata = self._credentials.sign(method) if self._credentials is not None else None
+        call: grpc.aio.UnaryStreamCall[Message, bytes] = endpoint.channel.unary_stream(
+            method, request_serializer=type(request).SerializeToString
+        )(request, metadata=metadata)
+        read: asyncio.Task[Any] | None = None
+        try:
+            while True:
+                read = self._loop.create_task(_read(call))
+                while not read.done():
+                    due = self._loop.time() + silence_s
+                    await asyncio.wait({read}, timeout=silence_s)
+                    # Where this loop was busy with something else, what has come may not have been looked at yet.
+                    if not read.done() and self._loop.time() - due < _LATE_S:
+                        raise AttemptTimedOutError(f"{endpoint.address} has been silent for {silence_s:g} s")
+                if read.cancelled():
+                    # So a read ends when its channel is closed.
+                    raise NoReplyError(f"{endpoint.address}: the connection was closed")
+                data = read.result()
+                if not isinstance(data, bytes):
+                    return
+                yield data
+        finally:
+            call.cancel()
+            if read is not None and not read.done():
+                read.cancel()
+                await asyncio.wait({read})
+
     async def close(self) -> None:
         """Ends every stream and connection; calls under way raise ClientClosedError."""
         self._is_closed = True
@@ -303,6 +375,20 @@ def _error_of_wire(wire: items_pb2.Error) -> StatorError:
     if isinstance(error, ConditionalCheckFailedError) and wire.HasField("item"):
         error.item = decode_item(wire.item)
     return error
+
+
+async def _read(call: "grpc.aio.UnaryStreamCall[Message, bytes]") -> object:
+    """The next message, or grpc.aio.EOF."""
+    return await call.read()
+
+
+def _error_of_stream(error: grpc.aio.AioRpcError, address: str) -> StatorError:
+    """Likewise of a call with many answers, which says how far it has come when it is made again: whatever broke it
+    may be tried again, unless it was the server that refused."""
+    met = _error_of_rpc(error, address)
+    if type(met) is InternalServerError and met.message.startswith(f"{address}: "):
+        return NoReplyError(met.message)
+    return met
 
 
 def _error_of_rpc(error: grpc.aio.AioRpcError, address: str) -> StatorError:

@@ -19,10 +19,12 @@ import grpc.aio
 from google.protobuf import any_pb2
 from google.rpc import code_pb2, status_pb2
 from statorpb import admin_pb2, admin_pb2_grpc, item_pb2, items_pb2, items_pb2_grpc, tables_pb2, tables_pb2_grpc
+from statorpb.streams_pb2_grpc import add_StreamsServicer_to_server
 
 from server.model.errors import StatorError
 from server.wire import error_to_message
 from tests.clients.fake_expressions import Expressions, returned
+from tests.clients.fake_streams import FakeStreams, FakeStreamServices
 
 Key = tuple[bytes, ...]
 Change = Callable[[Expressions, item_pb2.Item | None], tuple[item_pb2.Item | None, Any]]
@@ -84,6 +86,7 @@ class FakeState:
     refusals: deque[Refusal] = field(default_factory=deque)
     # The same for the next DescribeTable calls.
     describe_refusals: deque[Refusal] = field(default_factory=deque)
+    streams: FakeStreams = field(default_factory=FakeStreams)
     users: dict[str, admin_pb2.User] = field(default_factory=dict)
     draining: set[str] = field(default_factory=set)
     replica_states: dict[int, str] = field(default_factory=dict)  # node id -> "log", "leaving"
@@ -278,6 +281,12 @@ def sort_value(table: FakeTable, key: Key) -> Any:
     return Decimal(value.n) if value.n else value.s or value.b
 
 
+def set_stream(description: tables_pb2.TableDescription, wanted: tables_pb2.StreamSpecification) -> None:
+    description.stream.CopyFrom(wanted)
+    if wanted.enabled:
+        description.latest_stream_label = "2026-11-26T18:30:00.123"
+
+
 def _clock_ms() -> int:
     """Of every router, an hour ahead of the clients'."""
     return int((time.monotonic() + 3600) * 1000)
@@ -318,6 +327,7 @@ class FakeRouter:
         items_pb2_grpc.add_SessionServicer_to_server(services, self._server)
         tables_pb2_grpc.add_TablesServicer_to_server(services, self._server)
         admin_pb2_grpc.add_AdminServicer_to_server(services, self._server)
+        add_StreamsServicer_to_server(FakeStreamServices(self), self._server)
         self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
         await self._server.start()
 
@@ -392,6 +402,7 @@ class _Services(items_pb2_grpc.SessionServicer, tables_pb2_grpc.TablesServicer, 
             description.global_indexes.add(
                 index=made, items=2, bytes=20, status=tables_pb2.INDEX_CREATING, partitions=1
             )
+        set_stream(description, request.stream)
         self._state.tables[request.table_name] = FakeTable(description)
         self._state.tables[request.table_name].tags.update((tag.key, tag.value) for tag in request.tags)
         return await self._answer(context, tables_pb2.CreateTableResponse(table=description))
@@ -498,6 +509,10 @@ class _Services(items_pb2_grpc.SessionServicer, tables_pb2_grpc.TablesServicer, 
         if request.HasField("deletion_protection"):
             description.deletion_protection = request.deletion_protection
         await self._update_indexes(description, request, context)
+        if request.HasField("stream"):
+            if request.stream.enabled == description.stream.enabled:
+                await self._refuse(context, Refusal("ValidationException", "Table already has an enabled stream"))
+            set_stream(description, request.stream)
         updating = tables_pb2.TableDescription()
         updating.CopyFrom(description)
         updating.status = tables_pb2.UPDATING

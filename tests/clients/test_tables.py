@@ -78,6 +78,32 @@ async def test_a_change_whose_reply_was_lost() -> None:
             await client.update_time_to_live("music", "until")
 
 
+async def test_streams() -> None:
+    """A table is made with one, or gets one; it is turned off, and its label stays."""
+    state = FakeState()
+    state.add_table("films")
+    async with FakeRouter(state) as router, AsyncClient([router.address]) as client:
+        made = await client.create_table("music", stream="NEW_IMAGE")
+        assert (made.stream, made.latest_stream_label) == ("NEW_IMAGE", "2026-11-26T18:30:00.123")
+        assert made.latest_stream_arn == table_arn("music") + "/stream/2026-11-26T18:30:00.123"
+        assert (await client.update_table("films", deletion_protection=True)).stream is None
+        changed = await client.update_table("films", stream="KEYS_ONLY")
+        assert changed.stream == "KEYS_ONLY"
+        changed = await client.update_table("films", stream="OFF")
+        assert (changed.stream, changed.latest_stream_label) == (None, "2026-11-26T18:30:00.123")
+        router.unavailable_after_next = 1
+        assert (await client.update_table("films", stream="OLD_IMAGE")).stream == "OLD_IMAGE"
+        router.unavailable_after_next = 1
+        assert (await client.update_table("films", stream="OFF")).stream is None
+        with pytest.raises(stator.ValidationError, match="'NEW_AND_OLD_IMAGES', not 'ALL'"):
+            await client.update_table("films", stream="ALL")  # type: ignore[arg-type]
+        router.unavailable_after_next = 1
+        assert (await client.create_table("songs", stream="OLD_IMAGE")).stream == "OLD_IMAGE"
+        router.unavailable_after_next = 1
+        with pytest.raises(stator.ResourceInUseError):
+            await client.create_table("songs", stream="NEW_IMAGE")
+
+
 BY_GENRE = GlobalIndex("by-genre", ("genre", "S"), ("year", "N"), "KEYS_ONLY")
 BY_MANY = GlobalIndex("by-many", [("genre", "S"), ("label", "S")], [("year", "N")], "INCLUDE", ("title",), 5, 6)
 

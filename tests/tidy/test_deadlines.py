@@ -32,6 +32,7 @@ RAW = {
         "unary_stream",
     ): "a supervisor's own child: when that ends it is told by the system",
     ("clients/stator/transport.py", "unary_unary"): "a deadline with each attempt",
+    ("clients/stator/transport.py", "unary_stream"): "a stream that is silent is left",
     ("server/runtime/health_check.py", "unary_unary"): "a deadline with the call",
     ("clients/stator/session.py", "stream_stream"): "each request has a deadline, and a stream that is silent is left",
 }
