@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from stator.index_check import Difference, IndexCheck, IndexDefinition, Item
+from stator.client import AsyncClient
+from stator.expressions import Condition, KeyCondition, Placeholders
+from stator.index_check import QUERIES_MAX, ClientSource, Difference, IndexCheck, IndexDefinition, Item
 from stator.indexes import KeyAttribute
 
 PK, G, H = KeyAttribute("pk", "S"), KeyAttribute("g", "S"), KeyAttribute("h", "N")
 ALL = IndexDefinition((PK,), (G, H), None)
+PLACE = ("pk", "g", "h")
 SOME = IndexDefinition((PK,), (G,), frozenset({"x"}))
 
 
@@ -34,10 +38,10 @@ class FakeSource:
     async def items(self, keys: Sequence[Item]) -> Sequence[Item]:
         return [self.table[key["pk"]] for key in keys if key["pk"] in self.table]
 
-    async def entries(self, entry: Item) -> Sequence[Item]:
+    async def entries(self, wanted: Sequence[Item]) -> Sequence[Item]:
         self.on_look()
-        names = ("pk", "g", "h")
-        return [each for each in self.index if all(each.get(name) == entry.get(name) for name in names)]
+        places = [[entry.get(name) for name in PLACE] for entry in wanted]
+        return [each for each in self.index if [each.get(name) for name in PLACE] in places]
 
 
 class Clock:
@@ -69,12 +73,24 @@ def item(pk: str, **attributes: Any) -> dict[str, Any]:
         (item("a", g=1, h=1), False),
         (item("a", g="g", h="1"), False),
         (item("a", g="g", h=True), False),
+        (item("a", g="", h=1), False),
+        (item("a", g="g" * 2048, h=1), True),
+        (item("a", g="g" * 2047 + "\u00e4", h=1), False),
         (None, False),
     ],
 )
 def test_which_items_have_an_entry(value: Item | None, has_entry: bool) -> None:
-    """Those with all attributes of the index's key, of their types."""
+    """Those with all attributes of the index's key, of their types, which could be written with the index there."""
     assert ALL.entry_of(value) == (value if has_entry else None)
+
+
+def test_how_long_a_sort_key_may_be() -> None:
+    """All of its attributes together."""
+    keys = tuple(KeyAttribute(name, "B") for name in "ghi")
+    several = IndexDefinition((PK,), keys, None)
+    for length, has_entry in ((1000, True), (1001, False)):
+        value = item("a", g=b"g" * 2048, h=b"h" * 24, i=b"i" * length)
+        assert several.entry_of(value) == (value if has_entry else None)
 
 
 def test_what_an_entry_has() -> None:
@@ -112,9 +128,9 @@ async def test_what_comes_a_little_later_is_right() -> None:
     def on_look() -> None:
         nonlocal looks
         looks += 1
-        if looks == 5:
+        if looks == 2:
             source.table["a"] = item("a", g="new", h=1)
-        if looks == 12:
+        if looks == 4:
             source.index[:] = [item("a", g="new", h=1), item("b", g="g", h=1)]
 
     source.on_look = on_look
@@ -130,3 +146,57 @@ async def test_more_is_wrong_than_is_kept_at_once() -> None:
     assert len(await differences(source)) == 9
     ghosts = FakeSource([], [item(str(number), g="g", h=number) for number in range(9)])
     assert len(await differences(ghosts)) == 9
+
+
+class FakeClient:
+    """Has one index, `entries`. `queries`: the filter of each, as it came."""
+
+    def __init__(self, entries: Sequence[Item]) -> None:
+        self._entries = entries
+        self.queries: list[Condition | None] = []
+        self.under_way = self.under_way_max = 0
+
+    async def query(
+        self, table: str, condition: KeyCondition, *, index: str, filter: Condition | None
+    ) -> AsyncIterator[Item]:
+        self.queries.append(filter)
+        self.under_way += 1
+        self.under_way_max = max(self.under_way_max, self.under_way)
+        await asyncio.sleep(0)
+        placeholders = Placeholders()
+        condition.text(placeholders)
+        (wanted,) = placeholders.values.values()
+        for entry in self._entries:
+            if entry["g"] == wanted:
+                yield entry
+        self.under_way -= 1
+
+
+def client_source(client: FakeClient) -> ClientSource:
+    return ClientSource(cast(AsyncClient, client), "t", "i", SOME)
+
+
+async def test_entries_that_share_a_key_are_read_together() -> None:
+    """Once for each key, however many are wanted of it; and none but those that are wanted."""
+    entries = [item(f"{number}", g=f"g{number % 2}") for number in range(400)]
+    client = FakeClient(entries)
+    found = await client_source(client).entries(entries[:300])
+    assert sorted(each["pk"] for each in found) == sorted(each["pk"] for each in entries[:300])
+    assert client.queries == [None, None]
+
+
+async def test_few_entries_of_a_key_are_filtered_where_they_are() -> None:
+    client = FakeClient([item("a", g="g"), item("b", g="g")])
+    assert await client_source(client).entries([item("b", g="g")]) == [item("b", g="g")]
+    (wanted,) = client.queries
+    assert wanted is not None
+    placeholders = Placeholders()
+    assert wanted.text(placeholders) == "#n0 IN (:v0)"
+    assert list(placeholders.values.values()) == ["b"]
+
+
+async def test_not_all_keys_are_asked_for_at_once() -> None:
+    entries = [item(f"{number}", g=f"g{number}") for number in range(100)]
+    client = FakeClient(entries)
+    assert len(await client_source(client).entries(entries)) == 100
+    assert client.under_way_max == QUERIES_MAX
