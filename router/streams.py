@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,10 +146,7 @@ class Streams:
     async def _renewed(self, name: StreamName, deadline: float) -> Table:
         """The stream's table, as the metadata service's leader has it: whoever has enabled a stream sees it. Raises
         ResourceNotFoundError."""
-        try:
-            table = await self._cache.renew(name.table_name, patience(deadline))
-        except grpc.aio.AioRpcError as error:
-            raise model_error(error) from error
+        table = await _looked_up(self._cache.renew(name.table_name, patience(deadline)))
         if table is None or name.label not in table.streams:
             raise no_stream(name)
         return table
@@ -161,6 +158,7 @@ class Streams:
     ) -> Shard:
         """The shard that the partition `partition_of` the stream records. Raises ResourceNotFoundError."""
         table = self._cache.get(name.table_name)
+        table = table or await _looked_up(self._cache.fetch(name.table_name, patience(deadline)))
         if table is not None and name.label in table.streams:
             shard = _find(table, name, partition_of(table.streams[name.label]))
             if shard is not None:
@@ -222,6 +220,14 @@ class Streams:
             PartitionCall(shard.table, READ_STREAM, shard.range_start, deadline, done, details=details)
         )
         return await future
+
+
+async def _looked_up(look_up: Awaitable[Table | None]) -> Table | None:
+    """What a look-up finds. Raises StatorError."""
+    try:
+        return await look_up
+    except grpc.aio.AioRpcError as error:
+        raise model_error(error) from error
 
 
 def _find(table: Table, name: StreamName, partition_id: int | None) -> Shard | None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import grpc
-from statorpb import cluster_pb2, partition_pb2, partition_pb2_grpc, tables_pb2
+from statorpb import cluster_pb2, partition_pb2, partition_pb2_grpc, streams_pb2, tables_pb2
 
 from router.dispatcher import Dispatcher, Done, ItemRequest
 from router.partition_map_cache import MetadataClient, PartitionMapCache, Table
@@ -16,6 +16,7 @@ from router.results import ReadResult
 from router.storage_client import SCAN, PartitionCall, StorageClient, cover
 from server.model.errors import ServiceUnavailableError, StatorError
 from server.model.partition_map import even_starts
+from server.wire import item_to_bytes
 
 TABLE = "music"
 
@@ -55,6 +56,53 @@ def route(
     )
 
 
+LABEL = "2026-11-26T18:30:00.123"
+CREATED_AT_MS = 1_795_717_800_123
+STREAM = 7
+
+
+def with_stream(
+    table: cluster_pb2.TableRoute,
+    *,
+    number: int = STREAM,
+    label: str = LABEL,
+    status: streams_pb2.StreamStatus.ValueType = streams_pb2.ENABLED,
+    first_sequence: int = 5_000,
+    last_sequence: int = 0,
+) -> cluster_pb2.TableRoute:
+    """The table with one more stream, which all its partitions record; `last_sequence` 0: and will go on to."""
+    stream = table.streams.add(
+        number=number,
+        label=label,
+        status=status,
+        view_type=tables_pb2.StreamSpecification.NEW_AND_OLD_IMAGES,
+        created_at_ms=CREATED_AT_MS,
+    )
+    for partition in table.partitions if status != streams_pb2.ENABLING else ():
+        stream.shards.add(
+            partition_id=partition.partition_id,
+            first_sequence=first_sequence,
+            closed=last_sequence > 0,
+            last_sequence=last_sequence,
+        )
+    return table
+
+
+def record(sequence: int, **members: Any) -> partition_pb2.PartitionStreamRecord:
+    """Of an item "a" that is made, at 1.234 s."""
+    keys = item_to_bytes({"pk": {"S": "a"}})
+    given = {"event": streams_pb2.StreamRecord.INSERT, "time_ms": 1_234, "size_bytes": 3, **members}
+    return partition_pb2.PartitionStreamRecord(sequence=sequence, keys=keys, **given)
+
+
+def stream_reply(
+    sequence: int, *records: partition_pb2.PartitionStreamRecord, is_end: bool = False
+) -> partition_pb2.PartitionReply:
+    """Of a node that has these records, and goes on behind `sequence`."""
+    result = partition_pb2.StreamResult(records=records, sequence=sequence, is_end=is_end)
+    return partition_pb2.PartitionReply(status=partition_pb2.OK, stream=result)
+
+
 class FakeMetadata(MetadataClient):
     """A metadata service that answers from `routes`, as of `slot`; to questions that must be up to date from
     `newest_routes`, where that is set. Nobody answers while `is_up` is not set."""
@@ -66,6 +114,7 @@ class FakeMetadata(MetadataClient):
         self.is_up = asyncio.Event()
         self.is_up.set()
         self.look_ups: list[cluster_pb2.LookUpTablesRequest] = []
+        self.stream_look_ups: list[cluster_pb2.LookUpStreamsRequest] = []
         self.look_up_wanted = asyncio.Condition()
         self.answers: dict[str, Any] = {}
         self.on_look_up: Callable[[cluster_pb2.LookUpTablesRequest], object] = lambda _: None
@@ -97,6 +146,10 @@ class FakeMetadata(MetadataClient):
         """Returns once it has been asked `count` times in all."""
         async with self.look_up_wanted:
             await asyncio.wait_for(self.look_up_wanted.wait_for(lambda: len(self.look_ups) >= count), 10)
+
+    async def LookUpStreams(self, request: cluster_pb2.LookUpStreamsRequest, timeout: float) -> Any:
+        self.stream_look_ups.append(request)
+        return self.answers["LookUpStreams"]
 
     async def DescribeTable(self, request: tables_pb2.DescribeTableRequest, timeout: float) -> Any:
         answer = self.answers["DescribeTable"]
@@ -200,6 +253,9 @@ class FakeDispatcher(Dispatcher):
         self._take(request, deadline, done)
 
     def submit_tables(self, request: Any, deadline: float, done: Done) -> None:
+        self._take(request, deadline, done)
+
+    def submit_streams(self, request: Any, deadline: float, done: Done) -> None:
         self._take(request, deadline, done)
 
     def administer(self, method: str, message: Any, deadline: float, done: Done) -> None:
