@@ -133,6 +133,12 @@ class SyncStreamOperations(Blocking):
         """All streams, or those of a table. See AsyncClient.list_streams."""
         return self._iterate(self._client.list_stream_pages(table, timeout_s=timeout_s))
 
+    def list_stream_pages(
+        self, table: str | None = None, *, timeout_s: float | None = None
+    ) -> Iterator[list[StreamSummary]]:
+        """As `list_streams`, a list for each page. See AsyncClient.list_stream_pages."""
+        return self._iterate_pages(self._client.list_stream_pages(table, timeout_s=timeout_s))
+
     def describe_stream(self, stream_arn: str, *, timeout_s: float | None = None) -> StreamDescription:
         """A stream and all of its shards. See AsyncClient.describe_stream."""
         return self._call(self._client.describe_stream(stream_arn, timeout_s=timeout_s))

@@ -27,7 +27,12 @@ def public_names(kind: type) -> set[str]:
 
 
 PAIRS = [(Client, AsyncClient), (stator.Table, stator.AsyncTable), (stator.BatchWriter, stator.AsyncBatchWriter)]
-BLOCKING = {"AsyncIterator": "Iterator", "AsyncTable": "Table", "AsyncBatchWriter": "BatchWriter"}
+BLOCKING = {
+    "AsyncIterator": "Iterator",
+    "AsyncTable": "Table",
+    "AsyncBatchWriter": "BatchWriter",
+    "AsyncChanges": "Changes",
+}
 
 
 def result_of(function: Any) -> str:
@@ -57,11 +62,11 @@ def test_the_surfaces_are_the_same(mine: type, theirs: type) -> None:
 
 
 def test_a_table_has_what_a_client_does_with_items() -> None:
-    """But for the name of the table, and the class that items are read as."""
-    items = public_names(SyncItemOperations) - {"describe_table"}
+    """But for the name of the table, and the class that items are read as. And its changes."""
+    items = public_names(SyncItemOperations) - {"describe_table"} | {"changes"}
     assert public_names(stator.Table) == items | {"describe"}
     for name in items:
-        theirs = dict(inspect.signature(getattr(SyncItemOperations, name)).parameters)
+        theirs = dict(inspect.signature(getattr(Client, name)).parameters)
         del theirs["table"]
         theirs.pop("as_type", None)
         assert inspect.signature(getattr(stator.Table, name)).parameters == theirs, name

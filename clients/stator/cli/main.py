@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stator.cli import check, cluster, exits, items, local, node, query, table, transfer, user
+from stator.cli import check, cluster, exits, items, local, node, query, stream, table, transfer, user
 
 app = typer.Typer(
     name="stator",
@@ -48,6 +48,7 @@ for command in (items.put, items.get, items.update, items.delete, query.query, q
     app.command(help=_help(command))(command)
 app.command("import", help=_help(transfer.import_command))(transfer.import_command)
 app.command("export", help=_help(transfer.export_command))(transfer.export_command)
+app.command(help=_help(stream.stream))(stream.stream)
 app.add_typer(check.app, name="check")
 app.add_typer(cluster.app, name="cluster")
 app.add_typer(node.app, name="node")

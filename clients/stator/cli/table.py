@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         LocalIndexDescription,
         Projection,
     )
+    from stator.stream_descriptions import StreamOff, StreamViewType
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -47,6 +48,10 @@ GLOBAL_HELP = (
     "Another key, the sort key behind the slash; up to four attributes each, with commas between them. PROJECTION is "
     "as of a local index."
 )
+STREAM_HELP = (
+    "Keep the table's changes for a day, for `stator stream`. VIEW_TYPE is what they tell of an item: KEYS_ONLY, "
+    "NEW_IMAGE, OLD_IMAGE or NEW_AND_OLD_IMAGES."
+)
 WAIT_HELP = "Return at once, not when it is done."
 
 
@@ -64,6 +69,7 @@ def create(
     global_index: Annotated[
         list[str] | None, typer.Option(metavar=GLOBAL_METAVAR, help=GLOBAL_HELP + " May be repeated, 20 times.")
     ] = None,
+    stream: Annotated[str | None, typer.Option("--stream", metavar="VIEW_TYPE", help=STREAM_HELP)] = None,
     rcu: RcuOption = None,
     wcu: WcuOption = None,
     max_rcu: Annotated[int | None, typer.Option(min=1, help=MAX_HELP.format("read", ""))] = None,
@@ -90,6 +96,7 @@ def create(
             parse_key(sort_key) if sort_key else None,
             local_indexes=[parse_local_index(text) for text in local_index or ()],
             global_indexes=[parse_global_index(text, rcu, wcu) for text in global_index or ()],
+            stream=parse_view_type(stream) if stream else None,
             read_capacity_units=rcu,
             write_capacity_units=wcu,
             max_read_request_units=max_rcu,
@@ -139,26 +146,28 @@ def update(
         list[str] | None,
         typer.Option(metavar="NAME:RCU/WCU", help="Capacity units of a global index. May be repeated."),
     ] = None,
+    stream: Annotated[str | None, typer.Option("--stream", metavar="VIEW_TYPE", help=STREAM_HELP)] = None,
+    no_stream: Annotated[
+        bool, typer.Option("--no-stream", help="Keep changes no longer; those that are kept stay for their day.")
+    ] = False,
     no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Return at once, not when the index is made or gone.")
+        bool, typer.Option("--no-wait", help="Return at once, not when the index or the stream is made or gone.")
     ] = False,
     output: OutputOption = OutputFormat.TABLE,
     endpoint: EndpointOption = None,
     timeout: TimeoutOption = 30.0,
 ) -> None:
-    """Change a table's settings, or its global indexes, one at a time; what is not named stays as it is.
+    """Change a table's settings, its stream, or its global indexes, one at a time; what is not named stays as it is.
 
     Example: stator table update music --create-index by-genre:genre:S/year:N
+
+    Example: stator table update music --stream NEW_AND_OLD_IMAGES
     """
     with connected(endpoint, timeout) as client:
         check_capacity(rcu, wcu)
         if on_demand and rcu is not None:
             raise UsageError("a table on demand has no --rcu and --wcu.")
-        classes: dict[bool | None, TableClass | None] = {
-            None: None,
-            True: "STANDARD_INFREQUENT_ACCESS",
-            False: "STANDARD",
-        }
+        switched = parse_stream(stream, is_off=no_stream)
         made = None
         if create_index is not None:
             # In a table with capacity units an index has some too: for the time being those that the table has.
@@ -172,16 +181,20 @@ def update(
             on_demand=on_demand,
             max_read_request_units=max_rcu,
             max_write_request_units=max_wcu,
-            table_class=classes[infrequent_access],
+            table_class=_CLASSES[infrequent_access],
             deletion_protection=deletion_protection,
             create_index=made,
             delete_index=delete_index,
             index_capacity_units=dict(parse_index_units(text) for text in index_units or ()),
+            stream=switched,
         )
-        if made is not None and not no_wait:
-            client.wait_until_index_active(name, made.name, timeout_s=timeout)
-        if delete_index is not None and not no_wait:
-            client.wait_until_index_gone(name, delete_index, timeout_s=timeout)
+        if not no_wait:
+            if made is not None:
+                client.wait_until_index_active(name, made.name, timeout_s=timeout)
+            if delete_index is not None:
+                client.wait_until_index_gone(name, delete_index, timeout_s=timeout)
+            if switched is not None:
+                client.wait_until_table_active(name, timeout_s=timeout)
         _print_table_description(client.describe_table(name), output, client)
 
 
@@ -350,6 +363,34 @@ def parse_index_units(text: str) -> tuple[str, tuple[int, int]]:
     return match[1], (int(match[2]), int(match[3]))
 
 
+_CLASSES: "dict[bool | None, TableClass | None]" = {
+    None: None,
+    True: "STANDARD_INFREQUENT_ACCESS",
+    False: "STANDARD",
+}
+
+
+def parse_stream(text: str | None, *, is_off: bool) -> "StreamViewType | StreamOff | None":
+    """What --stream and --no-stream ask for. Raises UsageError."""
+    if text and is_off:
+        raise UsageError("give --stream or --no-stream, not both: to have another view, turn it off first.")
+    if is_off:
+        return "OFF"
+    return parse_view_type(text) if text else None
+
+
+def parse_view_type(text: str) -> "StreamViewType":
+    """From "NEW_IMAGE", or "new_image". Raises UsageError."""
+    from stator.stream_descriptions import VIEW_TYPES
+
+    for view in VIEW_TYPES:
+        if text.upper().replace("-", "_") == view:
+            return view
+    raise UsageError(
+        f"{text!r} is not what a stream can tell: write --stream {', '.join(VIEW_TYPES[:-1])} or {VIEW_TYPES[-1]}."
+    )
+
+
 def parse_tags(texts: Sequence[str]) -> dict[str, str]:
     """From "stage=test". Raises UsageError."""
     found = {}
@@ -392,6 +433,7 @@ def _print_table_description(table: "TableDescription", output: OutputFormat, cl
         ("sort key", _key_text(table.sort_key) if table.sort_key else "none"),
         *((f"index {index.name}", _index_text(index)) for index in table.local_indexes),
         *((f"global index {index.name}", _global_index_text(index)) for index in table.global_indexes),
+        *((("stream", _stream_text(table)),) if table.latest_stream_arn else ()),
         ("capacity", capacity),
         ("class", table.table_class),
         ("deletion protection", "on" if table.deletion_protection else "off"),
@@ -404,6 +446,10 @@ def _print_table_description(table: "TableDescription", output: OutputFormat, cl
         *((("items expire by", expires_by),) if expires_by else ()),
     ]
     print_table(["name", "value"], rows)
+
+
+def _stream_text(table: "TableDescription") -> str:
+    return f"{table.stream or 'off'}, {table.latest_stream_arn}"
 
 
 def _key_text(key: "KeyAttribute") -> str:
