@@ -63,18 +63,12 @@ class Database:
     nothing is cleaned up."""
 
     def __init__(self, endpoint: str) -> None:
-        self.client: Any = boto3.client(
-            "dynamodb",
-            endpoint_url=endpoint,
-            region_name="us-east-1",
-            aws_access_key_id=ACCESS_KEY_ID,
-            aws_secret_access_key=SECRET_ACCESS_KEY,
-            config=Config(retries={"total_max_attempts": 1}, parameter_validation=False, read_timeout=30),
-        )
+        self.client, self.streams = client_of("dynamodb", endpoint), client_of("dynamodbstreams", endpoint)
         self._tables: dict[str, str] = {}
 
     def close(self) -> None:
         self.client.close()
+        self.streams.close()
 
     # Tables
 
@@ -196,6 +190,18 @@ class Database:
         except ClientError as error:
             return refusal_of(error)
         return None
+
+
+def client_of(service: str, endpoint: str) -> Any:
+    """A client that leaves all checks to the server, and repeats nothing."""
+    return boto3.client(
+        service,
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=ACCESS_KEY_ID,
+        aws_secret_access_key=SECRET_ACCESS_KEY,
+        config=Config(retries={"total_max_attempts": 1}, parameter_validation=False, read_timeout=30),
+    )
 
 
 def refusal_of(error: ClientError) -> Refusal:
