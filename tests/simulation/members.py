@@ -92,11 +92,13 @@ class Membership:
     @property
     def is_settled(self) -> bool:
         """Whether all members are storage replicas and live, if there is a node for it; and whether nobody else that
-        lives has anything of the group."""
+        lives has anything of the group, but who was given up and may yet turn out to have become a member."""
         partition, nodes = self.partition, self._world.nodes
         owing = self.catalog.garbage.get(partition.partition_id, set())
         if partition.leaving_node_id and nodes[partition.log_node_id].is_dead:
-            return not self.spares(partition.log_node_id)  # who leaves stays until somebody is there in its place
+            in_force = self._attendance.members_in_force(partition)
+            # Who leaves stays until somebody is there in its place.
+            return in_force.keys() == set(partition.former_node_ids) and not self.spares(partition.log_node_id)
         for node_id in partition.node_ids:
             if nodes[node_id].is_dead and self.spares(node_id):
                 return False
@@ -104,6 +106,11 @@ class Membership:
         is_at_rest = not partition.leaving_node_id and not partition.log_node_id
         is_clean = not any(not nodes[node_id].is_dead for node_id in owing) and assigned <= set(partition.node_ids)
         return is_at_rest and is_clean and self._is_whole()
+
+    @property
+    def given_up(self) -> tuple[int, ...]:
+        """Who was to join, and is kept as it is: nobody sends it anything unless it has become a member after all."""
+        return self.partition.withdrawn_node_ids
 
     def spares(self, node_id: int) -> list[Node]:
         """The nodes that may take the place of one."""

@@ -78,7 +78,8 @@ def play(seed: int) -> Report:
         failure = f"{type(error).__name__}: {error}"
     report = Report(seeds=1, events=world.scheduler.events)
     if failure:
-        report.failures.append(f"seed {seed}: {failure[:500]}\n  replay: make simulate SEED={seed} N=1")
+        told = " ".join(failure.split())[:500]  # on one line: of a failed test often no more than one is shown
+        report.failures.append(f"seed {seed}: {told} (replay: make simulate SEED={seed} N=1)")
         return report
     report.committed, report.healed = world.outcomes[OutcomeKind.COMMITTED], world.healed
     report.reconfigured = 0 if world.membership is None else world.membership.changes

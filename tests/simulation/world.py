@@ -399,7 +399,10 @@ class World:
         return True
 
     def _replicas(self) -> list[Node]:
-        return [node for node in self.nodes.values() if node.is_assigned and not node.is_dead]
+        """Who is to have the state, once the members are settled."""
+        given_up = () if self.membership is None else self.membership.given_up
+        nodes = [node for node in self.nodes.values() if node.node_id not in given_up]
+        return [node for node in nodes if node.is_assigned and not node.is_dead]
 
     # Clients
 
