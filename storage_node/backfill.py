@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from heapq import merge
@@ -46,22 +45,25 @@ class BackFill:
 
     def __init__(self, store: Store, replicas: Mapping[int, PartitionReplica]) -> None:
         self.items_passed = 0
+        self.slice_items = SLICE_ITEMS
         self._store = store
         self._replicas = replicas
         self._under_way: set[tuple[int, int]] = set()  # (partition id, index) of slices in flight
-        self._ended = asyncio.Event()  # one of them has
+        self._ended = asyncio.Event()  # one of them has, and is committed
 
     async def run(self) -> None:
         """Goes round for ever."""
+        loop = asyncio.get_running_loop()
         while True:
             self._ended.clear()
             is_idle = True
             for partition_id, replica in tuple(self._replicas.items()):
                 for number in tuple(replica.changes.feeds):
-                    begun = time.monotonic()
-                    if self.next_slice(partition_id, number) is not None:
+                    begun_s = loop.time()
+                    slice_ended = self.next_slice(partition_id, number)
+                    if slice_ended is not None and not slice_ended.done():  # else it was refused: this leader goes
                         is_idle = False
-                        await asyncio.sleep((time.monotonic() - begun) / SHARE)
+                        await asyncio.sleep((loop.time() - begun_s) / SHARE)
             if is_idle:
                 # Not wait_for: on Python 3.11 it can swallow a cancellation that comes together with the event.
                 with contextlib.suppress(TimeoutError):
@@ -101,9 +103,9 @@ class BackFill:
         def done(outcome: Outcome) -> None:
             is_committed = outcome.kind == OutcomeKind.COMMITTED
             self._under_way.discard((replica.partition_id, index_number))
-            self._ended.set()
             if is_committed:
                 self.items_passed += items
+                self._ended.set()
             if not ended.done():
                 ended.set_result(is_committed)
 
@@ -122,7 +124,7 @@ class BackFill:
         stored: Iterator[tuple[bytes, bytes | None]] = self._store.scan(start, end)
         written = ((key, newest.get(key)) for key in replica.proposals.in_flight.keys_between(start, end))
         for key, found in groupby(merge(written, stored, key=by_key), key=by_key):
-            if items == SLICE_ITEMS or size >= SLICE_BYTES:
+            if items == self.slice_items or size >= SLICE_BYTES:
                 return tuple(entries), items, key[PREFIX_BYTES:]
             _, data = next(found)  # what is in flight comes first
             if data is not None:

@@ -51,7 +51,7 @@ class ChangeLog:
     """Every member has one and keeps it up to date; what changes it is proposed where this member leads.
 
     `feeds`: those in force, by number of the index. `on_new()` is called after changes were applied, where this member
-    leads; `on_feeds()` after feeds came, went, or were completed."""
+    leads; `on_feeds()` after feeds came, went, or were completed. `now_s()`: what waits is timed by it."""
 
     def __init__(
         self,
@@ -60,17 +60,16 @@ class ChangeLog:
         store: Store,
         host: ReplicaHost,
         proposals: Proposals,
-        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.feeds: dict[int, Feed] = {}
         self.on_new: Callable[[], None] = lambda: None
         self.on_feeds: Callable[[], None] = lambda: None
+        self.now_s: Callable[[], float] = time.monotonic
         self._partition_id = partition_id
         self._table_number = table_number
         self._store = store
         self._host = host
         self._proposals = proposals
-        self._now_s = now_s
         self._cursors = own_rows(table_number, CURSORS, partition_id)
         self._changes = own_rows(table_number, CHANGES, partition_id)
         self._newest_key = newest_feed_key(table_number, partition_id)
@@ -250,7 +249,7 @@ class ChangeLog:
         if not (gone or completed or moved):
             self._due_since_s = None
             return
-        now_s = self._now_s()
+        now_s = self.now_s()
         if self._due_since_s is None:
             self._due_since_s = now_s
         if len(gone) < MOVE_ROWS_MIN and not completed and now_s - self._due_since_s < MOVE_WAIT_S:

@@ -10,12 +10,15 @@ import pytest
 
 from server.model.key_encoding import PREFIX_BYTES
 from server.model.table import GlobalIndex, KeyAttribute
+from server.runtime.host_surroundings import Done, Outcome, OutcomeKind
 from server.wire import item_to_bytes
 from storage_node import backfill
 from storage_node.backfill import BackFill
 from storage_node.changes import WantedFeed
 from storage_node.partition.feeds import Feed
 from storage_node.store import CorruptValueError
+from tests.simulation.clock import Scheduler
+from tests.simulation.event_loop import SimulatedLoop
 from tests.storage_node.members import Group
 from tests.storage_node.nodes import PARTITION, delete, key, put
 
@@ -61,7 +64,7 @@ async def test_slices_follow_one_another(group: Group, monkeypatch: pytest.Monke
     walk = begin(group)
     assert walk.next_slice(PARTITION, BY_X.number) is None, "the feed is not in force yet"
     group.commit()
-    monkeypatch.setattr(backfill, "SLICE_ITEMS", 3)
+    walk.slice_items = 3
     first = walk.next_slice(PARTITION, BY_X.number)
     assert first is not None
     assert walk.next_slice(PARTITION, BY_X.number) is None, "it is in flight"
@@ -72,6 +75,7 @@ async def test_slices_follow_one_another(group: Group, monkeypatch: pytest.Monke
     walk.next_slice(PARTITION, BY_X.number)
     group.commit()
     monkeypatch.undo()
+    walk.slice_items = backfill.SLICE_ITEMS
     walk.next_slice(PARTITION, BY_X.number)
     group.commit()
     assert names(group) == [NAMES[:3], NAMES[3:4], NAMES[4:]]
@@ -129,6 +133,24 @@ async def test_when_there_is_no_slice(group: Group, monkeypatch: pytest.MonkeyPa
     assert len(group.proposed) == 1
     group.commit()
     assert names(group) == []
+
+
+def test_who_refuses_a_slice_is_not_asked_again_at_once(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a leader does that is about to hand over: it takes nothing more."""
+    walk = begin(group)
+    group.commit()
+    asked_ms: list[int] = []
+    scheduler = Scheduler()
+
+    def refuse(group_id: int, payload: bytes, done: Done) -> None:
+        asked_ms.append(scheduler.now_ns // 1_000_000)
+        done(Outcome(OutcomeKind.NOT_LEADER, None, 0))
+
+    monkeypatch.setattr(group.leading.host, "propose", refuse)
+    SimulatedLoop(scheduler).start(walk.run())
+    for _ in range(100):
+        scheduler.step()
+    assert asked_ms[:3] == [0, 50, 100]
 
 
 async def test_damaged_items_are_not_passed_on(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:

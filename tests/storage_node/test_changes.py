@@ -78,7 +78,7 @@ async def test_changes_are_kept_until_every_feed_has_taken_them(group: Group, mo
     """In slots; then their rows go, a few at a time, and the feeds' rows say how far they are."""
     now_s = 0.0
     log = group.leading.replica.changes
-    log._now_s = lambda: now_s
+    log.now_s = lambda: now_s
     feed(group, BY_X, BY_Y)
     await fill(group)
     log.tend()
@@ -126,7 +126,7 @@ async def test_many_that_are_taken_do_not_wait(group: Group, monkeypatch: pytest
     """Whatever the clock says, and as many as there are."""
     monkeypatch.setattr(changes, "MOVE_ROWS_MIN", 4)
     monkeypatch.setattr(changes, "MOVE_ROWS_MAX", 5)
-    group.leading.replica.changes._now_s = lambda: 0.0
+    group.leading.replica.changes.now_s = lambda: 0.0
     feed(group, BY_X)
     await fill(group)
     for number in range(14):
@@ -221,7 +221,7 @@ async def test_a_feed_that_was_removed_does_not_come_back(group: Group) -> None:
     assert group.leading.replica.changes.feeds == {}
     for _ in range(3):
         group.leading.replica.changes.tend()
-        group.leading.replica.changes._now_s = lambda: 1e9
+        group.leading.replica.changes.now_s = lambda: 1e9
         group.commit()
     assert rows(group.leading) == 0, "nobody will take them"
     group.lead(group.members[1])
