@@ -17,10 +17,12 @@ class Aim:
         self.node_ids = tuple(node_ids)
         self.node_id = leader_node_id if leader_node_id in self.node_ids else self.node_ids[0]
         self._failures = 0
+        self._is_hint = False  # it was named by another member, and not asked since
 
     def hit(self, asked_node_id: int) -> None:
         """Who was asked did it."""
         self._failures = 0
+        self._is_hint = False
         if asked_node_id in self.node_ids:
             self.node_id = asked_node_id
 
@@ -33,9 +35,9 @@ class Aim:
         if self.node_id != asked_node_id:
             is_known = True  # another has learned something meanwhile
         elif is_hint:
-            self.node_id, is_known = hint_node_id, True
+            self.node_id, self._is_hint, is_known = hint_node_id, True, True
         else:
-            is_known = False
+            self._is_hint = is_known = False
             if may_be_another:
                 self.node_id = self.node_ids[(self.node_ids.index(self.node_id) + 1) % len(self.node_ids)]
         if is_known and failures <= len(self.node_ids):
@@ -44,7 +46,9 @@ class Aim:
 
     def move(self, node_ids: Sequence[int], leader_node_id: int) -> None:
         """The partition has these members now, of which one is reported to lead. That counts only where all have been
-        asked in vain: it is old."""
+        asked in vain, and none of them has just said better: it is old."""
         self.node_ids = tuple(node_ids)
-        if self.node_id not in self.node_ids or self._failures > len(self.node_ids):
+        is_lost = self._failures > len(self.node_ids) and not self._is_hint
+        if self.node_id not in self.node_ids or is_lost:
+            self._is_hint = False
             self.node_id = leader_node_id if leader_node_id in self.node_ids else self.node_ids[0]

@@ -68,3 +68,19 @@ def test_members_change() -> None:
         aim.missed(3, failures, may_be_another=False)
     aim.move((3, 4), 4)
     assert aim.node_id == 4
+
+
+def test_who_was_named_by_a_member_is_asked_before_what_is_reported_counts() -> None:
+    """What is reported may be wrong for long, and come more often than anybody is asked."""
+    aim = Aim((1, 2, 3), 1)
+    for failures in (1, 2, 3, 4):
+        aim.missed(1, failures, may_be_another=False)
+    assert aim.missed(1, 5, 2) > 0
+    aim.move((1, 2, 3), 3)
+    assert aim.node_id == 2
+    aim.missed(2, 6)
+    aim.move((1, 2, 3), 1)
+    assert aim.node_id == 1
+    aim.missed(1, 7, 2)
+    aim.move((1, 3), 3)
+    assert aim.node_id == 3
