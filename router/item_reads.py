@@ -34,7 +34,7 @@ def get_call(request: GetItemRequest, table: Table, deadline: float, done: ReadD
         return PartitionCall(table, GET, position, deadline, answered, request.is_consistent)
     details = partition_pb2.ReadDetails(measured=request.capacity != "NONE")
     if request.projection is not None:
-        check_paths(request.projection.paths, table.schema, table.indexes.values())
+        check_paths(request.projection.paths, table.schema, table.all_indexes)
         details.projection = encode(request.projection.tree)
 
     def measured(reply: partition_pb2.PartitionReply | None, error: StatorError | None) -> None:

@@ -19,7 +19,7 @@ from server.expressions.codec import encode
 from server.model.errors import StatorError, ValidationError
 from server.model.item import Item
 from server.model.key_encoding import encode_position
-from server.model.table import GlobalIndex, LocalIndex, check_index_keys, check_key_only, check_paths
+from server.model.table import check_index_keys, check_key_only, check_paths
 from server.wire import item_to_bytes
 
 ItemWrite = PutItemRequest | UpdateItemRequest | DeleteItemRequest
@@ -43,7 +43,7 @@ def write_call(
         key = request.item
         position = encode_position(table.schema, key)
         if table.indexes or table.global_indexes:
-            check_index_keys(key, _indexes(table))
+            check_index_keys(key, table.all_indexes)
         operation, item = PUT, item_to_bytes(key)
     else:
         key = request.key
@@ -62,13 +62,8 @@ def write_call(
     return PartitionCall(table, operation, position, deadline, answered, True, item, token, details, begun)
 
 
-def _indexes(table: Table) -> list[LocalIndex | GlobalIndex]:
-    found: list[LocalIndex | GlobalIndex] = [*table.indexes.values()]
-    return found + [each.index for each in table.global_indexes.values() if each.index is not None]
-
-
 def _check_paths(request: ItemWrite, options: WriteOptions, table: Table) -> None:
-    indexes = _indexes(table)
+    indexes = table.all_indexes
     if options.condition is not None:
         check_paths(options.condition.paths, table.schema, indexes)
     if isinstance(request, UpdateItemRequest) and request.update is not None:

@@ -78,6 +78,12 @@ class Table:
     global_indexes: Mapping[str, Table] = field(default_factory=dict)  # by name
     streams: Mapping[str, cluster_pb2.StreamRoute] = field(default_factory=dict)  # by label
 
+    @property
+    def all_indexes(self) -> list[LocalIndex | GlobalIndex]:
+        """Its local indexes, then its global ones."""
+        found: list[LocalIndex | GlobalIndex] = [*self.indexes.values()]
+        return found + [each.index for each in self.global_indexes.values() if each.index is not None]
+
     def can_read(self, index_name: str | None) -> bool:
         """Whether the table, or the index of that name, can be read, as far as is known here."""
         if index_name is None or index_name in self.indexes:

@@ -220,7 +220,7 @@ def _run(
     details = partition_pb2.ScanDetails(count_only=request.select == "COUNT")
     for expression in (request.filter, request.projection):
         if expression is not None:
-            check_paths(expression.paths, table.schema, table.indexes.values())
+            check_paths(expression.paths, table.schema, table.all_indexes)
     if request.filter is not None:
         details.filter = encode(request.filter.tree)
         if request.filter.values:

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from statorpb import cluster_pb2, partition_pb2, tables_pb2
 
+from router.item_reads import get_call
 from router.partition_map_cache import Partition, PartitionMapCache, Table, same
 from router.ranges import query, scan
+from router.requests import get_item
 from router.requests import query as query_request
 from router.requests import scan as scan_request
 from router.results import Capacity, Page
@@ -120,6 +122,22 @@ def test_a_range_holds_the_entries_that_the_condition_does(text: str, entries: l
         assert (low <= position < high) == CONDITIONS[text](o1, o2)
         other = encode_global_position(MANY, b"\1" * 16, {**item, "k2": {"S": "z"}})
         assert other is not None and not low <= other < high
+
+
+def test_nothing_is_read_inside_a_global_indexs_key() -> None:
+    """It is a scalar: of a table and of any of its indexes, by a filter and by a projection."""
+    inside = {"ProjectionExpression": "o1.x"}
+    filtered = {"FilterExpression": "o1[0] = :k1", "ExpressionAttributeValues": {":k1": {"S": "x"}}}
+    known = table(PLAIN, MANY)
+    refused = pytest.raises(ValidationError, match=r"Key attributes must be scalars.+IndexKey: o1")
+    for body in (inside, filtered, {"IndexName": "plain", **inside}):
+        with refused:
+            asked(body, known, is_scan=True)
+    with refused:
+        asked({**condition("plain", "k1 = :k1", k1="x"), **inside}, known)
+    request = get_item.from_body({"TableName": TABLE, "Key": key(pk="p", sk="s"), **inside}, is_json=True)
+    with refused:
+        get_call(request, known, 9.0, lambda result, error: None)
 
 
 START = {"ExclusiveStartKey": key(pk="p", sk="s", k1="x", k2="y", o1="a", o2="1")}
