@@ -68,8 +68,8 @@ class Config:
             found.append("slow_disk_ms must be at least 0.")
         if not 0 <= self.clock_drift_ppm < 500_000:
             found.append("clock_drift_ppm must be at least 0 and below 500000.")
-        if self.wal_segment_bytes < 4 * MIB:
-            found.append("wal_segment_bytes must be at least 4 MiB.")
+        if self.wal_segment_bytes < 16 * MIB:  # more than what one log entry may have: GROUP_IN_FLIGHT_BYTES_MAX
+            found.append("wal_segment_bytes must be at least 16 MiB.")
         if self.snapshot_bytes_per_s and self.snapshot_bytes_per_s < MIB:
             found.append("snapshot_bytes_per_s must be 0 or at least 1 MiB.")
         if self.memtable_bytes < MIB:

@@ -44,6 +44,8 @@ _UPDATE = partition_pb2.UPDATE
 _NOTHING = partition_pb2.WriteDetails()
 _ITEM_TOO_LARGE = "Item size to update has exceeded the maximum allowed size"
 
+_ALL_TOO_LARGE = "The item is too large together with its entries in all secondary indexes"
+
 _UNSUPPORTED_KEY = "The update expression attempted to update the secondary index key to unsupported type"
 
 
@@ -400,6 +402,8 @@ class Writes:
             self._refuse(request, reply)
         elif outcome.kind == OutcomeKind.OVERLOADED:
             reply(request.id, partition_pb2.THROTTLED)
+        elif outcome.kind == OutcomeKind.TOO_LARGE:
+            reply(request.id, partition_pb2.INVALID_UPDATE, message=_ALL_TOO_LARGE)
         else:
             reply(request.id, partition_pb2.UNKNOWN_OUTCOME)
 

@@ -116,6 +116,7 @@ class OutcomeKind(IntEnum):
     NOT_LEADER = 2  # not executed
     UNKNOWN = 3  # leadership was lost while it was in flight
     OVERLOADED = 4  # not executed
+    TOO_LARGE = 5  # not executed: it has more bytes than may be in flight together
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,7 @@ class Outcome:
 
 COMMITTED = Outcome(OutcomeKind.COMMITTED)
 OVERLOADED = Outcome(OutcomeKind.OVERLOADED)
+TOO_LARGE = Outcome(OutcomeKind.TOO_LARGE)
 UNKNOWN = Outcome(OutcomeKind.UNKNOWN)
 
 Done = Callable[[Outcome], None]

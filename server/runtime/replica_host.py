@@ -37,6 +37,7 @@ from server.runtime.hand_overs import HandOvers
 from server.runtime.host_surroundings import (
     COMMITTED,
     OVERLOADED,
+    TOO_LARGE,
     UNKNOWN,
     Done,
     LogWriter,
@@ -250,7 +251,7 @@ class ReplicaHost:
             group.in_flight_bytes + size > GROUP_IN_FLIGHT_BYTES_MAX
             or self.in_flight_bytes + size > NODE_IN_FLIGHT_BYTES_MAX
         ):
-            done(OVERLOADED)
+            done(TOO_LARGE if size > GROUP_IN_FLIGHT_BYTES_MAX else OVERLOADED)
             return
         group.in_flight_bytes += size
         self.in_flight_bytes += size

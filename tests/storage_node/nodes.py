@@ -105,7 +105,7 @@ class RunningNode:
             "data": str(self.directory),
             "metadata": ("127.0.0.1:1",),
             "advertise": "127.0.0.1:1",
-            "wal_segment_bytes": 4 * MIB,
+            "wal_segment_bytes": 16 * MIB,
             "memtable_bytes": MIB,
             "map_bytes": 4 * MIB,
             "disk_reserve_bytes": 0,

@@ -161,3 +161,24 @@ async def test_an_index_that_does_not_keep_up_is_told(one: NodeSet, monkeypatch:
     log_of(node).taken(INDEX.number, 10**6)
     await wait_until(lambda: not node.node.note)
     assert await node.status(put("b", row("b", "x", 1))) == partition_pb2.OK
+
+
+async def test_an_item_is_too_large_for_all_of_its_indexes_together(one: NodeSet) -> None:
+    """Each has another part of it, and all of that is in one log entry. What will never go through is not told to be
+    tried again; what is smaller goes through."""
+    leader = await one.found()
+    described = one.descriptor()
+    for number in range(50, 70):
+        key, further = (KeyAttribute("x", "S"),), ("large", f"a{number}")
+        put_global_index(described.feeds.add().index, GlobalIndex(number, f"by-{number}", key, (), "INCLUDE", further))
+    await leader.node.assign(cluster_pb2.NodeAssignments(partitions=[described]))
+    await wait_until(lambda: len(log_of(leader).feeds) == 20)
+
+    def request(size: int) -> partition_pb2.PartitionRequest:
+        parts = {f"a{number}": {"S": "a"} for number in range(50, 70)}
+        return put("k", item_to_bytes({"pk": {"S": "k"}, "x": {"S": "x"}, "large": {"S": "l" * size}, **parts}))
+
+    refused = await leader.ask(request(409_000))
+    assert refused.status == partition_pb2.INVALID_UPDATE
+    assert refused.message == "The item is too large together with its entries in all secondary indexes"
+    assert await leader.status(request(380_000)) == partition_pb2.OK

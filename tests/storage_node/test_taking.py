@@ -120,7 +120,7 @@ async def test_no_room(one: NodeSet, monkeypatch: pytest.MonkeyPatch) -> None:
     assert await leader.status(batch(6, (6, b"a", None))) == partition_pb2.THROTTLED
     assert await leader.status(batch(5, (5, b"a", b"a"))) == OK
     monkeypatch.undo()
-    monkeypatch.setattr("server.runtime.replica_host.GROUP_IN_FLIGHT_BYTES_MAX", 10)
+    monkeypatch.setattr("server.runtime.replica_host.NODE_IN_FLIGHT_BYTES_MAX", 10)
     assert await leader.status(batch(6, (6, b"a", None))) == partition_pb2.THROTTLED
     assert entries(leader) == {b"a": b"a"}
 
