@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from tests.simulation.clock import Scheduler
 
@@ -14,12 +14,13 @@ NS = 1_000_000_000
 T = TypeVar("T")
 
 
-class SimulatedLoop(asyncio.AbstractEventLoop):
+class SimulatedLoop:
     """Of one life of a node: with that, all ends that it has to do. What goes wrong goes wrong for who plays the seed.
 
-    Has no more of an event loop than futures, tasks and timers need."""
+    Has no more of an event loop (`as_loop`) than futures, tasks and timers need."""
 
     def __init__(self, scheduler: Scheduler) -> None:
+        self.as_loop = cast(asyncio.AbstractEventLoop, self)
         self._scheduler = scheduler
         self._is_over = False
 
@@ -29,7 +30,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def inside(self, work: Callable[[], T]) -> T:
         """What `work` returns, for which this is the running loop."""
-        asyncio._set_running_loop(self)
+        asyncio._set_running_loop(self.as_loop)
         try:
             return work()
         finally:
@@ -44,21 +45,21 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def time(self) -> float:
         return self._scheduler.now_ns / NS
 
-    def call_soon(  # type: ignore[override]
+    def call_soon(
         self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         return self.call_later(0, callback, *args, context=context)
 
-    def call_at(  # type: ignore[override]
+    def call_at(
         self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
         return self.call_later(when - self.time(), callback, *args, context=context)
 
-    def call_later(  # type: ignore[override]
+    def call_later(
         self, delay: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
         delay_ns = max(0, round(delay * NS))
-        handle = asyncio.TimerHandle((self._scheduler.now_ns + delay_ns) / NS, callback, args, self, context)
+        handle = asyncio.TimerHandle((self._scheduler.now_ns + delay_ns) / NS, callback, args, self.as_loop, context)
         surroundings = context or contextvars.copy_context()
 
         def call() -> None:
@@ -72,10 +73,10 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         """It is looked at when its time has come."""
 
     def create_future(self) -> asyncio.Future[Any]:
-        return asyncio.Future(loop=self)
+        return asyncio.Future(loop=self.as_loop)
 
-    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:  # type: ignore[override]
-        return asyncio.Task(coro, loop=self, **options)
+    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        return asyncio.Task(coro, loop=self.as_loop, **options)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Told of tasks that are let go of unfinished, as all are that a life was in the middle of."""
