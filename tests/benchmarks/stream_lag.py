@@ -108,7 +108,8 @@ class Load:
         self._interval_s = clients / rate if rate else 0.0
         self._value = "x" * item_bytes
         self._keys = keys
-        self._number = 0
+        # No put is as one of another load, which would change nothing.
+        self._number = time.monotonic_ns()
         self._is_stopping = False
         self._tasks = [asyncio.create_task(self._work(random.Random(number))) for number in range(clients)]
 
