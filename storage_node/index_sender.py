@@ -100,8 +100,8 @@ class IndexSender:
         known, self._routes = self._routes, {}
         self._addresses.clear()
         for route in routes:
-            if not route.partitions:
-                continue  # it is being made, or removed
+            if not route.partitions or not all(each.members for each in route.partitions):
+                continue  # it is being made, or removed, or nobody is left to ask
             targets = PartitionMap(
                 tuple(each.range_start for each in route.partitions),
                 tuple(each.partition_id for each in route.partitions),

@@ -125,7 +125,8 @@ def wire_local_index(index: LocalIndex) -> tables_pb2.LocalIndex:
 
 
 def wire_global_index(index: GlobalIndex) -> tables_pb2.GlobalIndex:
-    """Raises ValidationError for a type that no key can have, and for a projection that there is not."""
+    """Raises ValidationError for keys that are none, a type that no key can have, and a projection that there is
+    not."""
     wire = tables_pb2.GlobalIndex(
         name=index.name,
         partition_keys=map(wire_key_attribute, _several(index.partition_key)),
@@ -141,7 +142,12 @@ def wire_global_index(index: GlobalIndex) -> tables_pb2.GlobalIndex:
 def _several(keys: Keys) -> Sequence[tuple[str, str]]:
     if len(keys) == 2 and isinstance(keys[0], str) and isinstance(keys[1], str):
         return [(keys[0], keys[1])]
-    return [key for key in keys if isinstance(key, tuple)]
+    several = []
+    for each in keys:
+        if isinstance(each, str) or len(each) != 2:
+            raise ValidationError(f"keys are (name, type), or several of these, not {keys!r}")
+        several.append((each[0], each[1]))
+    return several
 
 
 def global_index_description(wire: tables_pb2.GlobalIndexDescription) -> GlobalIndexDescription:

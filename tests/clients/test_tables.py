@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import stator
 from stator import AsyncClient, LocalIndex
 from stator.descriptions import table_arn, table_description
-from stator.indexes import GlobalIndex, GlobalIndexDescription, KeyAttribute, LocalIndexDescription
+from stator.indexes import GlobalIndex, GlobalIndexDescription, KeyAttribute, LocalIndexDescription, wire_global_index
 from statorpb import tables_pb2
 
 from tests.clients.fake_cluster import FakeRouter, FakeState
@@ -106,6 +107,21 @@ async def test_streams() -> None:
 
 BY_GENRE = GlobalIndex("by-genre", ("genre", "S"), ("year", "N"), "KEYS_ONLY")
 BY_MANY = GlobalIndex("by-many", [("genre", "S"), ("label", "S")], [("year", "N")], "INCLUDE", ("title",), 5, 6)
+
+
+@pytest.mark.parametrize("keys", [["genre", "label"], "genre", [("genre", "S"), ("label", "S", "N")], [("genre",)]])
+def test_what_is_no_key_is_not_left_out(keys: Any) -> None:
+    """It would be another index."""
+    with pytest.raises(stator.ValidationError, match=r"keys are|a key attribute's type is"):
+        wire_global_index(GlobalIndex("by-genre", keys))
+
+
+def test_several_keys_may_be_lists() -> None:
+    """As they are where they were read from a file."""
+    several: Any = [["genre", "S"], ["label", "N"]]
+    wire = wire_global_index(GlobalIndex("by-genre", several, several[:1]))
+    assert [each.name for each in wire.partition_keys] == ["genre", "label"]
+    assert [each.name for each in wire.sort_keys] == ["genre"]
 
 
 async def test_global_indexes() -> None:

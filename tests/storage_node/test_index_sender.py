@@ -147,6 +147,16 @@ async def test_each_partition_gets_what_is_its(sending: Sending) -> None:
     assert sending.targets[1].node.requests == []
 
 
+async def test_a_route_that_names_nobody_is_none(sending: Sending) -> None:
+    """It is waited for one that does."""
+    sending.sender.set_routes(
+        [cluster_pb2.IndexRoute(number=INDEX, partitions=[cluster_pb2.PartitionRoute(partition_id=LOW)])]
+    )
+    sending.log.write(b"a")
+    sending.route(b"")
+    await wait_until(lambda: sending.log.is_taken)
+
+
 @pytest.mark.parametrize(
     ("answers", "others"),
     [
