@@ -31,7 +31,14 @@ SLICE_BYTES = 256 * 1024
 """As stored; of the items that one log entry passes on."""
 
 SHARE = 0.2
-"""Of the event loop's time, at most."""
+"""Of the time in which something of a back-fill is on its way from this node. To read a slice is the least of what it
+costs: it goes through the logs of the table and of the index, on three nodes each. How long that takes says how much
+else these have to do."""
+
+TAKEN_S_MAX = 1.0
+"""So long an index has for a slice before others get their turn."""
+
+REST_S_MAX = 2.0
 
 PENDING_BYTES_MAX = 4 * 1024 * 1024
 """With more changes that an index has not taken, it is not given more."""
@@ -49,13 +56,13 @@ class BackFill:
         self._store = store
         self._replicas = replicas
         self._under_way: set[tuple[int, int]] = set()  # (partition id, index) of slices in flight
-        self._ended = asyncio.Event()  # one of them has, and is committed
+        self._moved = asyncio.Event()  # one of them is committed, or an index has taken something
 
     async def run(self) -> None:
-        """Goes round for ever."""
+        """Goes round for ever, a slice at a time."""
         loop = asyncio.get_running_loop()
         while True:
-            self._ended.clear()
+            self._moved.clear()
             is_idle = True
             for partition_id, replica in tuple(self._replicas.items()):
                 for number in tuple(replica.changes.feeds):
@@ -63,12 +70,29 @@ class BackFill:
                     slice_ended = self.next_slice(partition_id, number)
                     if slice_ended is not None and not slice_ended.done():  # else it was refused: this leader goes
                         is_idle = False
-                        await asyncio.sleep((loop.time() - begun_s) / SHARE)
+                        slice_ended.add_done_callback(lambda _: self._moved.set())
+                        await self._wait_taken(replica, number, slice_ended)
+                        await asyncio.sleep(min(REST_S_MAX, (loop.time() - begun_s) * (1 / SHARE - 1)))
             if is_idle:
-                # Not wait_for: on Python 3.11 it can swallow a cancellation that comes together with the event.
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(WAIT_S):
-                        await self._ended.wait()
+                await self._wait_moved(WAIT_S)
+
+    async def _wait_taken(self, replica: PartitionReplica, number: int, slice_ended: asyncio.Future[bool]) -> None:
+        """Returns once an index has the slice that is in flight, if that comes to something, or TAKEN_S_MAX later."""
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + TAKEN_S_MAX
+        replica.changes.on_taken = self._moved.set
+        while not slice_ended.done() or (slice_ended.result() and not replica.changes.is_fill_taken(number)):
+            self._moved.clear()
+            if not await self._wait_moved(end_s - loop.time()):
+                return
+
+    async def _wait_moved(self, wait_s: float) -> bool:
+        """Whether something has moved within this time."""
+        # Not wait_for: on Python 3.11 it can swallow a cancellation that comes together with the event.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                return await self._moved.wait()
+        return False
 
     def next_slice(self, partition_id: int, index_number: int) -> asyncio.Future[bool] | None:
         """Proposes the next slice of one feed, as far as this node leads the partition and there is room for more; what
@@ -105,7 +129,7 @@ class BackFill:
             self._under_way.discard((replica.partition_id, index_number))
             if is_committed:
                 self.items_passed += items
-                self._ended.set()
+                self._moved.set()
             if not ended.done():
                 ended.set_result(is_committed)
 

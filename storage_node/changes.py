@@ -51,7 +51,8 @@ class ChangeLog:
     """Every member has one and keeps it up to date; what changes it is proposed where this member leads.
 
     `feeds`: those in force, by number of the index. `on_new()` is called after changes were applied, where this member
-    leads; `on_feeds()` after feeds came, went, or were completed. `now_s()`: what waits is timed by it."""
+    leads; `on_taken()` after an index has taken more; `on_feeds()` after feeds came, went, or were completed.
+    `now_s()`: what waits is timed by it."""
 
     def __init__(
         self,
@@ -63,6 +64,7 @@ class ChangeLog:
     ) -> None:
         self.feeds: dict[int, Feed] = {}
         self.on_new: Callable[[], None] = lambda: None
+        self.on_taken: Callable[[], None] = lambda: None
         self.on_feeds: Callable[[], None] = lambda: None
         self.now_s: Callable[[], float] = time.monotonic
         self._partition_id = partition_id
@@ -168,7 +170,13 @@ class ChangeLog:
         feed = self.feeds.get(index_number)
         if feed is not None and slot > max(feed.taken_slot, self._taken.get(index_number, 0)):
             self._taken[index_number] = slot
+            self.on_taken()
             self.tend()
+
+    def is_fill_taken(self, index_number: int) -> bool:
+        """Whether an index has all that its back-fill has passed on so far; also where there is no such feed."""
+        feed = self.feeds.get(index_number)
+        return feed is None or self._is_fill_taken(feed, max(feed.taken_slot, self._taken.get(index_number, 0)))
 
     # Upkeep
 
@@ -278,8 +286,9 @@ class ChangeLog:
         self._proposals.propose_rows(tuple(rows), done)
 
     def _is_completed(self, feed: Feed, taken_slot: int) -> bool:
-        if feed.is_complete or feed.position is not None:
-            return False
+        return not feed.is_complete and feed.position is None and self._is_fill_taken(feed, taken_slot)
+
+    def _is_fill_taken(self, feed: Feed, taken_slot: int) -> bool:
         waiting = self._pending.slots_after(taken_slot, 1)
         return not waiting or waiting[0] > self._filled_slots[feed.index.number]
 

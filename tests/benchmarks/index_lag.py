@@ -23,7 +23,7 @@ from typing import Final
 
 import stator
 
-from tests.benchmarks.index_load import INDEX, Child, Figures, LoadPlan, ProbePlan
+from tests.benchmarks.index_load import INDEX, Child, Figures, LoadPlan, ProbePlan, cpu_seconds
 from tests.cluster.harness import LocalCluster, running_cluster, wait_for_leaders
 
 PLAIN: Final = "plain"
@@ -150,15 +150,6 @@ def _cells(figures: Figures) -> str:
     puts = f"{figures.per_s('put'):.0f} | {figures.ms('put', 0.5):.1f} | {figures.ms('put', 0.99):.1f}"
     puts += f" | {1e6 * figures.storage_cpu_s / max(1, figures.count('put')):.0f}"
     return " | ".join([puts, str(figures.count("lag") or ""), *(f"{each:.1f}" for each in (*lags, *query))])
-
-
-def cpu_seconds(pids: Sequence[int]) -> float:
-    """Processor seconds that processes have used so far."""
-    ticks = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _print(found: dict[str, list[Figures]], reported_ms: dict[str, list[int]], options: argparse.Namespace) -> None:

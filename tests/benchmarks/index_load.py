@@ -13,8 +13,9 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final
 
 import stator
@@ -26,16 +27,20 @@ from stator.transport import Endpoint
 from statorpb import items_pb2, passthrough_pb2
 
 INDEX: Final = "by-owner"
-OWNERS: Final = 1_000
-"""How many keys of the index the items of a load have; those of probes have one each."""
+ITEMS_EACH: Final = 10
+"""Items of a load to a key of the index; those of probes have one each."""
 
 TIMEOUT_S = 10.0
 AGAIN_S = 0.01
 """After an error."""
 
-_OWNER_ZERO = "owner00000000"
 _TOKEN_HEAD = b"\x1a\x10"  # SessionRequest.token, 16 bytes
 now = time.monotonic
+
+
+def owner(index: int) -> str:
+    """Of the item `index`, before anybody has given it another."""
+    return f"owner{index // ITEMS_EACH:08d}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +115,7 @@ class Load(Work):
         self._loop = asyncio.get_running_loop()
         self._rng = random.Random(plan.seed)
         self._keys = KeyChooser(plan.items, Distribution.UNIFORM, self._rng)
-        self._owners = [index % OWNERS for index in range(plan.items)]
+        self._owners = [owner(index) for index in range(plan.items)]
         self._endpoints = [Endpoint(address) for address in plan.endpoints]
         self._step_s = plan.clients / plan.rate_per_s if plan.rate_per_s else 0.0
         self._filler = _filler(plan)
@@ -132,9 +137,9 @@ class Load(Work):
             return
         index = self._keys.next()
         if self._rng.random() < self._plan.moves:
-            self._owners[index] = self._rng.randrange(OWNERS)
+            self._owners[index] = owner(self._keys.next())
         filler = os.urandom(len(self._filler) // 2 + 1).hex()[: len(self._filler)]
-        values = {key(0): key(index), _OWNER_ZERO: f"owner{self._owners[index]:08d}", self._filler: filler}
+        values = {key(0): key(index), owner(0): self._owners[index], self._filler: filler}
         body = b"".join(each if isinstance(each, bytes) else values[each].encode() for each in self._parts)
         session = self._endpoints[client % len(self._endpoints)].session
         future = session.send(_TOKEN_HEAD + os.urandom(16) + body, TIMEOUT_S)
@@ -182,19 +187,19 @@ class Probe(Work):
             number = 0
             while not self._is_stopping:
                 number += 1
-                owner = f"probe-{self._plan.seed}-{router}-{number}"
+                name = f"probe-{self._plan.seed}-{router}-{number}"
                 try:
-                    await client.put_item(self._plan.table, {"pk": owner, "owner": owner})
-                    await self._wait_seen(client, owner, now())
+                    await client.put_item(self._plan.table, {"pk": name, "owner": name})
+                    await self._wait_seen(client, name, now())
                 except stator.StatorError as error:
                     self.seen.errors[type(error).__name__] += 1
                 await asyncio.sleep(self._plan.pause_s)
 
-    async def _wait_seen(self, client: stator.AsyncClient, owner: str, acknowledged: float) -> None:
+    async def _wait_seen(self, client: stator.AsyncClient, name: str, acknowledged: float) -> None:
         is_there = False
         while not is_there and not self._is_stopping:
             asked = now()
-            condition = key_condition("owner").eq(owner)
+            condition = key_condition("owner").eq(name)
             is_there = bool([each async for each in client.query(self._plan.table, condition, index=INDEX)])
             self.seen.note("query", now() - asked)
         if is_there:
@@ -203,7 +208,7 @@ class Probe(Work):
 
 def _filler(plan: LoadPlan) -> str:
     """What brings an item to about `item_bytes`, names and values."""
-    return "f" * max(2, plan.item_bytes - len("pk" + key(0) + "owner" + _OWNER_ZERO + "filler"))
+    return "f" * max(2, plan.item_bytes - len("pk" + key(0) + "owner" + owner(0) + "filler"))
 
 
 def _parts(plan: LoadPlan) -> list[bytes | str]:
@@ -211,7 +216,7 @@ def _parts(plan: LoadPlan) -> list[bytes | str]:
     request = items_pb2.SessionRequest()
     request.put_item.table_name = plan.table
     attributes = request.put_item.item.attributes
-    values = {"pk": key(0), "owner": _OWNER_ZERO, "filler": _filler(plan)}
+    values = {"pk": key(0), "owner": owner(0), "filler": _filler(plan)}
     for name, value in values.items():
         attributes[name].s = value
     parts: list[bytes | str] = [request.SerializeToString()]
@@ -326,6 +331,15 @@ class Figures:
 
     def _of(self, name: str) -> Histogram:
         return self.durations.get(name, Histogram())
+
+
+def cpu_seconds(pids: Sequence[int]) -> float:
+    """Processor seconds that processes have used so far."""
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from storage_node.store import CorruptValueError
 from tests.simulation.clock import Scheduler
 from tests.simulation.event_loop import SimulatedLoop
 from tests.storage_node.members import Group
-from tests.storage_node.nodes import PARTITION, delete, key, put
+from tests.storage_node.nodes import PARTITION, delete, key, put, wait_until
 
 BY_X = GlobalIndex(50, "by-x", (KeyAttribute("x", "S"),), (), "KEYS_ONLY")
 NAMES = sorted((f"k{number}" for number in range(7)), key=key)  # in the order of the table
@@ -151,6 +152,52 @@ def test_who_refuses_a_slice_is_not_asked_again_at_once(group: Group, monkeypatc
     for _ in range(100):
         scheduler.step()
     assert asked_ms[:3] == [0, 50, 100]
+
+
+async def proposed(group: Group) -> None:
+    """Once there is something to commit, commits it."""
+    await wait_until(lambda: bool(group.proposed))
+    group.commit()
+
+
+async def turns(count: int = 20) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_the_next_slice_waits_until_the_index_has_the_last(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only then is it known what it has cost."""
+    monkeypatch.setattr(backfill, "SLICE_ITEMS", 3)
+    monkeypatch.setattr(backfill, "SHARE", 1.0)
+    monkeypatch.setattr(backfill, "TAKEN_S_MAX", 60.0)
+    walk, changes = begin(group), group.leading.replica.changes
+    group.commit()
+    running = asyncio.create_task(walk.run())
+    for count in (1, 2):
+        await proposed(group)
+        await turns()
+        assert (len(names(group)), group.proposed) == (count, [])
+        assert not changes.is_fill_taken(BY_X.number)
+        changes.taken(BY_X.number, len(group.log))
+        assert changes.is_fill_taken(BY_X.number)
+    running.cancel()
+    assert changes.is_fill_taken(BY_X.number + 1), "there is none that could wait for it"
+
+
+async def test_an_index_that_takes_nothing_holds_nobody_up_for_long(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the walk through all indexes; it gets more too, as far as there is room."""
+    monkeypatch.setattr(backfill, "SLICE_ITEMS", 3)
+    monkeypatch.setattr(backfill, "SHARE", 1.0)
+    monkeypatch.setattr(backfill, "TAKEN_S_MAX", 0.01)
+    walk = begin(group)
+    group.commit()
+    running = asyncio.create_task(walk.run())
+    for _ in range(3):
+        await proposed(group)
+    running.cancel()
+    assert names(group) == [NAMES[:3], NAMES[3:6], NAMES[6:]]
 
 
 async def test_damaged_items_are_not_passed_on(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from server.model.key_encoding import PREFIX_BYTES
 from server.model.table import GlobalIndex, KeyAttribute, KeySchema
 from server.table_codec import put_global_index
 from server.wire import item_from_bytes, item_to_bytes
-from storage_node import changes
+from storage_node import backfill, changes
 from storage_node.changes import ChangeLog
 from storage_node.partition.feeds import index_entry
 from tests.storage_node.nodes import PARTITION, NodeSet, RunningNode, delete, put, wait_until
@@ -57,6 +57,12 @@ def told(node: RunningNode) -> dict[bytes, bytes]:
                 else:
                     entries[position] = item
     return entries
+
+
+@pytest.fixture(autouse=True)
+def nobody_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no index here: nothing is waited for."""
+    monkeypatch.setattr(backfill, "TAKEN_S_MAX", 0.01)
 
 
 def expected(node: RunningNode) -> dict[bytes, bytes]:
