@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -40,9 +41,11 @@ PATIENCE_S = 30.0
 """How long a partition that cannot be read is waited for. Another router may reach it: its client is to go there."""
 
 RETRY_S = 0.1
-SILENCE_S = 3.0
-"""Where there are no records, the client is told so after so long, with how far it is."""
+SILENCE_S = 2.0
+"""Where there are no records, or the partition cannot be read at present, the client is told how far it is after so
+long: it would take a router that says nothing for one that is dead (STREAM_SILENCE_S in clients/stator/transport.py)."""
 
+_NOTHING = partition_pb2.StreamResult()
 _STOPPING = "The router is stopping"
 _Result = TypeVar("_Result")
 
@@ -100,15 +103,22 @@ class StreamsService(UnaryService, streams_pb2_grpc.StreamsServicer):
         loop, caller = asyncio.get_running_loop(), CALLER.get()
         beginning = self.dispatcher.streams.begin(request, loop.time() + self._begin_s)
         shard, after = await self._unless_stopped(beginning)
-        await context.write(_message(shard, after, partition_pb2.StreamResult()))
+        await context.write(_message(shard, after, _NOTHING))
         told_at = loop.time()
         while True:
             if caller is not None and caller.is_disabled:
                 raise UnrecognizedClientError(UNKNOWN_CLIENT)
             asked_at = loop.time()
-            shard, result = await self._unless_stopped(self._next(shard, after))
+            reading = asyncio.ensure_future(self._next(shard, after))
+            try:
+                while not await self._is_done(reading, told_at + SILENCE_S):
+                    await context.write(_message(shard, after, _NOTHING))
+                    told_at = loop.time()
+                shard, result = reading.result()
+            finally:
+                reading.cancel()
             after = result.sequence
-            if result.records or result.is_end or loop.time() - told_at >= SILENCE_S:
+            if result.records or result.is_end:
                 await context.write(_message(shard, after, result))
                 told_at = loop.time()
             elif loop.time() - asked_at < RETRY_S:
@@ -137,15 +147,21 @@ class StreamsService(UnaryService, streams_pb2_grpc.StreamsServicer):
     async def _unless_stopped(self, work: Awaitable[_Result]) -> _Result:
         """The result of `work`. Raises ServiceUnavailableError, and ends it, when the router stops."""
         task = asyncio.ensure_future(work)
-        awaited: set[asyncio.Future[Any]] = {task, self._stopped}
         try:
-            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                raise ServiceUnavailableError(_STOPPING)
+            await self._is_done(task, math.inf)
             return task.result()
         finally:
-            if not task.done():
-                task.cancel()
+            task.cancel()
+
+    async def _is_done(self, task: asyncio.Future[_Result], due: float) -> bool:
+        """Waits for a task; whether it has ended before it is `due` (loop time). Raises ServiceUnavailableError when
+        the router stops."""
+        awaited: set[asyncio.Future[Any]] = {task, self._stopped}
+        left_s = None if due == math.inf else max(0.0, due - asyncio.get_running_loop().time())
+        await asyncio.wait(awaited, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+        if self._stopped.done() and not task.done():
+            raise ServiceUnavailableError(_STOPPING)
+        return task.done()
 
 
 def _message(shard: Shard, after: int, result: partition_pb2.StreamResult) -> passthrough_pb2.RawSubscribeResponse:

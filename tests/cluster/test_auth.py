@@ -51,9 +51,9 @@ def credentials_of(user: Any) -> stator.Credentials:
     return stator.Credentials(user["access_key_id"], user["secret_access_key"])
 
 
-def boto(endpoint: str, credentials: stator.Credentials, **options: Any) -> Any:
+def boto(endpoint: str, credentials: stator.Credentials, service: str = "dynamodb", **options: Any) -> Any:
     return boto3.client(
-        "dynamodb",
+        service,
         endpoint_url=endpoint,
         region_name=options.pop("region_name", "eu-central-1"),
         aws_access_key_id=credentials.access_key_id,
@@ -83,6 +83,23 @@ def test_a_user_may_do_everything_at_every_door(cluster: LocalCluster) -> None:
             assert found["Item"]["v"] == {"N": "1"}
         boto(cluster.http_endpoints[0], credentials).put_item(TableName="music", Item={"pk": {"S": "b"}})
         assert client.get_item("music", {"pk": "b"}, consistent_read=True) == {"pk": "b"}
+
+
+def test_streams_are_signed_for_too(cluster: LocalCluster) -> None:
+    """By the same service's name; nobody else is told of them, or subscribes."""
+    user = credentials_of(user_command(cluster, "create", "streams"))
+    endpoint = cluster.http_endpoints[0]
+    streams = boto(endpoint, user, "dynamodbstreams")
+    assert "Streams" in streams.list_streams()
+    wrong = stator.Credentials(user.access_key_id, "x" * 40)
+    with pytest.raises(ClientError) as raised:
+        boto(endpoint, wrong, "dynamodbstreams").list_streams()
+    assert raised.value.response["Error"]["Code"] == "InvalidSignatureException"
+    with grpc.insecure_channel(cluster.endpoints[0]) as channel:
+        call: Any = channel.unary_stream("/stator.v1.Streams/Subscribe")
+        with pytest.raises(grpc.RpcError) as refused:
+            next(call(b"", timeout=10))
+    assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
 
 
 def test_nobody_else_may_at_the_http_door(cluster: LocalCluster) -> None:

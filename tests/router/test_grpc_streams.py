@@ -43,12 +43,13 @@ TRIMMED = partition_pb2.PartitionReply(status=partition_pb2.TRIMMED)
 
 
 class Rig:
-    """Reads that only ask where they would begin are answered with 7,000; others wait in `waiting`, or are answered
-    with `replies`."""
+    """Reads that only ask where they would begin are answered with `begins_behind`; others wait in `waiting`, or are
+    answered with `replies`."""
 
     def __init__(self, caller: User | None = None) -> None:
         self.replies: list[partition_pb2.PartitionReply | StatorError] = []
         self.waiting: list[PartitionCall] = []
+        self.begins_behind = 7_000
         self.metadata = FakeMetadata(with_stream(route()))
         self.storage = FakeStorage(self._answer)
         self.cache = PartitionMapCache(self.metadata)
@@ -61,7 +62,7 @@ class Rig:
     def _answer(self, call: PartitionCall) -> partition_pb2.PartitionReply | StatorError | None:
         assert isinstance(call.details, Details)
         if not call.details.records_max:
-            return stream_reply(7_000)
+            return stream_reply(self.begins_behind)
         if self.replies:
             return self.replies.pop(0)
         self.waiting.append(call)
@@ -169,6 +170,24 @@ async def test_a_subscription_from_the_oldest_record(rig: Rig) -> None:
     assert isinstance(first, Details) and first.start == Details.HORIZON
 
 
+async def test_a_subscription_to_a_shard_of_which_nothing_was_removed(rig: Rig) -> None:
+    """Begins just before its first number: that is a place from which one may go on."""
+    rig.begins_behind = 0
+    rig.replies = [stream_reply(8_000, is_end=True)]
+    request = streams_pb2.SubscribeRequest(
+        stream_arn=ARN, shard_id=SHARD, position=Position(type=Position.TRIM_HORIZON)
+    )
+    call = rig.subscribe(request)
+    begun = (await call.read()).sequence_number
+    assert begun == sequence_text(4_999)
+    again = Position(type=Position.AFTER_SEQUENCE_NUMBER, sequence_number=begun)
+    rig.replies = [stream_reply(8_000, is_end=True)]
+    other = rig.subscribe(streams_pb2.SubscribeRequest(stream_arn=ARN, shard_id=SHARD, position=again))
+    assert (await other.read()).sequence_number == begun
+    call.cancel()
+    other.cancel()
+
+
 async def test_a_partition_that_fails_only_delays(rig: Rig) -> None:
     """Whoever reads from it then goes on where the last answer ended."""
     rig.replies = [stream_reply(8_000, record(8_000)), InternalServerError("its leader died"), ThrottledError("later")]
@@ -214,13 +233,15 @@ async def test_what_cannot_be_subscribed_to(rig: Rig) -> None:
 
 async def test_a_silent_stream_says_how_far_it_is(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its client can tell it from a dead one, and what it has read does not become too old."""
-    monkeypatch.setattr(grpc_streams, "SILENCE_S", 0.0)
+    monkeypatch.setattr(grpc_streams, "SILENCE_S", 0.05)
     call = rig.subscribe()
-    assert (await call.read()).sequence_number == sequence_text(7_000)
+    told = [await call.read() for _ in range(3)]  # also while the partition says nothing
     await until(lambda: rig.waiting)
     rig.waiting[0].done(stream_reply(7_500), None)
-    message = await call.read()
-    assert (list(message.records), message.sequence_number) == ([], sequence_text(7_500))
+    while told[-1].sequence_number == sequence_text(7_000):
+        told.append(await call.read())
+    assert told[-1].sequence_number == sequence_text(7_500)
+    assert not any(message.records or message.ended for message in told)
     call.cancel()
 
 
