@@ -318,6 +318,7 @@ class PartitionMapCache:
                     index=global_index(each.index),
                 )
                 for each in route.global_indexes
+                if each.status != tables_pb2.INDEX_DELETING  # to those who read it is gone
             },
             streams={stream.label: stream for stream in route.streams},
         )

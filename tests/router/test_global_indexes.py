@@ -268,7 +268,7 @@ async def test_the_cache_knows_a_tables_indexes() -> None:
     assert (index.name, index.number, index.index, index.is_active) == (TABLE, 8, SORTED, True)
     assert cache.partition_now(index, b"x") is index.partitions[0]
     older = route()
-    older.global_indexes.append(index_route(SORTED, 1, tables_pb2.INDEX_DELETING))
+    older.global_indexes.append(index_route(SORTED, 1, tables_pb2.INDEX_CREATING))
     metadata.routes[TABLE] = older
     cache.refresh_soon(index)
     metadata.slot += 1
@@ -283,3 +283,14 @@ async def test_the_cache_knows_a_tables_indexes() -> None:
         assert cache.partition_now(index, b"x") is now.partitions[0]
     finally:
         await cache.stop()
+
+
+async def test_an_index_that_is_being_removed_is_not_there() -> None:
+    """Whoever is told that it is being filled would wait for it."""
+    known = route()
+    known.global_indexes.append(index_route(SORTED, 2, tables_pb2.INDEX_DELETING))
+    known.global_indexes.append(index_route(PLAIN, 2, tables_pb2.INDEX_CREATING))
+    table = await table_of(PartitionMapCache(FakeMetadata(known)))
+    for name, message in (("sorted", "does not have the specified index: sorted"), ("plain", "Cannot read from backf")):
+        with pytest.raises(ValidationError, match=message):
+            asked({"IndexName": name}, table, is_scan=True)
