@@ -345,7 +345,8 @@ class StorageClient:
         elif step == Step.SEND_ANEW:
             self._again(call, self._backoff_s(call) if call.attempt else 0.0)
         elif step == Step.THROTTLE:
-            self._finish(call, None, ThrottledError("The partition has too much in flight; try again"))
+            reason = reply.message or "the partition has too much in flight"
+            self._finish(call, None, ThrottledError(f"The request was throttled: {reason}; try again"))
         elif step == Step.REFUSE:
             self._finish(call, None, refusal(reply))
         elif step == Step.REFUSE_FULL:

@@ -214,6 +214,15 @@ async def test_a_refusal_is_an_answer(start_node: StartNode, status: Any, error:
     assert len(node.requests) == 1
 
 
+@pytest.mark.parametrize("told", ["global secondary indexes do not keep up", ""])
+async def test_who_is_throttled_is_told_why(start_node: StartNode, told: str) -> None:
+    """Where it is an index that takes nothing, the partition is not what is to be looked at."""
+    node = await start_node(says(partition_pb2.THROTTLED, message=told))
+    async with Router(node.address) as router:
+        with pytest.raises(ThrottledError, match=f": {told or 'the partition has too much in flight'}; try again"):
+            await router.call(PUT)
+
+
 async def test_a_node_that_is_gone_is_passed_over(start_node: StartNode) -> None:
     """Its port refuses connections: the call goes to another member at once, whatever the metadata service believes
     of the leader; so do the reads that the node in the own zone would have answered."""
