@@ -214,7 +214,7 @@ class IndexCheck:
         """The entries of these items that the index has not, or otherwise."""
         expected = [entry for entry in map(self.definition.entry_of, items) if entry is not None]
         found = await self._found(expected)
-        return [entry for entry in expected if found.get(self.definition.place_of(entry)) != entry]
+        return [entry for entry in expected if not _is_same(found.get(self.definition.place_of(entry)), entry)]
 
     async def _found(self, wanted: Sequence[Item]) -> dict[tuple[str, str], dict[str, Any]]:
         """What the index has where these entries are, by its place."""
@@ -225,7 +225,8 @@ class IndexCheck:
         """Those of the entries that are not what the table's items say."""
         key_of = self.definition.key_of
         items = {_text(key_of(item)): item for item in await self.source.items([key_of(entry) for entry in entries])}
-        return [entry for entry in entries if self.definition.entry_of(items.get(_text(key_of(entry)))) != dict(entry)]
+        expected = [self.definition.entry_of(items.get(_text(key_of(entry)))) for entry in entries]
+        return [entry for entry, wanted in zip(entries, expected, strict=True) if not _is_same(entry, wanted)]
 
     async def _settled(self, suspects: Sequence[Item]) -> AsyncIterator[Difference]:
         """Looks at entries again, until nothing is wrong with them or time is up; what is wrong then."""
@@ -263,7 +264,7 @@ class IndexCheck:
         if place in found and its_place != place:
             return Difference(key, None, found[place])
         there = found.get(its_place) if its_place is not None else None
-        return None if there == expected else Difference(key, expected, there)
+        return None if _is_same(there, expected) else Difference(key, expected, there)
 
 
 async def _together(pages: AsyncIterator[Sequence[Item]]) -> AsyncIterator[list[Item]]:
@@ -278,6 +279,17 @@ async def _together(pages: AsyncIterator[Sequence[Item]]) -> AsyncIterator[list[
             gathered, count = [], 0
     if gathered:
         yield gathered
+
+
+def _is_same(one: object, other: object) -> bool:
+    """As `==`, but that True is not 1, nor False 0."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_is_same(value, other[name]) for name, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    return one == other
 
 
 def _text(key: Item) -> str:

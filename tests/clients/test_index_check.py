@@ -120,6 +120,15 @@ async def test_everything_that_is_wrong_is_told_once() -> None:
     assert Difference({"pk": "b"}, item("b", g="g", h=2, x=1), item("b", g="g", h=2, x=0)) in found
 
 
+@pytest.mark.parametrize(("value", "other"), [(True, 1), (False, 0), ({"m": [1]}, {"m": [True]}), ([1], [1, 2])])
+async def test_a_value_of_another_type_is_out_of_date(value: Any, other: Any) -> None:
+    """Though the two may be equal here."""
+    for one, two in ((value, other), (other, value)):
+        (found,) = await differences(FakeSource([item("a", g="g", h=1, x=one)], [item("a", g="g", h=1, x=two)]))
+        assert (found.kind, found.key) == ("stale", {"pk": "a"})
+    assert await differences(FakeSource([item("a", g="g", h=1, x=value)], [item("a", g="g", h=1, x=value)])) == []
+
+
 async def test_what_comes_a_little_later_is_right() -> None:
     """The index follows; and what it has of an item that has changed meanwhile is compared with what that is now."""
     source = FakeSource([item("a", g="g", h=1), item("b", g="g", h=1)], [item("b", g="old", h=1)])
