@@ -52,6 +52,11 @@ class LocalCluster:
             if port["kind"] == kind
         ]
 
+    def grpc_ports_of(self, name: str) -> list[int]:
+        """Of one process."""
+        (process,) = [each for each in self.status() if each["name"] == name]
+        return [port["port"] for port in process["ports"] if port["kind"] == "grpc"]
+
     @property
     def endpoints(self) -> list[str]:
         return [f"127.0.0.1:{port}" for port in self.ports("grpc", "router")]

@@ -22,6 +22,9 @@ pytestmark = pytest.mark.cluster
 
 LOAD_S = float(os.environ.get("STATOR_STREAM_LOAD_S", "15"))
 PARTITIONS = 2
+KILLS_MIN = 4
+"""Both kinds of victims, twice, however slow the machine is."""
+FOLLOWED = ["router-1", "router-2"]
 END_S = 90.0
 """For whoever is behind, once nothing is written any more."""
 
@@ -75,13 +78,25 @@ class Consumer:
         self._folder = folder
         self._environ = {**os.environ, "STATOR_ENDPOINTS": ",".join(cluster.endpoints)}
         self._command = [STATOR, "stream", table, "--follow", "--json", "--from", "oldest"]
-        self._command += ["--checkpoint", str(folder / "checkpoint")]
+        self._checkpoint = folder / "checkpoint"
+        self._command += ["--checkpoint", str(self._checkpoint)]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         self.outputs.append(self._folder / f"output-{len(self.outputs)}")
         with self.outputs[-1].open("wb") as output:
             self._process = subprocess.Popen(self._command, stdout=output, env=self._environ)
+
+    async def wait_until_saved(self) -> None:
+        """Until the process has printed something, and kept how far it was."""
+
+        def saved() -> str:
+            return self._checkpoint.read_text() if self._checkpoint.exists() else ""
+
+        before = saved()
+        async with asyncio.timeout(60):
+            while saved() == before or not self.outputs[-1].stat().st_size:
+                await asyncio.sleep(0.02)
 
     def kill(self) -> None:
         assert self._process is not None
@@ -120,19 +135,21 @@ async def follow(changes: AsyncIterator[Change[Any]], replay: Replay) -> None:
 async def kill_in_turn(
     cluster: LocalCluster, client: stator.AsyncClient, table: str, load: Writers, consumer: Consumer
 ) -> int:
-    """Leaders, and routers; and the consumer. How often."""
+    """Leaders, and the routers that the iterator knows; and the consumer. How often."""
     loop = asyncio.get_running_loop()
     end = loop.time() + LOAD_S
     turn = 0
-    while loop.time() < end:
+    while loop.time() < end or turn < KILLS_MIN:
         leaders = sorted(set((await leaders_of(client, table)).values()))
-        victim = f"router-{1 + turn // 3 % 3}" if turn % 3 == 2 else leaders[turn % len(leaders)]
-        await asyncio.to_thread(cluster.local, "kill", victim)
+        victims = FOLLOWED if turn % 2 else [leaders[turn // 2 % len(leaders)]]
+        for victim in victims:
+            await asyncio.to_thread(cluster.local, "kill", victim)
         await load.wait(100)
+        for victim in victims:
+            await asyncio.to_thread(cluster.local, "start", victim)
+        await consumer.wait_until_saved()
         consumer.kill()
-        await asyncio.to_thread(cluster.local, "start", victim)
         consumer.start()
-        await load.wait(100)
         turn += 1
     return turn
 
@@ -146,7 +163,8 @@ async def test_a_stream_is_its_table_while_leaders_and_consumers_are_killed(
     consumer = Consumer(cluster, "told", tmp_path)
     consumer.start()
     replay = Replay()
-    async with client.changes("told") as changes:
+    followed = [f"127.0.0.1:{port}" for name in FOLLOWED for port in cluster.grpc_ports_of(name)]
+    async with stator.AsyncClient(followed) as follower, follower.changes("told") as changes:
         following = asyncio.create_task(follow(changes, replay))
         load = Writers(client, "told", 1)
         kills = await kill_in_turn(cluster, client, "told", load, consumer)
