@@ -43,7 +43,8 @@ PATIENCE_S = 30.0
 RETRY_S = 0.1
 SILENCE_S = 2.0
 """Where there are no records, or the partition cannot be read at present, the client is told how far it is after so
-long: it would take a router that says nothing for one that is dead (STREAM_SILENCE_S in clients/stator/transport.py)."""
+long: it would take a router that says nothing for one that is dead (STREAM_SILENCE_S in
+clients/stator/transport.py)."""
 
 _NOTHING = partition_pb2.StreamResult()
 _STOPPING = "The router is stopping"
