@@ -138,6 +138,6 @@ class Progress:
 
 
 WHAT_TO_DO = (
-    "Changes are kept for 24 hours by default: some are lost to this consumer. Read the table anew, with `scan`, having "
+    "Changes are kept for 24 hours by default: some are lost to this consumer. Read the table anew, by `scan`, having "
     'begun with "latest" before; or begin with "oldest", if what is lost does not matter.'
 )
