@@ -55,6 +55,9 @@ class Taking:
         if not self._host.is_serving_leader(self._partition_id):
             self._refuse(request, reply)
             return
+        if not self._first_key <= request.key < self._end_key:
+            reply(request.id, partition_pb2.NOT_MINE)  # of another index
+            return
         try:
             batch = decode_batch(request.item)
         except CorruptBatchError as error:

@@ -136,6 +136,10 @@ async def test_who_may_write_what(one: NodeSet) -> None:
             "an index is written by the changes of its table alone",
         )
     assert await leader.status(raw(b"?")) == partition_pb2.INVALID
+    of_another = batch(5, (5, b"a", b"a"))
+    of_another.key = prefix(NUMBER + 1) + b"m"
+    assert await leader.status(of_another) == partition_pb2.NOT_MINE
+    assert entries(leader) == {}
     read = get("a")
     read.key = prefix(NUMBER) + b"a"
     assert await leader.status(read) == partition_pb2.NOT_FOUND
