@@ -12,6 +12,7 @@ from server.table_codec import global_index
 from storage_node.backfill import BackFill
 from storage_node.changes import WantedFeed
 from storage_node.codec.stream_record import CorruptStreamRecordError
+from storage_node.partition.streams import CorruptStreamError
 from storage_node.replica import PartitionReplica
 from storage_node.store import CorruptValueError, Store, StoreError
 from storage_node.stream_log import wanted_streams
@@ -49,6 +50,8 @@ class Feeding:
                     try:
                         replica.changes.tend()
                         replica.streams.tend()
-                    except (CorruptValueError, StoreError, CorruptStreamRecordError) as error:
+                    except (CorruptValueError, StoreError, CorruptStreamError, CorruptStreamRecordError) as error:
                         replica.note_rotten(str(error))
+                    # To look through records that are old takes milliseconds, of each partition.
+                    await asyncio.sleep(0)
             await asyncio.sleep(TEND_S)

@@ -480,6 +480,8 @@ class StorageNode:
     def _note_leadership(self, group_id: int, is_serving: bool) -> None:
         self.on_change()
         self.sender.tend()
+        if not is_serving and (replica := self.replicas.get(group_id)) is not None:
+            replica.streams.wake()
 
     def _note_disk(self, is_slow: bool) -> None:
         if is_slow:

@@ -321,9 +321,10 @@ class PartitionReplica:
             self._early.append(step)
 
     def close(self) -> None:
-        """Nothing more is to be stored: the replica is about to be removed."""
+        """Nothing more is to be stored: the replica is about to be removed, and its group closed."""
         self._restores += 1
         self._forget_parts()
+        self.streams.wake()
 
     def _forget_parts(self) -> None:
         self._is_emptied = self._is_storing = False

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
+import structlog
 from statorpb import cluster_pb2, partition_pb2, streams_pb2
 
 from server.model.key_encoding import CURSORS, after_prefix, own_rows
@@ -38,7 +40,7 @@ from storage_node.partition.streams import (
     stream_of_key,
 )
 from storage_node.proposals import Proposals
-from storage_node.replies import Reply
+from storage_node.replies import Reply, Status
 from storage_node.store import CorruptValueError, Store, StoreError
 
 TRIM_ROWS_MAX: Final = 1_000
@@ -55,6 +57,16 @@ READ_BYTES_MAX: Final = 1024 * 1024
 READERS_MAX: Final = 1_000
 """That wait for records of one partition; more are told at once that there is none."""
 
+WAIT_MS_MAX: Final = 10_000
+"""For which one waits at most, whatever it asks for: nobody says when it does not wait any more."""
+
+WAKE_S: Final = 0.005
+WAKE_BYTES_MAX: Final = 4 * 1024 * 1024
+WAKE_PAUSE_S: Final = 0.01
+"""Of those who wait for the same record, some are told it at a time: for so long, then others have their turn; and so
+much of it, which is given time to leave."""
+
+log = structlog.get_logger()
 
 _EVENTS: Final = {event: streams_pb2.StreamRecord.Event.Value(event.name) for event in Event}
 
@@ -75,6 +87,26 @@ class _Reader:
     request: partition_pb2.PartitionRequest
     reply: Reply
     deadline_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """(sequence number, record) of what was read, where to go on behind, and whether nothing is there any more."""
+
+    records: list[tuple[int, StreamRecord]]
+    sequence: int
+    is_end: bool
+
+    @property
+    def size(self) -> int:
+        """About how many bytes that are."""
+        return sum(len(each.keys) + len(each.old or b"") + len(each.new or b"") for _, each in self.records)
+
+    def put(self, target: partition_pb2.StreamResult) -> None:
+        """Writes it into an answer."""
+        target.sequence, target.is_end = self.sequence, self.is_end
+        for sequence, record in self.records:
+            _put_record(target.records.add(), sequence, record)
 
 
 class StreamLog:
@@ -116,6 +148,7 @@ class StreamLog:
         self._is_trimming = False
         self._trim_from_ms = 0  # of the log's time: nothing is to be trimmed before
         self._readers: list[_Reader] = []
+        self._woken: deque[tuple[_Reader, bool]] = deque()  # to be answered soon, and whether their time is up
         self._is_waking = False
 
     # What the log says
@@ -135,14 +168,14 @@ class StreamLog:
 
     def applied(self, mutation: Mutation) -> None:
         """Takes note of a mutation with records or with further writes that was carried out."""
+        is_news = bool(mutation.records)
         for key, data in mutation.more:
             if key.startswith(self._cursors) and self._take_row(key, data):
+                is_news = True
                 self._choose()
                 self.on_streams()
-        if mutation.records and self._readers and not self._is_waking:
-            # What is committed together is told together.
-            self._is_waking = True
-            asyncio.get_running_loop().call_soon(self._wake)
+        if is_news:
+            self.wake()
 
     def _take_row(self, key: bytes, data: bytes | None) -> bool:
         """Whether that changes which streams there are, or are closed."""
@@ -282,64 +315,92 @@ class StreamLog:
 
     def _stored(self, number: int, after: int) -> Iterable[tuple[bytes, bytes]]:
         """(key, record) of what lies behind a sequence number."""
-        start = record_key(self._table_number, self._partition_id, number, after + 1)
-        return self._store.scan(start, after_prefix(start[:-8]))
+        key = record_key(self._table_number, self._partition_id, number, after)
+        return self._store.scan(key + b"\0", after_prefix(key[:-8]))
 
     # Reading
 
     def read(self, request: partition_pb2.PartitionRequest, reply: Reply) -> None:
         """Answers a READ_STREAM, now, or once there is a record or its time is up."""
-        details = request.stream
-        self._answer(_Reader(request, reply, self._now_s() + details.wait_ms / 1000), is_late=not details.wait_ms)
+        wait_ms = min(request.stream.wait_ms, WAIT_MS_MAX)
+        self._answer(_Reader(request, reply, self._now_s() + wait_ms / 1000), is_late=not wait_ms)
+
+    def wake(self) -> None:
+        """Has those who wait look again soon: there is a record, or an end, or this member does not lead any more."""
+        if not self._readers:
+            return
+        self._woken.extend((reader, False) for reader in self._readers)
+        self._readers.clear()
+        if not self._is_waking:
+            # What is committed together is told together.
+            self._is_waking = True
+            asyncio.get_running_loop().call_soon(self._answer_woken)
 
     def expire(self, now_s: float) -> None:
         """Answers those who have waited long enough."""
-        late = [each for each in self._readers if each.deadline_s <= now_s]
+        late = [(each, True) for each in self._readers if each.deadline_s <= now_s]
         if late:
             self._readers = [each for each in self._readers if each.deadline_s > now_s]
-            for reader in late:
-                self._answer(reader, is_late=True)
+            self._woken.extend(late)
+            if not self._is_waking:
+                self._answer_woken()
 
-    def _wake(self) -> None:
-        self._is_waking = False
-        readers, self._readers = self._readers, []
-        for reader in readers:
-            self._answer(reader, is_late=False)
+    def _answer_woken(self) -> None:
+        size, end_s = 0, self._now_s() + WAKE_S
+        while self._woken and size < WAKE_BYTES_MAX and self._now_s() <= end_s:
+            reader, is_late = self._woken.popleft()
+            try:
+                size += self._answer(reader, is_late=is_late)
+            except Exception:
+                # A bug costs one request, not those that wait beside it.
+                log.exception("a request failed", partition_id=self._partition_id)
+                reader.reply(reader.request.id, partition_pb2.UNKNOWN_OUTCOME)
+        self._is_waking = bool(self._woken)
+        if self._woken:
+            pause_s = WAKE_PAUSE_S if size >= WAKE_BYTES_MAX else 0
+            asyncio.get_running_loop().call_later(pause_s, self._answer_woken)
 
-    def _answer(self, reader: _Reader, *, is_late: bool) -> None:
-        try:
-            self._serve(reader, is_late=is_late)
-        except (CorruptValueError, StoreError, CorruptStreamRecordError) as error:
-            self._answer_rotten(reader.request, str(error), reader.reply)
-
-    def _serve(self, reader: _Reader, *, is_late: bool) -> None:
+    def _answer(self, reader: _Reader, *, is_late: bool) -> int:
+        """Returns how many bytes were told."""
         request, reply = reader.request, reader.reply
-        details = request.stream
-        stream = self.streams.get(details.number)
         if not self._host.is_serving_leader(self._partition_id):
             self._refuse(request, reply)
-            return
-        if stream is None:
-            reply(request.id, partition_pb2.NO_STREAM)
-            return
-        if details.start == partition_pb2.StreamDetails.AFTER and details.sequence < stream.trimmed_sequence:
-            reply(request.id, partition_pb2.TRIMMED)
-            return
-        after = self._beginning(stream, details)
-        found = self._read(stream.number, after, details) if details.records_max else []
-        last = found[-1][0] if found else after
-        is_end = stream.is_closed and not any(islice(self._stored(stream.number, last), 1))
-        if details.records_max and not found and not is_end and not is_late and len(self._readers) < READERS_MAX:
-            if details.start != partition_pb2.StreamDetails.AFTER:
-                details.start, details.sequence = partition_pb2.StreamDetails.AFTER, after
+            return 0
+        try:
+            result = self._result(request.stream)
+        except (CorruptValueError, StoreError, CorruptStreamRecordError) as error:
+            self._answer_rotten(request, str(error), reply)
+            return 0
+        # As with a read, the lease is looked at after what was read: if it held then, that is the newest.
+        if not self._host.is_serving_leader(self._partition_id):
+            self._refuse(request, reply)
+        elif not isinstance(result, _Found):
+            reply(request.id, result)
+        elif result.records or result.is_end or is_late or not self._may_wait(request.stream):
+            answer = reply(request.id, partition_pb2.OK, extra_bytes=result.size).stream
+            result.put(answer)
+            return result.size
+        else:
+            if request.stream.start != partition_pb2.StreamDetails.AFTER:
+                request.stream.start, request.stream.sequence = partition_pb2.StreamDetails.AFTER, result.sequence
             self._readers.append(reader)
-            return
-        size = sum(len(record.keys) + len(record.old or b"") + len(record.new or b"") for _, record in found)
-        result = reply(request.id, partition_pb2.OK, extra_bytes=size).stream
-        result.sequence = last
-        result.is_end = is_end
-        for sequence, record in found:
-            _put_record(result.records.add(), sequence, record)
+        return 0
+
+    def _may_wait(self, details: partition_pb2.StreamDetails) -> bool:
+        return bool(details.records_max) and len(self._readers) + len(self._woken) < READERS_MAX
+
+    def _result(self, details: partition_pb2.StreamDetails) -> _Found | Status:
+        """What there is to tell. Raises CorruptValueError, StoreError, CorruptStreamRecordError."""
+        stream = self.streams.get(details.number)
+        if stream is None:
+            return partition_pb2.NO_STREAM
+        if details.start == partition_pb2.StreamDetails.AFTER and details.sequence < stream.trimmed_sequence:
+            return partition_pb2.TRIMMED
+        after = self._beginning(stream, details)
+        records = self._read(stream.number, after, details) if details.records_max else []
+        last = records[-1][0] if records else after
+        is_end = stream.is_closed and not any(islice(self._stored(stream.number, last), 1))
+        return _Found(records, last, is_end)
 
     def _beginning(self, stream: Stream, details: partition_pb2.StreamDetails) -> int:
         """The sequence number behind which a read begins."""
@@ -347,7 +408,7 @@ class StreamLog:
         if start == partition_pb2.StreamDetails.LATEST:
             return sequence_of(self._store.applied_slot(self._partition_id), RECORDS_MAX - 1)
         if start == partition_pb2.StreamDetails.HORIZON:
-            return stream.trimmed_sequence
+            return stream.horizon
         if start == partition_pb2.StreamDetails.AT_TIME:
             return self._before(stream, details.time_ms)
         return details.sequence
@@ -355,7 +416,7 @@ class StreamLog:
     def _before(self, stream: Stream, time_ms: int) -> int:
         """The sequence number behind which the records are not older than a time, as far as leaders' clocks agree:
         found by halves."""
-        low = stream.trimmed_sequence
+        low = stream.horizon
         high = sequence_of(self._store.applied_slot(self._partition_id), RECORDS_MAX - 1)
         while low < high:
             middle = (low + high) // 2
@@ -394,8 +455,9 @@ class StreamLog:
         return found
 
     def _last_sequence(self, stream: Stream) -> int:
-        start = record_key(self._table_number, self._partition_id, stream.number, 0)
-        last = next(self._store.scan(start, after_prefix(start[:-8]), reverse=True), None)
+        # Of what was trimmed the memtable may have thousands of deletions.
+        start = record_key(self._table_number, self._partition_id, stream.number, stream.trimmed_sequence) + b"\0"
+        last = next(self._store.scan(start, after_prefix(start[:-9]), reverse=True), None)
         if last is not None:
             return sequence_of_key(last[0])
         return max(stream.first_sequence, stream.trimmed_sequence)

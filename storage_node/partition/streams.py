@@ -39,6 +39,11 @@ class Stream:
     trimmed_sequence: int = 0
 
     @property
+    def horizon(self) -> int:
+        """The sequence number behind which all is that can be read."""
+        return max(self.first_sequence - 1, self.trimmed_sequence)
+
+    @property
     def has_new_images(self) -> bool:
         """Whether records have the item as it is after the change."""
         return self.view_type in ("NEW_IMAGE", "NEW_AND_OLD_IMAGES")

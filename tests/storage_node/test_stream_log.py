@@ -17,6 +17,8 @@ from server.model.key_encoding import RECORDS, own_rows
 from server.model.number import canonical_number
 from server.wire import item_from_bytes, item_to_bytes
 from storage_node import stream_log
+from storage_node.feeding import Feeding
+from storage_node.partition.streams import stream_key
 from storage_node.stream_log import WantedStream
 from tests.storage_node.members import Group, Member
 from tests.storage_node.nodes import PARTITION, TABLE, delete, key, put
@@ -223,6 +225,112 @@ async def test_only_so_many_wait(group: Group, monkeypatch: pytest.MonkeyPatch) 
     want(group, wanted())
     answers = [group.ask(request(start=LATEST, wait_ms=500)) for _ in range(3)]
     assert [len(each) for each in answers] == [0, 0, 1]
+
+
+async def test_nobody_waits_for_ever(group: Group) -> None:
+    """Whatever it asks for."""
+    log = group.leading.replica.streams
+    log._now_s = lambda: 0.0
+    want(group, wanted())
+    waiting = group.ask(request(start=LATEST, wait_ms=2**32 - 1))
+    log.expire(stream_log.WAIT_MS_MAX / 1000)
+    assert [answer.status for answer in waiting] == [OK]
+
+
+async def test_many_are_told_a_few_at_a_time(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what it takes, and by how much it is; none is forgotten, and those that wait again are told again."""
+    log = group.leading.replica.streams
+    now_s = 0.0
+
+    def clock() -> float:
+        nonlocal now_s
+        now_s += stream_log.WAKE_S / 4
+        return now_s
+
+    log._now_s = clock
+    want(group, wanted())
+    for bytes_max, told_first in ((10**6, 4), (1, 1)):
+        monkeypatch.setattr(stream_log, "WAKE_BYTES_MAX", bytes_max)
+        waiting = [group.ask(request(start=LATEST, wait_ms=9_000)) for _ in range(10)]
+        write(group, f"{bytes_max}")
+        await asyncio.sleep(0)
+        assert [len(each) for each in waiting] == [1] * told_first + [0] * (10 - told_first)
+        while not all(waiting):
+            await asyncio.sleep(0.001)
+        assert {len(each[0].stream.records) for each in waiting} == {1}
+    assert not log._readers
+    assert not log._is_waking
+
+
+async def test_who_waits_hears_of_the_end(group: Group) -> None:
+    want(group, wanted())
+    waiting = group.ask(request(start=LATEST, wait_ms=500))
+    want(group, wanted(is_closed=True))
+    await asyncio.sleep(0)
+    assert [(answer.status, answer.stream.is_end) for answer in waiting] == [(OK, True)]
+
+
+def test_the_lease_is_looked_at_after_the_records(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If it was over by then, somebody else may have acknowledged what is not in them."""
+    want(group, wanted())
+    write(group, "a")
+    holds = iter((True, False))
+    monkeypatch.setattr(group.leading.host, "is_serving_leader", lambda group_id: next(holds))
+    assert read(group, start=HORIZON).status == partition_pb2.NO_LEASE
+
+
+async def test_an_answer_that_goes_wrong_costs_one_reader(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And neither those that wait beside it, nor any that come later."""
+    log = group.leading.replica.streams
+    want(group, wanted())
+    first, second = (group.ask(request(start=LATEST, wait_ms=500)) for _ in range(2))
+    result, fails = log._result, iter((True, False, False))
+
+    def result_of(details: partition_pb2.StreamDetails) -> Any:
+        assert not next(fails)
+        return result(details)
+
+    monkeypatch.setattr(log, "_result", result_of)
+    write(group, "a")
+    while not second:
+        await asyncio.sleep(0.001)
+    assert [each.status for each in (*first, *second)] == [partition_pb2.UNKNOWN_OUTCOME, OK]
+    assert read(group, start=HORIZON).status == OK
+
+
+def test_whatever_is_asked_for(group: Group) -> None:
+    """There is no number, time or count that is too large."""
+    want(group, wanted())
+    write(group, "a")
+    most = 2**64 - 1
+    assert told(group, start=AFTER, sequence=most) == []
+    assert told(group, start=AT_TIME, time_ms=2**63 - 1) == []
+    assert len(told(group, start=AT_TIME, time_ms=-(2**63))) == 1
+    assert len(told(group, records_max=2**32 - 1, bytes_max=2**32 - 1)) == 1
+    assert read(group, most).status == partition_pb2.NO_STREAM
+
+
+def test_the_beginning_of_a_stream_without_records(group: Group) -> None:
+    """Is its own, and no sequence number of before it."""
+    want(group, wanted())
+    (report,) = group.leading.replica.streams.reports()
+    assert read(group, start=HORIZON).stream.sequence == report.first_sequence - 1
+    assert read(group, start=AT_TIME, records_max=0).stream.sequence == report.first_sequence - 1
+
+
+async def test_a_stream_that_cannot_be_read_is_told(group: Group) -> None:
+    """And the node goes on: another member has it."""
+    want(group, wanted())
+    write(group, "a")
+    leader = group.leading
+    damaged = stream_key(TABLE, PARTITION, 60)
+    leader.store._live.put(leader.store._groups[PARTITION], damaged, b"?")
+    leader.replica.streams.want([wanted(is_closed=True)], 0)
+    feeding = asyncio.create_task(Feeding(leader.store, {PARTITION: leader.replica}).run())
+    await asyncio.sleep(0)
+    assert leader.rotten == ["a stream of 1 bytes has not 28"]
+    assert not feeding.done()
+    feeding.cancel()
 
 
 def test_a_stream_that_is_closed_ends(group: Group) -> None:

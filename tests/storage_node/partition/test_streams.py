@@ -84,3 +84,10 @@ def test_records_lie_in_the_order_of_their_sequence_numbers() -> None:
     keys = [record_key(1, 2, number, sequence) for number in (5, 6) for sequence in (1_000, 1_001, 2_000)]
     assert keys == sorted(keys)
     assert sequence_of_key(keys[1]) == 1_001
+
+
+def test_the_horizon() -> None:
+    """All that is kept lies behind it, and nothing of before the stream."""
+    assert Stream(5, "NEW_IMAGE", 0).horizon == 0
+    assert Stream(5, "NEW_IMAGE", 7_000).horizon == 6_999
+    assert Stream(5, "NEW_IMAGE", 7_000, trimmed_sequence=9_000).horizon == 9_000
