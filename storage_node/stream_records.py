@@ -24,9 +24,8 @@ def stream_record(
     Returns None where the item stays as it is (developer guide, "Change data capture for DynamoDB Streams")."""
     if old is not None and new is not None:
         event = Event.MODIFY
-        # Sets may be written in another order; whatever else differs has another length, or other values.
-        is_same_size = len(old[1]) == len(new[1])
-        if old[1] == new[1] or (is_same_size and Comparisons().are_equal({"M": old[0]}, {"M": new[0]})):
+        # What is of another size is not the same, whatever order sets are written in.
+        if old[1] == new[1] or (len(old[1]) == len(new[1]) and _are_same(old[0], new[0])):
             return None
     elif new is not None:
         event = Event.INSERT
@@ -45,3 +44,10 @@ def stream_record(
     return StreamRecord(
         stream.number, event, time_ms, log_time_ms, size, item_to_bytes(keys), images[0], images[1], is_by_time_to_live
     )
+
+
+def _are_same(old: Item, new: Item) -> bool:
+    """Whether items are equal. Only what is written differently is looked into: it may be a set in another order."""
+    if old.keys() != new.keys():
+        return False
+    return all(value == new[name] or Comparisons().are_equal(value, new[name]) for name, value in old.items())
