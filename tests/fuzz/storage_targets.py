@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import itertools
+import math
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ from server.runtime.replica_host import Outcome, OutcomeKind
 from server.wire import item_from_bytes, item_to_bytes
 from storage_node.replica import PartitionReplica
 from storage_node.store import Store
+from storage_node.stream_log import WantedStream
 from tests.fuzz.door_targets import check_error
 from tests.fuzz.expression_targets import ITEM, VALUES, tree_seeds
 from tests.fuzz.seeds import bodies
@@ -39,6 +41,8 @@ from tests.router.fakes import TABLE, FakeMetadata, FakeStorage, route
 
 PARTITION = 10
 NUMBER = 1
+STREAM = 60
+DAY_MS = 86_400_000
 MIB = 1024 * 1024
 STEPS_MAX = 1000
 """Slices of one request."""
@@ -101,9 +105,30 @@ class Partition:
             descriptor, self.store, host, lambda work, done: None, lambda _, sentence: self.rotten.append(sentence)
         )
         host.replica = self.replica
+        self._open_streams()
+
+    def _open_streams(self) -> None:
+        """One that is closed, and of which all was trimmed, and one that is open: what is written is recorded."""
+        streams, view_type = self.replica.streams, "NEW_AND_OLD_IMAGES"
+        item: Item = {"pk": {"S": "recorded"}, "sk": {"N": "1"}}
+        key = prefix(NUMBER) + encode_position(_SCHEMA, item)
+        for wanted in (
+            WantedStream(STREAM, view_type, is_closed=False, retention_ms=0),
+            WantedStream(STREAM, view_type, is_closed=True, retention_ms=0),
+            WantedStream(STREAM + 1, view_type, is_closed=False, retention_ms=DAY_MS),
+        ):
+            streams.want([wanted], STREAM)
+            streams.tend()
+            for operation in (partition_pb2.PUT, partition_pb2.DELETE):
+                write = partition_pb2.PartitionRequest(operation=operation, key=key, token=next(_tokens))
+                write.item = item_to_bytes(item) if operation == partition_pb2.PUT else b""
+                assert self.ask(write).status == partition_pb2.OK
+            streams._trim_from_ms = 0
+            streams.tend()
+        assert [each.trimmed_sequence > 0 for each in streams.streams.values()] == [True, False]
 
     def ask(self, request: partition_pb2.PartitionRequest) -> partition_pb2.PartitionReply:
-        """Its only answer."""
+        """Its only answer: at once, but to who waits for a record of a stream, and that has an end."""
         replies: list[partition_pb2.PartitionReply] = []
 
         def reply(
@@ -118,6 +143,8 @@ class Partition:
             return replies[-1]
 
         self.replica.serve(request, reply, False)
+        if not replies:
+            self.replica.streams.expire(math.inf)
         (answer,) = replies
         assert not self.rotten, self.rotten
         return answer
@@ -139,6 +166,7 @@ def _directory() -> Path:
 
 
 _numbers = itertools.count()
+_tokens = (number.to_bytes(16, "little") for number in itertools.count(2**100))
 _partition: list[Partition] = []
 
 
@@ -184,9 +212,43 @@ def partitions(data: bytes) -> None:
                     return
         except StatorError:
             return
+    if request.operation == partition_pb2.READ_STREAM:
+        request.key = prefix(NUMBER)
+        if request.stream.number % 2:
+            request.stream.number = STREAM + request.stream.number % 4 // 2
     answer = partition().ask(request)
     assert answer.id == request.id
+    if request.operation == partition_pb2.READ_STREAM:
+        check_stream(request.stream, answer)
     answer.SerializeToString()
+
+
+def check_stream(asked: partition_pb2.StreamDetails, answer: partition_pb2.PartitionReply) -> None:
+    """What may be said of a stream, whatever was asked."""
+    if answer.status != partition_pb2.OK:
+        assert answer.status in (partition_pb2.NO_STREAM, partition_pb2.TRIMMED)
+        assert answer.status != partition_pb2.TRIMMED or asked.start == partition_pb2.StreamDetails.AFTER
+        return
+    told = [record.sequence for record in answer.stream.records]
+    assert told == sorted(set(told))
+    assert len(told) <= asked.records_max
+    assert not told or answer.stream.sequence == told[-1]
+    if asked.start == partition_pb2.StreamDetails.AFTER:
+        assert all(sequence > asked.sequence for sequence in told)
+
+
+def stream_seeds() -> Iterator[partition_pb2.PartitionRequest]:
+    """Numbers are odd: what fuzzing makes of them is a stream that there is more often than not."""
+    for number, start in itertools.product((1, 3, 2), partition_pb2.StreamDetails.Start.values()):
+        request = partition_pb2.PartitionRequest(id=6, partition_id=PARTITION, operation=partition_pb2.READ_STREAM)
+        request.stream.number, request.stream.start, request.stream.records_max = number, start, 10
+        yield request
+        request.stream.sequence, request.stream.time_ms, request.stream.wait_ms = 2**64 - 1, 2**63 - 1, 1_000
+        yield request
+        request.stream.sequence, request.stream.time_ms, request.stream.records_max = 3_000, -(2**63), 2**32 - 1
+        yield request
+        request.stream.records_max, request.stream.bytes_max, request.stream.wait_ms = 0, 1, 2**32 - 1
+        yield request
 
 
 def partition_seeds() -> Iterator[bytes]:
@@ -224,6 +286,7 @@ def partition_seeds() -> Iterator[bytes]:
     delete = partition_pb2.PartitionRequest(id=5, partition_id=PARTITION, key=key, token=next(tokens))
     delete.operation = partition_pb2.DELETE
     yield delete.SerializeToString()
+    yield from (request.SerializeToString() for request in stream_seeds())
 
 
 # A whole database
