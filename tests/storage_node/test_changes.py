@@ -302,6 +302,31 @@ async def test_reports(group: Group) -> None:
     assert (report(51).complete, report(51).items_passed, report(51).pending) == (True, 3, 0)
 
 
+@pytest.mark.parametrize("is_restored", [False, True])
+async def test_a_feed_is_not_complete_while_its_back_fill_is_on_its_way(group: Group, is_restored: bool) -> None:
+    """Nor for who knows of both only from what is stored, after a restart or by a snapshot."""
+    for name in "abc":
+        write(group, name, **x("a"))
+    feed(group, BY_X)
+    await fill(group)
+    first, second = group.members
+    first.checkpoint()
+    if is_restored:
+        second.restore_from(first)
+    else:
+        second = first
+        first.crash()
+    group.lead(second)
+    log = second.replica.changes
+    log.tend()
+    group.commit()
+    assert [(each.complete, each.pending) for each in log.reports()] == [(False, 1)]
+    log.taken(BY_X.number, told(group, BY_X)[-1][0])
+    log.tend()
+    group.commit()
+    assert [(each.complete, each.pending) for each in log.reports()] == [(True, 0)]
+
+
 async def test_what_a_partition_keeps_for_itself_is_not_counted_as_items(group: Group) -> None:
     """Nor as an index's."""
     feed(group, BY_X)
