@@ -408,6 +408,18 @@ def test_a_stream_that_is_no_more_goes_with_all_it_has(group: Group, monkeypatch
     assert read(group).status == partition_pb2.NO_STREAM
 
 
+def test_a_stream_that_is_no_more_takes_with_it_what_is_on_its_way(group: Group) -> None:
+    """A record that was decided before the stream's end is known is not left behind, where nobody would look for it."""
+    want(group, wanted())
+    group.ask(put("a", item_to_bytes({"pk": {"S": "a"}})))
+    group.leading.replica.streams.want([], 61)
+    group.leading.replica.streams.tend()
+    group.commit()
+    for _ in range(3):
+        tend(group)
+    assert (group.leading.replica.streams.streams, rows(group.leading)) == ({}, 0)
+
+
 def test_another_leader_goes_on(group: Group) -> None:
     """Streams and records are in the log, and in snapshots."""
     want(group, wanted())
