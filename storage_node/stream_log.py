@@ -406,7 +406,7 @@ class StreamLog:
         """The sequence number behind which a read begins."""
         start = details.start
         if start == partition_pb2.StreamDetails.LATEST:
-            return sequence_of(self._store.applied_slot(self._partition_id), RECORDS_MAX - 1)
+            return self._newest_sequence(stream)
         if start == partition_pb2.StreamDetails.HORIZON:
             return stream.horizon
         if start == partition_pb2.StreamDetails.AT_TIME:
@@ -450,17 +450,17 @@ class StreamLog:
                 number=number, first_sequence=stream.first_sequence, closed=stream.is_closed
             )
             if stream.is_closed:
-                report.last_sequence = self._last_sequence(stream)
+                report.last_sequence = max(stream.first_sequence, self._newest_sequence(stream))
             found.append(report)
         return found
 
-    def _last_sequence(self, stream: Stream) -> int:
+    def _newest_sequence(self, stream: Stream) -> int:
+        """The sequence number of the newest record, or that behind which the first one will be. Not one that is above
+        both: it would lie outside the shard of a stream that is closed then, and nobody could go on from it."""
         # Of what was trimmed the memtable may have thousands of deletions.
         start = record_key(self._table_number, self._partition_id, stream.number, stream.trimmed_sequence) + b"\0"
-        last = next(self._store.scan(start, after_prefix(start[:-9]), reverse=True), None)
-        if last is not None:
-            return sequence_of_key(last[0])
-        return max(stream.first_sequence, stream.trimmed_sequence)
+        newest = next(self._store.scan(start, after_prefix(start[:-9]), reverse=True), None)
+        return sequence_of_key(newest[0]) if newest is not None else stream.horizon
 
 
 def wanted_streams(descriptor: cluster_pb2.PartitionDescriptor) -> list[WantedStream]:

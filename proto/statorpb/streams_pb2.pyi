@@ -475,8 +475,8 @@ class SubscribeResponse(google.protobuf.message.Message):
     ended: builtins.bool
     """the shard is closed, and all of it has been told: the last message"""
     sequence_number: builtins.str
-    """Everything up to here has been told, or was not asked for: AFTER_SEQUENCE_NUMBER of this goes on. It may be above
-    the last record's number, and below the shard's first one. In every message.
+    """Everything up to here has been told, or was not asked for: AFTER_SEQUENCE_NUMBER of this goes on, also once
+    the shard has ended. It may be below the shard's first number. In every message.
     """
     @property
     def records(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___StreamRecord]: ...

@@ -11,6 +11,7 @@ import pytest
 from statorpb import item_pb2, items_pb2, streams_pb2, tables_pb2
 
 from tests.conformance.doors import TIMEOUT_S, Doors, GrpcError, grpc_error, unique
+from tests.conformance.streams import until
 
 pytestmark = pytest.mark.cluster
 
@@ -156,6 +157,19 @@ def test_the_end_of_a_shard(doors: Doors) -> None:
     for messages in (list(call), list(subscribe(doors, stream, type=Position.TRIM_HORIZON))):
         assert [key_of(record) for message in messages for record in message.records] == ["a"]
         assert [message.ended for message in messages] == [False] * (len(messages) - 1) + [True]
+
+
+def test_the_end_of_a_shard_without_records(doors: Doors) -> None:
+    """Is told to who goes on from what was the latest, too."""
+    table = create_table(doors)
+    stream = describe(doors, table)
+    call = subscribe(doors, stream, type=Position.LATEST)
+    begun = next(call).sequence_number
+    doors.boto.update_table(TableName=table, StreamSpecification={"StreamEnabled": False})
+    assert [message.ended for message in call][-1]
+    until(lambda: describe(doors, table).status == streams_pb2.DISABLED)
+    again = list(subscribe(doors, stream, type=Position.AFTER_SEQUENCE_NUMBER, sequence_number=begun))
+    assert [message.ended for message in again] == [False, True]
 
 
 def test_a_silent_stream(doors: Doors) -> None:

@@ -183,8 +183,9 @@ def test_positions(group: Group) -> None:
     assert ([record.sequence for record in page.records], page.sequence) == (sequences[:2], sequences[1])
     page = read(group, start=HORIZON, bytes_max=1).stream
     assert ([record.sequence for record in page.records], page.is_end) == (sequences[:1], False)
+    update(group, "k0", "SET v = v")  # recorded nowhere
     latest = read(group, start=LATEST, records_max=0).stream
-    assert (len(latest.records), latest.sequence >= sequences[-1]) == (0, True)
+    assert (len(latest.records), latest.sequence) == (0, sequences[-1])
     write(group, "new")
     assert [name for _, name, *_ in told(group, start=AFTER, sequence=latest.sequence)] == ["new"]
 
@@ -346,7 +347,8 @@ def test_a_stream_that_is_closed_ends(group: Group) -> None:
     assert ([shown(each)[1] for each in page.records], page.is_end) == (["a"], True)
     last = read(group, start=AFTER, sequence=page.sequence).stream
     assert (len(last.records), last.is_end, last.sequence) == (0, True, page.sequence)
-    assert read(group, start=LATEST, records_max=0).stream.is_end
+    latest = read(group, start=LATEST, records_max=0).stream
+    assert (latest.is_end, latest.sequence) == (True, page.sequence)
     (report,) = group.leading.replica.streams.reports()
     assert (report.number, report.closed, report.last_sequence) == (60, True, page.sequence)
     assert report.first_sequence < page.records[0].sequence
@@ -354,6 +356,16 @@ def test_a_stream_that_is_closed_ends(group: Group) -> None:
     write(group, "b")
     assert [name for _, name, *_ in told(group)] == ["a"]
     assert [name for _, name, *_ in told(group, 61)] == ["b"]
+
+
+def test_the_latest_of_a_stream_without_records(group: Group) -> None:
+    """Is a place from which one may go on once it is closed: not behind what is its end then."""
+    want(group, wanted())
+    latest = read(group, start=LATEST, records_max=0).stream.sequence
+    want(group, wanted(is_closed=True))
+    (report,) = group.leading.replica.streams.reports()
+    assert report.first_sequence - 1 <= latest <= report.last_sequence
+    assert read(group, start=AFTER, sequence=latest).stream.is_end
 
 
 def test_an_unknown_stream(group: Group) -> None:

@@ -235,14 +235,15 @@ class Consumer:
     def _beginning(self, details: partition_pb2.StreamDetails, sequence: int) -> int:
         """Behind which the answer has to begin."""
         observer = self._observer
+        stream = observer.streams[self.number]
+        horizon = max(stream.first_sequence - 1, observer.removed.get(self.number, 0))
         if details.start == HORIZON:
-            stream = observer.streams[self.number]
-            return max(stream.first_sequence - 1, observer.removed.get(self.number, 0))
+            return horizon
         if details.start == AT_TIME:
             young = [each for each in observer.left(self.number, 0) if each.time_ms >= details.time_ms]
             return young[0].sequence - 1 if young else sequence
         if details.start == LATEST:
-            return (len(observer.tables) - 1) * 1_000 + 999
+            return max([horizon, *(each.sequence for each in observer.left(self.number, 0))])
         assert details.sequence >= observer.removed.get(self.number, 0)
         return details.sequence
 
