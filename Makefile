@@ -40,7 +40,7 @@ proto: $(VENV)/.ready
 	$(BIN)/python -m tests.tidy.generated_code --write
 
 simulate: $(VENV)/.ready
-	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(N),--n $(N)) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
+	$(BIN)/python -m tests.simulation $(if $(WORLD),--world $(WORLD)) $(if $(SEED),--seed $(SEED)) $(if $(N),--n $(N)) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
 mutants: $(VENV)/.ready
 	$(BIN)/python -m tests.mutants $(ARGS)

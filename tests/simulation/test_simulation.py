@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
@@ -18,6 +19,8 @@ from tests.simulation.runner import chaos_ns, run_seeds
 from tests.simulation.world import Broken, World
 
 SEEDS = 1_000
+PLAY_S_MAX = 150
+"""Where a machine is slow, or busy with other things, there are fewer seeds rather than none that count."""
 CAUGHT_WITHIN = 400
 
 FAILED_ONCE = (
@@ -50,15 +53,16 @@ def test_seeds_hold_every_invariant() -> None:
     but, in some seeds, one node that is dead for good: the others serve, and one of them takes its place if it can.
     Each run plays new seeds; a failing one is printed."""
     first = secrets.randbelow(1 << 40)
-    report = run_seeds([*FAILED_ONCE, *range(first, first + SEEDS)])
+    report = run_seeds([*FAILED_ONCE, *range(first, first + SEEDS)], until=time.monotonic() + PLAY_S_MAX)
     print(report)
     assert not report.failures, "\n".join(report.failures)
+    assert report.seeds > len(FAILED_ONCE)
     told = f"first seed {first}: {report}"
-    assert report.committed > SEEDS * 10, told
-    assert report.healed > SEEDS / 10, told
-    assert report.reconfigured > SEEDS / 4, told
-    assert report.aimed > SEEDS / 10, told
-    assert report.buried > SEEDS / 10, told
+    assert report.counts["writes committed"] > report.seeds * 10, told
+    assert report.counts["damaged logs healed"] > report.seeds / 10, told
+    assert report.counts["changes of members"] > report.seeds / 4, told
+    assert report.counts["of them struck"] > report.seeds / 10, told
+    assert report.counts["nodes dead for good"] > report.seeds / 10, told
 
 
 def test_members_that_lag_are_looked_at() -> None:
