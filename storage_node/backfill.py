@@ -30,7 +30,7 @@ SLICE_ITEMS = 100
 SLICE_BYTES = 256 * 1024
 """As stored; of the items that one log entry passes on."""
 
-SHARE = 0.2
+SHARE = 0.1
 """Of the time in which something of a back-fill is on its way from this node. To read a slice is the least of what it
 costs: it goes through the logs of the table and of the index, on three nodes each. How long that takes says how much
 else these have to do."""
