@@ -226,9 +226,9 @@ class PartitionMapCache:
         return self._tables.get(name)
 
     async def renew(self, name: str, deadline_s: float) -> Table | None:
-        """The table as a leader of the metadata service has it from now on, or, where none answers, as it is known;
-        None: there is none. Raises ServiceUnavailableError when nobody answers within `deadline_s` seconds."""
-        await self._look_up([name], linearizable=True, deadline_s=deadline_s)
+        """The table as a leader of the metadata service has it from now on; None: there is none. Raises
+        ServiceUnavailableError when none answers within `deadline_s` seconds, also where something is known."""
+        await self._look_up([name], linearizable=True, deadline_s=deadline_s, must_answer=True)
         return self._tables.get(name)
 
     def refresh_soon(self, table: Table) -> None:
@@ -264,14 +264,16 @@ class PartitionMapCache:
             except (ServiceUnavailableError, grpc.aio.AioRpcError) as error:
                 log.debug("partition maps not refreshed", reason=str(error))
 
-    async def _look_up(self, names: list[str], *, linearizable: bool, deadline_s: float) -> None:
+    async def _look_up(
+        self, names: list[str], *, linearizable: bool, deadline_s: float, must_answer: bool = False
+    ) -> None:
         request = cluster_pb2.LookUpTablesRequest(table_names=names, linearizable=linearizable)
         try:
             response = await self._metadata.call(
                 lambda stub: stub.LookUpTables(request, timeout=LOOK_UP_TIMEOUT_S), deadline_s
             )
         except ServiceUnavailableError:
-            if linearizable and any(name in self._tables for name in names):
+            if linearizable and not must_answer and any(name in self._tables for name in names):
                 return  # what is known is all there is
             raise
         assert isinstance(response, cluster_pb2.LookUpTablesResponse)

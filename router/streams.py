@@ -29,7 +29,13 @@ from router.requests.stream_requests import (
     StreamRequest,
 )
 from router.storage_client import READ_STREAM, PartitionCall, StorageClient
-from server.model.errors import ResourceNotFoundError, StatorError, TrimmedDataAccessError, ValidationError
+from server.model.errors import (
+    ResourceNotFoundError,
+    ServiceUnavailableError,
+    StatorError,
+    TrimmedDataAccessError,
+    ValidationError,
+)
 from server.model.limits import PAGE_BYTES_MAX
 from server.model.table import KeyAttribute
 from server.runtime.clock import now_ms
@@ -144,9 +150,16 @@ class Streams:
         return streams_pb2.DescribeStreamResponse(stream=_description(table, request))
 
     async def _renewed(self, name: StreamName, deadline: float) -> Table:
-        """The stream's table, as the metadata service's leader has it: whoever has enabled a stream sees it. Raises
-        ResourceNotFoundError."""
-        table = await _looked_up(self._cache.renew(name.table_name, patience(deadline)))
+        """The stream's table, as the metadata service's leader has it: whoever has enabled a stream sees it. Where that
+        does not answer, what is known of the stream does, if that has shards. Raises ResourceNotFoundError,
+        ServiceUnavailableError."""
+        try:
+            table = await _looked_up(self._cache.renew(name.table_name, patience(deadline)))
+        except ServiceUnavailableError:
+            table = self._cache.get(name.table_name)
+            known = table.streams.get(name.label) if table is not None else None
+            if known is None or not known.shards:
+                raise  # it may have begun since
         if table is None or name.label not in table.streams:
             raise no_stream(name)
         return table

@@ -186,6 +186,17 @@ async def test_what_is_known_is_described_where_nobody_answers() -> None:
         await rig.ask(DescribeStreamRequest(StreamName("words", LABEL), 100, "", ""), timeout_s=0.2)
 
 
+async def test_what_may_have_begun_since_is_not_denied_where_nobody_answers() -> None:
+    """That a stream is not there, or has no shards yet, may be old news: a consumer that is told so gives up."""
+    for known in (route(partitions=3), with_stream(route(partitions=3), status=streams_pb2.ENABLING)):
+        rig = Rig(known)
+        await rig.cache.fetch(TABLE, 5)
+        rig.metadata.is_up.clear()
+        for request in (DescribeStreamRequest(NAME, 100, "", ""), iterator_request("LATEST")):
+            with pytest.raises(ServiceUnavailableError, match="no metadata process answers"):
+                await rig.ask(request, timeout_s=0.2)
+
+
 # Places
 
 
