@@ -14,7 +14,6 @@ from stator.errors import (
     DeadlineExceededError,
     InternalServerError,
     ResourceNotFoundError,
-    StatorError,
     ThrottledError,
     TrimmedDataAccessError,
     UnavailableError,
@@ -101,7 +100,11 @@ class AsyncChanges(Generic[ItemT]):
         self._is_closed = False
 
     async def __aenter__(self) -> Self:
-        await self.begin()
+        try:
+            await self.begin()
+        except BaseException:
+            await self.aclose()  # nobody else would
+            raise
         return self
 
     async def __aexit__(
@@ -135,7 +138,7 @@ class AsyncChanges(Generic[ItemT]):
             arrival = await self._take()
             if isinstance(arrival, StreamDescription):
                 self._begin_readers(self._progress_of().learn(arrival))
-            elif isinstance(arrival, StatorError):
+            elif isinstance(arrival, Exception):
                 await self._fail(arrival)
             else:
                 self._batch = arrival
@@ -266,13 +269,13 @@ class AsyncChanges(Generic[ItemT]):
                 arrival = error
             except _PASSING:
                 continue
-            except StatorError as error:
+            except Exception as error:  # noqa: BLE001 (whoever waits is told)
                 arrival = error
             await self._queue.put(arrival)
-            if isinstance(arrival, StatorError):
+            if isinstance(arrival, Exception):
                 return
 
-    async def _fail(self, error: StatorError) -> None:
+    async def _fail(self, error: Exception) -> None:
         await self.aclose()
         if isinstance(error, TrimmedDataAccessError) and WHAT_TO_DO not in error.message:
             raise TrimmedDataAccessError(f"{error.message.rstrip('.')}. {WHAT_TO_DO}") from error
@@ -295,8 +298,10 @@ class AsyncChanges(Generic[ItemT]):
         self._is_unsaved = False
 
     async def _end_tasks(self) -> None:
+        tasks = [reader.task for reader in self._readers]
         if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.wait({self._watch})
-        for reader in self._readers:
-            await reader.close()
+            tasks.append(self._watch)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)

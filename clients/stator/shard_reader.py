@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from google.protobuf.message import Message
 from statorpb import passthrough_pb2, streams_pb2
 
-from stator.errors import ExpiredIteratorError, StatorError
+from stator.errors import ExpiredIteratorError
 from stator.stream_descriptions import StreamDescription, wire_position
 from stator.transport import ResponseT, ResponseType, Transport
 
@@ -28,7 +28,7 @@ class Batch:
     is_rest: bool = False
 
 
-Arrival = Batch | StreamDescription | StatorError
+Arrival = Batch | StreamDescription | Exception
 """What comes through the queue: records, news of the stream, or why there will be none."""
 
 
@@ -58,24 +58,19 @@ class ShardReader:
         self.began_at: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """The sequence number behind which it reads, as the first message tells; cancelled if there is none."""
         work = self._subscribe() if follow else self._fetch()
-        self._task = asyncio.create_task(self._run(work), name=f"stator shard {shard_id}")
+        self.task = asyncio.create_task(self._run(work), name=f"stator shard {shard_id}")
 
     @property
     def is_done(self) -> bool:
         """It has put everything into the queue."""
-        return self._task.done()
-
-    async def close(self) -> None:
-        """Ends the task."""
-        self._task.cancel()
-        await asyncio.wait({self._task})
+        return self.task.done()
 
     async def _run(self, batches: AsyncGenerator[Batch, None]) -> None:
         try:
             async with aclosing(batches):
                 async for batch in batches:
                     await self._queue.put(batch)
-        except StatorError as error:
+        except Exception as error:  # noqa: BLE001 (nobody is to wait for ever for what a bug ended)
             # Whoever waits for this does not look into the queue meanwhile.
             self.began_at.cancel()
             await self._queue.put(error)

@@ -35,7 +35,7 @@ class Changes(Generic[ItemT]):
         self._call = call
 
     def __enter__(self) -> Self:
-        self.begin()
+        self._call(self._changes.__aenter__())
         return self
 
     def __exit__(

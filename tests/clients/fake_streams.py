@@ -44,6 +44,7 @@ class FakeShard:
     is_closed: bool = False
     kept_from: int = 0
     subscribers: int = 0
+    read_as: str = ""  # instead of records' sequence numbers, where it is subscribed to
 
     @property
     def last(self) -> int:
@@ -206,7 +207,10 @@ class FakeStreamServices(streams_pb2_grpc.StreamsServicer):
                 found = [each for each in shard.records if int(each.sequence_number) > after][:RECORDS_A_MESSAGE]
                 after = int(found[-1].sequence_number) if found else after
                 is_end = shard.is_closed and after >= shard.last
-                yield streams_pb2.SubscribeResponse(records=found, ended=is_end, sequence_number=numbered(after))
+                answer = streams_pb2.SubscribeResponse(records=found, ended=is_end, sequence_number=numbered(after))
+                for record in answer.records:
+                    record.sequence_number = shard.read_as or record.sequence_number
+                yield answer
                 self._streams.sent += bool(found)
                 sent += 1
                 if is_end:

@@ -240,6 +240,27 @@ async def test_nobody_answers(
     assert await rest(changes) == []
 
 
+async def test_who_cannot_wait_for_the_latest_leaves_nothing_behind(
+    client: AsyncClient, streams: FakeStreams, shards: dict[str, FakeShard]
+) -> None:
+    """Though it never got into its `async with`."""
+    streams.fails_after = 0
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3), client.changes("music", "latest"):
+            pytest.fail("nobody has said what the latest is")
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("stator s")]
+
+
+async def test_an_answer_that_is_none_of_any_router(
+    client: AsyncClient, streams: FakeStreams, shards: dict[str, FakeShard]
+) -> None:
+    """Ends it with what was met; nobody waits for ever."""
+    put(streams, shards["a"], "a0")
+    shards["a"].read_as = "first"
+    with pytest.raises(ValueError, match="first"):
+        await take(client.changes("music"), 1)
+
+
 async def test_a_router_that_falls_silent(
     routers: list[FakeRouter], streams: FakeStreams, shards: dict[str, FakeShard]
 ) -> None:
