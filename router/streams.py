@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +39,6 @@ from server.model.errors import (
 )
 from server.model.limits import PAGE_BYTES_MAX
 from server.model.table import KeyAttribute
-from server.runtime.clock import now_ms
 
 _TRIMMED = "The data you are trying to access has been trimmed"
 _Details = partition_pb2.StreamDetails
@@ -72,14 +72,15 @@ class RecordPage:
 
 
 class Streams:
-    """Carries out requests on streams. `deadline`: loop time, seconds; `clock_ms()`: since 1970."""
+    """Carries out requests on streams. `deadline`: loop time, seconds; `clock_ms()`: since 1970, as any
+    router has it: iterators go from one to another."""
 
     def __init__(
         self,
         cache: PartitionMapCache,
         storage: StorageClient,
         metadata: MetadataClient,
-        clock_ms: Callable[[], int] = now_ms,
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._cache = cache
         self._storage = storage

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -221,6 +222,15 @@ async def test_a_place_is_asked_for(
     (call,) = rig.storage.calls
     assert (call.operation, call.is_consistent, call.position) == (READ_STREAM, True, even_starts(3)[1])
     assert rig.details == [asked]
+
+
+async def test_an_iterator_has_the_time_of_day() -> None:
+    """Another router tells how old it is, on a machine that was started at another time."""
+    rig = Rig(table())
+    rig.dispatcher.streams = Streams(rig.cache, rig.storage, rig.metadata)
+    before_ms = int(time.time() * 1000)
+    response = await rig.ask(iterator_request("TRIM_HORIZON"))
+    assert before_ms <= iterator_of(response.shard_iterator).issued_ms <= time.time() * 1000
 
 
 async def test_the_oldest_record_is_where_it_is_when_it_is_read() -> None:
