@@ -95,7 +95,7 @@ class ShardReader:
 
     async def _fetch(self) -> AsyncGenerator[Batch, None]:
         """Until there are no more for the time being."""
-        iterator = await self._iterator()
+        iterator, is_replaced = await self._iterator(), False
         while True:
             try:
                 page = await self._unary(
@@ -104,14 +104,16 @@ class ShardReader:
                     passthrough_pb2.RawGetRecordsResponse,
                 )
             except ExpiredIteratorError:
+                if is_replaced:
+                    raise  # routers' clocks are that far apart
                 # Whoever takes the records took long.
-                iterator = await self._iterator()
+                iterator, is_replaced = await self._iterator(), True
                 continue
             last = ""
             if page.records:
                 last = page.records[-1].sequence_number
                 self._position = wire_position("AFTER_SEQUENCE_NUMBER", last)
-            iterator = page.next_shard_iterator
+            iterator, is_replaced = page.next_shard_iterator, False
             is_rest = not page.records
             yield Batch(self.shard_id, deque(page.records), last, not iterator, is_rest)
             if not iterator or is_rest:

@@ -165,6 +165,16 @@ async def test_what_is_there(client: AsyncClient, streams: FakeStreams, shards: 
         client.changes("music", "latest", follow=False)
 
 
+async def test_an_iterator_that_is_too_old_at_once(
+    client: AsyncClient, streams: FakeStreams, shards: dict[str, FakeShard]
+) -> None:
+    """Is not asked for again and again: routers' clocks are far apart."""
+    streams.expired = 1_000
+    with pytest.raises(stator.ExpiredIteratorError):
+        await rest(client.changes("music", follow=False))
+    assert streams.expired > 900
+
+
 async def test_a_shard_is_read_after_its_parent(
     client: AsyncClient, streams: FakeStreams, shards: dict[str, FakeShard], arn: str
 ) -> None:
