@@ -96,24 +96,21 @@ class Reconciler:
     def _due_of_stream(self, table: Table, stream: TableStream) -> Command | None:
         """The next step of a stream's life, if it is due. What leaders report is in their partitions' logs: it stays
         true whoever leads, and however late the report is."""
-        reports = {
-            each.partition_id: self._attendance.streams(each.partition_id).get(stream.number)
-            for each in table.partitions
-        }
-        known = {partition_id: report for partition_id, report in reports.items() if report is not None}
         match stream.status:
-            case StreamStatus.ENABLING if len(known) == len(reports):
-                begun = tuple(Shard(partition_id, report.first_sequence) for partition_id, report in known.items())
-                return EnableStream(stream.number, begun)
-            case StreamStatus.DISABLING if len(known) == len(reports) and all(each.closed for each in known.values()):
-                ended = tuple(
-                    Shard(partition_id, report.first_sequence, report.last_sequence)
-                    for partition_id, report in known.items()
-                )
-                return DisableStream(stream.number, ended, self._now_ms())
-            case StreamStatus.DISABLED if self._now_ms() >= stream.disabled_at_ms + self._stream_retention_ms:
-                return RemoveStream(stream.number)
-        return None
+            case StreamStatus.ENABLED:
+                return None
+            case StreamStatus.DISABLED:
+                is_due = self._now_ms() >= stream.disabled_at_ms + self._stream_retention_ms
+                return RemoveStream(stream.number) if is_due else None
+        shards: list[Shard] = []
+        for partition_id in (each.partition_id for each in table.partitions):
+            report = self._attendance.streams(partition_id).get(stream.number)
+            if report is None or (stream.status == StreamStatus.DISABLING and not report.closed):
+                return None
+            shards.append(Shard(partition_id, report.first_sequence, report.last_sequence))
+        if stream.status == StreamStatus.ENABLING:
+            return EnableStream(stream.number, tuple(shards))
+        return DisableStream(stream.number, tuple(shards), self._now_ms())
 
     def _are_led(self, partitions: Iterable[Partition]) -> bool:
         return all(self._attendance.has_leader(partition.partition_id) for partition in partitions)
