@@ -107,8 +107,6 @@ class StreamsService(UnaryService, streams_pb2_grpc.StreamsServicer):
         await context.write(_message(shard, after, _NOTHING))
         told_at = loop.time()
         while True:
-            if caller is not None and caller.is_disabled:
-                raise UnrecognizedClientError(UNKNOWN_CLIENT)
             asked_at = loop.time()
             reading = asyncio.ensure_future(self._next(shard, after))
             try:
@@ -118,6 +116,8 @@ class StreamsService(UnaryService, streams_pb2_grpc.StreamsServicer):
                 shard, result = reading.result()
             finally:
                 reading.cancel()
+            if caller is not None and caller.is_disabled:
+                raise UnrecognizedClientError(UNKNOWN_CLIENT)
             after = result.sequence
             if result.records or result.is_end:
                 await context.write(_message(shard, after, result))

@@ -311,15 +311,17 @@ async def test_a_slow_client_holds_back_reading(rig: Rig) -> None:
 
 
 async def test_a_user_who_was_disabled() -> None:
-    """Is told nothing more."""
+    """Is told nothing more, also of what comes while a read is under way."""
     user = User("AKIA1", "ann", "secret", is_disabled=False)
     async for rig in running(Rig(user)):
         call = rig.subscribe()
         await call.read()
         await until(lambda: rig.waiting)  # noqa: B023
         user.is_disabled = True
-        rig.waiting[0].done(stream_reply(8_000), None)
-        code, error = await failure(call)
+        rig.waiting[0].done(stream_reply(8_000, record(8_000)), None)
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            assert await call.read() is grpc.aio.EOF
+        code, error = raised.value.code(), error_of(raised.value)
         assert (code, error and error[0]) == (grpc.StatusCode.UNAUTHENTICATED, "UnrecognizedClientException")
 
 
