@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -55,7 +56,8 @@ def stream(
     after the stream was turned off. Those of an item come in their order; those of different items may not.
 
     A change is in the file of --checkpoint once it has been printed: what reads the output of this command may see the
-    last ones again, and misses none.
+    last ones again, and misses none. The file belongs to one stream: where the table's was turned off and on again,
+    this command says so, and another file is needed for the new one.
 
     Example: stator stream music --follow --from oldest --checkpoint music.checkpoint --json
     """
@@ -103,12 +105,28 @@ async def _print(
                 REFUSED,
             )
         async with client.changes(table, start, checkpoint=store, follow=follow) as changes:
-            await _print_all(changes, limit, is_json=is_json, is_dynamodb_json=is_dynamodb_json)
+            if not await _print_all(changes, limit, is_json=is_json, is_dynamodb_json=is_dynamodb_json):
+                return
+            told = changes.checkpoint()["stream"]
+        described = await client.describe_table(table)
+        if described.latest_stream_arn not in (None, told):
+            _note(
+                f"That was the stream of {told.rpartition('/')[2]}. {table} has a newer one, of "
+                f"{described.latest_stream_label}: begin it with another --checkpoint, or without one."
+            )
+        elif follow:
+            _note(f"The stream of {table} was turned off, and all that was in it has been told.")
+
+
+def _note(sentence: str) -> None:
+    """Says why there is no more to come, to people: what reads the changes does not see it."""
+    print(sentence, file=sys.stderr)
 
 
 async def _print_all(
     changes: "AsyncChanges[Item]", limit: int | None, *, is_json: bool, is_dynamodb_json: bool
-) -> None:
+) -> bool:
+    """Whether all that there is has been printed; else the limit was reached."""
     left = limit
     async for change in changes:
         shown = to_json(as_document(change, is_dynamodb_json=is_dynamodb_json)) if is_json else as_line(change)
@@ -117,7 +135,8 @@ async def _print_all(
             left -= 1
             if left == 0:
                 changes.done()
-                return
+                return False
+    return True
 
 
 def parse_start(text: str) -> "Start":

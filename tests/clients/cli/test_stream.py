@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,32 @@ def test_a_checkpoint(stator: CommandLine, cluster: BackgroundCluster, shard: Fa
     assert "holds no checkpoint" in stator("stream", "music", "--checkpoint", str(tmp_path / "bad"), code=1).err
     nowhere = str(tmp_path / "no" / "where")
     assert "cannot be kept: No such" in stator("stream", "music", "--checkpoint", nowhere, code=1).err
+
+
+def test_a_stream_that_is_off(
+    stator: CommandLine, cluster: BackgroundCluster, shard: FakeShard, tmp_path: Path
+) -> None:
+    """Who follows is told why nothing more comes, and where the table's changes are now; the output has changes only."""
+    arguments = ("stream", "music", "--from", "oldest", "--checkpoint", str(tmp_path / "here"), "--json")
+    write(cluster, shard, "INSERT", "x0")
+    (first,) = cluster.state.streams.streams
+    assert stator(*arguments).err == ""
+    cluster.call(turning_off(cluster, first))
+    over = stator(*arguments, "--follow")
+    assert (over.out, over.err) == ("", "The stream of music was turned off, and all that was in it has been told.\n")
+    cluster.state.tables["music"].description.latest_stream_label = "2026-11-27T09:00:00.000"
+    cluster.state.streams.add("music", "b", label="2026-11-27T09:00:00.000")
+    for more in ((), ("--follow",)):
+        old = stator(*arguments, *more)
+        assert old.out == "" and "stream of 2026-11-26T18:30:00.123. music has a newer one" in old.err
+    assert stator("stream", "music").err == ""
+
+
+def turning_off(cluster: BackgroundCluster, arn: str) -> Callable[[], Awaitable[None]]:
+    async def run() -> None:
+        cluster.state.streams.turn_off(arn)
+
+    return run
 
 
 def test_wrong_input(stator: CommandLine, shard: FakeShard) -> None:
