@@ -145,7 +145,8 @@ def _global_index(table: tables_pb2.TableDescription, described: tables_pb2.Glob
         "ProvisionedThroughput": _throughput(described, index.provisioned),
         "WarmThroughput": _warm(index.warm, status),
     }
-    if status == "CREATING":
+    if status == "CREATING" and table.status != tables_pb2.CREATING:
+        # An index that is made with its table has nothing to get, and DynamoDB does not tell.
         body["Backfilling"] = described.backfilling
     if index.HasField("on_demand"):
         body["OnDemandThroughput"] = _limits_of(index.on_demand)

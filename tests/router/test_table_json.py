@@ -208,6 +208,9 @@ def test_global_indexes() -> None:
             "WarmThroughput": {"ReadUnitsPerSecond": 12_000, "WriteUnitsPerSecond": 4_000, "Status": "CREATING"},
         }
     ]
+    with_table = description(global_indexes=[described])
+    with_table.status = tables_pb2.CREATING
+    assert "Backfilling" not in table_to_json(with_table)["GlobalSecondaryIndexes"][0]
     described.status = tables_pb2.INDEX_ACTIVE
     described.index.ClearField("on_demand")
     described.index.provisioned.read_capacity_units, described.last_increase_at_ms = 5, 2_000
