@@ -29,7 +29,7 @@ REQUEST_TIMEOUT_S = 30.0
 def index(
     table: TableArgument,
     name: Annotated[
-        str | None, typer.Argument(metavar="[INDEX]", help="Default: all global indexes.", show_default=False)
+        str | None, typer.Argument(metavar="INDEX", help="Default: all global indexes.", show_default=False)
     ] = None,
     settle: Annotated[
         float, typer.Option(min=0.0, help="Seconds that an index may need to follow what is being written.")
@@ -40,7 +40,7 @@ def index(
     """Compare a table with its global secondary indexes.
 
     Page by page; both may be written meanwhile. Told are entries that are missing, out of date, or have no item: exit
-    code 1 then.
+    code 1 then. With --output json each is an object on a line of its own, and nothing is printed where there is none.
 
     Example: stator check index music by-genre
     """

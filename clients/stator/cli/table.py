@@ -40,17 +40,14 @@ WcuOption = Annotated[
     int | None, typer.Option(min=1, help="Write capacity units a second, not enforced yet; give --rcu too.")
 ]
 MAX_HELP = "Limit of {} request units a second of a table on demand, not enforced yet{}."
-INDEX_HELP = (
-    "Another sort key. PROJECTION is ALL (the default), KEYS_ONLY, or INCLUDE=ATTRIBUTE,... May be repeated, 5 times."
-)
+INDEX_HELP = "Another sort key; PROJECTION: see the top of `stator table create --help`. May be repeated, 5 times."
 GLOBAL_METAVAR = "NAME:ATTRIBUTE:TYPE[/ATTRIBUTE:TYPE][:PROJECTION]"
 GLOBAL_HELP = (
-    "Another key, the sort key behind the slash; up to four attributes each, with commas between them. PROJECTION is "
-    "as of a local index."
+    "Another key, the sort key behind the slash; up to four attributes each, with commas between them. PROJECTION: see "
+    "the top of `stator table create --help`."
 )
 STREAM_HELP = (
-    "Keep the table's changes for a day, for `stator stream`. VIEW_TYPE is what they tell of an item: KEYS_ONLY, "
-    "NEW_IMAGE, OLD_IMAGE or NEW_AND_OLD_IMAGES."
+    "Keep the table's changes for a day, for `stator stream`. VIEW_TYPE: see the top of `stator table create --help`."
 )
 WAIT_HELP = "Return at once, not when it is done."
 
@@ -83,6 +80,9 @@ def create(
     timeout: TimeoutOption = 30.0,
 ) -> None:
     """Create a table and wait until it can be used.
+
+    PROJECTION is what an index has of an item: ALL (the default), KEYS_ONLY, or INCLUDE=ATTRIBUTE,... VIEW_TYPE is what
+    a stream tells of one: KEYS_ONLY, NEW_IMAGE, OLD_IMAGE or NEW_AND_OLD_IMAGES.
 
     Global indexes get the table's capacity units, if it has any; `stator table update --index-units` gives them others.
 

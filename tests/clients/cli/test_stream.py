@@ -102,7 +102,7 @@ def test_a_checkpoint(stator: CommandLine, cluster: BackgroundCluster, shard: Fa
 def test_a_stream_that_is_off(
     stator: CommandLine, cluster: BackgroundCluster, shard: FakeShard, tmp_path: Path
 ) -> None:
-    """Who follows is told why nothing more comes, and where the table's changes are now; the output has changes only."""
+    """Who follows is told why nothing more comes, and where the table's changes are now; not on the output."""
     arguments = ("stream", "music", "--from", "oldest", "--checkpoint", str(tmp_path / "here"), "--json")
     write(cluster, shard, "INSERT", "x0")
     (first,) = cluster.state.streams.streams
