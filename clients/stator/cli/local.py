@@ -170,7 +170,9 @@ class _Progress:
             self._is_drawn = False
 
     def _show_ready(self, event: Any) -> None:
-        # The other commands find the cluster by its data folder.
+        from stator.local.layout import GRPC_PORT_DEFAULT
+
+        # The other commands find the cluster by its data folder, programs by its ports.
         is_found = self._options.data == _folder(None).path
         http, grpc = (
             ", ".join(f"127.0.0.1:{port}" for port in ports) for ports in (event.http_ports, event.grpc_ports)
@@ -187,6 +189,8 @@ class _Progress:
         print("Try:")
         if not is_found:
             print(f"  export STATOR_DATA={shlex.quote(str(self._options.data))}")
+        if event.grpc_ports[0] != GRPC_PORT_DEFAULT:
+            print(f"  export STATOR_ENDPOINTS={grpc.replace(' ', '')}   # for programs that use the SDK")
         stator = "stator" if shutil.which("stator") else os.path.relpath(Path(sys.executable).parent / "stator")
         print(f"  {stator} table create music --partition-key artist:S")
         print(f"  {stator} local status | logs | down")

@@ -1,6 +1,7 @@
 """`stator local` with fake services."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -87,12 +88,15 @@ def test_no_negative_lines(up: CommandLine) -> None:
 
 
 def test_a_cluster_elsewhere_is_told_how_to_be_found(tmp_path: Path) -> None:
-    """What to try, and what is said of it later, names the folder where the commands would not find it."""
+    """What to try, and what is said of it later, names the folder where the commands would not find it, and the ports
+    where the SDK would not."""
     environ: dict[str, str | None] = {"STATOR_SERVICES": str(make_services(tmp_path / "services"))}
     command, folder = CommandLine({**environ, "STATOR_DATA": str(tmp_path / "default")}), str(tmp_path / "other")
     done = command("local", "up", "--detach", "--http-port", "0", "--grpc-port", "0", "--data", folder)
     try:
         assert f"export STATOR_DATA={folder}" in done.out
+        (ports,) = re.findall(r"gRPC .*? (127\S.*)\n", done.out)
+        assert f"export STATOR_ENDPOINTS={ports.replace(' ', '')}   # for" in done.out
         taken = command("local", "up", "--data", folder, "--http-port", "0", "--grpc-port", "0", code=1)
         assert f"`stator local down --data {folder}`" in taken.err
     finally:
