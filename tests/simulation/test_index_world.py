@@ -29,7 +29,7 @@ CAUGHT_WITHIN = 150
 
 
 FAILED_ONCE = (20005,)
-"""Seeds that find what has been mended: a back-fill that asked a leader which was about to hand over, again and again."""
+"""Seeds that find what has been mended: a back-fill that asked a leader again and again which was to hand over."""
 
 
 def test_an_index_is_the_projection_of_its_table() -> None:
