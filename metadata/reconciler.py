@@ -6,6 +6,8 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
+from statorpb import cluster_pb2
+
 from metadata.attendance import Attendance
 from metadata.catalog.catalog import Table, TableStatus
 from metadata.catalog.commands import (
@@ -81,13 +83,16 @@ class Reconciler:
 
     def _due(self, table: Table, index: TableIndex) -> Command | None:
         """The next step of a global index's life, if it is due."""
-        fed = [self._attendance.feeds(partition.partition_id).get(index.number) for partition in table.partitions]
+
+        def fed() -> list[cluster_pb2.FeedReport | None]:
+            return [self._attendance.feeds(each.partition_id).get(index.number) for each in table.partitions]
+
         match index.status:
             case IndexStatus.CREATING if self._is_open(index.partitions):
                 return OpenIndex(index.number)
-            case IndexStatus.FILLING if all(feed is not None and feed.complete for feed in fed):
+            case IndexStatus.FILLING if all(feed is not None and feed.complete for feed in fed()):
                 return ActivateIndex(index.number)
-            case IndexStatus.DELETING if not any(fed) and self._are_led(table.partitions):
+            case IndexStatus.DELETING if not any(fed()) and self._are_led(table.partitions):
                 # A leader that has not heard of all this yet may still begin to feed it. It stops when it hears that
                 # the index is no more (NodeAssignments.known_below).
                 return RemoveIndex(index.number)
