@@ -230,9 +230,9 @@ class Streams:
                 assert error is not None
                 future.set_exception(error)
 
-        self._storage.submit(
-            PartitionCall(shard.table, READ_STREAM, shard.range_start, deadline, done, details=details)
-        )
+        # A subscription outlives what was known of the table when it began: above all, who leads.
+        table = self._cache.get(shard.table.name) or shard.table
+        self._storage.submit(PartitionCall(table, READ_STREAM, shard.range_start, deadline, done, details=details))
         return await future
 
 

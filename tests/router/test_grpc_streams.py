@@ -198,6 +198,23 @@ async def test_a_partition_that_fails_only_delays(rig: Rig) -> None:
     assert [each.sequence for each in rig.asked()] == [7_000, 8_000, 8_000, 8_000]
 
 
+async def test_who_leads_now_is_asked(rig: Rig) -> None:
+    """A subscription lives longer than what was known when it began; its table is kept up to date for it."""
+    call = rig.subscribe()
+    await call.read()
+    await until(lambda: rig.waiting)
+    known = rig.waiting[0].table
+    known.is_used = False
+    rig.metadata.routes[TABLE].partitions[0].leader_node_id = 3
+    rig.metadata.routes[TABLE].partitions[0].leader_round += 1
+    await rig.cache.fetch(TABLE, 5, is_known=True)
+    rig.waiting[0].done(stream_reply(8_000, record(8_000)), None)
+    await until(lambda: len(rig.waiting) == 2)
+    renewed = rig.waiting[1].table
+    assert (renewed.partitions[0].leader_node_id, renewed.is_used) == (3, True)
+    call.cancel()
+
+
 async def test_a_partition_that_fails_for_long(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another router may reach it."""
     monkeypatch.setattr(grpc_streams, "PATIENCE_S", 0.2)
