@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
@@ -29,6 +28,7 @@ from metadata.catalog.members import Partition
 from metadata.catalog.streams import RETENTION_MS, StreamStatus, TableStream
 from metadata.healing import Healing
 from metadata.store import CatalogMachine
+from server.runtime.clock import wall_ms
 
 
 class Reconciler:
@@ -43,7 +43,7 @@ class Reconciler:
         propose: Callable[[Command], Awaitable[object]],
         failure_s: float,
         stream_retention_ms: int = RETENTION_MS,
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        now_ms: Callable[[], int] = wall_ms,
     ) -> None:
         self._machine = machine
         self._attendance = attendance

@@ -7,7 +7,6 @@ acknowledged before, is for the leader; the others pass it on, within the caller
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias
 
@@ -38,6 +37,7 @@ from server.model.errors import (
     error_by_code,
 )
 from server.model.limits import LIST_TABLES_MAX
+from server.runtime.clock import wall_ms
 from server.runtime.grpc_server import abort, channel_options, error_of
 
 TIMEOUT_S_DEFAULT = 5.0
@@ -172,7 +172,7 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
         async def carry_out() -> tables_pb2.CreateTableResponse:
             async with self._creating:
                 planner = Planner(self._group.machine.catalog, self._group.attendance)
-                result = await self._group.propose(planner.table(request, _now_ms()))
+                result = await self._group.propose(planner.table(request, wall_ms()))
             assert isinstance(result, Table)
             return tables_pb2.CreateTableResponse(table=self._describe(result))
 
@@ -207,7 +207,7 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
         async def carry_out() -> tables_pb2.UpdateTableResponse:
             async with self._creating:
                 planner = Planner(self._group.machine.catalog, self._group.attendance)
-                command = planner.update(request, _now_ms())
+                command = planner.update(request, wall_ms())
                 result = await self._group.propose(command)
             assert isinstance(result, Table)
             only_protects = command == commands.UpdateTable(
@@ -271,7 +271,7 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
 
         async def carry_out() -> tables_pb2.UpdateTimeToLiveResponse:
             await self._group.propose(
-                commands.UpdateTimeToLive(request.table_name, _now_ms(), asked.attribute_name, asked.enabled)
+                commands.UpdateTimeToLive(request.table_name, wall_ms(), asked.attribute_name, asked.enabled)
             )
             return tables_pb2.UpdateTimeToLiveResponse(time_to_live=asked)
 
@@ -350,7 +350,7 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
         return response
 
     def _describe(self, table: Table, *, is_updating: bool = False) -> tables_pb2.TableDescription:
-        return describe(table, self._group.attendance, _now_ms(), is_updating=is_updating)
+        return describe(table, self._group.attendance, wall_ms(), is_updating=is_updating)
 
     async def CreateUser(  # noqa: N802
         self, request: admin_pb2.CreateUserRequest, context: Context
@@ -518,7 +518,3 @@ def _check_registration(request: cluster_pb2.RegisterNodeRequest, known: Node | 
             f"{request.name} says that it is node {request.node_id}, which is not registered under that name: its data "
             "folder belongs to another cluster"
         )
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import re
 import secrets
-import time
 
 import structlog
 from statorpb import admin_pb2, cluster_pb2
@@ -15,6 +14,7 @@ from metadata.catalog.commands import CreateUser, DisableUser
 from metadata.group import CatalogGroup
 from metadata.vault import Vault, VaultError
 from server.model.errors import InternalServerError, ValidationError
+from server.runtime.clock import wall_ms
 
 LOOK_UP_KEYS_MAX = 1_000
 _NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{1,64}")
@@ -52,7 +52,7 @@ class Users:
         access_key_id, secret = new_access_key_id(), new_secret()
         self._group.machine.catalog.check_new_user(request.user_name, access_key_id)  # before it fills the log
         sealed = self._vault.seal(access_key_id, secret)
-        created_at_ms = time.time_ns() // 1_000_000
+        created_at_ms = wall_ms()
         user = await self._group.propose(CreateUser(request.user_name, access_key_id, sealed, created_at_ms))
         assert isinstance(user, User)
         return admin_pb2.CreateUserResponse(user=_describe(user), secret_access_key=secret)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +38,7 @@ from server.model.errors import (
 )
 from server.model.limits import PAGE_BYTES_MAX
 from server.model.table import KeyAttribute
+from server.runtime.clock import wall_ms
 
 _TRIMMED = "The data you are trying to access has been trimmed"
 _Details = partition_pb2.StreamDetails
@@ -80,7 +80,7 @@ class Streams:
         cache: PartitionMapCache,
         storage: StorageClient,
         metadata: MetadataClient,
-        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        clock_ms: Callable[[], int] = wall_ms,
     ) -> None:
         self._cache = cache
         self._storage = storage

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from server.model.key_encoding import COLLECTIONS, prefix
 from server.paxos.ballot import ZERO, Ballot
-from server.runtime.clock import now_ms
+from server.runtime.clock import now_ms, wall_ms
 from server.runtime.replica_host import Outcome, OutcomeKind, ReplicaHost
 from storage_node.codec.change import Change, EntryChange
 from storage_node.codec.mutation import Mutation, Write, encode_mutation
@@ -40,7 +39,7 @@ class Proposals:
 
     def __init__(self, partition_id: int, table_number: int, store: Store, host: ReplicaHost) -> None:
         self.in_flight = InFlightWrites()
-        self.wall_ms: Callable[[], int] = _wall_ms
+        self.wall_ms: Callable[[], int] = wall_ms
         self._partition_id = partition_id
         self._nothing = prefix(table_number, COLLECTIONS)
         self._store = store
@@ -90,7 +89,3 @@ class Proposals:
             self._timed_leadership = leadership
             self._log_ahead_ms = self._store.recent_writes(self._partition_id).now_ms - now_ms()
         return now_ms() + self._log_ahead_ms
-
-
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000

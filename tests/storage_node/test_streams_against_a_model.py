@@ -489,7 +489,7 @@ async def test_what_a_stream_tells_is_what_happened(seed: int, tmp_path: Path, m
         return plays[0].now_ms if plays else 0
 
     monkeypatch.setattr(proposals, "now_ms", now_ms)
-    monkeypatch.setattr(proposals, "_wall_ms", now_ms)
+    monkeypatch.setattr(proposals, "wall_ms", now_ms)
     monkeypatch.setattr(stream_log, "TRIM_ROWS_MAX", rng.choice((2, 5, 1_000)))
     monkeypatch.setattr(stream_log, "TRIM_BYTES_MAX", rng.choice((300, 1_000_000)))
     monkeypatch.setattr(stream_log, "TRIM_WAIT_MS", rng.choice((1, 500)))
