@@ -11,7 +11,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import grpc
@@ -116,6 +116,17 @@ class PartitionCall:
     @property
     def is_write(self) -> bool:
         return self.operation in (PUT, UPDATE, DELETE)
+
+
+def _meant(before: Table, table: Table | None) -> Table | None:
+    """What a call to `before` means, as far as it is known now: what has its name and is of the same kind, so that keys
+    are encoded alike; None: nothing that can be read and written. An index that was made again has another number."""
+    now = same(before, table)
+    if now is None or not now.is_active or (now.schema, now.indexes) != (before.schema, before.indexes):
+        return None
+    if before.index is not None and now.index is not None:
+        return now if replace(now.index, number=before.index.number) == before.index else None
+    return now
 
 
 @dataclass(slots=True)
@@ -398,17 +409,21 @@ class StorageClient:
             self._give_up(call)
             return
         table = self._cache.get(call.table.name)
-        if table is not None:
-            self._send_to(table, call)
+        now = _meant(call.table, table)
+        if now is not None:
+            call.table = now
+            self._send(call)
             return
-        # What the last refresh brought may be older than the table that has taken the name since.
-        task = self._loop.create_task(self._look_up_then_send(call))
+        # What the last refresh brought may be older than the table, or the index, that has taken the name since.
+        task = self._loop.create_task(self._look_up_then_send(call, is_known=table is not None))
         self._look_ups.add(task)
         task.add_done_callback(self._look_ups.discard)
 
-    async def _look_up_then_send(self, call: PartitionCall) -> None:
+    async def _look_up_then_send(self, call: PartitionCall, *, is_known: bool) -> None:
+        """`is_known`: of the table is known what does not do."""
         try:
-            table = await self._cache.fetch(call.table.name, max(0.05, call.deadline - self._loop.time()))
+            left_s = max(0.05, call.deadline - self._loop.time())
+            table = await self._cache.fetch(call.table.name, left_s, is_known=is_known)
         except asyncio.CancelledError:
             self._give_up(call)
             raise
@@ -423,13 +438,8 @@ class StorageClient:
             self._send_to(table, call)
 
     def _send_to(self, table: Table | None, call: PartitionCall) -> None:
-        now, before = same(call.table, table), call.table
-        is_same = now is not None and (now.schema, now.indexes, now.index) == (
-            before.schema,
-            before.indexes,
-            before.index,
-        )
-        if now is None or not now.is_active or not is_same:
+        now, before = _meant(call.table, table), call.table
+        if now is None:
             gone: StatorError = ResourceNotFoundError("Requested resource not found")
             if before.index is not None and table is not None and table.is_active:
                 gone = ValidationError(f"The table does not have the specified index: {before.index.name}")

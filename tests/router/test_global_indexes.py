@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,14 +20,14 @@ from router.requests import query as query_request
 from router.requests import scan as scan_request
 from router.results import Capacity, Page
 from router.routing.decision import Replica
-from router.storage_client import PartitionCall
+from router.storage_client import GET, PartitionCall, StorageClient
 from server.model.errors import StatorError, ValidationError
 from server.model.item import Item
 from server.model.key_encoding import encode_global_position, encode_position, prefix
 from server.model.partition_map import PartitionMap, even_starts
 from server.model.table import GlobalIndex, KeyAttribute, KeySchema
 from server.table_codec import put_global_index
-from tests.router.fakes import TABLE, FakeMetadata, FakeStorage, route, table_of
+from tests.router.fakes import TABLE, FakeMetadata, FakeStorage, FakeStorageNode, Outcome, route, table_of
 
 PK, SK, A, B = (KeyAttribute(name, "S") for name in ("pk", "sk", "k1", "k2"))
 O1, O2 = KeyAttribute("o1", "S"), KeyAttribute("o2", "N")
@@ -294,3 +295,47 @@ async def test_an_index_that_is_being_removed_is_not_there() -> None:
     for name, message in (("sorted", "does not have the specified index: sorted"), ("plain", "Cannot read from backf")):
         with pytest.raises(ValidationError, match=message):
             asked({"IndexName": name}, table, is_scan=True)
+
+
+@pytest.mark.parametrize("behind", ["not behind", "before the index", "in the making"])
+async def test_an_index_made_again_takes_the_calls(behind: str) -> None:
+    """With its table or alone. Who is told that it is active may read it through a router that knows only the former
+    one, also where what it hears next is older than the index."""
+    node = await FakeStorageNode(
+        lambda asked: partition_pb2.PartitionReply(
+            status=partition_pb2.NOT_MINE if asked.partition_id == 70 else partition_pb2.OK
+        )
+    ).start()
+    former, made = route(nodes=(node.address,)), route(nodes=(node.address,), number=2)
+    for table_route, number in ((former, 8), (made, 18)):
+        index = table_route.global_indexes.add(status=tables_pb2.INDEX_ACTIVE)
+        put_global_index(index.index, replace(SORTED, number=number))
+        index.partitions.add().CopyFrom(table_route.partitions[0])
+        index.partitions[0].partition_id = 70 if number == 8 else 71
+    metadata = FakeMetadata(former)
+    cache = PartitionMapCache(metadata)
+    storage = StorageClient(cache, "zone-1")
+    cache.start()
+    try:
+        known = (await table_of(cache)).global_indexes["sorted"]
+        metadata.slot += 1
+        metadata.newest_routes = {TABLE: made}
+        metadata.routes[TABLE] = heard = route(nodes=(node.address,), number=2)
+        if behind != "before the index":
+            heard.CopyFrom(made)
+        if behind == "in the making":
+            heard.global_indexes[0].status = tables_pb2.INDEX_CREATING
+        outcome = Outcome()
+        deadline = asyncio.get_running_loop().time() + 30
+        storage.submit(PartitionCall(known, GET, b"k" * 16, deadline, outcome.done))
+        assert (await outcome.wait()).status == partition_pb2.OK
+        assert node.requests[-1].partition_id == 71
+        metadata.newest_routes = metadata.routes = {TABLE: route(nodes=(node.address,), number=2)}
+        outcome = Outcome()
+        storage.submit(PartitionCall(known, GET, b"k" * 16, deadline, outcome.done))
+        with pytest.raises(ValidationError, match="does not have the specified index: sorted"):
+            await outcome.wait()
+    finally:
+        await storage.close()
+        await cache.stop()
+        await node.stop()
