@@ -228,7 +228,9 @@ class Streams:
                 future.set_result(reply)
             else:
                 assert error is not None
-                future.set_exception(error)
+                # Of the table, which is gone, and its streams with it.
+                is_gone = isinstance(error, ResourceNotFoundError)
+                future.set_exception(no_stream(shard.name) if is_gone else error)
 
         # A subscription outlives what was known of the table when it began: above all, who leads.
         table = self._cache.get(shard.table.name) or shard.table

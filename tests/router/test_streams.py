@@ -22,7 +22,7 @@ from router.requests.stream_requests import (
 )
 from router.storage_client import READ_STREAM, PartitionCall
 from router.streams import RecordPage, Streams
-from server.model.errors import ServiceUnavailableError, StatorError
+from server.model.errors import ResourceNotFoundError, ServiceUnavailableError, StatorError
 from server.model.limits import ITERATOR_AGE_MS_MAX, PAGE_BYTES_MAX
 from server.model.partition_map import even_starts
 from tests.clients.waiting import until
@@ -369,6 +369,12 @@ async def test_a_partition_that_is_gone() -> None:
     await rig.cache.fetch(TABLE, 5)
     del rig.metadata.routes[TABLE].streams[0].shards[1]
     assert await rig.refusal(GetRecordsRequest(iterator(), 10)) == NO_SHARD
+
+
+async def test_a_table_that_goes_while_its_stream_is_read() -> None:
+    """What is not there any more is told by name."""
+    rig = Rig(table(), ResourceNotFoundError("Requested resource not found"))
+    assert await rig.refusal(GetRecordsRequest(iterator(), 10)) == MISSING
 
 
 async def test_an_iterator_of_another_stream_of_the_same_name() -> None:
