@@ -271,6 +271,9 @@ class Transport:
             except StatorError as met:
                 error = met
             endpoint = await self._before_retry(error, endpoint, attempt, heard_at + patience_s, patience_s)
+            if isinstance(error, ThrottledError):
+                # Each router has room for so many, and none is left soon.
+                endpoint = self._turn_from(endpoint)
             attempt += 1
 
     async def _attempt_stream(
@@ -346,11 +349,13 @@ class Transport:
     def _turn_from(self, failed: Endpoint | None) -> Endpoint:
         """The endpoint to use instead of `failed`. The client stays with it if `failed` is down.
 
-        Those that are not down come first; among those that are, the one that was so longest.
+        Those that are not down come first, from the one behind `failed` on: not two that refuse in turns while a third
+        would not. Among those that are down, the one that was so longest.
         """
         count = len(self.endpoints)
         now = self._loop.time()
-        in_turn = [self.endpoints[(self._current + step) % count] for step in range(count)]
+        first = self._current if failed is None else self.endpoints.index(failed) + 1
+        in_turn = [self.endpoints[(first + step) % count] for step in range(count)]
         others = [endpoint for endpoint in in_turn if endpoint is not failed] or in_turn
         chosen = min(others, key=lambda endpoint: max(endpoint.down_until, now))
         if self.endpoints[self._current].down_until > now and chosen.down_until <= now:

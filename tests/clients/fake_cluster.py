@@ -300,6 +300,7 @@ class FakeRouter:
         self.interceptors = interceptors
         self.port = 0
         self.is_hung = False  # takes requests, carries nothing out, answers nothing
+        self.is_full = False  # of subscriptions
         self.loses_replies = 0  # so many requests are carried out and not answered
         self.frames = 0
         self.requests = 0

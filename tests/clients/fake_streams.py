@@ -195,6 +195,8 @@ class FakeStreamServices(streams_pb2_grpc.StreamsServicer):
     async def Subscribe(
         self, request: streams_pb2.SubscribeRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[streams_pb2.SubscribeResponse]:
+        if self._router.is_full:
+            await self._refuse(context, error("RequestLimitExceeded", "Too many subscriptions", retriable=True))
         shard, after = await self._begin(request.stream_arn, request.shard_id, request.position, context)
         shard.subscribers += 1
         sent = 0

@@ -271,6 +271,18 @@ async def test_an_answer_that_is_none_of_any_router(
         await take(client.changes("music"), 1)
 
 
+async def test_a_router_that_has_too_many_subscriptions(
+    client: AsyncClient, routers: list[FakeRouter], streams: FakeStreams, shards: dict[str, FakeShard]
+) -> None:
+    """Is left to those who have one; another has room."""
+    put(streams, shards["a"], "a0")
+    put(streams, shards["b"], "b0")
+    for router in routers[1:]:
+        router.is_full = True
+    async with client.changes("music") as changes:
+        assert sorted(await take(changes, 2)) == ["a0", "b0"]
+
+
 async def test_a_router_that_falls_silent(
     routers: list[FakeRouter], streams: FakeStreams, shards: dict[str, FakeShard]
 ) -> None:
