@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from metadata.catalog.streams import RETENTION_MS
 
 MIB = 1024 * 1024
+STREAM_RETENTION_S_MAX = 365 * 86_400
 MEMBERS_MAX = 3
 """How a member with a damaged log is healed is right for three (server/paxos/acceptor.py, HEAL_ROUNDS)."""
 
@@ -107,8 +108,9 @@ class Config:
             found.append("node_silence_ms must be at least 1000: nodes report every 500 ms.")
         if self.member_failure_ms < self.node_silence_ms:
             found.append("member_failure_ms must be at least node_silence_ms.")
-        if self.stream_retention_s < 1:
-            found.append("stream_retention_s must be at least 1.")
+        if not 1 <= self.stream_retention_s <= STREAM_RETENTION_S_MAX:
+            # What does not fit into a message to storage nodes would keep all of them from hearing anything.
+            found.append(f"stream_retention_s must be at least 1 and at most {STREAM_RETENTION_S_MAX}, a year.")
         if self.log_level not in ("debug", "info", "warning", "error"):
             found.append(f"log_level must be debug, info, warning or error, not {self.log_level!r}.")
         if self.log_format not in ("console", "json"):
