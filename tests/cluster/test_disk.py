@@ -17,15 +17,15 @@ from tests.cluster.harness import LocalCluster, running_cluster, wait_for_leader
 pytestmark = pytest.mark.cluster
 
 MIB = 1024 * 1024
-RESERVE_BYTES = 48 * MIB
+RESERVE_BYTES = 192 * MIB
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 256 MiB of its own."""
+    """A file system of 512 MiB of its own."""
     directory = tmp_path / "disk"
     directory.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={256 * MIB}", "tmpfs", str(directory)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={512 * MIB}", "tmpfs", str(directory)]
     try:
         mounted = subprocess.run(mount, capture_output=True, text=True, timeout=10, check=False)
     except FileNotFoundError:
@@ -38,7 +38,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def cluster(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCluster]:
-    for name, value in (("WAL_SEGMENT_BYTES", 4 * MIB), ("MEMTABLE_BYTES", MIB), ("DISK_RESERVE_BYTES", RESERVE_BYTES)):
+    for name, value in (
+        ("WAL_SEGMENT_BYTES", 16 * MIB),
+        ("MEMTABLE_BYTES", MIB),
+        ("DISK_RESERVE_BYTES", RESERVE_BYTES),
+    ):
         monkeypatch.setenv(f"STATOR_{name}", str(value))
     with running_cluster(small_disk / "data") as running:
         yield running
@@ -71,7 +75,7 @@ async def test_a_disk_fills_up_under_load(cluster: LocalCluster, small_disk: Pat
         await wait_for_leaders(client, "disk", 2)
         filler = small_disk / "filler"
         with filler.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, free_bytes(small_disk) - RESERVE_BYTES - 24 * MIB)
+            os.posix_fallocate(file.fileno(), 0, free_bytes(small_disk) - RESERVE_BYTES - 96 * MIB)
 
         async def write(worker: int) -> None:
             number = 0

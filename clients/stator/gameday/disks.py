@@ -18,11 +18,11 @@ from pathlib import Path
 from stator.gameday.machine import MachineError, missing, run
 from stator.local.layout import ProcessPlan
 
-DISK_MIB = 256
+DISK_MIB = 512
 SETTINGS: Mapping[str, str] = {
-    "STATOR_WAL_SEGMENT_BYTES": str(4 << 20),
+    "STATOR_WAL_SEGMENT_BYTES": str(16 << 20),
     "STATOR_MEMTABLE_BYTES": str(1 << 20),
-    "STATOR_DISK_RESERVE_BYTES": str(48 << 20),
+    "STATOR_DISK_RESERVE_BYTES": str(128 << 20),
 }
 """Of processes with so small a disk."""
 IMAGES_FOLDER = "disks"
