@@ -131,8 +131,8 @@ def unknown_target(target: bytes) -> str:
     """What to say to an X-Amz-Target that there is no operation for: nothing, as DynamoDB; but what DynamoDB does have
     is named."""
     service, _, operation = target.partition(b".")
-    is_dynamodbs = service == b"DynamoDB_20120810" and operation in _DYNAMODB_OPERATIONS
-    return f"{target.decode()} is not supported" if is_dynamodbs else ""
+    is_of_dynamodb = service == b"DynamoDB_20120810" and operation in _DYNAMODB_OPERATIONS
+    return f"{target.decode()} is not supported" if is_of_dynamodb else ""
 
 
 def healthy(region: str) -> bytes:
