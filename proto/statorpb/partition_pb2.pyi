@@ -38,6 +38,14 @@ class _PartitionOperationEnumTypeWrapper(google.protobuf.internal.enum_type_wrap
     """from a leader of a table's partition, to one of its index's"""
     READ_STREAM: _PartitionOperation.ValueType  # 7
     """of a table's partition; the key is the partition's first one"""
+    PREPARE: _PartitionOperation.ValueType  # 8
+    """the items of a transaction that are in this partition are marked, or none of them"""
+    FINISH: _PartitionOperation.ValueType  # 9
+    """what is marked becomes so, or the marks are taken away; nothing is done where there are none"""
+    TRANSACT: _PartitionOperation.ValueType  # 10
+    """a whole transaction, at once"""
+    READ_ITEMS: _PartitionOperation.ValueType  # 11
+    """items as of one moment, or whether they are as they were then"""
 
 class PartitionOperation(_PartitionOperation, metaclass=_PartitionOperationEnumTypeWrapper): ...
 
@@ -51,6 +59,14 @@ TAKE_CHANGES: PartitionOperation.ValueType  # 6
 """from a leader of a table's partition, to one of its index's"""
 READ_STREAM: PartitionOperation.ValueType  # 7
 """of a table's partition; the key is the partition's first one"""
+PREPARE: PartitionOperation.ValueType  # 8
+"""the items of a transaction that are in this partition are marked, or none of them"""
+FINISH: PartitionOperation.ValueType  # 9
+"""what is marked becomes so, or the marks are taken away; nothing is done where there are none"""
+TRANSACT: PartitionOperation.ValueType  # 10
+"""a whole transaction, at once"""
+READ_ITEMS: PartitionOperation.ValueType  # 11
+"""items as of one moment, or whether they are as they were then"""
 Global___PartitionOperation: typing_extensions.TypeAlias = PartitionOperation
 
 class _Returned:
@@ -116,6 +132,14 @@ class _PartitionStatusCodeEnumTypeWrapper(google.protobuf.internal.enum_type_wra
     """READ_STREAM: what comes behind `sequence` is not kept any more"""
     NO_STREAM: _PartitionStatusCode.ValueType  # 17
     """READ_STREAM: the partition has no such stream, yet or any more"""
+    TRANSACTION_CONFLICT: _PartitionStatusCode.ValueType  # 18
+    """not executed: a write to an item that a transaction has marked"""
+    CANCELLED: _PartitionStatusCode.ValueType  # 19
+    """PREPARE, TRANSACT: not executed; the result says why, item by item"""
+    TOKEN_MISMATCH: _PartitionStatusCode.ValueType  # 20
+    """TRANSACT: not executed; its client has called another request by the same name"""
+    TOO_LARGE: _PartitionStatusCode.ValueType  # 21
+    """TRANSACT: not executed; too much for one entry of the log: PREPARE it"""
 
 class PartitionStatusCode(_PartitionStatusCode, metaclass=_PartitionStatusCodeEnumTypeWrapper): ...
 
@@ -155,6 +179,14 @@ TRIMMED: PartitionStatusCode.ValueType  # 16
 """READ_STREAM: what comes behind `sequence` is not kept any more"""
 NO_STREAM: PartitionStatusCode.ValueType  # 17
 """READ_STREAM: the partition has no such stream, yet or any more"""
+TRANSACTION_CONFLICT: PartitionStatusCode.ValueType  # 18
+"""not executed: a write to an item that a transaction has marked"""
+CANCELLED: PartitionStatusCode.ValueType  # 19
+"""PREPARE, TRANSACT: not executed; the result says why, item by item"""
+TOKEN_MISMATCH: PartitionStatusCode.ValueType  # 20
+"""TRANSACT: not executed; its client has called another request by the same name"""
+TOO_LARGE: PartitionStatusCode.ValueType  # 21
+"""TRANSACT: not executed; too much for one entry of the log: PREPARE it"""
 Global___PartitionStatusCode: typing_extensions.TypeAlias = PartitionStatusCode
 
 @typing.final
@@ -191,21 +223,27 @@ class PartitionReplyFrame(google.protobuf.message.Message):
     REPLIES_FIELD_NUMBER: builtins.int
     CLOCK_MS_FIELD_NUMBER: builtins.int
     FRAMES_READ_FIELD_NUMBER: builtins.int
+    STALE_MARKS_FIELD_NUMBER: builtins.int
     clock_ms: builtins.int
     """the node's clock, which has no relation to any other's"""
     frames_read: builtins.int
     """on this stream, and the node waits for more; absent: it is at work on one"""
     @property
     def replies(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PartitionReply]: ...
+    @property
+    def stale_marks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___StaleMark]:
+        """for the router to see to"""
+
     def __init__(
         self,
         *,
         replies: collections.abc.Iterable[Global___PartitionReply] | None = ...,
         clock_ms: builtins.int = ...,
         frames_read: builtins.int | None = ...,
+        stale_marks: collections.abc.Iterable[Global___StaleMark] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_frames_read", b"_frames_read", "frames_read", b"frames_read"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_frames_read", b"_frames_read", "clock_ms", b"clock_ms", "frames_read", b"frames_read", "replies", b"replies"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_frames_read", b"_frames_read", "clock_ms", b"clock_ms", "frames_read", b"frames_read", "replies", b"replies", "stale_marks", b"stale_marks"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_frames_read", b"_frames_read"]) -> typing.Literal["frames_read"] | None: ...
 
 Global___PartitionReplyFrame: typing_extensions.TypeAlias = PartitionReplyFrame
@@ -226,6 +264,8 @@ class PartitionRequest(google.protobuf.message.Message):
     READ_FIELD_NUMBER: builtins.int
     SCAN_FIELD_NUMBER: builtins.int
     STREAM_FIELD_NUMBER: builtins.int
+    TRANSACTION_FIELD_NUMBER: builtins.int
+    ITEMS_FIELD_NUMBER: builtins.int
     UNREACHABLE_LEADER_FIELD_NUMBER: builtins.int
     AGE_MS_FIELD_NUMBER: builtins.int
     id: builtins.int
@@ -262,6 +302,14 @@ class PartitionRequest(google.protobuf.message.Message):
     def stream(self) -> Global___StreamDetails:
         """READ_STREAM"""
 
+    @property
+    def transaction(self) -> Global___TransactionDetails:
+        """PREPARE, FINISH and TRANSACT; `key` is that of the first item"""
+
+    @property
+    def items(self) -> Global___ItemsRead:
+        """READ_ITEMS; `key` is that of the first item"""
+
     def __init__(
         self,
         *,
@@ -277,11 +325,13 @@ class PartitionRequest(google.protobuf.message.Message):
         read: Global___ReadDetails | None = ...,
         scan: Global___ScanDetails | None = ...,
         stream: Global___StreamDetails | None = ...,
+        transaction: Global___TransactionDetails | None = ...,
+        items: Global___ItemsRead | None = ...,
         unreachable_leader: builtins.int = ...,
         age_ms: builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["read", b"read", "scan", b"scan", "stream", b"stream", "write", b"write"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["age_ms", b"age_ms", "consistent", b"consistent", "id", b"id", "item", b"item", "key", b"key", "operation", b"operation", "partition_id", b"partition_id", "read", b"read", "scan", b"scan", "stream", b"stream", "timeout_ms", b"timeout_ms", "token", b"token", "unreachable_leader", b"unreachable_leader", "write", b"write"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["items", b"items", "read", b"read", "scan", b"scan", "stream", b"stream", "transaction", b"transaction", "write", b"write"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["age_ms", b"age_ms", "consistent", b"consistent", "id", b"id", "item", b"item", "items", b"items", "key", b"key", "operation", b"operation", "partition_id", b"partition_id", "read", b"read", "scan", b"scan", "stream", b"stream", "timeout_ms", b"timeout_ms", "token", b"token", "transaction", b"transaction", "unreachable_leader", b"unreachable_leader", "write", b"write"]) -> None: ...
 
 Global___PartitionRequest: typing_extensions.TypeAlias = PartitionRequest
 
@@ -392,6 +442,146 @@ class ScanDetails(google.protobuf.message.Message):
 Global___ScanDetails: typing_extensions.TypeAlias = ScanDetails
 
 @typing.final
+class TransactionDetails(google.protobuf.message.Message):
+    """A transaction's part in one partition."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LEDGER_ID_FIELD_NUMBER: builtins.int
+    ATTEMPT_FIELD_NUMBER: builtins.int
+    STAMP_US_FIELD_NUMBER: builtins.int
+    IS_COMMITTED_FIELD_NUMBER: builtins.int
+    ITEMS_FIELD_NUMBER: builtins.int
+    TABLE_NAME_FIELD_NUMBER: builtins.int
+    CLIENT_TOKEN_FIELD_NUMBER: builtins.int
+    REQUEST_HASH_FIELD_NUMBER: builtins.int
+    ledger_id: builtins.bytes
+    """16 bytes: under which the ledger has it"""
+    attempt: builtins.bytes
+    """16 bytes: this one of its attempts"""
+    stamp_us: builtins.int
+    """PREPARE and TRANSACT: its timestamp"""
+    is_committed: builtins.bool
+    """FINISH: or cancelled"""
+    table_name: builtins.str
+    """PREPARE: for whoever is to recover it"""
+    client_token: builtins.bytes
+    """TRANSACT: 16 bytes, made of what its client calls it; empty: nothing"""
+    request_hash: builtins.bytes
+    """TRANSACT: 16 bytes, of all that was asked for under that name"""
+    @property
+    def items(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___TransactionItem]:
+        """FINISH: keys only"""
+
+    def __init__(
+        self,
+        *,
+        ledger_id: builtins.bytes = ...,
+        attempt: builtins.bytes = ...,
+        stamp_us: builtins.int = ...,
+        is_committed: builtins.bool = ...,
+        items: collections.abc.Iterable[Global___TransactionItem] | None = ...,
+        table_name: builtins.str = ...,
+        client_token: builtins.bytes = ...,
+        request_hash: builtins.bytes = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "client_token", b"client_token", "is_committed", b"is_committed", "items", b"items", "ledger_id", b"ledger_id", "request_hash", b"request_hash", "stamp_us", b"stamp_us", "table_name", b"table_name"]) -> None: ...
+
+Global___TransactionDetails: typing_extensions.TypeAlias = TransactionDetails
+
+@typing.final
+class TransactionItem(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: builtins.int
+    OPERATION_FIELD_NUMBER: builtins.int
+    ITEM_FIELD_NUMBER: builtins.int
+    WRITE_FIELD_NUMBER: builtins.int
+    key: builtins.bytes
+    operation: Global___PartitionOperation.ValueType
+    """PUT, UPDATE, DELETE; GET: its condition is checked, and it stays as it is"""
+    item: builtins.bytes
+    """as in PartitionRequest"""
+    @property
+    def write(self) -> Global___WriteDetails: ...
+    def __init__(
+        self,
+        *,
+        key: builtins.bytes = ...,
+        operation: Global___PartitionOperation.ValueType = ...,
+        item: builtins.bytes = ...,
+        write: Global___WriteDetails | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["write", b"write"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["item", b"item", "key", b"key", "operation", b"operation", "write", b"write"]) -> None: ...
+
+Global___TransactionItem: typing_extensions.TypeAlias = TransactionItem
+
+@typing.final
+class ItemsRead(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: builtins.int
+    UNCHANGED_SINCE_FIELD_NUMBER: builtins.int
+    unchanged_since: builtins.int
+    """slot: nothing is read, it is looked whether items were changed behind it; 0: they are read"""
+    @property
+    def items(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ItemRead]: ...
+    def __init__(
+        self,
+        *,
+        items: collections.abc.Iterable[Global___ItemRead] | None = ...,
+        unchanged_since: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["items", b"items", "unchanged_since", b"unchanged_since"]) -> None: ...
+
+Global___ItemsRead: typing_extensions.TypeAlias = ItemsRead
+
+@typing.final
+class ItemRead(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: builtins.int
+    PROJECTION_FIELD_NUMBER: builtins.int
+    key: builtins.bytes
+    projection: builtins.bytes
+    def __init__(
+        self,
+        *,
+        key: builtins.bytes = ...,
+        projection: builtins.bytes = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["key", b"key", "projection", b"projection"]) -> None: ...
+
+Global___ItemRead: typing_extensions.TypeAlias = ItemRead
+
+@typing.final
+class StaleMark(google.protobuf.message.Message):
+    """A mark that has been there for long: nobody may be at work on its transaction any more."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LEDGER_ID_FIELD_NUMBER: builtins.int
+    ATTEMPT_FIELD_NUMBER: builtins.int
+    TABLE_NAME_FIELD_NUMBER: builtins.int
+    KEY_FIELD_NUMBER: builtins.int
+    ledger_id: builtins.bytes
+    attempt: builtins.bytes
+    table_name: builtins.str
+    key: builtins.bytes
+    def __init__(
+        self,
+        *,
+        ledger_id: builtins.bytes = ...,
+        attempt: builtins.bytes = ...,
+        table_name: builtins.str = ...,
+        key: builtins.bytes = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "key", b"key", "ledger_id", b"ledger_id", "table_name", b"table_name"]) -> None: ...
+
+Global___StaleMark: typing_extensions.TypeAlias = StaleMark
+
+@typing.final
 class StreamDetails(google.protobuf.message.Message):
     """Records of a stream have sequence numbers: the slot of their log entry times 1,000, and their place in it."""
 
@@ -469,6 +659,8 @@ class PartitionReply(google.protobuf.message.Message):
     SCAN_FIELD_NUMBER: builtins.int
     ITEM_BYTES_FIELD_NUMBER: builtins.int
     STREAM_FIELD_NUMBER: builtins.int
+    TRANSACTION_FIELD_NUMBER: builtins.int
+    ITEMS_FIELD_NUMBER: builtins.int
     id: builtins.int
     status: Global___PartitionStatusCode.ValueType
     item: builtins.bytes
@@ -487,6 +679,14 @@ class PartitionReply(google.protobuf.message.Message):
     def scan(self) -> Global___ScanResult: ...
     @property
     def stream(self) -> Global___StreamResult: ...
+    @property
+    def transaction(self) -> Global___TransactionResult:
+        """PREPARE, TRANSACT"""
+
+    @property
+    def items(self) -> Global___ItemsResult:
+        """READ_ITEMS"""
+
     def __init__(
         self,
         *,
@@ -499,9 +699,11 @@ class PartitionReply(google.protobuf.message.Message):
         scan: Global___ScanResult | None = ...,
         item_bytes: builtins.int = ...,
         stream: Global___StreamResult | None = ...,
+        transaction: Global___TransactionResult | None = ...,
+        items: Global___ItemsResult | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["scan", b"scan", "stream", b"stream", "write", b"write"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["id", b"id", "item", b"item", "item_bytes", b"item_bytes", "leader_node_id", b"leader_node_id", "message", b"message", "scan", b"scan", "status", b"status", "stream", b"stream", "write", b"write"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["items", b"items", "scan", b"scan", "stream", b"stream", "transaction", b"transaction", "write", b"write"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["id", b"id", "item", b"item", "item_bytes", b"item_bytes", "items", b"items", "leader_node_id", b"leader_node_id", "message", b"message", "scan", b"scan", "status", b"status", "stream", b"stream", "transaction", b"transaction", "write", b"write"]) -> None: ...
 
 Global___PartitionReply: typing_extensions.TypeAlias = PartitionReply
 
@@ -675,3 +877,153 @@ class PartitionStreamRecord(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: typing.Literal["_old_image", b"_old_image"]) -> typing.Literal["old_image"] | None: ...
 
 Global___PartitionStreamRecord: typing_extensions.TypeAlias = PartitionStreamRecord
+
+@typing.final
+class TransactionResult(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: builtins.int
+    STAMP_US_FIELD_NUMBER: builtins.int
+    IS_REPLAY_FIELD_NUMBER: builtins.int
+    stamp_us: builtins.int
+    """LATE: a stamp must be later than this"""
+    is_replay: builtins.bool
+    """TRANSACT: it was carried out before, as its client's token says"""
+    @property
+    def items(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ItemOutcome]:
+        """in the order of the request; empty where `is_replay`"""
+
+    def __init__(
+        self,
+        *,
+        items: collections.abc.Iterable[Global___ItemOutcome] | None = ...,
+        stamp_us: builtins.int = ...,
+        is_replay: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["is_replay", b"is_replay", "items", b"items", "stamp_us", b"stamp_us"]) -> None: ...
+
+Global___TransactionResult: typing_extensions.TypeAlias = TransactionResult
+
+@typing.final
+class ItemOutcome(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    class _Code:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: typing_extensions.TypeAlias = ValueType
+
+    class _CodeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[ItemOutcome._Code.ValueType], builtins.type):
+        DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+        ACCEPTED: ItemOutcome._Code.ValueType  # 0
+        CONDITION_FAILED: ItemOutcome._Code.ValueType  # 1
+        """`item`, if that was asked for"""
+        CONFLICT: ItemOutcome._Code.ValueType  # 2
+        """another transaction has marked the item"""
+        INVALID: ItemOutcome._Code.ValueType  # 3
+        """the update cannot be applied, or is too large; `message` is for the client"""
+        COLLECTION_FULL: ItemOutcome._Code.ValueType  # 4
+        LATE: ItemOutcome._Code.ValueType  # 5
+        """the item was written at or behind the transaction's stamp: again with a later one"""
+
+    class Code(_Code, metaclass=_CodeEnumTypeWrapper): ...
+    ACCEPTED: ItemOutcome.Code.ValueType  # 0
+    CONDITION_FAILED: ItemOutcome.Code.ValueType  # 1
+    """`item`, if that was asked for"""
+    CONFLICT: ItemOutcome.Code.ValueType  # 2
+    """another transaction has marked the item"""
+    INVALID: ItemOutcome.Code.ValueType  # 3
+    """the update cannot be applied, or is too large; `message` is for the client"""
+    COLLECTION_FULL: ItemOutcome.Code.ValueType  # 4
+    LATE: ItemOutcome.Code.ValueType  # 5
+    """the item was written at or behind the transaction's stamp: again with a later one"""
+
+    CODE_FIELD_NUMBER: builtins.int
+    ITEM_FIELD_NUMBER: builtins.int
+    MESSAGE_FIELD_NUMBER: builtins.int
+    WRITE_FIELD_NUMBER: builtins.int
+    code: Global___ItemOutcome.Code.ValueType
+    item: builtins.bytes
+    message: builtins.str
+    @property
+    def write(self) -> Global___WriteResult:
+        """sizes, where they were asked for"""
+
+    def __init__(
+        self,
+        *,
+        code: Global___ItemOutcome.Code.ValueType = ...,
+        item: builtins.bytes = ...,
+        message: builtins.str = ...,
+        write: Global___WriteResult | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["write", b"write"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["code", b"code", "item", b"item", "message", b"message", "write", b"write"]) -> None: ...
+
+Global___ItemOutcome: typing_extensions.TypeAlias = ItemOutcome
+
+@typing.final
+class ItemsResult(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SLOT_FIELD_NUMBER: builtins.int
+    ITEMS_FIELD_NUMBER: builtins.int
+    slot: builtins.int
+    """everything up to it is in what was read"""
+    @property
+    def items(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ItemFound]:
+        """in the order of the request"""
+
+    def __init__(
+        self,
+        *,
+        slot: builtins.int = ...,
+        items: collections.abc.Iterable[Global___ItemFound] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["items", b"items", "slot", b"slot"]) -> None: ...
+
+Global___ItemsResult: typing_extensions.TypeAlias = ItemsResult
+
+@typing.final
+class ItemFound(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    class _Code:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: typing_extensions.TypeAlias = ValueType
+
+    class _CodeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[ItemFound._Code.ValueType], builtins.type):
+        DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+        FOUND: ItemFound._Code.ValueType  # 0
+        """or, with unchanged_since: it is as it was"""
+        ABSENT: ItemFound._Code.ValueType  # 1
+        MARKED: ItemFound._Code.ValueType  # 2
+        """a transaction is under way on the item"""
+        CHANGED: ItemFound._Code.ValueType  # 3
+        """unchanged_since: it has changed, or may have"""
+
+    class Code(_Code, metaclass=_CodeEnumTypeWrapper): ...
+    FOUND: ItemFound.Code.ValueType  # 0
+    """or, with unchanged_since: it is as it was"""
+    ABSENT: ItemFound.Code.ValueType  # 1
+    MARKED: ItemFound.Code.ValueType  # 2
+    """a transaction is under way on the item"""
+    CHANGED: ItemFound.Code.ValueType  # 3
+    """unchanged_since: it has changed, or may have"""
+
+    CODE_FIELD_NUMBER: builtins.int
+    ITEM_FIELD_NUMBER: builtins.int
+    ITEM_BYTES_FIELD_NUMBER: builtins.int
+    code: Global___ItemFound.Code.ValueType
+    item: builtins.bytes
+    item_bytes: builtins.int
+    """the whole item's size by DynamoDB's rules"""
+    def __init__(
+        self,
+        *,
+        code: Global___ItemFound.Code.ValueType = ...,
+        item: builtins.bytes = ...,
+        item_bytes: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["code", b"code", "item", b"item", "item_bytes", b"item_bytes"]) -> None: ...
+
+Global___ItemFound: typing_extensions.TypeAlias = ItemFound
