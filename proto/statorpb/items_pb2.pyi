@@ -999,6 +999,264 @@ class ScanResponse(google.protobuf.message.Message):
 Global___ScanResponse: typing_extensions.TypeAlias = ScanResponse
 
 @typing.final
+class ConditionCheck(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class ExpressionAttributeNamesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    TABLE_NAME_FIELD_NUMBER: builtins.int
+    KEY_FIELD_NUMBER: builtins.int
+    CONDITION_EXPRESSION_FIELD_NUMBER: builtins.int
+    EXPRESSION_ATTRIBUTE_NAMES_FIELD_NUMBER: builtins.int
+    EXPRESSION_ATTRIBUTE_VALUES_FIELD_NUMBER: builtins.int
+    RETURN_VALUES_ON_CONDITION_CHECK_FAILURE_FIELD_NUMBER: builtins.int
+    table_name: builtins.str
+    condition_expression: builtins.str
+    return_values_on_condition_check_failure: Global___ReturnValues.ValueType
+    """NONE or ALL_OLD"""
+    @property
+    def key(self) -> statorpb.item_pb2.Item: ...
+    @property
+    def expression_attribute_names(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
+    @property
+    def expression_attribute_values(self) -> statorpb.item_pb2.Item: ...
+    def __init__(
+        self,
+        *,
+        table_name: builtins.str = ...,
+        key: statorpb.item_pb2.Item | None = ...,
+        condition_expression: builtins.str = ...,
+        expression_attribute_names: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        expression_attribute_values: statorpb.item_pb2.Item | None = ...,
+        return_values_on_condition_check_failure: Global___ReturnValues.ValueType = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["expression_attribute_values", b"expression_attribute_values", "key", b"key"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["condition_expression", b"condition_expression", "expression_attribute_names", b"expression_attribute_names", "expression_attribute_values", b"expression_attribute_values", "key", b"key", "return_values_on_condition_check_failure", b"return_values_on_condition_check_failure", "table_name", b"table_name"]) -> None: ...
+
+Global___ConditionCheck: typing_extensions.TypeAlias = ConditionCheck
+
+@typing.final
+class TransactWriteItem(google.protobuf.message.Message):
+    """Of the requests that single writes have: without their return_values, capacity and metrics."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CONDITION_CHECK_FIELD_NUMBER: builtins.int
+    PUT_FIELD_NUMBER: builtins.int
+    DELETE_FIELD_NUMBER: builtins.int
+    UPDATE_FIELD_NUMBER: builtins.int
+    @property
+    def condition_check(self) -> Global___ConditionCheck: ...
+    @property
+    def put(self) -> Global___PutItemRequest: ...
+    @property
+    def delete(self) -> Global___DeleteItemRequest: ...
+    @property
+    def update(self) -> Global___UpdateItemRequest: ...
+    def __init__(
+        self,
+        *,
+        condition_check: Global___ConditionCheck | None = ...,
+        put: Global___PutItemRequest | None = ...,
+        delete: Global___DeleteItemRequest | None = ...,
+        update: Global___UpdateItemRequest | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["action", b"action", "condition_check", b"condition_check", "delete", b"delete", "put", b"put", "update", b"update"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["action", b"action", "condition_check", b"condition_check", "delete", b"delete", "put", b"put", "update", b"update"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["action", b"action"]) -> typing.Literal["condition_check", "put", "delete", "update"] | None: ...
+
+Global___TransactWriteItem: typing_extensions.TypeAlias = TransactWriteItem
+
+@typing.final
+class TransactWriteItemsRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TRANSACT_ITEMS_FIELD_NUMBER: builtins.int
+    CLIENT_REQUEST_TOKEN_FIELD_NUMBER: builtins.int
+    RETURN_CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
+    RETURN_ITEM_COLLECTION_METRICS_FIELD_NUMBER: builtins.int
+    client_request_token: builtins.str
+    """1-36 characters; empty: none"""
+    return_consumed_capacity: Global___ReturnConsumedCapacity.ValueType
+    return_item_collection_metrics: Global___ReturnItemCollectionMetrics.ValueType
+    @property
+    def transact_items(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___TransactWriteItem]: ...
+    def __init__(
+        self,
+        *,
+        transact_items: collections.abc.Iterable[Global___TransactWriteItem] | None = ...,
+        client_request_token: builtins.str = ...,
+        return_consumed_capacity: Global___ReturnConsumedCapacity.ValueType = ...,
+        return_item_collection_metrics: Global___ReturnItemCollectionMetrics.ValueType = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["client_request_token", b"client_request_token", "return_consumed_capacity", b"return_consumed_capacity", "return_item_collection_metrics", b"return_item_collection_metrics", "transact_items", b"transact_items"]) -> None: ...
+
+Global___TransactWriteItemsRequest: typing_extensions.TypeAlias = TransactWriteItemsRequest
+
+@typing.final
+class TransactWriteItemsResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
+    ITEM_COLLECTION_METRICS_FIELD_NUMBER: builtins.int
+    @property
+    def consumed_capacity(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ConsumedCapacity]: ...
+    @property
+    def item_collection_metrics(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___TableItemCollectionMetrics]: ...
+    def __init__(
+        self,
+        *,
+        consumed_capacity: collections.abc.Iterable[Global___ConsumedCapacity] | None = ...,
+        item_collection_metrics: collections.abc.Iterable[Global___TableItemCollectionMetrics] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["consumed_capacity", b"consumed_capacity", "item_collection_metrics", b"item_collection_metrics"]) -> None: ...
+
+Global___TransactWriteItemsResponse: typing_extensions.TypeAlias = TransactWriteItemsResponse
+
+@typing.final
+class TransactGetItem(google.protobuf.message.Message):
+    """As a GetItemRequest, without its capacity and consistency."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class ExpressionAttributeNamesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    TABLE_NAME_FIELD_NUMBER: builtins.int
+    KEY_FIELD_NUMBER: builtins.int
+    PROJECTION_EXPRESSION_FIELD_NUMBER: builtins.int
+    EXPRESSION_ATTRIBUTE_NAMES_FIELD_NUMBER: builtins.int
+    table_name: builtins.str
+    projection_expression: builtins.str
+    @property
+    def key(self) -> statorpb.item_pb2.Item: ...
+    @property
+    def expression_attribute_names(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        table_name: builtins.str = ...,
+        key: statorpb.item_pb2.Item | None = ...,
+        projection_expression: builtins.str = ...,
+        expression_attribute_names: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["key", b"key"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["expression_attribute_names", b"expression_attribute_names", "key", b"key", "projection_expression", b"projection_expression", "table_name", b"table_name"]) -> None: ...
+
+Global___TransactGetItem: typing_extensions.TypeAlias = TransactGetItem
+
+@typing.final
+class TransactGetItemsRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TRANSACT_ITEMS_FIELD_NUMBER: builtins.int
+    RETURN_CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
+    return_consumed_capacity: Global___ReturnConsumedCapacity.ValueType
+    @property
+    def transact_items(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___TransactGetItem]: ...
+    def __init__(
+        self,
+        *,
+        transact_items: collections.abc.Iterable[Global___TransactGetItem] | None = ...,
+        return_consumed_capacity: Global___ReturnConsumedCapacity.ValueType = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["return_consumed_capacity", b"return_consumed_capacity", "transact_items", b"transact_items"]) -> None: ...
+
+Global___TransactGetItemsRequest: typing_extensions.TypeAlias = TransactGetItemsRequest
+
+@typing.final
+class TransactGetItemsResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class ItemResponse(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        ITEM_FIELD_NUMBER: builtins.int
+        @property
+        def item(self) -> statorpb.item_pb2.Item:
+            """absent: there is none"""
+
+        def __init__(
+            self,
+            *,
+            item: statorpb.item_pb2.Item | None = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["item", b"item"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["item", b"item"]) -> None: ...
+
+    RESPONSES_FIELD_NUMBER: builtins.int
+    CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
+    @property
+    def responses(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___TransactGetItemsResponse.ItemResponse]:
+        """in the order of the request"""
+
+    @property
+    def consumed_capacity(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ConsumedCapacity]: ...
+    def __init__(
+        self,
+        *,
+        responses: collections.abc.Iterable[Global___TransactGetItemsResponse.ItemResponse] | None = ...,
+        consumed_capacity: collections.abc.Iterable[Global___ConsumedCapacity] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["consumed_capacity", b"consumed_capacity", "responses", b"responses"]) -> None: ...
+
+Global___TransactGetItemsResponse: typing_extensions.TypeAlias = TransactGetItemsResponse
+
+@typing.final
+class CancellationReason(google.protobuf.message.Message):
+    """Why a transaction was cancelled, as far as one of its items goes. Code "None": not because of this one."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: builtins.int
+    MESSAGE_FIELD_NUMBER: builtins.int
+    ITEM_FIELD_NUMBER: builtins.int
+    code: builtins.str
+    message: builtins.str
+    item: builtins.bytes
+    """as in Error"""
+    def __init__(
+        self,
+        *,
+        code: builtins.str = ...,
+        message: builtins.str = ...,
+        item: builtins.bytes | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_item", b"_item", "item", b"item"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_item", b"_item", "code", b"code", "item", b"item", "message", b"message"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_item", b"_item"]) -> typing.Literal["item"] | None: ...
+
+Global___CancellationReason: typing_extensions.TypeAlias = CancellationReason
+
+@typing.final
 class Error(google.protobuf.message.Message):
     """In google.rpc.Status.details on unary calls, in SessionReply on a session."""
 
@@ -1009,6 +1267,7 @@ class Error(google.protobuf.message.Message):
     RETRIABLE_FIELD_NUMBER: builtins.int
     ITEM_FIELD_NUMBER: builtins.int
     NOT_CARRIED_OUT_FIELD_NUMBER: builtins.int
+    CANCELLATION_REASONS_FIELD_NUMBER: builtins.int
     code: builtins.str
     """DynamoDB's name, for example ResourceNotFoundException"""
     message: builtins.str
@@ -1020,6 +1279,10 @@ class Error(google.protobuf.message.Message):
     """
     not_carried_out: builtins.bool
     """for certain, and it never will be"""
+    @property
+    def cancellation_reasons(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___CancellationReason]:
+        """TransactionCanceledException: in the order of the request"""
+
     def __init__(
         self,
         *,
@@ -1028,9 +1291,10 @@ class Error(google.protobuf.message.Message):
         retriable: builtins.bool = ...,
         item: builtins.bytes | None = ...,
         not_carried_out: builtins.bool = ...,
+        cancellation_reasons: collections.abc.Iterable[Global___CancellationReason] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_item", b"_item", "item", b"item"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_item", b"_item", "code", b"code", "item", b"item", "message", b"message", "not_carried_out", b"not_carried_out", "retriable", b"retriable"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_item", b"_item", "cancellation_reasons", b"cancellation_reasons", "code", b"code", "item", b"item", "message", b"message", "not_carried_out", b"not_carried_out", "retriable", b"retriable"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_item", b"_item"]) -> typing.Literal["item"] | None: ...
 
 Global___Error: typing_extensions.TypeAlias = Error
@@ -1097,6 +1361,8 @@ class SessionRequest(google.protobuf.message.Message):
     SCAN_FIELD_NUMBER: builtins.int
     UPDATE_ITEM_FIELD_NUMBER: builtins.int
     QUERY_FIELD_NUMBER: builtins.int
+    TRANSACT_WRITE_ITEMS_FIELD_NUMBER: builtins.int
+    TRANSACT_GET_ITEMS_FIELD_NUMBER: builtins.int
     id: builtins.int
     """chosen by the client, echoed in the reply"""
     timeout_ms: builtins.int
@@ -1125,6 +1391,10 @@ class SessionRequest(google.protobuf.message.Message):
     def update_item(self) -> Global___UpdateItemRequest: ...
     @property
     def query(self) -> Global___QueryRequest: ...
+    @property
+    def transact_write_items(self) -> Global___TransactWriteItemsRequest: ...
+    @property
+    def transact_get_items(self) -> Global___TransactGetItemsRequest: ...
     def __init__(
         self,
         *,
@@ -1140,10 +1410,12 @@ class SessionRequest(google.protobuf.message.Message):
         scan: Global___ScanRequest | None = ...,
         update_item: Global___UpdateItemRequest | None = ...,
         query: Global___QueryRequest | None = ...,
+        transact_write_items: Global___TransactWriteItemsRequest | None = ...,
+        transact_get_items: Global___TransactGetItemsRequest | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "get_item", b"get_item", "operation", b"operation", "put_item", b"put_item", "query", b"query", "scan", b"scan", "update_item", b"update_item"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["age_ms", b"age_ms", "batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "get_item", b"get_item", "id", b"id", "operation", b"operation", "put_item", b"put_item", "query", b"query", "scan", b"scan", "timeout_ms", b"timeout_ms", "token", b"token", "update_item", b"update_item"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["operation", b"operation"]) -> typing.Literal["put_item", "get_item", "delete_item", "batch_write_item", "batch_get_item", "scan", "update_item", "query"] | None: ...
+    def HasField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "get_item", b"get_item", "operation", b"operation", "put_item", b"put_item", "query", b"query", "scan", b"scan", "transact_get_items", b"transact_get_items", "transact_write_items", b"transact_write_items", "update_item", b"update_item"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["age_ms", b"age_ms", "batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "get_item", b"get_item", "id", b"id", "operation", b"operation", "put_item", b"put_item", "query", b"query", "scan", b"scan", "timeout_ms", b"timeout_ms", "token", b"token", "transact_get_items", b"transact_get_items", "transact_write_items", b"transact_write_items", "update_item", b"update_item"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["operation", b"operation"]) -> typing.Literal["put_item", "get_item", "delete_item", "batch_write_item", "batch_get_item", "scan", "update_item", "query", "transact_write_items", "transact_get_items"] | None: ...
 
 Global___SessionRequest: typing_extensions.TypeAlias = SessionRequest
 
@@ -1161,6 +1433,8 @@ class SessionReply(google.protobuf.message.Message):
     SCAN_FIELD_NUMBER: builtins.int
     UPDATE_ITEM_FIELD_NUMBER: builtins.int
     QUERY_FIELD_NUMBER: builtins.int
+    TRANSACT_WRITE_ITEMS_FIELD_NUMBER: builtins.int
+    TRANSACT_GET_ITEMS_FIELD_NUMBER: builtins.int
     id: builtins.int
     @property
     def error(self) -> Global___Error: ...
@@ -1180,6 +1454,10 @@ class SessionReply(google.protobuf.message.Message):
     def update_item(self) -> Global___UpdateItemResponse: ...
     @property
     def query(self) -> Global___QueryResponse: ...
+    @property
+    def transact_write_items(self) -> Global___TransactWriteItemsResponse: ...
+    @property
+    def transact_get_items(self) -> Global___TransactGetItemsResponse: ...
     def __init__(
         self,
         *,
@@ -1193,9 +1471,11 @@ class SessionReply(google.protobuf.message.Message):
         scan: Global___ScanResponse | None = ...,
         update_item: Global___UpdateItemResponse | None = ...,
         query: Global___QueryResponse | None = ...,
+        transact_write_items: Global___TransactWriteItemsResponse | None = ...,
+        transact_get_items: Global___TransactGetItemsResponse | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "error", b"error", "get_item", b"get_item", "put_item", b"put_item", "query", b"query", "result", b"result", "scan", b"scan", "update_item", b"update_item"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "error", b"error", "get_item", b"get_item", "id", b"id", "put_item", b"put_item", "query", b"query", "result", b"result", "scan", b"scan", "update_item", b"update_item"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["result", b"result"]) -> typing.Literal["error", "put_item", "get_item", "delete_item", "batch_write_item", "batch_get_item", "scan", "update_item", "query"] | None: ...
+    def HasField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "error", b"error", "get_item", b"get_item", "put_item", b"put_item", "query", b"query", "result", b"result", "scan", b"scan", "transact_get_items", b"transact_get_items", "transact_write_items", b"transact_write_items", "update_item", b"update_item"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "error", b"error", "get_item", b"get_item", "id", b"id", "put_item", b"put_item", "query", b"query", "result", b"result", "scan", b"scan", "transact_get_items", b"transact_get_items", "transact_write_items", b"transact_write_items", "update_item", b"update_item"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["result", b"result"]) -> typing.Literal["error", "put_item", "get_item", "delete_item", "batch_write_item", "batch_get_item", "scan", "update_item", "query", "transact_write_items", "transact_get_items"] | None: ...
 
 Global___SessionReply: typing_extensions.TypeAlias = SessionReply
