@@ -767,6 +767,210 @@ class RawScanResponse(google.protobuf.message.Message):
 Global___RawScanResponse: typing_extensions.TypeAlias = RawScanResponse
 
 @typing.final
+class RawConditionCheck(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class ExpressionAttributeNamesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    TABLE_NAME_FIELD_NUMBER: builtins.int
+    KEY_FIELD_NUMBER: builtins.int
+    CONDITION_EXPRESSION_FIELD_NUMBER: builtins.int
+    EXPRESSION_ATTRIBUTE_NAMES_FIELD_NUMBER: builtins.int
+    EXPRESSION_ATTRIBUTE_VALUES_FIELD_NUMBER: builtins.int
+    RETURN_VALUES_ON_CONDITION_CHECK_FAILURE_FIELD_NUMBER: builtins.int
+    table_name: builtins.str
+    key: builtins.bytes
+    condition_expression: builtins.str
+    expression_attribute_values: builtins.bytes
+    return_values_on_condition_check_failure: statorpb.items_pb2.ReturnValues.ValueType
+    @property
+    def expression_attribute_names(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        table_name: builtins.str = ...,
+        key: builtins.bytes | None = ...,
+        condition_expression: builtins.str = ...,
+        expression_attribute_names: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        expression_attribute_values: builtins.bytes | None = ...,
+        return_values_on_condition_check_failure: statorpb.items_pb2.ReturnValues.ValueType = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_expression_attribute_values", b"_expression_attribute_values", "_key", b"_key", "expression_attribute_values", b"expression_attribute_values", "key", b"key"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_expression_attribute_values", b"_expression_attribute_values", "_key", b"_key", "condition_expression", b"condition_expression", "expression_attribute_names", b"expression_attribute_names", "expression_attribute_values", b"expression_attribute_values", "key", b"key", "return_values_on_condition_check_failure", b"return_values_on_condition_check_failure", "table_name", b"table_name"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_expression_attribute_values", b"_expression_attribute_values"]) -> typing.Literal["expression_attribute_values"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_key", b"_key"]) -> typing.Literal["key"] | None: ...
+
+Global___RawConditionCheck: typing_extensions.TypeAlias = RawConditionCheck
+
+@typing.final
+class RawTransactWriteItem(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CONDITION_CHECK_FIELD_NUMBER: builtins.int
+    PUT_FIELD_NUMBER: builtins.int
+    DELETE_FIELD_NUMBER: builtins.int
+    UPDATE_FIELD_NUMBER: builtins.int
+    @property
+    def condition_check(self) -> Global___RawConditionCheck: ...
+    @property
+    def put(self) -> Global___RawPutItemRequest: ...
+    @property
+    def delete(self) -> Global___RawDeleteItemRequest: ...
+    @property
+    def update(self) -> Global___RawUpdateItemRequest: ...
+    def __init__(
+        self,
+        *,
+        condition_check: Global___RawConditionCheck | None = ...,
+        put: Global___RawPutItemRequest | None = ...,
+        delete: Global___RawDeleteItemRequest | None = ...,
+        update: Global___RawUpdateItemRequest | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["action", b"action", "condition_check", b"condition_check", "delete", b"delete", "put", b"put", "update", b"update"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["action", b"action", "condition_check", b"condition_check", "delete", b"delete", "put", b"put", "update", b"update"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["action", b"action"]) -> typing.Literal["condition_check", "put", "delete", "update"] | None: ...
+
+Global___RawTransactWriteItem: typing_extensions.TypeAlias = RawTransactWriteItem
+
+@typing.final
+class RawTransactWriteItemsRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TRANSACT_ITEMS_FIELD_NUMBER: builtins.int
+    CLIENT_REQUEST_TOKEN_FIELD_NUMBER: builtins.int
+    RETURN_CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
+    RETURN_ITEM_COLLECTION_METRICS_FIELD_NUMBER: builtins.int
+    client_request_token: builtins.str
+    return_consumed_capacity: statorpb.items_pb2.ReturnConsumedCapacity.ValueType
+    return_item_collection_metrics: statorpb.items_pb2.ReturnItemCollectionMetrics.ValueType
+    @property
+    def transact_items(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RawTransactWriteItem]: ...
+    def __init__(
+        self,
+        *,
+        transact_items: collections.abc.Iterable[Global___RawTransactWriteItem] | None = ...,
+        client_request_token: builtins.str = ...,
+        return_consumed_capacity: statorpb.items_pb2.ReturnConsumedCapacity.ValueType = ...,
+        return_item_collection_metrics: statorpb.items_pb2.ReturnItemCollectionMetrics.ValueType = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["client_request_token", b"client_request_token", "return_consumed_capacity", b"return_consumed_capacity", "return_item_collection_metrics", b"return_item_collection_metrics", "transact_items", b"transact_items"]) -> None: ...
+
+Global___RawTransactWriteItemsRequest: typing_extensions.TypeAlias = RawTransactWriteItemsRequest
+
+@typing.final
+class RawTransactGetItem(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class ExpressionAttributeNamesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    TABLE_NAME_FIELD_NUMBER: builtins.int
+    KEY_FIELD_NUMBER: builtins.int
+    PROJECTION_EXPRESSION_FIELD_NUMBER: builtins.int
+    EXPRESSION_ATTRIBUTE_NAMES_FIELD_NUMBER: builtins.int
+    table_name: builtins.str
+    key: builtins.bytes
+    projection_expression: builtins.str
+    @property
+    def expression_attribute_names(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        table_name: builtins.str = ...,
+        key: builtins.bytes | None = ...,
+        projection_expression: builtins.str = ...,
+        expression_attribute_names: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_key", b"_key", "key", b"key"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_key", b"_key", "expression_attribute_names", b"expression_attribute_names", "key", b"key", "projection_expression", b"projection_expression", "table_name", b"table_name"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_key", b"_key"]) -> typing.Literal["key"] | None: ...
+
+Global___RawTransactGetItem: typing_extensions.TypeAlias = RawTransactGetItem
+
+@typing.final
+class RawTransactGetItemsRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TRANSACT_ITEMS_FIELD_NUMBER: builtins.int
+    RETURN_CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
+    return_consumed_capacity: statorpb.items_pb2.ReturnConsumedCapacity.ValueType
+    @property
+    def transact_items(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RawTransactGetItem]: ...
+    def __init__(
+        self,
+        *,
+        transact_items: collections.abc.Iterable[Global___RawTransactGetItem] | None = ...,
+        return_consumed_capacity: statorpb.items_pb2.ReturnConsumedCapacity.ValueType = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["return_consumed_capacity", b"return_consumed_capacity", "transact_items", b"transact_items"]) -> None: ...
+
+Global___RawTransactGetItemsRequest: typing_extensions.TypeAlias = RawTransactGetItemsRequest
+
+@typing.final
+class RawTransactGetItemsResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class ItemResponse(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        ITEM_FIELD_NUMBER: builtins.int
+        item: builtins.bytes
+        def __init__(
+            self,
+            *,
+            item: builtins.bytes | None = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["_item", b"_item", "item", b"item"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["_item", b"_item", "item", b"item"]) -> None: ...
+        def WhichOneof(self, oneof_group: typing.Literal["_item", b"_item"]) -> typing.Literal["item"] | None: ...
+
+    RESPONSES_FIELD_NUMBER: builtins.int
+    CONSUMED_CAPACITY_FIELD_NUMBER: builtins.int
+    @property
+    def responses(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RawTransactGetItemsResponse.ItemResponse]: ...
+    @property
+    def consumed_capacity(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[statorpb.items_pb2.ConsumedCapacity]: ...
+    def __init__(
+        self,
+        *,
+        responses: collections.abc.Iterable[Global___RawTransactGetItemsResponse.ItemResponse] | None = ...,
+        consumed_capacity: collections.abc.Iterable[statorpb.items_pb2.ConsumedCapacity] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["consumed_capacity", b"consumed_capacity", "responses", b"responses"]) -> None: ...
+
+Global___RawTransactGetItemsResponse: typing_extensions.TypeAlias = RawTransactGetItemsResponse
+
+@typing.final
 class RawSessionRequestFrame(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -822,6 +1026,8 @@ class RawSessionRequest(google.protobuf.message.Message):
     SCAN_FIELD_NUMBER: builtins.int
     UPDATE_ITEM_FIELD_NUMBER: builtins.int
     QUERY_FIELD_NUMBER: builtins.int
+    TRANSACT_WRITE_ITEMS_FIELD_NUMBER: builtins.int
+    TRANSACT_GET_ITEMS_FIELD_NUMBER: builtins.int
     id: builtins.int
     timeout_ms: builtins.int
     token: builtins.bytes
@@ -842,6 +1048,10 @@ class RawSessionRequest(google.protobuf.message.Message):
     def update_item(self) -> Global___RawUpdateItemRequest: ...
     @property
     def query(self) -> Global___RawQueryRequest: ...
+    @property
+    def transact_write_items(self) -> Global___RawTransactWriteItemsRequest: ...
+    @property
+    def transact_get_items(self) -> Global___RawTransactGetItemsRequest: ...
     def __init__(
         self,
         *,
@@ -857,10 +1067,12 @@ class RawSessionRequest(google.protobuf.message.Message):
         scan: Global___RawScanRequest | None = ...,
         update_item: Global___RawUpdateItemRequest | None = ...,
         query: Global___RawQueryRequest | None = ...,
+        transact_write_items: Global___RawTransactWriteItemsRequest | None = ...,
+        transact_get_items: Global___RawTransactGetItemsRequest | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "get_item", b"get_item", "operation", b"operation", "put_item", b"put_item", "query", b"query", "scan", b"scan", "update_item", b"update_item"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["age_ms", b"age_ms", "batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "get_item", b"get_item", "id", b"id", "operation", b"operation", "put_item", b"put_item", "query", b"query", "scan", b"scan", "timeout_ms", b"timeout_ms", "token", b"token", "update_item", b"update_item"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["operation", b"operation"]) -> typing.Literal["put_item", "get_item", "delete_item", "batch_write_item", "batch_get_item", "scan", "update_item", "query"] | None: ...
+    def HasField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "get_item", b"get_item", "operation", b"operation", "put_item", b"put_item", "query", b"query", "scan", b"scan", "transact_get_items", b"transact_get_items", "transact_write_items", b"transact_write_items", "update_item", b"update_item"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["age_ms", b"age_ms", "batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "get_item", b"get_item", "id", b"id", "operation", b"operation", "put_item", b"put_item", "query", b"query", "scan", b"scan", "timeout_ms", b"timeout_ms", "token", b"token", "transact_get_items", b"transact_get_items", "transact_write_items", b"transact_write_items", "update_item", b"update_item"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["operation", b"operation"]) -> typing.Literal["put_item", "get_item", "delete_item", "batch_write_item", "batch_get_item", "scan", "update_item", "query", "transact_write_items", "transact_get_items"] | None: ...
 
 Global___RawSessionRequest: typing_extensions.TypeAlias = RawSessionRequest
 
@@ -878,6 +1090,8 @@ class RawSessionReply(google.protobuf.message.Message):
     SCAN_FIELD_NUMBER: builtins.int
     UPDATE_ITEM_FIELD_NUMBER: builtins.int
     QUERY_FIELD_NUMBER: builtins.int
+    TRANSACT_WRITE_ITEMS_FIELD_NUMBER: builtins.int
+    TRANSACT_GET_ITEMS_FIELD_NUMBER: builtins.int
     id: builtins.int
     @property
     def error(self) -> statorpb.items_pb2.Error: ...
@@ -897,6 +1111,10 @@ class RawSessionReply(google.protobuf.message.Message):
     def update_item(self) -> Global___RawUpdateItemResponse: ...
     @property
     def query(self) -> Global___RawQueryResponse: ...
+    @property
+    def transact_write_items(self) -> statorpb.items_pb2.TransactWriteItemsResponse: ...
+    @property
+    def transact_get_items(self) -> Global___RawTransactGetItemsResponse: ...
     def __init__(
         self,
         *,
@@ -910,10 +1128,12 @@ class RawSessionReply(google.protobuf.message.Message):
         scan: Global___RawScanResponse | None = ...,
         update_item: Global___RawUpdateItemResponse | None = ...,
         query: Global___RawQueryResponse | None = ...,
+        transact_write_items: statorpb.items_pb2.TransactWriteItemsResponse | None = ...,
+        transact_get_items: Global___RawTransactGetItemsResponse | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "error", b"error", "get_item", b"get_item", "put_item", b"put_item", "query", b"query", "result", b"result", "scan", b"scan", "update_item", b"update_item"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "error", b"error", "get_item", b"get_item", "id", b"id", "put_item", b"put_item", "query", b"query", "result", b"result", "scan", b"scan", "update_item", b"update_item"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["result", b"result"]) -> typing.Literal["error", "put_item", "get_item", "delete_item", "batch_write_item", "batch_get_item", "scan", "update_item", "query"] | None: ...
+    def HasField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "error", b"error", "get_item", b"get_item", "put_item", b"put_item", "query", b"query", "result", b"result", "scan", b"scan", "transact_get_items", b"transact_get_items", "transact_write_items", b"transact_write_items", "update_item", b"update_item"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["batch_get_item", b"batch_get_item", "batch_write_item", b"batch_write_item", "delete_item", b"delete_item", "error", b"error", "get_item", b"get_item", "id", b"id", "put_item", b"put_item", "query", b"query", "result", b"result", "scan", b"scan", "transact_get_items", b"transact_get_items", "transact_write_items", b"transact_write_items", "update_item", b"update_item"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["result", b"result"]) -> typing.Literal["error", "put_item", "get_item", "delete_item", "batch_write_item", "batch_get_item", "scan", "update_item", "query", "transact_write_items", "transact_get_items"] | None: ...
 
 Global___RawSessionReply: typing_extensions.TypeAlias = RawSessionReply
 
