@@ -7,7 +7,13 @@ from typing import Any
 
 from statorpb import item_pb2, items_pb2
 
-from server.model.errors import ConditionalCheckFailedError, StatorError, error_by_code
+from server.model.errors import (
+    CancellationReason,
+    ConditionalCheckFailedError,
+    StatorError,
+    TransactionCanceledError,
+    error_by_code,
+)
 from server.model.item import AttributeValue, Item
 
 
@@ -126,11 +132,21 @@ def error_to_message(error: StatorError) -> items_pb2.Error:
     )
     if isinstance(error, ConditionalCheckFailedError) and error.item is not None:
         message.item = error.item
+    if isinstance(error, TransactionCanceledError):
+        for reason in error.reasons:
+            message.cancellation_reasons.add(code=reason.code, message=reason.message, item=reason.item)
     return message
 
 
 def error_from_message(message: items_pb2.Error) -> StatorError:
     """The model's error of a public one."""
+    if message.code == TransactionCanceledError.code:
+        return TransactionCanceledError(
+            [
+                CancellationReason(reason.code, reason.message, reason.item if reason.HasField("item") else None)
+                for reason in message.cancellation_reasons
+            ]
+        )
     error = error_by_code(message.code)(message.message)
     if isinstance(error, ConditionalCheckFailedError) and message.HasField("item"):
         error.item = message.item

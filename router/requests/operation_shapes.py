@@ -1,18 +1,20 @@
-"""The eight operations on items as the service model has them. Members are in the order in which DynamoDB checks them.
+"""The operations on items as the service model has them. Members are in the order in which DynamoDB checks them.
 
 (It keeps them in a hash table, so that the order is neither the model's nor the alphabet's.)
 """
 
 from __future__ import annotations
 
-from router.requests.shapes import ATTRIBUTE_VALUE, Flag, Integer, ListOf, MapOf, Structure, Text
+from router.requests.shapes import ATTRIBUTE_VALUE, Flag, Integer, ListOf, MapOf, Shape, Structure, Text
 from server.model.limits import (
     ATTRIBUTE_NAME_BYTES_MAX,
     BATCH_GET_KEYS_MAX,
     BATCH_WRITE_REQUESTS_MAX,
+    CLIENT_TOKEN_LENGTH_MAX,
     TABLE_ARN_LENGTH_MAX,
     TABLE_NAME_LENGTH_MAX,
     TABLE_NAME_LENGTH_MIN,
+    TRANSACTION_ITEMS_MAX,
 )
 
 _TEXT = Text()
@@ -237,4 +239,58 @@ BATCH_WRITE_ITEM = Structure(
         "ReturnItemCollectionMetrics": METRICS,
     },
     frozenset({"RequestItems"}),
+)
+
+
+_CONDITION: dict[str, Shape] = {
+    "ConditionExpression": _TEXT,
+    "ReturnValuesOnConditionCheckFailure": RETURN_ON_FAILURE,
+    "ExpressionAttributeNames": NAMES,
+    "ExpressionAttributeValues": ITEM,
+}
+_KEYED: dict[str, Shape] = {**_CONDITION, "Key": ITEM, "TableName": TABLE}
+_KEYED_REQUIRED = frozenset({"TableName", "Key"})
+_TRANSACT_WRITE_ITEM = Structure(
+    "TransactWriteItem",
+    {
+        "ConditionCheck": Structure("ConditionCheck", _KEYED, _KEYED_REQUIRED | {"ConditionExpression"}),
+        "Put": Structure("Put", {**_CONDITION, "Item": ITEM, "TableName": TABLE}, frozenset({"TableName", "Item"})),
+        "Delete": Structure("Delete", _KEYED, _KEYED_REQUIRED),
+        "Update": Structure("Update", {"UpdateExpression": _TEXT, **_KEYED}, _KEYED_REQUIRED | {"UpdateExpression"}),
+    },
+)
+
+TRANSACT_WRITE_ITEMS = Structure(
+    "TransactWriteItemsInput",
+    {
+        "ClientRequestToken": Text(length_min=1, length_max=CLIENT_TOKEN_LENGTH_MAX),
+        "ReturnConsumedCapacity": CAPACITY,
+        "ReturnItemCollectionMetrics": METRICS,
+        "TransactItems": ListOf(_TRANSACT_WRITE_ITEM, length_min=1, length_max=TRANSACTION_ITEMS_MAX),
+    },
+    frozenset({"TransactItems"}),
+)
+
+_GET = Structure(
+    "Get",
+    {
+        "ExpressionAttributeNames": NAMES,
+        "ProjectionExpression": _TEXT,
+        "Key": ITEM,
+        "TableName": TABLE,
+    },
+    frozenset({"TableName", "Key"}),
+)
+
+TRANSACT_GET_ITEMS = Structure(
+    "TransactGetItemsInput",
+    {
+        "ReturnConsumedCapacity": CAPACITY,
+        "TransactItems": ListOf(
+            Structure("TransactGetItem", {"Get": _GET}, frozenset({"Get"})),
+            length_min=1,
+            length_max=TRANSACTION_ITEMS_MAX,
+        ),
+    },
+    frozenset({"TransactItems"}),
 )

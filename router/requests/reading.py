@@ -43,13 +43,18 @@ def reader(shape: Structure, build: Build[T], *, is_enveloped: bool = False) -> 
         return ValidationError(ENVELOPE + error.message)
 
     def read(body: Mapping[str, Any], is_json: bool) -> T:
+        found: StatorError | None = None
         if accepts(body):
             try:
                 return build(body, is_json)
             except StatorError as error:
                 if isinstance(error, ValidationError) and error.message in _TOO_LARGE:
                     raise said(error) from None
-        plain = normalise(shape, body, is_json=is_json)
+                found = error
+        try:
+            plain = normalise(shape, body, is_json=is_json)
+        except ValidationError as error:  # nested so deeply that nothing more is looked for
+            raise said(found if isinstance(found, ValidationError) else error) from None
         check_constraints(shape, plain)
         try:
             return build(plain, False)

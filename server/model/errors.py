@@ -5,6 +5,9 @@ Codes, prefixes and HTTP statuses are DynamoDB's (developer guide, "Error handli
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 SERVICE_PREFIX = "com.amazonaws.dynamodb.v20120810#"
 FRAMEWORK_PREFIX = "com.amazon.coral.service#"
 VALIDATION_PREFIX = "com.amazon.coral.validate#"
@@ -20,6 +23,8 @@ class StatorError(Exception):
     is_retriable = True
     is_not_carried_out = False
     """Of a write: that is certain. It may be sent again as if it had never been."""
+    message_member = "message"
+    """What DynamoDB's JSON calls the message: not with every error the same."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -150,6 +155,89 @@ class ItemCollectionSizeLimitExceededError(_ClientError):
     grpc_status = "RESOURCE_EXHAUSTED"
 
 
+class CancellationReason(NamedTuple):
+    """Why a transaction was cancelled, as far as one of its items goes. `code` "None": not because of this one. `item`:
+    what a condition did not hold for, in canonical form, where that was asked for."""
+
+    code: str = "None"
+    message: str = ""
+    item: bytes | None = None
+
+
+NO_REASON = CancellationReason()
+CONFLICT_REASON = CancellationReason("TransactionConflict", "Transaction is ongoing for the item")
+COLLECTION_REASON = CancellationReason("ItemCollectionSizeLimitExceeded", "Collection size exceeded.")
+THROTTLING_REASON = CancellationReason(
+    "ThrottlingError",
+    "Throughput exceeds the current capacity of your table or index. Please try again shortly.",
+)
+_PASSING_CODES = frozenset({NO_REASON.code, CONFLICT_REASON.code, THROTTLING_REASON.code})
+
+
+def condition_reason(item: bytes | None = None) -> CancellationReason:
+    """An item's condition does not hold; `item` as in CancellationReason."""
+    return CancellationReason("ConditionalCheckFailed", "The conditional request failed", item)
+
+
+def validation_reason(message: str) -> CancellationReason:
+    """What was to be done with an item breaks a rule of the API."""
+    return CancellationReason("ValidationError", message)
+
+
+class TransactionCanceledError(_ClientError):
+    """A transaction that was not carried out, no part of it, and never will be. `reasons`: one for each of its items,
+    in the order of the request. Sent again it may succeed where nothing but other transactions or too many requests
+    stood in its way."""
+
+    code = "TransactionCanceledException"
+    grpc_status = "FAILED_PRECONDITION"
+    is_not_carried_out = True
+    message_member = "Message"
+
+    def __init__(self, reasons: Sequence[CancellationReason]) -> None:
+        codes = ", ".join(reason.code for reason in reasons)
+        super().__init__(f"Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]")
+        self.reasons = tuple(reasons)
+        self.is_retriable = all(reason.code in _PASSING_CODES for reason in reasons)
+
+
+class TransactionConflictError(_ClientError):
+    """A write to an item that a transaction is under way on."""
+
+    code = "TransactionConflictException"
+    grpc_status = "ABORTED"
+    is_retriable = True
+
+    def __init__(self, message: str = CONFLICT_REASON.message) -> None:
+        super().__init__(message)
+
+
+class TransactionInProgressError(_ClientError):
+    """A transaction whose client has sent it before: that one is still under way."""
+
+    code = "TransactionInProgressException"
+    grpc_status = "ABORTED"
+    is_retriable = True
+    message_member = "Message"
+
+    def __init__(self, message: str = "Transaction from previous request is still in progress") -> None:
+        super().__init__(message)
+
+
+class IdempotentParameterMismatchError(_ClientError):
+    """A transaction whose client has called another request by the same ClientRequestToken before."""
+
+    code = "IdempotentParameterMismatchException"
+    is_not_carried_out = True
+    message_member = "Message"
+
+    def __init__(
+        self,
+        message: str = "The request has the ClientRequestToken of an earlier one, and other parameters than that one",
+    ) -> None:
+        super().__init__(message)
+
+
 class ExpiredIteratorError(_ClientError):
     """A place in a stream was asked for so long ago that it has to be asked for again."""
 
@@ -201,6 +289,9 @@ _BY_CODE: dict[str, type[StatorError]] = {
         LimitExceededError,
         ConditionalCheckFailedError,
         ItemCollectionSizeLimitExceededError,
+        TransactionConflictError,
+        TransactionInProgressError,
+        IdempotentParameterMismatchError,
         ExpiredIteratorError,
         TrimmedDataAccessError,
         RequestLimitExceededError,
@@ -210,5 +301,5 @@ _BY_CODE: dict[str, type[StatorError]] = {
 
 
 def error_by_code(code: str) -> type[StatorError]:
-    """The class of a wire code; InternalServerError for one that is not known."""
+    """The class of a wire code whose errors are made of a message; InternalServerError for one that is not known."""
     return _BY_CODE.get(code, InternalServerError)

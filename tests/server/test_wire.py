@@ -12,11 +12,15 @@ from hypothesis import strategies as st
 from statorpb import item_pb2, items_pb2
 
 from server.model.errors import (
+    CONFLICT_REASON,
+    NO_REASON,
     InternalServerError,
     ResourceNotFoundError,
     StatorError,
     ThrottledError,
+    TransactionCanceledError,
     ValidationError,
+    condition_reason,
 )
 from server.model.item import AttributeValue, Item, check_item
 from server.model.limits import NESTING_MAX
@@ -171,6 +175,19 @@ def test_errors_round_trip(error: StatorError) -> None:
     assert message == items_pb2.Error(code=error.code, message=error.message, retriable=error.is_retriable)
     found = error_from_message(message)
     assert type(found) is type(error)
+    assert found.message == error.message
+
+
+def test_a_cancelled_transaction_round_trips() -> None:
+    """With its reasons, and their items where there are any, also an empty one."""
+    reasons = [NO_REASON, condition_reason(b"item"), condition_reason(), condition_reason(b""), CONFLICT_REASON]
+    error = TransactionCanceledError(reasons)
+    message = error_to_message(error)
+    assert (message.code, message.message) == ("TransactionCanceledException", error.message)
+    assert message.not_carried_out and not message.retriable
+    found = error_from_message(items_pb2.Error.FromString(message.SerializeToString()))
+    assert isinstance(found, TransactionCanceledError)
+    assert found.reasons == error.reasons
     assert found.message == error.message
 
 

@@ -22,6 +22,8 @@ OPERATIONS = {
     "Scan": operation_shapes.SCAN,
     "BatchGetItem": operation_shapes.BATCH_GET_ITEM,
     "BatchWriteItem": operation_shapes.BATCH_WRITE_ITEM,
+    "TransactWriteItems": operation_shapes.TRANSACT_WRITE_ITEMS,
+    "TransactGetItems": operation_shapes.TRANSACT_GET_ITEMS,
 }
 KINDS = {
     "string": Text,
@@ -78,6 +80,7 @@ ORDERS = {
     "UpdateItem": ["returnConsumedCapacity", "tableName", "returnValues"],
     "Query": ["select", "indexName", "queryFilter", "tableName", "conditionalOperator", "attributesToGet", "limit"],
     "Scan": ["select", "indexName", "totalSegments", "returnConsumedCapacity", "tableName", "scanFilter", "segment"],
+    "TransactWriteItems": ["clientRequestToken", "returnConsumedCapacity", "returnItemCollectionMetrics"],
 }
 
 
