@@ -46,10 +46,11 @@ class Feeding:
         """Proposes what is due, for ever, where this node leads."""
         while True:
             for replica in tuple(self._replicas.values()):
-                if replica.changes.needs_tending or replica.streams.needs_tending:
+                if replica.changes.needs_tending or replica.streams.needs_tending or replica.transactions.needs_tending:
                     try:
                         replica.changes.tend()
                         replica.streams.tend()
+                        replica.transactions.tend()
                     except (CorruptValueError, StoreError, CorruptStreamError, CorruptStreamRecordError) as error:
                         replica.note_rotten(str(error))
                     # To look through records that are old takes milliseconds, of each partition.

@@ -36,6 +36,7 @@ from storage_node.host import NodeHost
 from storage_node.index_sender import IndexSender
 from storage_node.last_life import LastLife
 from storage_node.lost import LostReplicas
+from storage_node.nudges import Nudges
 from storage_node.partition.recent_writes import CorruptRecentWritesError
 from storage_node.replica import PartitionReplica, key_ranges, own_ranges
 from storage_node.replies import Reply
@@ -93,6 +94,7 @@ class StorageNode:
         )
         self.expiry = Expiry(self._store, self.replicas)
         self.feeding = Feeding(self._store, self.replicas)
+        self.nudges = Nudges(self.replicas)
         self._disk = DiskSpace(directory, config.disk_reserve_bytes)
         self._loop = asyncio.get_running_loop()
         self._engine = ThreadPoolExecutor(1, thread_name_prefix="engine")
@@ -148,7 +150,8 @@ class StorageNode:
         self.missing |= self._lost.group_ids - self._descriptors.keys()  # until it is told what they are
         self._note_absent()
         self._not_lost_any_more()
-        work = (self._tick(), self._keep_house(), self.expiry.run(), self.feeding.run(), self.feeding.back_fill.run())
+        walks = (self.expiry.run(), self.feeding.run(), self.feeding.back_fill.run(), self.nudges.run())
+        work = (self._tick(), self._keep_house(), *walks)
         self._tasks = [asyncio.create_task(each) for each in work]
         for task in self._tasks:
             task.add_done_callback(self.background_ended)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from server.model.key_encoding import COLLECTIONS, prefix
 from server.paxos.ballot import ZERO, Ballot
@@ -16,22 +16,38 @@ from storage_node.store import Store
 
 
 class State:
-    """What the leader knows to be stored once everything in flight is. Notes on which writes in flight it was read."""
+    """What the leader knows to be stored once everything in flight is, and what it has decided to write besides.
 
-    __slots__ = ("_in_flight", "_store", "basis")
+    `basis`: the newest write in flight of those that it was read from. They end in their order: once that one is
+    committed, the others are."""
+
+    __slots__ = ("_in_flight", "_store", "basis", "writes")
 
     def __init__(self, store: Store, in_flight: InFlightWrites) -> None:
         self._store = store
         self._in_flight = in_flight
         self.basis: InFlight | None = None
+        self.writes: dict[bytes, bytes | None] = {}
 
     def get(self, key: bytes) -> bytes | None:
         """The key's newest item. Raises CorruptValueError, StoreError."""
+        if self.writes and key in self.writes:
+            return self.writes[key]
         newest = self._in_flight.newest(key)
         if newest is None:
             return self._store.get(key)
-        item, self.basis = newest
+        item, basis = newest
+        self.depend_on(basis)
         return item
+
+    def depend_on(self, basis: InFlight) -> None:
+        """What is decided was decided on what this write stores."""
+        if self.basis is None or basis.number > self.basis.number:
+            self.basis = basis
+
+    def put(self, writes: Iterable[Write]) -> None:
+        """What is decided next is decided behind these."""
+        self.writes.update(writes)
 
 
 class Proposals:
@@ -41,7 +57,8 @@ class Proposals:
         self.in_flight = InFlightWrites()
         self.wall_ms: Callable[[], int] = wall_ms
         self._partition_id = partition_id
-        self._nothing = prefix(table_number, COLLECTIONS)
+        self.nothing: Write = (prefix(table_number, COLLECTIONS), None)
+        """The first write of a mutation that writes no item."""
         self._store = store
         self._host = host
         self._timed_leadership = ZERO
@@ -79,7 +96,7 @@ class Proposals:
         self, rows: tuple[Write, ...], done: Callable[[Outcome], None], entries: tuple[EntryChange, ...] = ()
     ) -> None:
         """As `propose`, where no item of the table is written: all of `rows` are the mutation's further writes."""
-        self.propose(((self._nothing, None), *rows), done, entries=entries)
+        self.propose((self.nothing, *rows), done, entries=entries)
 
     def log_time_ms(self, leadership: Ballot) -> int:
         """The log's time: it goes on from where the last leader's writes left it, as this node's clock goes. So tokens

@@ -14,7 +14,9 @@ from server.model.key_encoding import (
     CHANGES,
     COLLECTIONS,
     CURSORS,
+    MARKS,
     RECORDS,
+    TRANSACTIONS,
     after_prefix,
     index_number,
     own_rows,
@@ -29,6 +31,7 @@ from server.table_codec import global_index, key_schema, local_indexes
 from storage_node.btree import StoreError
 from storage_node.changes import ChangeLog
 from storage_node.codec.mutation import Mutation, decode_mutation, encode_mutation
+from storage_node.decisions import Decisions
 from storage_node.host import NodeHost
 from storage_node.proposals import Proposals
 from storage_node.reads import Reads
@@ -36,6 +39,7 @@ from storage_node.replies import Reply
 from storage_node.store import CorruptValueError, Ranges, Store
 from storage_node.stream_log import StreamLog
 from storage_node.taking import Taking
+from storage_node.transactions import Transactions, clock_range
 from storage_node.writes import AGE_MS_TOLD_MAX, Writes
 
 SNAPSHOT_CHUNK_BYTES = 256 * 1024
@@ -55,7 +59,15 @@ _DELETE = partition_pb2.DELETE
 _SCAN = partition_pb2.SCAN
 _TAKE_CHANGES = partition_pb2.TAKE_CHANGES
 _READ_STREAM = partition_pb2.READ_STREAM
-_WRITES = (partition_pb2.PUT, partition_pb2.UPDATE, partition_pb2.DELETE)
+_FINISH = partition_pb2.FINISH
+_READ_ITEMS = partition_pb2.READ_ITEMS
+_WRITES = (
+    partition_pb2.PUT,
+    partition_pb2.UPDATE,
+    partition_pb2.DELETE,
+    partition_pb2.PREPARE,
+    partition_pb2.TRANSACT,
+)
 
 
 class _Snapshot:
@@ -92,21 +104,28 @@ def key_range(descriptor: cluster_pb2.PartitionDescriptor, index: int = 0) -> tu
     return key_prefix + descriptor.range_start, end_key
 
 
-def own_ranges(
-    descriptor: cluster_pb2.PartitionDescriptor, kinds: Iterable[int] = (CURSORS, CHANGES)
-) -> tuple[tuple[bytes, bytes], ...]:
-    """The keys of what a partition keeps for itself: how far changes have been taken, and those that have not."""
-    starts = [own_rows(descriptor.table_number, kind, descriptor.partition_id) for kind in kinds]
-    return tuple((start, after_prefix(start)) for start in starts)
+def _ranges_of(descriptor: cluster_pb2.PartitionDescriptor, kinds: Iterable[int]) -> Iterator[tuple[bytes, bytes]]:
+    for kind in kinds:
+        start = own_rows(descriptor.table_number, kind, descriptor.partition_id)
+        yield start, after_prefix(start)
+
+
+def own_ranges(descriptor: cluster_pb2.PartitionDescriptor) -> tuple[tuple[bytes, bytes], ...]:
+    """The keys of what a partition keeps for itself and has in memory as well: how far changes have been taken, those
+    that have not, the clock and the marks of transactions."""
+    clock = clock_range(descriptor.table_number, descriptor.partition_id)
+    return (*_ranges_of(descriptor, (CURSORS, CHANGES)), clock, key_range(descriptor, MARKS))
 
 
 def key_ranges(descriptor: cluster_pb2.PartitionDescriptor) -> tuple[tuple[bytes, bytes], ...]:
-    """All keys that a partition has: the table's, those of its local indexes, the sizes of its collections, and what it
-    keeps for itself."""
+    """All keys that a partition has: the table's, those of its local indexes, the sizes of its collections, the marks
+    of transactions, and what it keeps for itself."""
     numbers = [0, *(index.number for index in descriptor.local_indexes)]
     if len(numbers) > 1:
         numbers.append(COLLECTIONS)
-    own = own_ranges(descriptor, (RECORDS, CURSORS, CHANGES))
+    if not descriptor.HasField("index"):
+        numbers.append(MARKS)
+    own = _ranges_of(descriptor, (TRANSACTIONS, RECORDS, CURSORS, CHANGES))
     return (*(key_range(descriptor, number) for number in numbers), *own)
 
 
@@ -157,30 +176,49 @@ class PartitionReplica:
             self._refuse,
             self._answer_rotten,
         )
-        if not self.is_restoring:
-            self._load(store.stored(own_ranges(descriptor)))
-        self._writes = Writes(
-            self.partition_id,
-            store,
-            host,
-            self.proposals,
-            self.changes,
-            self.streams,
-            self._refuse,
-            self._answer_rotten,
-        )
-        self._reads = Reads(self.partition_id, store, host, self._refuse, self._answer_rotten)
-        self._taking = Taking(
+        self._decisions = Decisions(self.partition_id, host, self.proposals, self.changes.feeds, self.streams)
+        self.transactions = Transactions(
             self.partition_id,
             descriptor.table_number,
             (self.first_key, self.end_key),
             store,
             host,
             self.proposals,
+            self._decisions,
             self._refuse,
             self._answer_rotten,
         )
+        if not self.is_restoring:
+            self._load(store.stored(own_ranges(descriptor)))
+        self._writes, self._reads, self._taking = self._servers()
         self.describe(descriptor)
+
+    def _servers(self) -> tuple[Writes, Reads, Taking]:
+        """What the requests of single items are served by, and those to an index."""
+        writes = Writes(
+            self.partition_id,
+            self._store,
+            self._host,
+            self.proposals,
+            self.changes,
+            self.streams,
+            self._decisions,
+            self.transactions,
+            self._refuse,
+            self._answer_rotten,
+        )
+        reads = Reads(self.partition_id, self._store, self._host, self._refuse, self._answer_rotten)
+        taking = Taking(
+            self.partition_id,
+            self.descriptor.table_number,
+            (self.first_key, self.end_key),
+            self._store,
+            self._host,
+            self.proposals,
+            self._refuse,
+            self._answer_rotten,
+        )
+        return writes, reads, taking
 
     def describe(self, descriptor: cluster_pb2.PartitionDescriptor) -> None:
         """Takes a description that says more than the one it was made with: the key schema, which versions before 0.2
@@ -190,7 +228,8 @@ class PartitionReplica:
         if descriptor.HasField("partition_key"):
             schema, indexes = key_schema(descriptor), local_indexes(descriptor)
             self.schema = schema
-            self._writes.describe(descriptor.table_number, schema, indexes)
+            self._decisions.describe(descriptor.table_number, schema, indexes)
+            self._writes.describe(indexes)
             index = global_index(descriptor.index) if descriptor.HasField("index") else None
             self._reads.describe(descriptor.table_number, schema, indexes, index)
 
@@ -209,12 +248,14 @@ class PartitionReplica:
                 self.changes.applied(slot, mutation)
             if mutation.more or mutation.records:
                 self.streams.applied(mutation)
+            self.transactions.applied(slot, mutation)
         return None
 
     def _load(self, own: list[tuple[bytes, bytes]]) -> None:
-        """Takes what is stored of the partition's own rows, but for the records of streams."""
+        """Takes what is stored of the partition's own rows."""
         self.changes.load(own)
         self.streams.load(own)
+        self.transactions.load(own, self._store.applied_slot(self.partition_id))
 
     def applied_no_op(self, slot: int) -> None:
         self._store.apply_no_op(self.partition_id, slot)
@@ -243,6 +284,7 @@ class PartitionReplica:
         self._forget_parts()
         self.changes.forget()
         self.streams.forget()
+        self.transactions.forget()
         store, partition_id = self._store, self.partition_id
         self._run(lambda: store.begin_restore(partition_id), partial(self._remove_former, self._restores, progressed))
 
@@ -352,10 +394,21 @@ class PartitionReplica:
                 self._reads.get(request, key, reply)
         elif operation == _READ_STREAM:
             self.streams.read(request, reply)
+        elif operation in (_READ_ITEMS, _FINISH):
+            self._serve_transaction(request, reply)
         elif operation in _WRITES:
             self._writes.serve(request, key, reply, is_full and operation != _DELETE)
         else:
             reply(request.id, partition_pb2.INVALID, message=f"operation {operation} is unknown")
+
+    def _serve_transaction(self, request: partition_pb2.PartitionRequest, reply: Reply) -> None:
+        if self.is_restoring:
+            self._refuse(request, reply)
+        elif request.operation == _FINISH:
+            # Whether there is room or not: what is marked takes room too.
+            self.transactions.finish(request, reply)
+        else:
+            self.transactions.read(request, reply)
 
     def _serve_index(self, request: partition_pb2.PartitionRequest, reply: Reply, is_full: bool) -> None:
         if request.operation != _TAKE_CHANGES:

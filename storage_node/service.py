@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
 import grpc
@@ -108,6 +108,12 @@ class ReplyStream:
             self._backlog_bytes -= size
             self._has_room.set()
 
+    def nudge(self, marks: Sequence[partition_pb2.StaleMark]) -> None:
+        """Tells the router of marks that have been there for long, for it to see to their transactions."""
+        if not self._frames or self._sizes[-1] > FRAME_BYTES_MAX:
+            self._begin_frame()
+        self._frames[-1].stale_marks.extend(marks)
+
     async def wait_room(self) -> None:
         """Returns once less than BACKLOG_BYTES_MAX waits."""
         while self._backlog_bytes > BACKLOG_BYTES_MAX:
@@ -134,6 +140,7 @@ class PartitionService(partition_pb2_grpc.PartitionsServicer):
     ) -> None:
         await context.write(partition_pb2.PartitionReplyFrame(clock_ms=now_ms(), frames_read=0))
         replies = ReplyStream()
+        self._node.nudges.add(replies.nudge)
         writer = asyncio.create_task(replies.write_all(context))
         speaker = asyncio.create_task(replies.say())
         frames_read = 0
@@ -168,6 +175,7 @@ class PartitionService(partition_pb2_grpc.PartitionsServicer):
                         end_s = time_s() + SERVE_S
                 await replies.wait_room()
         finally:
+            self._node.nudges.discard(replies.nudge)
             writer.cancel()
             speaker.cancel()
             await asyncio.gather(writer, speaker, return_exceptions=True)

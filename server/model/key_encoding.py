@@ -42,7 +42,14 @@ RECORDS = 0xFFFC
 """The index number under which a partition keeps the records of its streams: behind it the partition's id, the number
 of the stream and the sequence number of the record."""
 
-NO_INDEXES = frozenset((0, COLLECTIONS, CHANGES, CURSORS, RECORDS))
+MARKS = 0xFFFB
+"""The index number under which the marks of transactions are kept, each under the range position of its item."""
+
+TRANSACTIONS = 0xFFFA
+"""The index number under which a partition keeps what else it has of transactions: behind it the partition's id, and
+the name of the row."""
+
+NO_INDEXES = frozenset((0, COLLECTIONS, CHANGES, CURSORS, RECORDS, MARKS, TRANSACTIONS))
 """The index numbers that no index has."""
 
 _END = b"\0\0"
@@ -100,7 +107,8 @@ def _ended(sort_key: bytes) -> bytes:
 
 
 def own_rows(table_number: int, kind: int, partition_id: int) -> bytes:
-    """What the keys of a partition's own rows begin with. `kind`: CHANGES, CURSORS or RECORDS."""
+    """What the keys of a partition's own rows begin with. `kind`: CHANGES, CURSORS, RECORDS or
+    TRANSACTIONS."""
     return prefix(table_number, kind) + partition_id.to_bytes(8, "big")
 
 

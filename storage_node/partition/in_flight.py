@@ -12,12 +12,14 @@ from collections.abc import Callable, Sequence
 
 
 class InFlight:
-    """One write, and who is to be told, once it has ended, whether it was committed."""
+    """One write, and who is to be told, once it has ended, whether it was committed. `number`: in which order those of
+    the partition were added."""
 
-    __slots__ = ("_dependents", "writes")
+    __slots__ = ("_dependents", "number", "writes")
 
-    def __init__(self, writes: Sequence[tuple[bytes, bytes | None]]) -> None:
+    def __init__(self, writes: Sequence[tuple[bytes, bytes | None]], number: int) -> None:
         self.writes = writes
+        self.number = number
         self._dependents: list[Callable[[bool], None]] | None = None  # few have any
 
     def add_dependent(self, tell: Callable[[bool], None]) -> None:
@@ -34,9 +36,10 @@ class InFlight:
 class InFlightWrites:
     """All writes in flight of one partition; they end in the order in which they were added, or the newest first."""
 
-    __slots__ = ("_by_key",)
+    __slots__ = ("_added", "_by_key")
 
     def __init__(self) -> None:
+        self._added = 0
         self._by_key: dict[bytes, list[tuple[bytes | None, InFlight]]] = {}
 
     def __len__(self) -> int:
@@ -53,7 +56,8 @@ class InFlightWrites:
 
     def add(self, writes: Sequence[tuple[bytes, bytes | None]]) -> InFlight:
         """Notes a write that is being proposed: (key, item, or None for a deletion) of each key that it writes."""
-        added = InFlight(writes)
+        self._added += 1
+        added = InFlight(writes, self._added)
         by_key = self._by_key
         for key, item in writes:
             chain = by_key.get(key)

@@ -18,6 +18,7 @@ from server.paxos.quorum import Configuration, Member, ReplicaKind, encode_confi
 from server.runtime.identity import Identity, release
 from storage_node.btree import BTree
 from storage_node.codec.change import Change, EntryChange, encode_change
+from storage_node.codec.mark import Mark, MarkKind, encode_mark
 from storage_node.codec.mutation import Mutation, encode_mutation
 from storage_node.codec.snapshot import ChunkKind, encode_chunk
 from storage_node.codec.stream_record import Event, StreamRecord, encode_stream_record
@@ -57,6 +58,9 @@ def examples() -> dict[str, bytes]:
         "stream record": encode_stream_record(stream_record),
         "stream": encode_stream(Stream(6, "NEW_AND_OLD_IMAGES", 7_000, is_closed=True, trimmed_sequence=9_000)),
         "change": encode_change(change),
+        "mark of a transaction": encode_mark(
+            Mark(token, token[::-1], 1_800_000_000_000_000, 9_000, "t", MarkKind.PUT, b"item")
+        ),
         "feed": encode_feed(Feed(index, 7, b"next", 2)),
         "value": encode_value(b"key", b"item"),
         "row": encode_group_row(GroupRow(7, {0: (1, 7), 2: (3, 9)})),

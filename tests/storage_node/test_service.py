@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 from statorpb import partition_pb2
 
@@ -19,6 +19,7 @@ class SlowNode:
         self.others = 0
         self.fails_at = -1
         self.turns: list[int] = []
+        self.nudges: set[Any] = set()
 
     def serve(self, request: partition_pb2.PartitionRequest, reply: Any) -> None:
         end_s = time.perf_counter() + SERVE_S / 3
@@ -98,6 +99,8 @@ async def test_what_was_long_on_its_way_is_older() -> None:
     ages: dict[int, int] = {}
 
     class Node:
+        nudges: ClassVar[set[Any]] = set()
+
         def serve(self, request: partition_pb2.PartitionRequest, reply: Any) -> None:
             ages[request.id] = request.age_ms
             reply(request.id, partition_pb2.OK)

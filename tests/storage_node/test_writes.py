@@ -15,7 +15,7 @@ from server.expressions.placeholders import Placeholders
 from server.model.item import Item
 from server.model.key_encoding import COLLECTIONS, PREFIX_BYTES, after_prefix, prefix
 from server.wire import item_from_bytes, item_to_bytes
-from storage_node import writes
+from storage_node import decisions
 from tests.storage_node.nodes import PARTITION, TABLE, NodeSet, RunningNode, delete, get, key, put, scan, token
 
 OK = partition_pb2.OK
@@ -302,7 +302,7 @@ async def test_an_item_is_limited_together_with_its_entries(one: NodeSet) -> Non
 
 async def test_a_collection_has_a_limit(one: NodeSet, monkeypatch: pytest.MonkeyPatch) -> None:
     """What would make it larger is refused; what makes it smaller is not."""
-    monkeypatch.setattr(writes, "COLLECTION_BYTES_MAX", 29)
+    monkeypatch.setattr(decisions, "COLLECTION_BYTES_MAX", 29)
     leader = await one.found(indexed(one))
     assert await leader.status(put("a", item_to_bytes(row("a", n=1)))) == OK
     grow, shrink = row("a", n=1, m=1234567), row("a")
