@@ -31,7 +31,7 @@ from tests.simulation.network import SimulatedTransport
 from tests.simulation.world import ELECTION, LEASES
 
 if TYPE_CHECKING:
-    from tests.simulation.index_world import IndexWorld
+    from tests.simulation.node_world import NodeWorld
 
 MS = 1_000_000
 MIB = 1024 * 1024
@@ -46,7 +46,7 @@ CHECKPOINT_NS = 1_000 * MS
 class Client:
     """A sender's way to the nodes of an index, as PartitionClient."""
 
-    def __init__(self, world: IndexWorld, life: Life) -> None:
+    def __init__(self, world: NodeWorld, life: Life) -> None:
         self._world = world
         self._life = life
 
@@ -138,7 +138,7 @@ class Engine:
 class Life:
     """Of a node, from a start to a crash. Takes what is on the node's disk, and begins."""
 
-    def __init__(self, world: IndexWorld, node: Node) -> None:
+    def __init__(self, world: NodeWorld, node: Node) -> None:
         self.node = node
         self.replicas: dict[int, PartitionReplica] = {}
         self._world = world
