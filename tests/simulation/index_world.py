@@ -22,9 +22,9 @@ from server.table_codec import put_global_index
 from server.wire import item_from_bytes, item_to_bytes
 from storage_node.partition.feeds import index_entry
 from storage_node.taking import SOURCE
-from tests.simulation.index_nodes import Broken, Life, Node, replying
 from tests.simulation.machine import InvariantError
 from tests.simulation.node_world import NODE_IDS, NodeWorld
+from tests.simulation.storage_nodes import Broken, Life, Node, replying
 from tests.storage_node.nodes import TABLE
 from tests.storage_node.test_feeds_against_a_model import LOCAL_INDEXES, SCHEMA, SHAPES, some_write
 

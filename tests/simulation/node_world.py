@@ -20,9 +20,9 @@ from server.paxos.quorum import Configuration, Member
 from storage_node.host import NodeHost
 from tests.simulation.clock import NodeClock, Scheduler
 from tests.simulation.disk import SimulatedWal
-from tests.simulation.index_nodes import Broken, Life, Node
 from tests.simulation.machine import InvariantError
 from tests.simulation.network import Network, NetworkFaults
+from tests.simulation.storage_nodes import Broken, Life, Node
 
 MS = 1_000_000
 NODE_IDS = (1, 2, 3)

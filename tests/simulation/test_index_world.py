@@ -19,9 +19,9 @@ from storage_node.partition_client import Answered
 from storage_node.replica import PartitionReplica, own_ranges
 from storage_node.store import Store
 from storage_node.taking import SOURCE
-from tests.simulation.index_nodes import Broken, Client
 from tests.simulation.index_world import IndexWorld
 from tests.simulation.runner import empty_directory, run_seeds
+from tests.simulation.storage_nodes import Broken, Client
 
 SEEDS = 120
 PLAY_S_MAX = 100
