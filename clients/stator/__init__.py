@@ -23,10 +23,12 @@ from stator.descriptions import (
 )
 from stator.errors import (
     AccessDeniedError,
+    CancellationReason,
     ClientClosedError,
     ConditionalCheckFailedError,
     DeadlineExceededError,
     ExpiredIteratorError,
+    IdempotentParameterMismatchError,
     InternalServerError,
     ItemCollectionSizeLimitExceededError,
     LimitExceededError,
@@ -35,6 +37,9 @@ from stator.errors import (
     SerializationError,
     StatorError,
     ThrottledError,
+    TransactionCanceledError,
+    TransactionConflictError,
+    TransactionInProgressError,
     TrimmedDataAccessError,
     UnavailableError,
     UnknownOperationError,
@@ -48,13 +53,16 @@ from stator.indexes import (
     LocalIndex,
     LocalIndexDescription,
 )
-from stator.results import ConsumedCapacity, ItemCollectionMetrics, Page, WriteResult
+from stator.results import ConsumedCapacity, ItemCollectionMetrics, Page, TransactionResult, WriteResult
 from stator.stream_descriptions import Change, RecordsPage, ShardDescription, StreamDescription, StreamSummary
 from stator.sync_batch_writer import BatchWriter
 from stator.sync_client import Client
 from stator.sync_streams import Changes
 from stator.sync_table import Table
+from stator.sync_transactions import Transaction
 from stator.table import AsyncTable
+from stator.transaction_members import TransactCheck, TransactDelete, TransactGet, TransactPut, TransactUpdate
+from stator.transactions import AsyncTransaction
 from stator.transport import Statistics
 from stator.typed_items import from_item, to_item
 from stator.values import Item
@@ -65,7 +73,9 @@ __all__ = [
     "AsyncChanges",
     "AsyncClient",
     "AsyncTable",
+    "AsyncTransaction",
     "BatchWriter",
+    "CancellationReason",
     "CapacityLimits",
     "Change",
     "Changes",
@@ -81,6 +91,7 @@ __all__ = [
     "FileCheckpoint",
     "GlobalIndex",
     "GlobalIndexDescription",
+    "IdempotentParameterMismatchError",
     "InternalServerError",
     "Item",
     "ItemCollectionMetrics",
@@ -106,6 +117,16 @@ __all__ = [
     "Table",
     "TableDescription",
     "ThrottledError",
+    "TransactCheck",
+    "TransactDelete",
+    "TransactGet",
+    "TransactPut",
+    "TransactUpdate",
+    "Transaction",
+    "TransactionCanceledError",
+    "TransactionConflictError",
+    "TransactionInProgressError",
+    "TransactionResult",
     "TrimmedDataAccessError",
     "UnavailableError",
     "UnknownOperationError",

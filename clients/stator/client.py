@@ -24,14 +24,15 @@ from stator.items import ItemOperations
 from stator.streams import StreamOperations
 from stator.table import AsyncTable
 from stator.tables import TableOperations
-from stator.transport import Statistics, Transport
+from stator.transactions import TransactionOperations
+from stator.transport import CONFLICT_ATTEMPTS_DEFAULT, Statistics, Transport
 from stator.typed_items import ObjectT
 from stator.values import Floats, Item
 
 _ADMIN = "/stator.v1.Admin/"
 
 
-class AsyncClient(TableOperations, ItemOperations, StreamOperations):
+class AsyncClient(TableOperations, ItemOperations, TransactionOperations, StreamOperations):
     """A connection to a Stator cluster, for asyncio. Cheap to share: make one and use it from all tasks of a loop.
 
     Requests that run concurrently travel together, so many at once cost far less than many in a row:
@@ -51,6 +52,10 @@ class AsyncClient(TableOperations, ItemOperations, StreamOperations):
     Calls are signed with `credentials`, by default the access key in $AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY, if
     there is one; a cluster that verifies signatures raises AccessDeniedError otherwise.
 
+    Writes and transactions that meet another transaction at work on the same items are tried again, after a random
+    delay, up to `conflict_attempts` times in all within the call's time; 1 has them end at once. Each call can have a
+    number of its own.
+
     `floats="decimal"` stores floats by their shortest decimal text; by default a float is a TypeError, because it would
     come back as a Decimal. See `stator.values` for how Python's values map.
     """
@@ -63,8 +68,9 @@ class AsyncClient(TableOperations, ItemOperations, StreamOperations):
         floats: Floats = "refuse",
         rng: random.Random | None = None,
         credentials: Credentials | None = None,
+        conflict_attempts: int = CONFLICT_ATTEMPTS_DEFAULT,
     ) -> None:
-        self._connection = Connection(endpoints, timeout_s, floats, rng, credentials)
+        self._connection = Connection(endpoints, timeout_s, floats, rng, credentials, conflict_attempts)
         self._requests = ItemRequests(self._connection.encoder)
         self._changes = weakref.WeakSet()
 

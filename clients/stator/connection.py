@@ -11,7 +11,13 @@ from statorpb import passthrough_pb2
 
 from stator.credentials import Credentials
 from stator.errors import ClientClosedError, UnavailableError
-from stator.transport import RETRY_DELAY_S_MAX, RETRY_DELAY_S_MIN, Statistics, Transport
+from stator.transport import (
+    CONFLICT_ATTEMPTS_DEFAULT,
+    RETRY_DELAY_S_MAX,
+    RETRY_DELAY_S_MIN,
+    Statistics,
+    Transport,
+)
 from stator.values import Floats, ValueEncoder
 
 DEFAULT_ENDPOINTS = ("127.0.0.1:9000", "127.0.0.1:9001", "127.0.0.1:9002")
@@ -34,6 +40,12 @@ def _checked_timeout_s(timeout_s: float) -> float:
     return timeout_s
 
 
+def _checked_attempts(attempts: int) -> int:
+    if attempts < 1:
+        raise ValueError(f"conflict_attempts is a number from 1 on, not {attempts}")
+    return attempts
+
+
 class Connection:
     """A client's settings and its way to the cluster. `AsyncClient` says what the settings are."""
 
@@ -44,11 +56,13 @@ class Connection:
         floats: Floats,
         rng: random.Random | None,
         credentials: Credentials | None,
+        conflict_attempts: int = CONFLICT_ATTEMPTS_DEFAULT,
     ) -> None:
         if isinstance(endpoints, str):
             raise TypeError(f"endpoints must be a list of addresses: write [{endpoints!r}].")
         self._addresses = tuple(endpoints if endpoints is not None else default_endpoints(os.environ))
         self._timeout_s = _checked_timeout_s(timeout_s)
+        self._conflict_attempts = _checked_attempts(conflict_attempts)
         self.encoder = ValueEncoder(floats)
         self._credentials = credentials or Credentials.from_environment(os.environ)
         self._rng = rng or random.Random()
@@ -80,11 +94,16 @@ class Connection:
         return transport
 
     async def send(
-        self, request: passthrough_pb2.RawSessionRequest, timeout_s: float | None
+        self,
+        request: passthrough_pb2.RawSessionRequest,
+        timeout_s: float | None,
+        conflict_attempts: int | None = None,
     ) -> passthrough_pb2.RawSessionReply:
-        """Carries a request out, with every retry within the time."""
+        """Carries a request out, with every retry within the time. Raises ValueError for limits that are none."""
         body, is_write = request.SerializeToString(), bool(request.token)
-        return await self.transport().request(body, self.limit_s(timeout_s), is_write=is_write)
+        attempts = self._conflict_attempts if conflict_attempts is None else _checked_attempts(conflict_attempts)
+        limit_s = self.limit_s(timeout_s)
+        return await self.transport().request(body, limit_s, is_write=is_write, conflict_attempts=attempts)
 
     async def wait_unprocessed(self, attempt: int, deadline: float, left: int) -> None:
         """Until what a batch left over is worth sending again. Raises UnavailableError when the time would be over."""

@@ -6,6 +6,10 @@
       ResourceInUseError           ResourceInUseException: the table exists already, or is being created or deleted
       LimitExceededError           LimitExceededException
       ConditionalCheckFailedError  ConditionalCheckFailedException
+      TransactionCanceledError     TransactionCanceledException: nothing was written; `reasons` says why, by member
+      TransactionConflictError     TransactionConflictException: a transaction is at work on the item of a single write
+      TransactionInProgressError   TransactionInProgressException: the transaction with this token has not ended yet
+      IdempotentParameterMismatchError  IdempotentParameterMismatchException: the token names another transaction
       TrimmedDataAccessError       TrimmedDataAccessException: changes that a stream does not keep any more
       ExpiredIteratorError         ExpiredIteratorException: a shard iterator that is too old
       ItemCollectionSizeLimitExceededError  10 GB of one partition key's items and index entries
@@ -21,6 +25,7 @@
 Calls retry by themselves what can be retried, within `timeout_s`; what they raise is what the last attempt met.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -77,6 +82,73 @@ class ConditionalCheckFailedError(StatorError):
 
     code = "ConditionalCheckFailedException"
     item: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancellationReason:
+    """What a transaction's cancellation has to do with one of its members, the one at `index`, from 0.
+
+    `code` is DynamoDB's: "None" if the member is no reason; else such as "ConditionalCheckFailed",
+    "TransactionConflict", "ValidationError" or "ItemCollectionSizeLimitExceeded". `item`: the item as it is, where a
+    condition did not hold, return_values_on_condition_check_failure="ALL_OLD" asked for it, and there is one.
+    """
+
+    index: int
+    code: str
+    message: str = ""
+    item: dict[str, Any] | None = None
+
+    @property
+    def is_cause(self) -> bool:
+        """Whether the transaction was cancelled for this member, among others."""
+        return self.code != "None"
+
+
+class TransactionCanceledError(StatorError):
+    """A transaction was not carried out; nothing of it was written.
+
+    `reasons` has one for each member, in their order; `causes` are those that are not "None".
+    """
+
+    code = "TransactionCanceledException"
+    reasons: tuple[CancellationReason, ...] = ()
+
+    @property
+    def causes(self) -> tuple[CancellationReason, ...]:
+        """Those of the members for which it was cancelled."""
+        return tuple(reason for reason in self.reasons if reason.is_cause)
+
+    @property
+    def is_conflict(self) -> bool:
+        """Whether it was cancelled only because others were at work on its items: the same may succeed a little later.
+
+        Calls that end with this have tried again; see `conflict_attempts` in `stator.options`.
+        """
+        return bool(self.causes) and all(reason.code == "TransactionConflict" for reason in self.causes)
+
+
+class TransactionConflictError(StatorError):
+    """A transaction was at work on the item of a single write, which was not carried out.
+
+    Calls that end with this have tried again; see `conflict_attempts` in `stator.options`.
+    """
+
+    code = "TransactionConflictException"
+    is_retriable = True
+
+
+class TransactionInProgressError(StatorError):
+    """A transaction with the same token has not ended yet, such as an earlier attempt of the same call. It may or may
+    not be carried out; a call with the same token and content later says which."""
+
+    code = "TransactionInProgressException"
+    is_retriable = True
+
+
+class IdempotentParameterMismatchError(StatorError):
+    """In the last ten minutes a transaction was carried out that had the same token and another content."""
+
+    code = "IdempotentParameterMismatchException"
 
 
 class TrimmedDataAccessError(StatorError):
@@ -157,6 +229,10 @@ _KINDS: tuple[type[StatorError], ...] = (
     ResourceInUseError,
     LimitExceededError,
     ConditionalCheckFailedError,
+    TransactionCanceledError,
+    TransactionConflictError,
+    TransactionInProgressError,
+    IdempotentParameterMismatchError,
     TrimmedDataAccessError,
     ExpiredIteratorError,
     ItemCollectionSizeLimitExceededError,
@@ -177,6 +253,13 @@ _BY_CODE: dict[str, type[StatorError]] = {kind.code: kind for kind in _KINDS} | 
     "IncompleteSignatureException": AccessDeniedError,
     "ExpiredTokenException": AccessDeniedError,
 }
+
+
+def is_conflict(error: StatorError) -> bool:
+    """Whether it was not carried out because of a transaction on the same items, and for nothing else."""
+    return isinstance(error, TransactionConflictError) or (
+        isinstance(error, TransactionCanceledError) and error.is_conflict
+    )
 
 
 def error_from_wire(code: str, message: str, *, is_retriable: bool) -> StatorError:

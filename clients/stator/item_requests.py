@@ -1,14 +1,31 @@
 """Calls on items as wire messages, and the answers back as values. No IO."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
 from statorpb import items_pb2, passthrough_pb2
 
 from stator.expressions import Condition, KeyCondition, Placeholders, Update, expression_text, projection_text
-from stator.options import QueryOptions, ReadOptions, ReturnConsumedCapacity, ScanOptions, Select, WriteOptions
-from stator.results import Page, WriteResult, consumed_capacity, item_collection_metrics
+from stator.options import (
+    QueryOptions,
+    ReadOptions,
+    ReturnConsumedCapacity,
+    ScanOptions,
+    Select,
+    TransactionOptions,
+    WriteOptions,
+)
+from stator.results import Page, TransactionResult, WriteResult, consumed_capacity, item_collection_metrics
+from stator.transaction_members import (
+    TransactCheck,
+    TransactDelete,
+    TransactGet,
+    TransactPut,
+    TransactUpdate,
+    TransactWrite,
+    name_of,
+)
 from stator.typed_items import to_item
 from stator.values import Item, ValueEncoder, decode_item
 
@@ -43,7 +60,8 @@ _RawWrite = (
     passthrough_pb2.RawPutItemRequest | passthrough_pb2.RawUpdateItemRequest | passthrough_pb2.RawDeleteItemRequest
 )
 _RawPages = passthrough_pb2.RawQueryRequest | passthrough_pb2.RawScanRequest
-_RawExpressions = _RawWrite | _RawPages
+_RawExpressions = _RawWrite | _RawPages | passthrough_pb2.RawConditionCheck
+RawMember = passthrough_pb2.RawTransactWriteItem
 
 
 class PageParts(TypedDict, total=False):
@@ -131,6 +149,64 @@ class ItemRequests:
         self._fill_pages(scan, Placeholders(options.get("names"), options.get("values")), options, pages)
         return request
 
+    def transact_member(self, member: TransactWrite) -> RawMember:
+        """One write of a transaction, or one check."""
+        raw = RawMember()
+        wire: _RawWrite | passthrough_pb2.RawConditionCheck
+        update = None
+        match member:
+            case TransactPut():
+                wire = raw.put
+                wire.item = self._encoder.encode_item(to_item(member.item))
+            case TransactUpdate():
+                wire, update = raw.update, member.update
+                wire.key = self._encoder.encode_item(member.key)
+            case TransactDelete():
+                wire = raw.delete
+                wire.key = self._encoder.encode_item(member.key)
+            case TransactCheck():
+                wire = raw.condition_check
+                wire.key = self._encoder.encode_item(member.key)
+            case _:
+                raise TypeError(f"a transaction is made of TransactPut and the like, not of {type(member).__name__}")
+        wire.table_name = name_of(member.table)
+        placeholders = Placeholders(member.names, member.values)
+        if isinstance(wire, passthrough_pb2.RawUpdateItemRequest):
+            wire.update_expression = expression_text(update, Update, placeholders, "update")
+        wire.condition_expression = expression_text(member.condition, Condition, placeholders, "condition")
+        self._fill_placeholders(wire, placeholders)
+        on_failure = "return_values_on_condition_check_failure"
+        chosen = {on_failure: member.return_values_on_condition_check_failure}
+        wire.return_values_on_condition_check_failure = _chosen(_ON_FAILURE, chosen, on_failure)
+        return raw
+
+    def transact_write(self, members: Iterable[RawMember], options: TransactionOptions) -> Request:
+        """TransactWriteItems."""
+        check_names(options, TransactionOptions)
+        if options.get("token") == "":
+            raise ValueError("token is empty: leave it out instead")
+        request = Request(token=os.urandom(TOKEN_BYTES))
+        wire = request.transact_write_items
+        wire.transact_items.extend(members)
+        wire.client_request_token = options.get("token") or ""
+        wire.return_consumed_capacity = _chosen(_CAPACITY, options, "return_consumed_capacity")
+        wire.return_item_collection_metrics = _chosen(_METRICS, options, "return_item_collection_metrics")
+        return request
+
+    def transact_get(self, gets: Iterable[TransactGet], *, counts_capacity: bool) -> Request:
+        """TransactGetItems."""
+        request = Request()
+        for get in gets:
+            placeholders = Placeholders(get.names)
+            wire = request.transact_get_items.transact_items.add()
+            wire.table_name = name_of(get.table)
+            wire.key = self._encoder.encode_item(get.key)
+            wire.projection_expression = projection_text(get.projection, placeholders)
+            wire.expression_attribute_names.update(placeholders.names)
+        if counts_capacity:
+            request.transact_get_items.return_consumed_capacity = items_pb2.RETURN_CONSUMED_CAPACITY_INDEXES
+        return request
+
     def _fill_write(self, wire: _RawWrite, options: WriteOptions, update: str | Update | None = None) -> None:
         check_names(options, WriteOptions)
         placeholders = Placeholders(options.get("names"), options.get("values"))
@@ -175,6 +251,17 @@ def write_result(
         decode_item(wire.attributes) if wire.HasField("attributes") else None,
         consumed_capacity(wire.consumed_capacity) if wire.HasField("consumed_capacity") else None,
         item_collection_metrics(wire.item_collection_metrics) if wire.HasField("item_collection_metrics") else None,
+    )
+
+
+def transaction_result(wire: items_pb2.TransactWriteItemsResponse) -> TransactionResult:
+    """What came of a transaction."""
+    return TransactionResult(
+        tuple(map(consumed_capacity, wire.consumed_capacity)),
+        {
+            table.table_name: tuple(map(item_collection_metrics, table.metrics))
+            for table in wire.item_collection_metrics
+        },
     )
 
 

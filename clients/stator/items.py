@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, M
 from contextlib import aclosing
 from typing import Any, Unpack, overload
 
+from statorpb import passthrough_pb2
+
 from stator.batch_calls import BatchCalls
 from stator.batch_writer import AsyncBatchWriter
 from stator.connection import Connection
@@ -49,14 +51,16 @@ class ItemOperations(ABC):
         """Writes a whole item, in place of any that has its key. Durable in two zones when it returns.
 
         Options: condition, names, values, return_values ("ALL_OLD"), return_values_on_condition_check_failure,
-        return_consumed_capacity, return_item_collection_metrics, timeout_s. See `stator.options.WriteOptions`.
+        return_consumed_capacity, return_item_collection_metrics, conflict_attempts, timeout_s. See
+        `stator.options.WriteOptions`.
 
         Raises ConditionalCheckFailedError, ValidationError (key missing or of the wrong type, item above 400 KB, ...),
-        ResourceNotFoundError, TypeError for a value that cannot be stored.
+        ResourceNotFoundError, TransactionConflictError (a transaction was at work on the item each time), TypeError for
+        a value that cannot be stored.
 
             await client.put_item("music", {"artist": "Nina Simone", "year": 1964}, condition=~attr("artist").exists())
         """
-        reply = await self._connection.send(self._requests.put(table, item, options), options.get("timeout_s"))
+        reply = await self._write(self._requests.put(table, item, options), options)
         return write_result(reply.put_item)
 
     async def update_item(
@@ -73,9 +77,7 @@ class ItemOperations(ABC):
             result.attributes  # {"plays": 1}
             await client.update_item("music", song, "SET title = :t", values={":t": "I Put a Spell on You"})
         """
-        reply = await self._connection.send(
-            self._requests.update(table, key, update, options), options.get("timeout_s")
-        )
+        reply = await self._write(self._requests.update(table, key, update, options), options)
         return write_result(reply.update_item)
 
     async def delete_item(self, table: str, key: Mapping[str, Any], **options: Unpack[WriteOptions]) -> WriteResult:
@@ -85,7 +87,7 @@ class ItemOperations(ABC):
 
             await client.delete_item("music", {"artist": "Nina Simone", "year": 1964}, condition=attr("plays").eq(0))
         """
-        reply = await self._connection.send(self._requests.delete(table, key, options), options.get("timeout_s"))
+        reply = await self._write(self._requests.delete(table, key, options), options)
         return write_result(reply.delete_item)
 
     @overload
@@ -397,6 +399,9 @@ class ItemOperations(ABC):
         return _flat(self._parallel_items(table, segments, as_type=as_type, **options))
 
     # ---- inside
+
+    async def _write(self, request: Request, options: WriteOptions) -> passthrough_pb2.RawSessionReply:
+        return await self._connection.send(request, options.get("timeout_s"), options.get("conflict_attempts"))
 
     def _batches(
         self, table: str, on_capacity: Callable[[ConsumedCapacity], object] | None, timeout_s: float | None

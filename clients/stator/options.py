@@ -7,6 +7,8 @@ made by `attr`, `key` and `update` bring their own.
 `consistent_read`: reflect every write that was acknowledged before; without, an answer may be a little behind.
 `return_consumed_capacity`: "TOTAL", or "INDEXES" to have it apart by table and index.
 `timeout_s`: how long a request may take, retries included; by default the client's.
+`conflict_attempts`: how often a request is made that meets another transaction at work on an item of its own, after a
+random delay each time, as long as its time lasts; by default as often as the client's. 1: it is not made again.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -37,6 +39,43 @@ class WriteOptions(TypedDict, total=False):
     return_values_on_condition_check_failure: Literal["NONE", "ALL_OLD"]
     return_consumed_capacity: ReturnConsumedCapacity
     return_item_collection_metrics: Literal["NONE", "SIZE"]
+    conflict_attempts: int | None
+    timeout_s: float | None
+
+
+class TransactWriteOptions(TypedDict, total=False):
+    """Of what writes in a transaction.
+
+    `condition`: it must hold for the item as it is, or nothing of the whole transaction is written.
+    `return_values_on_condition_check_failure`: "ALL_OLD" puts the item into the reason, as `reason.item`.
+    """
+
+    condition: str | Condition | None
+    names: Mapping[str, str] | None
+    values: Mapping[str, Any] | None
+    return_values_on_condition_check_failure: Literal["NONE", "ALL_OLD"]
+
+
+class TransactionOptions(TypedDict, total=False):
+    """Of transaction and transact_write_items.
+
+    `token`: a text of 1 to 36 characters by which the servers know this transaction again for ten minutes after it was
+    carried out: with the same token and content it is carried out once, in however many calls.
+    `return_item_collection_metrics`: "SIZE", where a table has local secondary indexes.
+    """
+
+    token: str | None
+    return_consumed_capacity: ReturnConsumedCapacity
+    return_item_collection_metrics: Literal["NONE", "SIZE"]
+    conflict_attempts: int | None
+    timeout_s: float | None
+
+
+class TransactGetOptions(TypedDict, total=False):
+    """Of transact_get_items. `on_capacity`: is called with what was consumed of each table."""
+
+    on_capacity: Callable[[ConsumedCapacity], object] | None
+    conflict_attempts: int | None
     timeout_s: float | None
 
 

@@ -51,6 +51,18 @@ class WriteResult:
 
 
 @dataclass(frozen=True, slots=True)
+class TransactionResult:
+    """What came of a transaction that was carried out. Each part is empty unless it was asked for.
+
+    `consumed_capacity`: of each table; writes in a transaction take twice what they would by themselves.
+    `item_collection_metrics`: by table, where it has local secondary indexes.
+    """
+
+    consumed_capacity: tuple[ConsumedCapacity, ...] = ()
+    item_collection_metrics: Mapping[str, tuple[ItemCollectionMetrics, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Page(Generic[ItemT]):
     """One answer to a query or scan. Iterating over it and `len` go over its items.
 

@@ -16,7 +16,8 @@ from stator.sync_items import SyncItemOperations
 from stator.sync_streams import SyncStreamOperations
 from stator.sync_table import Table
 from stator.sync_tables import SyncTableOperations
-from stator.transport import Statistics
+from stator.sync_transactions import SyncTransactionOperations
+from stator.transport import CONFLICT_ATTEMPTS_DEFAULT, Statistics
 from stator.typed_items import ObjectT
 from stator.values import Floats, Item
 
@@ -78,7 +79,7 @@ class _LoopThread:
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
 
 
-class Client(SyncTableOperations, SyncItemOperations, SyncStreamOperations):
+class Client(SyncTableOperations, SyncItemOperations, SyncTransactionOperations, SyncStreamOperations):
     """A connection to a Stator cluster that blocks: the surface of `stator.AsyncClient`, without `await`.
 
     Safe to share between threads, and better shared: requests of several threads travel together.
@@ -96,8 +97,16 @@ class Client(SyncTableOperations, SyncItemOperations, SyncStreamOperations):
         floats: Floats = "refuse",
         rng: random.Random | None = None,
         credentials: Credentials | None = None,
+        conflict_attempts: int = CONFLICT_ATTEMPTS_DEFAULT,
     ) -> None:
-        self._client = AsyncClient(endpoints, timeout_s=timeout_s, floats=floats, rng=rng, credentials=credentials)
+        self._client = AsyncClient(
+            endpoints,
+            timeout_s=timeout_s,
+            floats=floats,
+            rng=rng,
+            credentials=credentials,
+            conflict_attempts=conflict_attempts,
+        )
         self._thread: _LoopThread | None = None
         self._is_closed = False
         self._lock = threading.Lock()

@@ -11,17 +11,20 @@ from stator.items import SEGMENTS_DEFAULT
 from stator.options import (
     CountOptions,
     ParallelScanOptions,
+    Projection,
     QueryOptions,
     ReadOptions,
     ReturnConsumedCapacity,
     ScanOptions,
     Select,
+    TransactGetOptions,
     WriteOptions,
 )
 from stator.results import ConsumedCapacity, ItemT, Page, WriteResult
 from stator.stream_progress import Start
 from stator.sync_batch_writer import BatchWriter
 from stator.sync_streams import Changes
+from stator.transaction_members import TransactGet
 
 if TYPE_CHECKING:
     from stator.sync_client import Client
@@ -36,9 +39,9 @@ class Table(Generic[ItemT]):
     """
 
     def __init__(self, client: "Client", name: str, as_type: Any) -> None:
-        self.name = name
+        self.name: str = name
         self._client = client
-        self._as_type = as_type
+        self.as_type: Any = as_type
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
@@ -63,7 +66,7 @@ class Table(Generic[ItemT]):
 
     def get_item(self, key: Mapping[str, Any], **options: Unpack[ReadOptions]) -> ItemT | None:
         """The item with this key, or None. See AsyncClient.get_item."""
-        found: ItemT | None = self._client.get_item(self.name, key, as_type=self._as_type, **options)
+        found: ItemT | None = self._client.get_item(self.name, key, as_type=self.as_type, **options)
         return found
 
     def batch_write_item(
@@ -83,14 +86,27 @@ class Table(Generic[ItemT]):
 
     def batch_get_item(self, keys: Iterable[Mapping[str, Any]], **options: Unpack[ReadOptions]) -> list[ItemT | None]:
         """The items of these keys, in their order. See AsyncClient.batch_get_item."""
-        found: list[ItemT | None] = self._client.batch_get_item(self.name, keys, as_type=self._as_type, **options)
+        found: list[ItemT | None] = self._client.batch_get_item(self.name, keys, as_type=self.as_type, **options)
+        return found
+
+    def transact_get_items(
+        self,
+        keys: Iterable[Mapping[str, Any]],
+        *,
+        projection: Projection | None = None,
+        names: Mapping[str, str] | None = None,
+        **options: Unpack[TransactGetOptions],
+    ) -> list[ItemT | None]:
+        """The items of these keys as they were at one moment, in their order. See AsyncClient.transact_get_items."""
+        gets = [TransactGet(self, key, projection=projection, names=names) for key in keys]
+        found: list[ItemT | None] = self._client.transact_get_items(gets, **options)
         return found
 
     def query(
         self, key_condition: str | KeyCondition, *, limit: int | None = None, **options: Unpack[QueryOptions]
     ) -> Iterator[ItemT]:
         """The items of one partition key, by their sort key. See AsyncClient.query."""
-        return self._client.query(self.name, key_condition, limit=limit, as_type=self._as_type, **options)
+        return self._client.query(self.name, key_condition, limit=limit, as_type=self.as_type, **options)
 
     def query_pages(
         self,
@@ -108,7 +124,7 @@ class Table(Generic[ItemT]):
             limit=limit,
             select=select,
             return_consumed_capacity=return_consumed_capacity,
-            as_type=self._as_type,
+            as_type=self.as_type,
             **options,
         )
 
@@ -118,7 +134,7 @@ class Table(Generic[ItemT]):
 
     def scan(self, *, limit: int | None = None, **options: Unpack[ScanOptions]) -> Iterator[ItemT]:
         """Every item of the table. See AsyncClient.scan."""
-        return self._client.scan(self.name, limit=limit, as_type=self._as_type, **options)
+        return self._client.scan(self.name, limit=limit, as_type=self.as_type, **options)
 
     def scan_pages(
         self,
@@ -134,7 +150,7 @@ class Table(Generic[ItemT]):
             limit=limit,
             select=select,
             return_consumed_capacity=return_consumed_capacity,
-            as_type=self._as_type,
+            as_type=self.as_type,
             **options,
         )
 
@@ -146,7 +162,7 @@ class Table(Generic[ItemT]):
         self, segments: int = SEGMENTS_DEFAULT, **options: Unpack[ParallelScanOptions]
     ) -> Iterator[ItemT]:
         """Every item of the table, many parts at once. See AsyncClient.parallel_scan."""
-        return self._client.parallel_scan(self.name, segments, as_type=self._as_type, **options)
+        return self._client.parallel_scan(self.name, segments, as_type=self.as_type, **options)
 
     def changes(
         self,
@@ -164,7 +180,7 @@ class Table(Generic[ItemT]):
             checkpoint=checkpoint,
             stream=stream,
             follow=follow,
-            as_type=self._as_type,
+            as_type=self.as_type,
             timeout_s=timeout_s,
         )
         return made

@@ -12,15 +12,18 @@ from stator.items import SEGMENTS_DEFAULT
 from stator.options import (
     CountOptions,
     ParallelScanOptions,
+    Projection,
     QueryOptions,
     ReadOptions,
     ReturnConsumedCapacity,
     ScanOptions,
     Select,
+    TransactGetOptions,
     WriteOptions,
 )
 from stator.results import ConsumedCapacity, ItemT, Page, WriteResult
 from stator.stream_progress import Start
+from stator.transaction_members import TransactGet
 
 if TYPE_CHECKING:
     from stator.client import AsyncClient
@@ -35,9 +38,9 @@ class AsyncTable(Generic[ItemT]):
     """
 
     def __init__(self, client: "AsyncClient", name: str, as_type: Any) -> None:
-        self.name = name
+        self.name: str = name
         self._client = client
-        self._as_type = as_type
+        self.as_type: Any = as_type
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
@@ -62,7 +65,7 @@ class AsyncTable(Generic[ItemT]):
 
     async def get_item(self, key: Mapping[str, Any], **options: Unpack[ReadOptions]) -> ItemT | None:
         """The item with this key, or None. See AsyncClient.get_item."""
-        found: ItemT | None = await self._client.get_item(self.name, key, as_type=self._as_type, **options)
+        found: ItemT | None = await self._client.get_item(self.name, key, as_type=self.as_type, **options)
         return found
 
     async def batch_write_item(
@@ -86,14 +89,27 @@ class AsyncTable(Generic[ItemT]):
         self, keys: Iterable[Mapping[str, Any]], **options: Unpack[ReadOptions]
     ) -> list[ItemT | None]:
         """The items of these keys, in their order. See AsyncClient.batch_get_item."""
-        found: list[ItemT | None] = await self._client.batch_get_item(self.name, keys, as_type=self._as_type, **options)
+        found: list[ItemT | None] = await self._client.batch_get_item(self.name, keys, as_type=self.as_type, **options)
+        return found
+
+    async def transact_get_items(
+        self,
+        keys: Iterable[Mapping[str, Any]],
+        *,
+        projection: Projection | None = None,
+        names: Mapping[str, str] | None = None,
+        **options: Unpack[TransactGetOptions],
+    ) -> list[ItemT | None]:
+        """The items of these keys as they were at one moment, in their order. See AsyncClient.transact_get_items."""
+        gets = [TransactGet(self, key, projection=projection, names=names) for key in keys]
+        found: list[ItemT | None] = await self._client.transact_get_items(gets, **options)
         return found
 
     def query(
         self, key_condition: str | KeyCondition, *, limit: int | None = None, **options: Unpack[QueryOptions]
     ) -> AsyncIterator[ItemT]:
         """The items of one partition key, by their sort key. See AsyncClient.query."""
-        return self._client.query(self.name, key_condition, limit=limit, as_type=self._as_type, **options)
+        return self._client.query(self.name, key_condition, limit=limit, as_type=self.as_type, **options)
 
     def query_pages(
         self,
@@ -111,7 +127,7 @@ class AsyncTable(Generic[ItemT]):
             limit=limit,
             select=select,
             return_consumed_capacity=return_consumed_capacity,
-            as_type=self._as_type,
+            as_type=self.as_type,
             **options,
         )
 
@@ -121,7 +137,7 @@ class AsyncTable(Generic[ItemT]):
 
     def scan(self, *, limit: int | None = None, **options: Unpack[ScanOptions]) -> AsyncIterator[ItemT]:
         """Every item of the table. See AsyncClient.scan."""
-        return self._client.scan(self.name, limit=limit, as_type=self._as_type, **options)
+        return self._client.scan(self.name, limit=limit, as_type=self.as_type, **options)
 
     def scan_pages(
         self,
@@ -137,7 +153,7 @@ class AsyncTable(Generic[ItemT]):
             limit=limit,
             select=select,
             return_consumed_capacity=return_consumed_capacity,
-            as_type=self._as_type,
+            as_type=self.as_type,
             **options,
         )
 
@@ -149,7 +165,7 @@ class AsyncTable(Generic[ItemT]):
         self, segments: int = SEGMENTS_DEFAULT, **options: Unpack[ParallelScanOptions]
     ) -> AsyncIterator[ItemT]:
         """Every item of the table, many parts at once. See AsyncClient.parallel_scan."""
-        return self._client.parallel_scan(self.name, segments, as_type=self._as_type, **options)
+        return self._client.parallel_scan(self.name, segments, as_type=self.as_type, **options)
 
     def changes(
         self,
@@ -167,7 +183,7 @@ class AsyncTable(Generic[ItemT]):
             checkpoint=checkpoint,
             stream=stream,
             follow=follow,
-            as_type=self._as_type,
+            as_type=self.as_type,
             timeout_s=timeout_s,
         )
         return made

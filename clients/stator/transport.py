@@ -5,7 +5,7 @@ import math
 import random
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 import grpc
@@ -16,16 +16,19 @@ from statorpb import items_pb2, passthrough_pb2
 
 from stator.credentials import Credentials
 from stator.errors import (
+    CancellationReason,
     ClientClosedError,
     ConditionalCheckFailedError,
     DeadlineExceededError,
     InternalServerError,
     StatorError,
     ThrottledError,
+    TransactionCanceledError,
     UnavailableError,
     UnknownOperationError,
     ValidationError,
     error_from_wire,
+    is_conflict,
 )
 from stator.session import MESSAGE_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX, AttemptTimedOutError, NoReplyError, Session
 from stator.values import decode_item
@@ -39,6 +42,8 @@ TABLE_ATTEMPT_S = 4.0
 # A stream of answers on which nothing has come for so long is left for another.
 STREAM_SILENCE_S = 5.0
 _LATE_S = 0.5
+# How often a request is made that meets transactions on the same items, unless the client or the call says otherwise.
+CONFLICT_ATTEMPTS_DEFAULT = 10
 RETRY_DELAY_S_MIN = 0.025
 RETRY_DELAY_S_MAX = 1.0
 _DOWN_S_MIN = 0.1
@@ -72,13 +77,15 @@ class Statistics:
     """What a client has done so far. All are counts.
 
     `retries`: attempts after the first of a call; `failovers`: how often the client turned to another endpoint;
-    `requests`: calls; `frames`: messages that carried them.
+    `requests`: calls; `frames`: messages that carried them; `conflicts`: attempts that met a transaction on the same
+    items.
     """
 
     requests: int = 0
     retries: int = 0
     failovers: int = 0
     frames: int = 0
+    conflicts: int = 0
 
 
 class Endpoint:
@@ -156,13 +163,16 @@ class Transport:
         """A copy of the counters as they stand."""
         counted = self.statistics_counted
         frames = sum(endpoint.frames for endpoint in self.endpoints)
-        return Statistics(counted.requests, counted.retries, counted.failovers, frames)
+        return replace(counted, frames=frames)
 
-    async def request(self, body: bytes, timeout_s: float, *, is_write: bool) -> passthrough_pb2.RawSessionReply:
+    async def request(
+        self, body: bytes, timeout_s: float, *, is_write: bool, conflict_attempts: int = CONFLICT_ATTEMPTS_DEFAULT
+    ) -> passthrough_pb2.RawSessionReply:
         """Sends a request on a session and returns its reply, which is never an error.
 
-        Raises the server's error when trying again cannot help; when the time is over, what the last attempt met. The
-        time of a write that may have been carried out is over after WRITE_AGE_S_MAX.
+        Raises the server's error when trying again cannot help; when the time is over, or conflicts were met
+        `conflict_attempts` times, what the last attempt met. The time of a write that may have been carried out is over
+        after WRITE_AGE_S_MAX.
         """
         self._check_open()
         self.statistics_counted.requests += 1
@@ -173,7 +183,7 @@ class Transport:
         begun = now
         deadline = now + timeout_s
         in_doubt_since = math.inf
-        attempt = 0
+        attempt = conflicts = 0
         while True:
             session = endpoint.session
             if session.in_flight >= REQUESTS_IN_FLIGHT_MAX:
@@ -194,6 +204,11 @@ class Transport:
                 error.follows_unknown_attempt = in_doubt_since != math.inf
                 if not is_certain:
                     in_doubt_since = min(in_doubt_since, now)
+            if is_conflict(error):
+                self.statistics_counted.conflicts += 1
+                conflicts += 1
+                if conflicts >= conflict_attempts:
+                    raise error
             until = min(deadline, in_doubt_since + WRITE_AGE_S_MAX)
             endpoint = await self._before_retry(error, endpoint, attempt, until, round(until - begun, 1))
             attempt += 1
@@ -332,7 +347,8 @@ class Transport:
         is_lost = isinstance(error, NoReplyError) and not isinstance(error, AttemptTimedOutError)
         if is_lost:
             endpoint.note_failure(now)
-        following = endpoint if isinstance(error, ThrottledError) else self._turn_from(endpoint)
+        stays = isinstance(error, ThrottledError) or is_conflict(error)  # the router is not at fault
+        following = endpoint if stays else self._turn_from(endpoint)
         delay_s = 0.0
         if not is_lost or following.down_until > now:
             delay_s = self._rng.random() * min(RETRY_DELAY_S_MAX, RETRY_DELAY_S_MIN * 2**attempt)
@@ -379,6 +395,14 @@ def _error_of_wire(wire: items_pb2.Error) -> StatorError:
     error = error_from_wire(wire.code, wire.message, is_retriable=wire.retriable)
     if isinstance(error, ConditionalCheckFailedError) and wire.HasField("item"):
         error.item = decode_item(wire.item)
+    if isinstance(error, TransactionCanceledError):
+        error.reasons = tuple(
+            CancellationReason(
+                index, reason.code, reason.message, decode_item(reason.item) if reason.HasField("item") else None
+            )
+            for index, reason in enumerate(wire.cancellation_reasons)
+        )
+    error.is_retriable = error.is_retriable or is_conflict(error)
     return error
 
 

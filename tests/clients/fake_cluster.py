@@ -25,6 +25,7 @@ from server.model.errors import StatorError
 from server.wire import error_to_message
 from tests.clients.fake_expressions import Expressions, returned
 from tests.clients.fake_streams import FakeStreams, FakeStreamServices
+from tests.clients.fake_transactions import FakeTransactions
 
 Key = tuple[bytes, ...]
 Change = Callable[[Expressions, item_pb2.Item | None], tuple[item_pb2.Item | None, Any]]
@@ -69,7 +70,7 @@ class FakeTable:
 
 
 @dataclass
-class FakeState:
+class FakeState(FakeTransactions):
     """What the cluster holds, and what happened to it."""
 
     tables: dict[str, FakeTable] = field(default_factory=dict)
@@ -126,7 +127,7 @@ class FakeState:
             reply.error.CopyFrom(refusal.wire)
         except StatorError as error:
             reply.error.CopyFrom(error_to_message(error))
-        if request.token and not reply.error.retriable:
+        if request.token and not (reply.error.retriable or reply.error.not_carried_out):
             self.answers[request.token] = reply
         return reply
 

@@ -13,6 +13,7 @@ from stator import AsyncClient, Client, attr, key, update
 from stator.sync_items import SyncItemOperations
 
 from tests.clients.conftest import BackgroundCluster
+from tests.clients.fake_cluster import Refusal
 from tests.clients.waiting import until_blocking
 
 
@@ -26,12 +27,18 @@ def public_names(kind: type) -> set[str]:
     return {name for name in dir(kind) if not name.startswith("_")}
 
 
-PAIRS = [(Client, AsyncClient), (stator.Table, stator.AsyncTable), (stator.BatchWriter, stator.AsyncBatchWriter)]
+PAIRS = [
+    (Client, AsyncClient),
+    (stator.Table, stator.AsyncTable),
+    (stator.BatchWriter, stator.AsyncBatchWriter),
+    (stator.Transaction, stator.AsyncTransaction),
+]
 BLOCKING = {
     "AsyncIterator": "Iterator",
     "AsyncTable": "Table",
     "AsyncBatchWriter": "BatchWriter",
     "AsyncChanges": "Changes",
+    "AsyncTransaction": "Transaction",
 }
 
 
@@ -62,9 +69,9 @@ def test_the_surfaces_are_the_same(mine: type, theirs: type) -> None:
 
 
 def test_a_table_has_what_a_client_does_with_items() -> None:
-    """But for the name of the table, and the class that items are read as. And its changes."""
+    """But for the name of the table, and the class that items are read as. And its changes, and reads of one moment."""
     items = public_names(SyncItemOperations) - {"describe_table"} | {"changes"}
-    assert public_names(stator.Table) == items | {"describe"}
+    assert public_names(stator.Table) == items | {"describe", "transact_get_items"}
     for name in items:
         theirs = dict(inspect.signature(getattr(Client, name)).parameters)
         del theirs["table"]
@@ -137,6 +144,33 @@ def test_every_operation_on_a_table(client: Client, cluster: BackgroundCluster) 
     ]
     assert songs.delete_item({"artist": "a", "year": 1}, return_values="ALL_OLD").attributes == changed.attributes
     assert songs.get_item({"artist": "a", "year": 1}) is None
+
+
+def test_transactions(client: Client) -> None:
+    """As the asynchronous client's, with `with`."""
+    with client.transaction() as made:
+        made.put("music", {"pk": "a", "n": 1}).check("music", {"pk": "c"}, ~attr("pk").exists())
+        made.update("music", {"pk": "b"}, update().add("n", 2))
+        assert (len(made), made.is_committed) == (3, False)
+    assert (made.is_committed, made.result) == (True, stator.TransactionResult())
+    assert client.transact_get_items([("music", {"pk": "b"}), ("music", {"pk": "c"})]) == [{"pk": "b", "n": 2}, None]
+    with pytest.raises(ZeroDivisionError), client.transaction() as made:
+        made.delete("music", {"pk": "a"}).delete("music", {"pk": str(1 // 0)})
+    with pytest.raises(stator.TransactionCanceledError) as caught:
+        client.transact_write_items([stator.TransactDelete("music", {"pk": "a"}, condition=attr("n").gt(1))])
+    assert [reason.index for reason in caught.value.causes] == [0]
+    assert client.transaction().delete("music", {"pk": "b"}).commit() == stator.TransactionResult()
+    assert client.table("music").transact_get_items([{"pk": "a"}, {"pk": "b"}]) == [{"pk": "a", "n": 1}, None]
+
+
+def test_how_often_conflicts_are_tried_again(client: Client, cluster: BackgroundCluster) -> None:
+    """As often as the client was made to."""
+    refusals = [Refusal("TransactionConflictException", "busy", retriable=True) for _ in range(3)]
+    cluster.state.refusals.extend(refusals)
+    with Client(cluster.endpoints, conflict_attempts=2) as impatient, pytest.raises(stator.TransactionConflictError):
+        impatient.put_item("music", {"pk": "a"})
+    client.put_item("music", {"pk": "a"})
+    assert (client.retries, client.statistics.conflicts) == (1, 1)
 
 
 def test_an_error_in_the_block_of_a_batch(client: Client, cluster: BackgroundCluster) -> None:
