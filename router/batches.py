@@ -18,7 +18,7 @@ from router.requests.options import WriteOptions
 from router.requests.put_item import PutItemRequest
 from router.results import BatchRead, BatchWritten, Capacity, CollectionMetrics, ReadResult, WriteResult
 from router.storage_client import StorageClient
-from server.model.errors import StatorError
+from server.model.errors import StatorError, TransactionConflictError
 from server.model.key_encoding import encode_position
 from server.model.limits import PAGE_BYTES_MAX
 from server.model.table import check_key_in, check_key_only
@@ -45,7 +45,8 @@ class _Batch:
         if found is None and is_named:
             found = next((error for error in errors if not error.is_not_carried_out), None)
         if found is None and len(errors) == count:
-            found = errors[0]
+            # Where a transaction is under way on each of the items, it is not the batch that is refused.
+            found = next((error for error in errors if not isinstance(error, TransactionConflictError)), None)
         if found is not None:
             found.is_not_carried_out = len(errors) == count and all(error.is_not_carried_out for error in errors)
         return found

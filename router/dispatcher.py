@@ -31,10 +31,13 @@ from router.requests.query import QueryRequest
 from router.requests.scan import ScanRequest
 from router.requests.stream_requests import StreamRequest
 from router.requests.table_requests import DescribeEndpointsRequest, DescribeLimitsRequest
+from router.requests.transact_get_items import TransactGetItemsRequest
+from router.requests.transact_write_items import TransactWriteItemsRequest
 from router.requests.update_item import UpdateItemRequest
 from router.storage_client import StorageClient
 from router.streams import Streams
 from router.table_messages import TableRequest, message_of
+from router.transact import Transactions
 from server.model.errors import (
     InternalServerError,
     ResourceNotFoundError,
@@ -63,6 +66,8 @@ ItemRequest = (
     | BatchGetItemRequest
     | QueryRequest
     | ScanRequest
+    | TransactWriteItemsRequest
+    | TransactGetItemsRequest
 )
 
 
@@ -95,6 +100,7 @@ class Dispatcher:
         self._storage = storage
         self._metadata = metadata
         self.streams = Streams(cache, storage, metadata)
+        self.transactions = Transactions(cache, storage, metadata)
         self.http_address = ""  # of the HTTP door, as DescribeEndpoints tells it
         self._loop = asyncio.get_running_loop()
         self._token_prefix = os.urandom(8)
@@ -109,9 +115,9 @@ class Dispatcher:
         """Carries out an operation on items. `deadline`: loop time in seconds; `token_seed`: what the client calls this
         write, so that a retry of its own is recognised (empty: nothing); `begun`: loop time at which it may have sent
         that first."""
-        if isinstance(request, BatchWriteItemRequest):
+        if isinstance(request, BatchWriteItemRequest | TransactWriteItemsRequest):
             names: Collection[str] = {write.table_name for write in request.writes}
-        elif isinstance(request, BatchGetItemRequest):
+        elif isinstance(request, BatchGetItemRequest | TransactGetItemsRequest):
             names = {read.table_name for read in request.reads}
         else:
             name = request.table_name
@@ -191,6 +197,10 @@ class Dispatcher:
                 batch_write(self._storage, request, tables, deadline, token_of, done, begun)
             elif isinstance(request, BatchGetItemRequest):
                 batch_get(self._storage, request, tables, deadline, done)
+            elif isinstance(request, TransactWriteItemsRequest):
+                self.transactions.write(request, tables, deadline, token_seed, done, begun)
+            elif isinstance(request, TransactGetItemsRequest):
+                self.transactions.read(request, tables, deadline, done)
             elif isinstance(request, QueryRequest):
                 query(self._storage, request, tables[request.table_name], deadline, done)
             else:

@@ -340,6 +340,12 @@ class ItemsService(UnaryService, items_pb2_grpc.ItemsServicer):
     async def Scan(self, request: Any, context: Context) -> Any:  # noqa: N802
         return (await self._item_call("scan", request, context)).scan
 
+    async def TransactWriteItems(self, request: Any, context: Context) -> Any:  # noqa: N802
+        return (await self._item_call("transact_write_items", request, context)).transact_write_items
+
+    async def TransactGetItems(self, request: Any, context: Context) -> Any:  # noqa: N802
+        return (await self._item_call("transact_get_items", request, context)).transact_get_items
+
 
 class AdminService(UnaryService, admin_pb2_grpc.AdminServicer):
     """stator.v1.Admin."""

@@ -15,6 +15,8 @@ from router.requests import (
     put_item,
     query,
     scan,
+    transact_get_items,
+    transact_write_items,
     update_item,
 )
 from router.table_json import Operation
@@ -48,6 +50,8 @@ ITEM_OPERATIONS = _by_target(
     _item_operation("BatchGetItem", batch_get_item, item_json.batch_read),
     _item_operation("Query", query, item_json.page),
     _item_operation("Scan", scan, item_json.page),
+    _item_operation("TransactWriteItems", transact_write_items, item_json.transact_written),
+    _item_operation("TransactGetItems", transact_get_items, item_json.transact_read),
 )
 """By X-Amz-Target, as those that follow."""
 

@@ -16,9 +16,16 @@ from router.results import (
     CollectionMetrics,
     Page,
     ReadResult,
+    TransactRead,
+    TransactWritten,
     WriteResult,
 )
-from server.model.errors import ConditionalCheckFailedError, StatorError
+from server.model.errors import (
+    CancellationReason,
+    ConditionalCheckFailedError,
+    StatorError,
+    TransactionCanceledError,
+)
 from server.wire import item_bytes_to_json, item_to_json
 
 
@@ -26,23 +33,41 @@ def error_to_json(error: StatorError) -> dict[str, Any]:
     """The body that tells of an error."""
     body: dict[str, Any] = {"__type": error.type_prefix + error.code}
     if error.message:
-        body["message"] = error.message
+        body[error.message_member] = error.message
     if isinstance(error, ConditionalCheckFailedError) and error.item is not None:
         body["Item"] = item_bytes_to_json(error.item)
+    if isinstance(error, TransactionCanceledError):
+        body["CancellationReasons"] = [_reason(reason) for reason in error.reasons]
     return body
+
+
+def _reason(reason: CancellationReason) -> dict[str, Any]:
+    body: dict[str, Any] = {"Code": reason.code}
+    if reason.item is not None:
+        body["Item"] = item_bytes_to_json(reason.item)
+    if reason.message:
+        body["Message"] = reason.message
+    return body
+
+
+_KINDS = {"READ": "ReadCapacityUnits", "WRITE": "WriteCapacityUnits"}
 
 
 def capacity_to_json(capacity: Capacity) -> dict[str, Any]:
     """ConsumedCapacity."""
-    body: dict[str, Any] = {"TableName": capacity.table_name, "CapacityUnits": capacity.units}
+
+    def told(units: float) -> dict[str, float]:
+        return {"CapacityUnits": units, _KINDS[capacity.kind]: units} if capacity.kind else {"CapacityUnits": units}
+
+    body: dict[str, Any] = {"TableName": capacity.table_name, **told(capacity.units)}
     if capacity.table is not None:
-        body["Table"] = {"CapacityUnits": capacity.table}
+        body["Table"] = told(capacity.table)
     for name, indexes in (
         ("LocalSecondaryIndexes", capacity.indexes),
         ("GlobalSecondaryIndexes", capacity.global_indexes),
     ):
         if indexes is not None:
-            body[name] = {index_name: {"CapacityUnits": units} for index_name, units in indexes.items()}
+            body[name] = {index_name: told(units) for index_name, units in indexes.items()}
     return body
 
 
@@ -103,6 +128,11 @@ def batch_written(result: BatchWritten) -> dict[str, Any]:
         )
         tables.setdefault(write.table_name, []).append(entry)
     body: dict[str, Any] = {"UnprocessedItems": tables}
+    _add_consumed(body, result)
+    return body
+
+
+def _add_consumed(body: dict[str, Any], result: BatchWritten | TransactWritten) -> None:
     if result.capacity is not None:
         body["ConsumedCapacity"] = [capacity_to_json(each) for each in result.capacity]
     if result.metrics:
@@ -110,7 +140,6 @@ def batch_written(result: BatchWritten) -> dict[str, Any]:
         for each in result.metrics:
             by_table.setdefault(each.table_name, []).append(_metrics(each))
         body["ItemCollectionMetrics"] = by_table
-    return body
 
 
 def batch_read(result: BatchRead) -> dict[str, Any]:
@@ -123,6 +152,22 @@ def batch_read(result: BatchRead) -> dict[str, Any]:
         entry = unprocessed.setdefault(read_.table_name, {"Keys": [], **result.asked.get(read_.table_name, {})})
         entry["Keys"].append(item_to_json(read_.key))
     body: dict[str, Any] = {"Responses": responses, "UnprocessedKeys": unprocessed}
+    if result.capacity is not None:
+        body["ConsumedCapacity"] = [capacity_to_json(each) for each in result.capacity]
+    return body
+
+
+def transact_written(result: TransactWritten) -> dict[str, Any]:
+    """The body for TransactWriteItems."""
+    body: dict[str, Any] = {}
+    _add_consumed(body, result)
+    return body
+
+
+def transact_read(result: TransactRead) -> dict[str, Any]:
+    """The body for TransactGetItems."""
+    responses = [{} if item is None else {"Item": item_bytes_to_json(item)} for item in result.items]
+    body: dict[str, Any] = {"Responses": responses}
     if result.capacity is not None:
         body["ConsumedCapacity"] = [capacity_to_json(each) for each in result.capacity]
     return body

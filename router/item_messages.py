@@ -16,10 +16,23 @@ from router.requests import (
     put_item,
     query,
     scan,
+    transact_get_items,
+    transact_write_items,
     update_item,
 )
 from router.requests.put_item import PutItemRequest
-from router.results import NOTHING, BatchRead, BatchWritten, Capacity, CollectionMetrics, Page, ReadResult, WriteResult
+from router.results import (
+    NOTHING,
+    BatchRead,
+    BatchWritten,
+    Capacity,
+    CollectionMetrics,
+    Page,
+    ReadResult,
+    TransactRead,
+    TransactWritten,
+    WriteResult,
+)
 from server.model.errors import SerializationError, ValidationError
 from server.model.item import Item
 from server.wire import item_from_bytes, item_to_bytes, put_value
@@ -81,6 +94,10 @@ _READERS = {
         passthrough_pb2.RawBatchGetItemRequest,
         passthrough_pb2.RawBatchWriteItemRequest,
         passthrough_pb2.RawTableKeys,
+        passthrough_pb2.RawConditionCheck,
+        passthrough_pb2.RawTransactWriteItemsRequest,
+        passthrough_pb2.RawTransactGetItem,
+        passthrough_pb2.RawTransactGetItemsRequest,
     )
 }
 
@@ -138,13 +155,32 @@ def _batch_get(message: passthrough_pb2.RawBatchGetItemRequest) -> Any:
 
 
 def _batch_body(message: Message, tables: Mapping[str, Any]) -> Body:
+    return {"RequestItems": tables, **_body_without("tables", message)}
+
+
+def _body_without(field_name: str, message: Message) -> Body:
     readers = _READERS[message.DESCRIPTOR.full_name]
-    body: Body = {"RequestItems": tables}
+    body: Body = {}
     for field, value in message.ListFields():
-        if field.name != "tables":
+        if field.name != field_name:
             name, read = readers[field.name]
             body[name] = read(value)
     return body
+
+
+def _transact_write(message: passthrough_pb2.RawTransactWriteItemsRequest) -> Any:
+    members: list[Body] = []
+    for member in message.transact_items:
+        kind = member.WhichOneof("action")
+        members.append({} if kind is None else {_api_name(kind): body_of(getattr(member, kind))})
+    body = {"TransactItems": members, **_body_without("transact_items", message)}
+    return transact_write_items.from_body(body, is_json=False)
+
+
+def _transact_get(message: passthrough_pb2.RawTransactGetItemsRequest) -> Any:
+    members = [{"Get": body_of(member)} for member in message.transact_items]
+    body = {"TransactItems": members, **_body_without("transact_items", message)}
+    return transact_get_items.from_body(body, is_json=False)
 
 
 _REQUESTS: Mapping[str, Callable[[Any], Any]] = {
@@ -156,6 +192,8 @@ _REQUESTS: Mapping[str, Callable[[Any], Any]] = {
     "batch_get_item": _batch_get,
     "query": lambda message: query.from_body(body_of(message), is_json=False),
     "scan": lambda message: scan.from_body(body_of(message), is_json=False),
+    "transact_write_items": _transact_write,
+    "transact_get_items": _transact_get,
 }
 
 
@@ -216,6 +254,10 @@ def _fill_batch_written(target: passthrough_pb2.RawBatchWriteItemResponse, resul
             table.writes.add(put=item_to_bytes(write.item))
         else:
             table.writes.add(delete_key=item_to_bytes(write.key))
+    return _fill_consumed(target, result)
+
+
+def _fill_consumed(target: Any, result: BatchWritten | TransactWritten) -> int:
     for capacity in result.capacity or ():
         _put_capacity(target.consumed_capacity.add(), capacity)
     for metrics in result.metrics or ():
@@ -244,8 +286,18 @@ def _fill_batch_read(target: passthrough_pb2.RawBatchGetItemResponse, result: Ba
     return sum(len(item) for _, item in result.found)
 
 
+def _fill_transact_read(target: passthrough_pb2.RawTransactGetItemsResponse, result: TransactRead) -> int:
+    for item in result.items:
+        target.responses.add(item=item)
+    for capacity in result.capacity or ():
+        _put_capacity(target.consumed_capacity.add(), capacity)
+    return sum(len(item) for item in result.items if item is not None)
+
+
 def _put_capacity(target: items_pb2.ConsumedCapacity, capacity: Capacity) -> None:
     target.table_name, target.capacity_units = capacity.table_name, capacity.units
+    if capacity.kind:
+        target.kind = items_pb2.ConsumedCapacity.Kind.Value(capacity.kind)
     if capacity.table is not None:
         target.table = capacity.table
     for name, units in (capacity.indexes or {}).items():
@@ -269,4 +321,6 @@ _FILLERS: Mapping[str, Callable[[Any, Any], int]] = {
     "scan": _fill_page,
     "batch_write_item": _fill_batch_written,
     "batch_get_item": _fill_batch_read,
+    "transact_write_items": _fill_consumed,
+    "transact_get_items": _fill_transact_read,
 }

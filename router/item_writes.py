@@ -1,9 +1,10 @@
-"""PutItem, UpdateItem and DeleteItem on a table that is known: what the partition's leader is asked, and its answer."""
+"""Writes to items of a table that is known: what the partition's leader is asked, and its answer."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from statorpb import partition_pb2
 
@@ -11,13 +12,13 @@ from router.partition_map_cache import Table
 from router.requests.delete_item import DeleteItemRequest
 from router.requests.options import PLAIN, WriteOptions
 from router.requests.put_item import PutItemRequest
+from router.requests.transact_write_items import ConditionCheckRequest, TransactWrite
 from router.requests.update_item import UpdateItemRequest
 from router.results import NOTHING, Capacity, CollectionMetrics, WriteResult
 from router.routing.capacity import size_range_gb, write_units
-from router.storage_client import DELETE, PUT, UPDATE, PartitionCall
+from router.storage_client import DELETE, GET, PUT, UPDATE, PartitionCall
 from server.expressions.codec import encode
 from server.model.errors import StatorError, ValidationError
-from server.model.item import Item
 from server.model.key_encoding import encode_position
 from server.model.table import check_index_keys, check_key_only, check_paths
 from server.wire import item_to_bytes
@@ -33,36 +34,53 @@ _RETURNED = {
 }
 
 
+class PreparedWrite(NamedTuple):
+    """What a partition's leader is asked to do with one item. `operation` GET: its condition is checked, and it stays
+    as it is. `position`: the key's; `item`: what is put, or the key of what is updated. `details` None: there are none.
+    """
+
+    operation: partition_pb2.PartitionOperation.ValueType
+    position: bytes
+    item: bytes
+    details: partition_pb2.WriteDetails | None
+
+
+def prepared_write(request: TransactWrite, table: Table) -> PreparedWrite:
+    """Raises ValidationError for what the table's schema does not allow."""
+    options = request.options
+    if isinstance(request, PutItemRequest):
+        position = encode_position(table.schema, request.item)
+        if table.indexes or table.global_indexes:
+            check_index_keys(request.item, table.all_indexes)
+        operation, item = PUT, item_to_bytes(request.item)
+    else:
+        check_key_only(request.key, table.schema)
+        position = encode_position(table.schema, request.key)
+        operation, item = DELETE, b""
+        if isinstance(request, UpdateItemRequest):
+            _check_key_stays(request, table)
+            operation, item = UPDATE, item_to_bytes(request.key)
+        elif isinstance(request, ConditionCheckRequest):
+            operation = GET
+    if options is PLAIN and operation != UPDATE:
+        return PreparedWrite(operation, position, item, None)
+    _check_paths(request, options, table)
+    return PreparedWrite(operation, position, item, _details(request, options))
+
+
 def write_call(
     request: ItemWrite, table: Table, deadline: float, token: bytes, done: WriteDone, begun: float = math.inf
 ) -> PartitionCall:
     """The call that carries a write out, which its client has `begun` then (loop time). Raises ValidationError for what
     the table's schema does not allow."""
-    options = request.options
-    if isinstance(request, PutItemRequest):
-        key = request.item
-        position = encode_position(table.schema, key)
-        if table.indexes or table.global_indexes:
-            check_index_keys(key, table.all_indexes)
-        operation, item = PUT, item_to_bytes(key)
-    else:
-        key = request.key
-        check_key_only(key, table.schema)
-        position = encode_position(table.schema, key)
-        operation, item = DELETE, b""
-        if isinstance(request, UpdateItemRequest):
-            _check_key_stays(request, table)
-            operation, item = UPDATE, item_to_bytes(key)
-    if options is PLAIN and operation != UPDATE:
-        return PartitionCall(table, operation, position, deadline, _plain(done), True, item, token, None, begun)
-    _check_paths(request, options, table)
-    details = _details(request, options)
-    wants_more = details.measured or details.returned
-    answered = _measured(options, key, table, done) if wants_more else _plain(done)
+    operation, position, item, details = prepared_write(request, table)
+    answered = _plain(done)
+    if details is not None and (details.measured or details.returned):
+        answered = _measured(request, table, done)
     return PartitionCall(table, operation, position, deadline, answered, True, item, token, details, begun)
 
 
-def _check_paths(request: ItemWrite, options: WriteOptions, table: Table) -> None:
+def _check_paths(request: TransactWrite, options: WriteOptions, table: Table) -> None:
     indexes = table.all_indexes
     if options.condition is not None:
         check_paths(options.condition.paths, table.schema, indexes)
@@ -79,7 +97,7 @@ def _check_key_stays(request: UpdateItemRequest, table: Table) -> None:
             )
 
 
-def _details(request: ItemWrite, options: WriteOptions) -> partition_pb2.WriteDetails:
+def _details(request: TransactWrite, options: WriteOptions) -> partition_pb2.WriteDetails:
     details = partition_pb2.WriteDetails()  # and not with arguments, which costs more than to set them
     if options.return_values != "NONE":
         details.returned = _RETURNED[options.return_values]
@@ -106,25 +124,32 @@ def _plain(done: WriteDone) -> Callable[[partition_pb2.PartitionReply | None, St
 
 
 def _measured(
-    options: WriteOptions, key: Item, table: Table, done: WriteDone
+    request: ItemWrite, table: Table, done: WriteDone
 ) -> Callable[[partition_pb2.PartitionReply | None, StatorError | None], None]:
+    options = request.options
+
     def answered(reply: partition_pb2.PartitionReply | None, error: StatorError | None) -> None:
         if reply is None:
             done(None, error)
             return
         written = reply.write
         attributes = written.item if written.HasField("item") else None
-        capacity = _capacity(written, options.capacity, table) if options.capacity != "NONE" else None
-        metrics = None
-        if options.metrics and table.indexes:
-            name = table.schema.partition_key.name
-            metrics = CollectionMetrics(table.name, {name: key[name]}, *size_range_gb(written.collection_bytes))
+        capacity = consumed_capacity(written, options.capacity, table) if options.capacity != "NONE" else None
+        metrics = collection_metrics(request, table, written) if options.metrics and table.indexes else None
         done(WriteResult(attributes, capacity, metrics), None)
 
     return answered
 
 
-def _capacity(written: partition_pb2.WriteResult, wanted: str, table: Table) -> Capacity:
+def collection_metrics(request: TransactWrite, table: Table, written: partition_pb2.WriteResult) -> CollectionMetrics:
+    """Of the item collection that a write to a table with local indexes concerns."""
+    key = request.item if isinstance(request, PutItemRequest) else request.key
+    name = table.schema.partition_key.name
+    return CollectionMetrics(table.name, {name: key[name]}, *size_range_gb(written.collection_bytes))
+
+
+def consumed_capacity(written: partition_pb2.WriteResult, wanted: str, table: Table) -> Capacity:
+    """Of a write with this result; `wanted`: TOTAL or INDEXES."""
     names = {index.number: index.name for index in table.indexes.values()}
     indexes = {names[each.number]: float(each.units) for each in written.indexes if each.units}
     # One that is being made, or has gone, may be known to only one of both.
@@ -152,7 +177,8 @@ def sum_capacity(capacities: Sequence[Capacity]) -> list[Capacity]:
         table = None if one.table is None else one.table + (known.table or 0.0)
         indexes = _sum(known.indexes, one.indexes)
         global_indexes = _sum(known.global_indexes, one.global_indexes)
-        sums[one.table_name] = Capacity(one.table_name, one.units + known.units, table, indexes, global_indexes)
+        units = one.units + known.units
+        sums[one.table_name] = Capacity(one.table_name, units, table, indexes, global_indexes, one.kind)
     return list(sums.values())
 
 

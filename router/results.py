@@ -11,13 +11,15 @@ from server.model.item import Item
 
 class Capacity(NamedTuple):
     """Capacity units that a request consumed: in all, of the table itself (None: not asked for), of its local and its
-    global indexes by name (None: not asked for, or of none)."""
+    global indexes by name (None: not asked for, or of none). `kind`: READ or WRITE, which is told of transactions only
+    (empty: it is not)."""
 
     table_name: str
     units: float
     table: float | None = None
     indexes: Mapping[str, float] | None = None
     global_indexes: Mapping[str, float] | None = None
+    kind: str = ""
 
 
 def table_capacity(table_name: str, units: float, wanted: str) -> Capacity:
@@ -79,6 +81,20 @@ class BatchWritten(NamedTuple):
     unprocessed: Sequence[Any]
     capacity: Sequence[Capacity] | None = None
     metrics: Sequence[CollectionMetrics] | None = None
+
+
+class TransactWritten(NamedTuple):
+    """Of TransactWriteItems. `capacity`: by table."""
+
+    capacity: Sequence[Capacity] | None = None
+    metrics: Sequence[CollectionMetrics] | None = None
+
+
+class TransactRead(NamedTuple):
+    """Of TransactGetItems: the items in the order of the request (None: there is none). `capacity`: by table."""
+
+    items: Sequence[bytes | None]
+    capacity: Sequence[Capacity] | None = None
 
 
 NOTHING = WriteResult()

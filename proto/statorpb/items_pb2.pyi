@@ -123,6 +123,21 @@ class ConsumedCapacity(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    class _Kind:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: typing_extensions.TypeAlias = ValueType
+
+    class _KindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[ConsumedCapacity._Kind.ValueType], builtins.type):
+        DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: ConsumedCapacity._Kind.ValueType  # 0
+        READ: ConsumedCapacity._Kind.ValueType  # 1
+        WRITE: ConsumedCapacity._Kind.ValueType  # 2
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
+    KIND_UNSPECIFIED: ConsumedCapacity.Kind.ValueType  # 0
+    READ: ConsumedCapacity.Kind.ValueType  # 1
+    WRITE: ConsumedCapacity.Kind.ValueType  # 2
+
     @typing.final
     class LocalSecondaryIndexesEntry(google.protobuf.message.Message):
         DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -160,9 +175,12 @@ class ConsumedCapacity(google.protobuf.message.Message):
     TABLE_FIELD_NUMBER: builtins.int
     LOCAL_SECONDARY_INDEXES_FIELD_NUMBER: builtins.int
     GLOBAL_SECONDARY_INDEXES_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
     table_name: builtins.str
     capacity_units: builtins.float
     table: builtins.float
+    kind: Global___ConsumedCapacity.Kind.ValueType
+    """of transactions only: one whose client has sent it before consumes a read"""
     @property
     def local_secondary_indexes(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]: ...
     @property
@@ -175,9 +193,10 @@ class ConsumedCapacity(google.protobuf.message.Message):
         table: builtins.float | None = ...,
         local_secondary_indexes: collections.abc.Mapping[builtins.str, builtins.float] | None = ...,
         global_secondary_indexes: collections.abc.Mapping[builtins.str, builtins.float] | None = ...,
+        kind: Global___ConsumedCapacity.Kind.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_table", b"_table", "table", b"table"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_table", b"_table", "capacity_units", b"capacity_units", "global_secondary_indexes", b"global_secondary_indexes", "local_secondary_indexes", b"local_secondary_indexes", "table", b"table", "table_name", b"table_name"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_table", b"_table", "capacity_units", b"capacity_units", "global_secondary_indexes", b"global_secondary_indexes", "kind", b"kind", "local_secondary_indexes", b"local_secondary_indexes", "table", b"table", "table_name", b"table_name"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_table", b"_table"]) -> typing.Literal["table"] | None: ...
 
 Global___ConsumedCapacity: typing_extensions.TypeAlias = ConsumedCapacity

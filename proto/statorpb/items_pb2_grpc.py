@@ -74,6 +74,16 @@ class ItemsStub(object):
                 request_serializer=statorpb_dot_items__pb2.ScanRequest.SerializeToString,
                 response_deserializer=statorpb_dot_items__pb2.ScanResponse.FromString,
                 _registered_method=True)
+        self.TransactWriteItems = channel.unary_unary(
+                '/stator.v1.Items/TransactWriteItems',
+                request_serializer=statorpb_dot_items__pb2.TransactWriteItemsRequest.SerializeToString,
+                response_deserializer=statorpb_dot_items__pb2.TransactWriteItemsResponse.FromString,
+                _registered_method=True)
+        self.TransactGetItems = channel.unary_unary(
+                '/stator.v1.Items/TransactGetItems',
+                request_serializer=statorpb_dot_items__pb2.TransactGetItemsRequest.SerializeToString,
+                response_deserializer=statorpb_dot_items__pb2.TransactGetItemsResponse.FromString,
+                _registered_method=True)
 
 
 class ItemsServicer(object):
@@ -127,6 +137,18 @@ class ItemsServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TransactWriteItems(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TransactGetItems(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ItemsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -169,6 +191,16 @@ def add_ItemsServicer_to_server(servicer, server):
                     servicer.Scan,
                     request_deserializer=statorpb_dot_items__pb2.ScanRequest.FromString,
                     response_serializer=statorpb_dot_items__pb2.ScanResponse.SerializeToString,
+            ),
+            'TransactWriteItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.TransactWriteItems,
+                    request_deserializer=statorpb_dot_items__pb2.TransactWriteItemsRequest.FromString,
+                    response_serializer=statorpb_dot_items__pb2.TransactWriteItemsResponse.SerializeToString,
+            ),
+            'TransactGetItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.TransactGetItems,
+                    request_deserializer=statorpb_dot_items__pb2.TransactGetItemsRequest.FromString,
+                    response_serializer=statorpb_dot_items__pb2.TransactGetItemsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -387,6 +419,60 @@ class Items(object):
             '/stator.v1.Items/Scan',
             statorpb_dot_items__pb2.ScanRequest.SerializeToString,
             statorpb_dot_items__pb2.ScanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TransactWriteItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stator.v1.Items/TransactWriteItems',
+            statorpb_dot_items__pb2.TransactWriteItemsRequest.SerializeToString,
+            statorpb_dot_items__pb2.TransactWriteItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TransactGetItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stator.v1.Items/TransactGetItems',
+            statorpb_dot_items__pb2.TransactGetItemsRequest.SerializeToString,
+            statorpb_dot_items__pb2.TransactGetItemsResponse.FromString,
             options,
             channel_credentials,
             insecure,

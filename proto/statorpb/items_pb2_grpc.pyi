@@ -153,7 +153,39 @@ _ItemsScanType = typing_extensions.TypeVar(
     ],
 )
 
-class ItemsStub(typing.Generic[_ItemsPutItemType, _ItemsGetItemType, _ItemsDeleteItemType, _ItemsBatchWriteItemType, _ItemsBatchGetItemType, _ItemsUpdateItemType, _ItemsQueryType, _ItemsScanType]):
+_ItemsTransactWriteItemsType = typing_extensions.TypeVar(
+    '_ItemsTransactWriteItemsType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.items_pb2.TransactWriteItemsRequest,
+        statorpb.items_pb2.TransactWriteItemsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.items_pb2.TransactWriteItemsRequest,
+        statorpb.items_pb2.TransactWriteItemsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.items_pb2.TransactWriteItemsRequest,
+        statorpb.items_pb2.TransactWriteItemsResponse,
+    ],
+)
+
+_ItemsTransactGetItemsType = typing_extensions.TypeVar(
+    '_ItemsTransactGetItemsType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.items_pb2.TransactGetItemsRequest,
+        statorpb.items_pb2.TransactGetItemsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.items_pb2.TransactGetItemsRequest,
+        statorpb.items_pb2.TransactGetItemsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.items_pb2.TransactGetItemsRequest,
+        statorpb.items_pb2.TransactGetItemsResponse,
+    ],
+)
+
+class ItemsStub(typing.Generic[_ItemsPutItemType, _ItemsGetItemType, _ItemsDeleteItemType, _ItemsBatchWriteItemType, _ItemsBatchGetItemType, _ItemsUpdateItemType, _ItemsQueryType, _ItemsScanType, _ItemsTransactWriteItemsType, _ItemsTransactGetItemsType]):
     @typing.overload
     def __init__(self: ItemsStub[
         grpc.UnaryUnaryMultiCallable[
@@ -187,6 +219,14 @@ class ItemsStub(typing.Generic[_ItemsPutItemType, _ItemsGetItemType, _ItemsDelet
         grpc.UnaryUnaryMultiCallable[
             statorpb.items_pb2.ScanRequest,
             statorpb.items_pb2.ScanResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            statorpb.items_pb2.TransactWriteItemsRequest,
+            statorpb.items_pb2.TransactWriteItemsResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            statorpb.items_pb2.TransactGetItemsRequest,
+            statorpb.items_pb2.TransactGetItemsResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -224,6 +264,14 @@ class ItemsStub(typing.Generic[_ItemsPutItemType, _ItemsGetItemType, _ItemsDelet
             statorpb.items_pb2.ScanRequest,
             statorpb.items_pb2.ScanResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.items_pb2.TransactWriteItemsRequest,
+            statorpb.items_pb2.TransactWriteItemsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.items_pb2.TransactGetItemsRequest,
+            statorpb.items_pb2.TransactGetItemsResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     PutItem: _ItemsPutItemType
@@ -241,6 +289,10 @@ class ItemsStub(typing.Generic[_ItemsPutItemType, _ItemsGetItemType, _ItemsDelet
     Query: _ItemsQueryType
 
     Scan: _ItemsScanType
+
+    TransactWriteItems: _ItemsTransactWriteItemsType
+
+    TransactGetItems: _ItemsTransactGetItemsType
 
 ItemsAsyncStub: typing_extensions.TypeAlias = ItemsStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -274,6 +326,14 @@ ItemsAsyncStub: typing_extensions.TypeAlias = ItemsStub[
     grpc.aio.UnaryUnaryMultiCallable[
         statorpb.items_pb2.ScanRequest,
         statorpb.items_pb2.ScanResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.items_pb2.TransactWriteItemsRequest,
+        statorpb.items_pb2.TransactWriteItemsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.items_pb2.TransactGetItemsRequest,
+        statorpb.items_pb2.TransactGetItemsResponse,
     ],
 ]
 
@@ -333,6 +393,20 @@ class ItemsServicer(metaclass=abc.ABCMeta):
         request: statorpb.items_pb2.ScanRequest,
         context: _ServicerContext,
     ) -> typing.Union[statorpb.items_pb2.ScanResponse, collections.abc.Awaitable[statorpb.items_pb2.ScanResponse]]: ...
+
+    @abc.abstractmethod
+    def TransactWriteItems(
+        self,
+        request: statorpb.items_pb2.TransactWriteItemsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.items_pb2.TransactWriteItemsResponse, collections.abc.Awaitable[statorpb.items_pb2.TransactWriteItemsResponse]]: ...
+
+    @abc.abstractmethod
+    def TransactGetItems(
+        self,
+        request: statorpb.items_pb2.TransactGetItemsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.items_pb2.TransactGetItemsResponse, collections.abc.Awaitable[statorpb.items_pb2.TransactGetItemsResponse]]: ...
 
 def add_ItemsServicer_to_server(servicer: ItemsServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
 

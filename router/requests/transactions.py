@@ -9,9 +9,20 @@ from router.requests.constraints import check_constraints
 from router.requests.operation_shapes import NAME
 from router.requests.reading import table_name_of
 from router.requests.shapes import ListOf, Structure
-from server.model.errors import ValidationError
+from server.model.errors import (
+    NO_REASON,
+    CancellationReason,
+    StatorError,
+    TransactionCanceledError,
+    ValidationError,
+    validation_reason,
+)
 from server.model.limits import TRANSACTION_BYTES_MAX
 from server.model.table import name_in_arn
+
+_OF_ALL = "One or more parameter values are not valid."
+"""How messages begin that are the whole request's error, and no reason why it was cancelled, though they are about one
+item: that a key is empty, DynamoDB finds before it begins with a transaction."""
 
 _NAMED = Structure("", {"TableName": NAME})
 _NAMES = Structure(
@@ -54,3 +65,22 @@ def check_distinct(keys: Sequence[tuple[str, bytes]]) -> None:
     """That no (table, range position) occurs twice. Raises ValidationError."""
     if len(set(keys)) != len(keys):
         raise ValidationError("Transaction request cannot include multiple operations on one item")
+
+
+def refused(reasons: Sequence[CancellationReason]) -> StatorError:
+    """The error of a transaction that is not carried out for these reasons, in the order of its items."""
+    for reason in reasons:
+        if reason.message.startswith(_OF_ALL):
+            return ValidationError(reason.message)
+    return TransactionCanceledError(reasons)
+
+
+def check_all(errors: Sequence[ValidationError | None], keys: Sequence[tuple[str, bytes]]) -> None:
+    """`errors`: what the tables' schemas do not allow, in the order of the request; `keys`: the others' (table, range
+    position). Raises StatorError where there is anything wrong."""
+    refusal = refused([NO_REASON if error is None else validation_reason(error.message) for error in errors])
+    if isinstance(refusal, ValidationError):
+        raise refusal
+    check_distinct(keys)
+    if any(errors):
+        raise refusal
