@@ -37,6 +37,7 @@ from server.model.errors import (
     error_by_code,
 )
 from server.model.limits import LIST_TABLES_MAX
+from server.model.table import is_reserved
 from server.runtime.clock import wall_ms
 from server.runtime.grpc_server import abort, channel_options, error_of
 
@@ -300,7 +301,8 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
         async def carry_out() -> tables_pb2.ListTablesResponse:
             after = request.exclusive_start_table_name
             limit = request.limit or LIST_TABLES_MAX
-            names = [name for name in sorted(self._group.machine.catalog.tables) if name > after]
+            tables = self._group.machine.catalog.tables
+            names = [name for name in sorted(tables) if name > after and not is_reserved(name)]
             self._check_still_leads()
             last = names[limit - 1] if len(names) > limit else ""
             return tables_pb2.ListTablesResponse(table_names=names[:limit], last_evaluated_table_name=last)

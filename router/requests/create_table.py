@@ -19,7 +19,7 @@ from server.model.limits import (
     WARM_READ_UNITS_MIN,
     WARM_WRITE_UNITS_MIN,
 )
-from server.model.table import NO_UNITS_ON_DEMAND, KeyAttribute, KeySchema, LocalIndex
+from server.model.table import NO_UNITS_ON_DEMAND, RESERVED_PREFIX, KeyAttribute, KeySchema, LocalIndex, is_reserved
 
 _UNSUPPORTED = (
     "ResourcePolicy",
@@ -56,6 +56,8 @@ def from_body(body: Mapping[str, Any], *, is_json: bool, partitions: int = 0) ->
     """The request of a body. Raises ValidationError or SerializationError."""
     refuse(body, "CreateTable", _UNSUPPORTED)
     content = read_body(CREATE_TABLE, body, is_json=is_json)
+    if is_reserved(content["TableName"]):
+        raise ValidationError(f"{INVALID}Table names that begin with {RESERVED_PREFIX} are reserved")
     read_units, write_units = _throughput(content)
     max_read_units, max_write_units = on_demand_limits(content)
     if read_units and "OnDemandThroughput" in content:

@@ -12,9 +12,9 @@ from router.requests.deserialisation import normalise
 from router.requests.operation_shapes import NAME
 from router.requests.shapes import Structure
 from server.expressions.placeholders import VALUES_TOO_LARGE
-from server.model.errors import StatorError, ValidationError
+from server.model.errors import ResourceNotFoundError, StatorError, ValidationError
 from server.model.item import ITEM_TOO_LARGE
-from server.model.table import name_in_arn
+from server.model.table import is_reserved, name_in_arn
 
 T = TypeVar("T")
 Build: TypeAlias = Callable[[Mapping[str, Any], bool], T]
@@ -66,7 +66,10 @@ def reader(shape: Structure, build: Build[T], *, is_enveloped: bool = False) -> 
 
 @lru_cache(maxsize=4096)  # of good names: one that raises is not kept
 def table_name_of(text: str) -> str:
-    """The name of a table that is given by its name or its ARN. Raises ValidationError."""
+    """The name of a table that is given by its name or its ARN. Raises ValidationError, and ResourceNotFoundError for
+    the system's own tables."""
     name = name_in_arn(text) or text
     check_constraints(_TABLE_NAME, {"TableName": name})
+    if is_reserved(name):
+        raise ResourceNotFoundError("Requested resource not found")
     return name

@@ -12,9 +12,10 @@ from router.requests.operation_shapes import NAME
 from router.requests.shapes import LONG_MAX, Integer, Moment, Structure, Text
 from router.requests.shard_iterator import ShardIterator, iterator_of
 from router.requests.stream_names import StreamName, name_of_stream, sequence_of
-from router.requests.table_shapes import INVALID
+from router.requests.table_shapes import INVALID, no_table
 from server.model.errors import ValidationError
 from server.model.limits import DESCRIBE_SHARDS_MAX, LIST_STREAMS_MAX, STREAM_RECORDS_MAX
+from server.model.table import is_reserved
 
 _STREAM_ARN = Text(length_min=37, length_max=1024)
 _SHARD_ID = Text(length_min=28, length_max=65)
@@ -117,7 +118,10 @@ def list_from_body(body: Mapping[str, Any], *, is_json: bool) -> ListStreamsRequ
     content = _read(LIST_STREAMS, body, is_json=is_json)
     arn = content.get("ExclusiveStartStreamArn")
     start = None if arn is None else name_of_stream(arn)
-    return ListStreamsRequest(content.get("TableName", ""), content.get("Limit", LIST_STREAMS_MAX), start)
+    table_name = content.get("TableName", "")
+    if is_reserved(table_name):
+        raise no_table(table_name)
+    return ListStreamsRequest(table_name, content.get("Limit", LIST_STREAMS_MAX), start)
 
 
 def describe_from_body(body: Mapping[str, Any], *, is_json: bool) -> DescribeStreamRequest:

@@ -9,7 +9,7 @@ from router.requests.constraints import check_constraints
 from router.requests.deserialisation import normalise
 from router.requests.operation_shapes import NAME
 from router.requests.shapes import LONG_MAX, Flag, Integer, ListOf, Shape, Structure, Text
-from server.model.errors import ValidationError
+from server.model.errors import ResourceNotFoundError, ValidationError
 from server.model.limits import (
     KEY_NAME_BYTES_MAX,
     LIST_TABLES_MAX,
@@ -17,7 +17,7 @@ from server.model.limits import (
     TAG_KEY_LENGTH_MAX,
     TAG_VALUE_LENGTH_MAX,
 )
-from server.model.table import TABLE_CLASSES, named_table
+from server.model.table import TABLE_CLASSES, is_reserved, named_table
 
 INVALID = "One or more parameter values were invalid: "
 
@@ -174,12 +174,21 @@ LIST_TAGS = Structure("ListTagsOfResourceInput", {"ResourceArn": _TEXT, "NextTok
 
 def read_body(shape: Structure, body: Mapping[str, Any], *, is_json: bool) -> Mapping[str, Any]:
     """What the model has of a body, checked against it; `TableName` is a name, also where it was an ARN. Raises
-    ValidationError or SerializationError."""
+    ValidationError or SerializationError; and ResourceNotFoundError for the system's own tables, but where one is to be
+    made."""
     content: dict[str, Any] = _without_nulls(normalise(shape, body, is_json=is_json))
     if content.get("TableName") is not None:
         content["TableName"] = named_table(content["TableName"])
     check_constraints(shape, content)
+    name = content.get("TableName", "")
+    if is_reserved(name) and shape is not CREATE_TABLE:
+        raise no_table(name)
     return content
+
+
+def no_table(name: str) -> ResourceNotFoundError:
+    """What is said where there is no such table."""
+    return ResourceNotFoundError(f"Requested resource not found: Table: {name} not found")
 
 
 def _without_nulls(value: Any) -> Any:

@@ -8,9 +8,9 @@ from typing import Any
 
 from router.requests.shapes import Structure
 from router.requests.table_shapes import INVALID, LIST_TAGS, TAG_RESOURCE, UNTAG_RESOURCE, read_body
-from server.model.errors import ValidationError
+from server.model.errors import ResourceNotFoundError, ValidationError
 from server.model.limits import TABLE_NAME_LENGTH_MIN, TAGS_MAX
-from server.model.table import name_in_arn
+from server.model.table import is_reserved, name_in_arn
 
 _RESERVED_PREFIX = "aws:"
 
@@ -92,4 +92,6 @@ def _read(shape: Structure, body: Mapping[str, Any], is_json: bool, *, needed: s
     name = name_in_arn(arn)
     if name is None or len(name) < TABLE_NAME_LENGTH_MIN:
         raise ValidationError(f"Invalid TableArn: Invalid ResourceArn provided as input {arn}")
+    if is_reserved(name):
+        raise ResourceNotFoundError(f"Requested resource not found: ResourcArn: {arn} not found")
     return content

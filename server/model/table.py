@@ -26,6 +26,9 @@ NO_UNITS_ON_DEMAND = (
 )
 """Of a request for both; of a request for units where the table is on-demand already."""
 
+RESERVED_PREFIX = "stator."
+"""How the names of tables begin that are the system's own."""
+
 ARN_REGION = "local"
 ARN_PREFIX = f"arn:aws:dynamodb:{ARN_REGION}:000000000000:table/"
 _TABLE_ARN = re.compile(r"arn:aws[a-z-]*:dynamodb:[a-z0-9-]+:[0-9]{12}:table/([^/:]+)")
@@ -121,6 +124,11 @@ def check_table_name(name: str) -> str:
             "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"
         )
     return name
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a table of that name is the system's own: clients can neither make one nor see it."""
+    return name.startswith(RESERVED_PREFIX)
 
 
 def table_arn(name: str) -> str:
