@@ -283,8 +283,7 @@ class TestTables:
         assert set(loads.values()) == {8}
 
     async def test_pages_of_names(self, process: Process) -> None:
-        """In order, from after the given name, with where to go on if there are more. The system's own tables are not
-        among them."""
+        """In order, from after the given name, with where to go on; the system's own tables are not among them."""
         for name in ("ddd", "bbb", "aaa", "ccc", "stator.a", "stator.b"):
             await process.group.propose(create(name))
         request = tables_pb2.ListTablesRequest(limit=2, exclusive_start_table_name="aaa")
