@@ -8,12 +8,16 @@ from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
 
+import pytest
 from statorpb import cluster_pb2, partition_pb2
 
 from server.model.item import Item
 from server.model.key_encoding import MARKS, PREFIX_BYTES, after_prefix, own_rows, prefix
 from server.model.key_encoding import TRANSACTIONS as TRANSACTION_ROWS
+from server.model.table import GlobalIndex, KeyAttribute
 from server.wire import item_from_bytes, item_to_bytes
+from storage_node import decisions, transactions
+from storage_node.partition.feeds import Feed
 from tests.storage_node.nodes import PARTITION, TABLE, NodeSet, RunningNode, delete, get, key, put, token, wait_until
 from tests.storage_node.test_writes import details, row, stored
 
@@ -263,9 +267,9 @@ async def test_a_name_given_again(one: NodeSet) -> None:
     assert (
         await leader.status(Attempt(puts("b"), name=name, stamp_us=STAMP_US + 2_000_000).transact()) == P.TOKEN_MISMATCH
     )
-    transactions = leader.node.replicas[PARTITION].transactions
+    of_partition = leader.node.replicas[PARTITION].transactions
     rows = own_rows(TABLE, TRANSACTION_ROWS, PARTITION)
-    transactions.token_kept_ms = -1_000
+    of_partition.token_kept_ms = -1_000
     assert await leader.status(Attempt(puts("b"), name=name, stamp_us=STAMP_US + 10**9).transact()) == P.OK
 
     def kept() -> int:
@@ -362,6 +366,73 @@ async def test_local_indexes_and_collections_follow(one: NodeSet) -> None:
     assert len(entries) == 4
     (collection,) = leader.node._store.scan(prefix(TABLE, 0xFFFF), after_prefix(prefix(TABLE, 0xFFFF)))
     assert int.from_bytes(collection[1], "big") == 4 * sizes[0]
+
+
+async def test_what_is_checked_or_written_beside_is_as_late(one: NodeSet) -> None:
+    """All items of a transaction that was done at once have its time; so has what is being written now."""
+    leader = await one.found()
+    attempt = Attempt(puts("a"), puts("b"), checks("c", "attribute_not_exists(pk)"))
+    assert await leader.status(attempt.transact()) == P.OK
+    assert await codes(leader, Attempt(puts("b"), puts("c"), puts("d")).prepare()) == [LATE, LATE, ACCEPTED]
+    writing = leader.ask(put("d", item_to_bytes(row("d"))))
+    assert await codes(leader, Attempt(puts("d")).prepare()) == [LATE]
+    assert (await writing).status == P.OK
+
+
+async def test_two_who_finish_at_once(one: NodeSet) -> None:
+    """Whoever finds nothing left to do answers when the other's work is committed."""
+    leader = await one.found()
+    attempt = Attempt(puts("a"))
+    assert await leader.status(attempt.prepare()) == P.OK
+    first, second = (leader.ask(attempt.finish(is_committed=True)) for _ in range(2))
+    assert not second.done()
+    assert [(await each).status for each in (first, second)] == [P.OK, P.OK]
+    assert await stored(leader, "a") == row("a")
+
+
+async def test_how_much_fits(one: NodeSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is too much for one log entry is not done at once, but over marks; carried out in several entries."""
+    leader = await one.found()
+
+    def large(name: str, size: int) -> P.TransactionItem:
+        item = item_to_bytes({"pk": {"S": name}, "v": {"B": bytes(size)}})
+        return P.TransactionItem(key=key(name), operation=P.PUT, item=item)
+
+    monkeypatch.setattr(transactions, "MUTATION_BYTES_MAX", 5_000)
+    monkeypatch.setattr(transactions, "FINISHED_BYTES", 2_000)
+    monkeypatch.setattr(transactions, "READ_BYTES_MAX", 6_000)
+    attempt = Attempt(large("a", 3_000), large("b", 3_000), large("c", 3_000))
+    assert await leader.status(attempt.transact()) == P.TOO_LARGE
+    assert await codes(leader, Attempt(large("d", 6_000)).prepare()) == [Outcome.INVALID]
+    assert await leader.status(attempt.prepare()) == P.OK
+    before = leader.node._store.applied_slot(PARTITION)
+    assert await leader.status(attempt.finish(is_committed=True)) == P.OK
+    assert leader.node._store.applied_slot(PARTITION) == before + 3
+    found = (await leader.ask(reads("a", "b", "c"))).items.items
+    assert [(each.item_bytes > 3_000, bool(each.item)) for each in found] == [
+        (True, True),
+        (True, False),
+        (True, False),
+    ]
+
+
+async def test_what_was_prepared_is_carried_out_whatever_has_changed(
+    one: NodeSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A collection that has no room any more, an index whose key the item has with another type."""
+    descriptor = one.descriptor()
+    by_v = cluster_pb2.KeyAttribute(name="v", type="N")
+    descriptor.local_indexes.append(cluster_pb2.LocalIndex(name="by-v", number=1, sort_key=by_v))
+    leader = await one.found(descriptor)
+    attempt = Attempt(puts("a", numbers={"n": 1, "v": 1}))
+    assert await leader.status(attempt.prepare()) == P.OK
+    monkeypatch.setattr(decisions, "COLLECTION_BYTES_MAX", 1)
+    index = GlobalIndex(5, "by-n", (KeyAttribute("n", "S"),), (), "ALL")
+    leader.node.replicas[PARTITION].changes.feeds[5] = Feed(index, 0, None, 0)
+    assert await codes(leader, Attempt(puts("b", numbers={"v": 1})).prepare()) == [Outcome.COLLECTION_FULL]
+    assert await codes(leader, Attempt(puts("c", numbers={"n": 1})).prepare()) == [Outcome.INVALID]
+    assert await leader.status(attempt.finish(is_committed=True)) == P.OK
+    assert await stored(leader, "a") == row("a", n=1, v=1)
 
 
 async def test_what_is_malformed_is_refused(one: NodeSet) -> None:
