@@ -27,6 +27,7 @@ from server.runtime.snapshot_transfer import Pace
 from server.wal import Recovery, Wal, WalError
 from server.wal_recovery import RecoveredGroup
 from storage_node.btree import DamagedStoreError, StoreError, StoreFullError
+from storage_node.checkpoint_schedule import CheckpointSchedule
 from storage_node.config import Config
 from storage_node.descriptors import configuration_of, is_news, target_of, with_news
 from storage_node.disk import DiskSpace
@@ -50,9 +51,6 @@ HOUSEKEEPING_S = 0.25
 HAND_OVER_S = 1.0
 """How long a node that stops waits for others to lead what it led."""
 HAND_OVER_LOOK_S = 0.01
-LOG_SEGMENTS_MAX = 4
-"""With more than these a checkpoint is due: what is in the log has to be read at a restart."""
-
 DROP_SLICE_ITEMS = 2_000
 
 log = structlog.get_logger()
@@ -99,7 +97,13 @@ class StorageNode:
         self._loop = asyncio.get_running_loop()
         self._engine = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._tasks: list[asyncio.Task[None]] = []
-        self._checkpointed_at = time.monotonic()
+        self._schedule = CheckpointSchedule(
+            config.checkpoint_interval_ms,
+            config.memtable_bytes,
+            config.wal_segment_bytes,
+            random.Random(),
+            time.monotonic(),
+        )
         self.peers = PeerStreams(identity.node_id, identity.data_id, lambda: self.identity.cluster_id, fail)
         leases = NodeLeases(
             LeaseConfig(config.lease_ms * 1_000_000, config.heartbeat_ms * 1_000_000, config.clock_drift_ppm),
@@ -571,18 +575,13 @@ class StorageNode:
             self.sender.tend()
             for partition_id in self.rotten & self.replicas.keys():
                 self.replicas[partition_id].heal()
-            waited_ms = (now_s - self._checkpointed_at) * 1000
-            has_enough = self._store.memtable_bytes >= self.config.memtable_bytes
-            if self._wal.log_bytes > LOG_SEGMENTS_MAX * self.config.wal_segment_bytes:
-                # A few keys written again and again fill the log and not the memtable.
-                has_enough |= waited_ms >= self.config.checkpoint_interval_ms / 10
-            if has_enough or waited_ms >= self.config.checkpoint_interval_ms:
+            if self._schedule.is_due(now_s, self._store.memtable_bytes, self._wal.log_bytes):
                 await self.checkpoint()
 
     async def checkpoint(self) -> None:
         """Writes the memtable to the B-tree and lets the log go of what that stands for."""
         checkpoint = self._store.freeze_for_checkpoint()
-        self._checkpointed_at = time.monotonic()
+        self._schedule.begin(time.monotonic())
         if checkpoint is None:
             return
         try:

@@ -9,7 +9,7 @@ and a key of fewer than 511 bytes is never a pointer.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from storage_node.codec.value import VALUE_HEADER_BYTES, decode_value, encode_value
@@ -18,27 +18,30 @@ PHYSICAL_KEY_BYTES_MAX: Final = 511
 BUCKET_BYTES: Final = 8
 NEXT_BUCKET: Final = b"next_bucket"
 PACE_ITEMS: Final = 16
-"""Writing threads look at the clock after so many items, and sleep `PACE_S` after `PACE_BUSY_S` of work."""
+"""Writing threads look at the clock after so many items, and rest after `PACE_BUSY_S` of work."""
 PACE_BUSY_S: Final = 0.0002
 PACE_S: Final = 0.0002
+"""How long they rest where somebody waits for them."""
 
 Transaction = Any
 """lmdb.Transaction; the package has no type hints."""
 
 
 class Pace:
-    """Keeps a writing thread from holding the interpreter lock against the event loop: call `step` after each item."""
+    """Keeps a writing thread from holding the interpreter lock against the event loop: call `step` after each item.
+    `rest_s()`: for how long to rest."""
 
-    __slots__ = ("_items", "_since")
+    __slots__ = ("_items", "_rest_s", "_since")
 
-    def __init__(self) -> None:
+    def __init__(self, rest_s: Callable[[], float] = lambda: PACE_S) -> None:
+        self._rest_s = rest_s
         self._items = 0
         self._since = time.perf_counter()
 
     def step(self) -> None:
         self._items += 1
         if self._items % PACE_ITEMS == 0 and time.perf_counter() - self._since > PACE_BUSY_S:
-            time.sleep(PACE_S)
+            time.sleep(self._rest_s())
             self._since = time.perf_counter()
 
 

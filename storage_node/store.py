@@ -21,7 +21,7 @@ from storage_node.codec.snapshot import ChunkKind, CorruptChunkError, decode_chu
 from storage_node.codec.stream_record import encode_stream_record, sequence_of
 from storage_node.codec.value import GroupRow, Size
 from storage_node.memtable import GroupState, Memtable
-from storage_node.overflow import Pace, Transaction
+from storage_node.overflow import PACE_S, Pace, Transaction
 from storage_node.partition.recent_writes import RecentWrites
 from storage_node.partition.streams import record_key
 from storage_node.snapshots import SnapshotReader
@@ -38,6 +38,10 @@ __all__ = [
 OVERLOADED_FACTOR: Final = 3
 """With so many times the memtable's limit not yet in the B-tree, writes are to be refused."""
 
+
+LEISURELY_PACE_S: Final = 0.001
+"""How long the thread that writes a checkpoint rests after each bit of work: it gets a sixth of the interpreter's time,
+of which the event loop has the rest."""
 
 _SLOT: Final = struct.Struct("<Q")  # of the configuration entry, before its payload
 
@@ -265,7 +269,7 @@ class Store:
         checkpoint.sizes = self._btree.write(lambda txn: self._write(txn, checkpoint))
 
     def _write(self, txn: Transaction, checkpoint: Checkpoint) -> dict[int, Mapping[int, Size]]:
-        btree, keys, pace = self._btree, self._btree.keys, Pace()
+        btree, keys, pace = self._btree, self._btree.keys, Pace(self._rest_s)
         counts = {id(group): _Counts() for _, group, *_ in checkpoint.groups}
         for key, (group, item) in checkpoint.memtable.entries.items():
             pace.step()
@@ -286,6 +290,10 @@ class Store:
             totals[group_id] = total
             pace.step()
         return totals
+
+    def _rest_s(self) -> float:
+        """A checkpoint takes its time, unless the next one comes near meanwhile."""
+        return PACE_S if self._live.bytes * 2 > self.memtable_bytes_max else LEISURELY_PACE_S
 
     def finish_checkpoint(self, checkpoint: Checkpoint) -> None:
         """After it was written: reads go to the B-tree."""
