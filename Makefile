@@ -6,6 +6,7 @@ ARGS ?=
 PROTOS := $(wildcard proto/statorpb/*.proto)
 
 PURE := server/codec server/expressions server/model server/paxos router/requests router/routing router/signature \
+        router/transactions \
         storage_node/codec storage_node/partition metadata/catalog metadata/placement
 
 .PHONY: up test check coverage proto simulate mutants models fuzz compose bench demo clean

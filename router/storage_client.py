@@ -33,6 +33,7 @@ from server.model.errors import (
     ServiceUnavailableError,
     StatorError,
     ThrottledError,
+    TransactionConflictError,
     ValidationError,
 )
 from server.model.key_encoding import after_prefix, prefix
@@ -60,7 +61,12 @@ TIMEOUT_MS_MAX = 2**31 - 1
 log = structlog.get_logger()
 
 Details = (
-    partition_pb2.WriteDetails | partition_pb2.ReadDetails | partition_pb2.ScanDetails | partition_pb2.StreamDetails
+    partition_pb2.WriteDetails
+    | partition_pb2.ReadDetails
+    | partition_pb2.ScanDetails
+    | partition_pb2.StreamDetails
+    | partition_pb2.TransactionDetails
+    | partition_pb2.ItemsRead
 )
 Done = Callable[[partition_pb2.PartitionReply | None, StatorError | None], None]
 _Call: TypeAlias = "grpc.aio.StreamStreamCall[partition_pb2.PartitionRequestFrame, partition_pb2.PartitionReplyFrame]"
@@ -71,6 +77,13 @@ DELETE = partition_pb2.DELETE
 SCAN = partition_pb2.SCAN
 UPDATE = partition_pb2.UPDATE
 READ_STREAM = partition_pb2.READ_STREAM
+PREPARE = partition_pb2.PREPARE
+FINISH = partition_pb2.FINISH
+TRANSACT = partition_pb2.TRANSACT
+READ_ITEMS = partition_pb2.READ_ITEMS
+
+_WRITES = (PUT, UPDATE, DELETE, PREPARE, TRANSACT)
+_OF_SEVERAL = (PREPARE, TRANSACT, FINISH, READ_ITEMS)
 
 
 @dataclass(eq=False)  # without slots: what has its default costs nothing to make
@@ -80,7 +93,8 @@ class PartitionCall:
 
     A scan reads what lies from `position` up to `end` (empty: no bound) in the index of number `index`, from the end if
     it `is_backwards`: as much of it as one partition has, which `covered` says once it is answered. What is read of a
-    stream is read of the partition that `position` is in.
+    stream is read of the partition that `position` is in. What a transaction has in one partition is asked for at once; then
+    `position` is that of its first item.
 
     `begun`, of a write that its client may send again, elsewhere too: loop time at which it may have sent it first.
     WRITE_AGE_S_MAX later it is not sent any more, nor carried out.
@@ -115,14 +129,18 @@ class PartitionCall:
 
     @property
     def is_write(self) -> bool:
-        return self.operation in (PUT, UPDATE, DELETE)
+        return self.operation in _WRITES
 
 
-def _meant(before: Table, table: Table | None) -> Table | None:
-    """What a call to `before` means, as far as it is known now: what has its name and is of the same kind, so that keys
-    are encoded alike; None: nothing that can be read and written. An index that was made again has another number."""
+def _meant(call: PartitionCall, table: Table | None) -> Table | None:
+    """What a call means, as far as it is known now: what has its table's name and is of the same kind, so that keys are
+    encoded alike; None: nothing that can be read and written. An index that was made again has another number. What a
+    transaction asks for is meant for that table and no other of its name: its marks are in that."""
+    before = call.table
     now = same(before, table)
     if now is None or not now.is_active or (now.schema, now.indexes) != (before.schema, before.indexes):
+        return None
+    if call.operation in _OF_SEVERAL and now.number != before.number:
         return None
     if before.index is not None and now.index is not None:
         return now if replace(now.index, number=before.index.number) == before.index else None
@@ -152,6 +170,8 @@ def refusal(reply: partition_pb2.PartitionReply) -> StatorError:
         return ValidationError(reply.message)
     if reply.status == partition_pb2.COLLECTION_FULL:
         return ItemCollectionSizeLimitExceededError("Item collection size limit exceeded")
+    if reply.status == partition_pb2.TRANSACTION_CONFLICT:
+        return TransactionConflictError()
     return InternalServerError("The write was carried out, but what it was to return is not known any more")
 
 
@@ -165,10 +185,16 @@ def cover(call: PartitionCall) -> Partition:
     return table.partitions[index]
 
 
-def _fill_range(request: partition_pb2.PartitionRequest, call: PartitionCall) -> None:
-    """Of what is about more than a key."""
-    if isinstance(call.details, partition_pb2.StreamDetails):
+def _fill_details(request: partition_pb2.PartitionRequest, call: PartitionCall) -> None:
+    """Of everything but a GET."""
+    if isinstance(call.details, partition_pb2.WriteDetails):
+        request.write.CopyFrom(call.details)
+    elif isinstance(call.details, partition_pb2.StreamDetails):
         request.stream.CopyFrom(call.details)
+    elif isinstance(call.details, partition_pb2.TransactionDetails):
+        request.transaction.CopyFrom(call.details)
+    elif isinstance(call.details, partition_pb2.ItemsRead):
+        request.items.CopyFrom(call.details)
     else:
         _fill_scan(request, call)
 
@@ -181,6 +207,10 @@ def _fill_scan(request: partition_pb2.PartitionRequest, call: PartitionCall) -> 
     request.scan.CopyFrom(call.details)
     request.scan.end_key = key_prefix + high if high else after_prefix(key_prefix)
     request.scan.backwards = call.is_backwards
+
+
+def _ignore(_: partition_pb2.StaleMark) -> None:
+    """Nobody sees to it here."""
 
 
 def _doubt(call: PartitionCall) -> str:
@@ -205,6 +235,8 @@ class StorageClient:
         self._loop = asyncio.get_running_loop()
         self._rng = random.Random()
         self._look_ups: set[asyncio.Task[None]] = set()
+        self.on_stale_mark: Callable[[partition_pb2.StaleMark], None] = _ignore
+        """Told of marks that storage nodes find to be there for long."""
         self._sweeper = asyncio.create_task(self._sweep_forever())
         self._is_closed = False
 
@@ -297,20 +329,19 @@ class StorageClient:
         request.timeout_ms = min(int(remaining * 1000), TIMEOUT_MS_MAX)
         if unreachable_leader:
             request.unreachable_leader = unreachable_leader
-        if operation in (SCAN, READ_STREAM):
-            _fill_range(request, call)
-        elif operation != GET:
+        if operation == GET:
+            if call.details is not None:
+                assert isinstance(call.details, partition_pb2.ReadDetails)
+                request.read.CopyFrom(call.details)
+            return
+        if operation in _WRITES:
             request.item = call.item
             request.token = call.token
             age_s = stream.frame_begun - min(call.begun, call.in_doubt_since)
             if age_s > 0:
                 request.age_ms = math.ceil(min(age_s, AGE_S_TOLD_MAX) * 1000)
-            if call.details is not None:
-                assert isinstance(call.details, partition_pb2.WriteDetails)
-                request.write.CopyFrom(call.details)
-        elif call.details is not None:
-            assert isinstance(call.details, partition_pb2.ReadDetails)
-            request.read.CopyFrom(call.details)
+        if call.details is not None:
+            _fill_details(request, call)
 
     def _whom_to_ask(self, call: PartitionCall, partition: Partition) -> tuple[Replica, int]:
         """The member that comes next; and the leader's node id, if that is passed over because it cannot be reached:
@@ -409,7 +440,7 @@ class StorageClient:
             self._give_up(call)
             return
         table = self._cache.get(call.table.name)
-        now = _meant(call.table, table)
+        now = _meant(call, table)
         if now is not None:
             call.table = now
             self._send(call)
@@ -438,7 +469,7 @@ class StorageClient:
             self._send_to(table, call)
 
     def _send_to(self, table: Table | None, call: PartitionCall) -> None:
-        now, before = _meant(call.table, table), call.table
+        now, before = _meant(call, table), call.table
         if now is None:
             gone: StatorError = ResourceNotFoundError("Requested resource not found")
             if before.index is not None and table is not None and table.is_active:
@@ -499,6 +530,8 @@ class StorageClient:
     def _heard(self, stream: _Stream, frame: partition_pb2.PartitionReplyFrame) -> None:
         stream.silence.heard(self._loop.time(), frame.frames_read if frame.HasField("frames_read") else None)
         stream.clock.heard(frame.clock_ms, time.monotonic())
+        for mark in frame.stale_marks:
+            self.on_stale_mark(mark)
 
     async def _connect(self, address: str, channel: grpc.aio.Channel) -> None:
         """Returns once the channel is ready. Raises TimeoutError if it cannot be had: at once where the node's machine

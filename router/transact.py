@@ -2,26 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+import hashlib
+import math
+import os
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+import structlog
+from statorpb import partition_pb2
+
+from router.item_writes import PreparedWrite, prepared_write
+from router.ledger import Ledger
 from router.partition_map_cache import MetadataClient, PartitionMapCache, Table
+from router.recovery import Recoveries
 from router.requests.transact_get_items import TransactGetItemsRequest
-from router.requests.transact_write_items import TransactWriteItemsRequest
-from router.results import TransactRead, TransactWritten
-from router.storage_client import StorageClient
-from server.model.errors import StatorError, UnknownOperationError
+from router.requests.transact_write_items import TransactWriteItemsRequest, request_hash
+from router.requests.transactions import check_distinct
+from router.results import TransactWritten
+from router.routing.decision import backoff_ms
+from router.storage_client import TRANSACT, PartitionCall, StorageClient
+from router.transact_attempt import Attempt, Means, Plan
+from router.transact_calls import Participant, participants_of
+from router.transact_reads import ItemsRead, ReadDone, transactional_read
+from router.transact_results import cancelled, read_capacity, written
+from router.transactions.claims import Claim, claim_of
+from router.transactions.coordinator import Conclude, Conclusion
+from router.transactions.known_tokens import KnownTokens
+from router.transactions.ledger_row import LedgerRow
+from router.transactions.stamps import Stamps
+from server.model.errors import (
+    DeadlineExceededError,
+    IdempotentParameterMismatchError,
+    InternalServerError,
+    RequestLimitExceededError,
+    ServiceUnavailableError,
+    StatorError,
+    ThrottledError,
+    TransactionInProgressError,
+)
+from server.runtime.clock import wall_ms
 
+ID_BYTES = 16
+
+_Outcome = partition_pb2.ItemOutcome
 WriteDone = Callable[[TransactWritten | None, StatorError | None], None]
-ReadDone = Callable[[TransactRead | None, StatorError | None], None]
+
+log = structlog.get_logger()
 
 
 class Transactions:
     """Carries out transactions. Every `done(result, error)` is called exactly once, with one of the two."""
 
     def __init__(self, cache: PartitionMapCache, storage: StorageClient, metadata: MetadataClient) -> None:
-        self._cache = cache
         self._storage = storage
-        self._metadata = metadata
+        self._ledger = Ledger(cache, storage, metadata)
+        self._recoveries = Recoveries(cache, storage, self._ledger)
+        self._means = Means(storage, self._ledger, self._recoveries, Stamps())
+        self._tokens = KnownTokens()
+        self._rng = random.Random()
+
+    def start(self) -> None:
+        """Sees to what other coordinators have left, until `stop`."""
+        self._recoveries.start()
+
+    async def stop(self) -> None:
+        await self._recoveries.stop()
+        await self._ledger.close()
+
+    def read(
+        self, request: TransactGetItemsRequest, tables: Mapping[str, Table], deadline: float, done: ReadDone
+    ) -> None:
+        """Reads items as of one moment. Raises ValidationError."""
+        transactional_read(self._storage, request, tables, deadline, done, self._rng).start()
 
     def write(
         self,
@@ -30,13 +84,231 @@ class Transactions:
         deadline: float,
         token_seed: bytes,
         done: WriteDone,
-        begun: float,
+        begun: float = math.inf,
+        caller: str = "",
     ) -> None:
-        """`deadline`, `token_seed` and `begun` as in Dispatcher.submit."""
-        raise UnknownOperationError("TransactWriteItems is not supported")
+        """Carries out all of the writes, or none. `token_seed`, `begun`: as of Dispatcher.submit; `caller`: whose token
+        it is. Raises StatorError."""
+        prepared = [prepared_write(write, tables[write.table_name]) for write in request.writes]
+        names = [write.table_name for write in request.writes]
+        check_distinct([(name, each.position) for name, each in zip(names, prepared, strict=True)])
+        participants = participants_of(
+            (tables[name], each.position) for name, each in zip(names, prepared, strict=True)
+        )
+        token = digest(caller.encode(), request.client_token.encode()) if request.client_token else b""
+        hash_ = request_hash(request) if token else b""
+        now = asyncio.get_running_loop().time()
+        if token and self._tokens.differs(token, hash_, now):
+            raise IdempotentParameterMismatchError
 
-    def read(
-        self, request: TransactGetItemsRequest, tables: Mapping[str, Table], deadline: float, done: ReadDone
-    ) -> None:
-        """`deadline`: loop time in seconds."""
-        raise UnknownOperationError("TransactGetItems is not supported")
+        def noted(result: TransactWritten | None, error: StatorError | None) -> None:
+            if token and error is None:
+                self._tokens.note(token, hash_, asyncio.get_running_loop().time())
+            done(result, error)
+
+        is_measured = request.capacity != "NONE" or request.metrics
+        items = [
+            [_item(participant, at, prepared, is_measured=is_measured) for at in range(len(participant.numbers))]
+            for participant in participants
+        ]
+        write = _Write(
+            self._means,
+            request,
+            tables,
+            Plan(participants, items, token, hash_, deadline),
+            noted,
+            digest(b"write", token_seed) if token_seed else os.urandom(ID_BYTES),
+            begun,
+            self._rng,
+        )
+        write.start()
+
+
+def digest(*parts: bytes) -> bytes:
+    """16 bytes, of several."""
+    hasher = hashlib.blake2b(digest_size=ID_BYTES)
+    for part in parts:
+        hasher.update(len(part).to_bytes(4, "big") + part)
+    return hasher.digest()
+
+
+def _item(
+    participant: Participant, at: int, prepared: Sequence[PreparedWrite], *, is_measured: bool
+) -> partition_pb2.TransactionItem:
+    asked = prepared[participant.numbers[at]]
+    key = participant.table.key_prefix + asked.position
+    item = partition_pb2.TransactionItem(key=key, operation=asked.operation, item=asked.item, write=asked.details)
+    if is_measured:
+        item.write.measured = True
+    return item
+
+
+@dataclass(slots=True)
+class _Write:
+    """One TransactWriteItems under way: at once, where one partition has all of its items, and else in attempts until
+    one says how it ends."""
+
+    means: Means
+    request: TransactWriteItemsRequest
+    tables: Mapping[str, Table]
+    plan: Plan
+    done: WriteDone
+    write_token: bytes
+    begun: float
+    rng: random.Random
+    attempts: int = 0
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def start(self) -> None:
+        if len(self.plan.participants) == 1:
+            self._at_once(self.write_token)
+        else:
+            self._over_marks()
+
+    # Within one partition
+
+    def _at_once(self, write_token: bytes) -> None:
+        plan, participant = self.plan, self.plan.participants[0]
+        details = partition_pb2.TransactionDetails(
+            stamp_us=self.means.stamps.take(wall_ms() * 1000),
+            items=plan.items[0],
+            table_name=participant.table.name,
+            client_token=plan.ledger_id,
+            request_hash=plan.request_hash,
+        )
+        self.means.storage.submit(
+            PartitionCall(
+                participant.table,
+                TRANSACT,
+                participant.positions[0],
+                plan.deadline,
+                self._carried_out,
+                token=write_token,
+                details=details,
+                begun=self.begun,
+            )
+        )
+
+    def _carried_out(self, reply: partition_pb2.PartitionReply | None, error: StatorError | None) -> None:
+        count = len(self.request.writes)
+        if reply is None:
+            assert error is not None
+            is_throttled = isinstance(error, ThrottledError | RequestLimitExceededError)
+            self.done(None, cancelled(count, {}, range(count)) if is_throttled and error.is_not_carried_out else error)
+            return
+        result = reply.transaction
+        if reply.status == partition_pb2.TOO_LARGE:
+            self._over_marks()
+        elif reply.status == partition_pb2.TOKEN_MISMATCH:
+            self.done(None, IdempotentParameterMismatchError())
+        elif reply.status == partition_pb2.CANCELLED:
+            outcomes = dict(enumerate(result.items))
+            if all(each.code in (_Outcome.ACCEPTED, _Outcome.LATE) for each in outcomes.values()):
+                self.means.stamps.heard(result.stamp_us)
+                self._again(lambda: self._at_once(os.urandom(ID_BYTES)))
+            else:
+                self.done(None, cancelled(count, outcomes))
+        elif result.is_replay:
+            self._replay()
+        else:
+            self.done(written(self.request, self.tables, dict(enumerate(result.items))), None)
+
+    def _again(self, step: Callable[[], None]) -> None:
+        """Another attempt, if there is time for one."""
+        delay_s = backoff_ms(self.attempts, self.rng.random()) / 1000 if self.attempts else 0.0
+        self.attempts += 1
+        if self.loop.time() + delay_s >= self.plan.deadline:
+            self.done(None, _not_carried_out(DeadlineExceededError("")))
+        else:
+            self.loop.call_later(delay_s, step)
+
+    def _replay(self) -> None:
+        """It was carried out when it was sent before. What is consumed now is what it takes to read the items."""
+        if self.request.capacity == "NONE":
+            self.done(TransactWritten(None, [] if self.request.metrics else None), None)
+            return
+        participants = self.plan.participants
+
+        def read(results: Mapping[int, partition_pb2.ItemsResult], _: StatorError | None) -> None:
+            sizes = [0] * len(self.request.writes)
+            for index, result in results.items():
+                for number, found in zip(participants[index].numbers, result.items, strict=True):
+                    sizes[number] = found.item_bytes
+            names = [write.table_name for write in self.request.writes]
+            capacity = read_capacity(list(zip(names, sizes, strict=True)), self.request.capacity)
+            self.done(TransactWritten(capacity, [] if self.request.metrics else None), None)
+
+        ItemsRead(self.means.storage, participants, self.plan.deadline, read).ask({}, None)
+
+    # Over several, or too large for one entry of a log
+
+    def _over_marks(self) -> None:
+        if self.means.ledger.is_known:
+            self._attempt()  # whoever submits a request sees to what is raised
+        else:
+            task = self.loop.create_task(self._make_ledger())
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    async def _make_ledger(self) -> None:
+        try:
+            await self.means.ledger.make(self.plan.deadline)
+        except StatorError as error:
+            self.done(None, _not_carried_out(error))
+        except Exception:
+            log.exception("making the ledger of transactions failed")
+            self.done(None, _not_carried_out(InternalServerError("The ledger of transactions could not be made")))
+        else:
+            self._attempt()
+
+    def _attempt(self) -> None:
+        Attempt(self.means, self.plan, self._concluded).start()
+
+    def _concluded(self, attempt: Attempt, concluded: Conclude) -> None:
+        conclusion, refusals = concluded.conclusion, attempt.refusals
+        if conclusion is Conclusion.COMMITTED:
+            self.done(written(self.request, self.tables, refusals.outcomes), None)
+        elif conclusion is Conclusion.REFUSED:
+            self.done(None, cancelled(len(self.request.writes), refusals.outcomes, refusals.throttled))
+        elif conclusion is Conclusion.AGAIN:
+            self._again(self._attempt)
+        elif conclusion is Conclusion.TAKEN:
+            self._taken(concluded.row)
+        elif conclusion is Conclusion.FAILED:
+            error = next(iter(refusals.errors), None)
+            self.done(None, _not_carried_out(error if error is not None else DeadlineExceededError("")))
+        else:
+            self.done(None, DeadlineExceededError(f"{_TIME_IS_OVER}; it may or may not be carried out"))
+
+    def _taken(self, row: LedgerRow | None) -> None:
+        """The client has sent it before, or something else under its name."""
+        claim = claim_of(row, self.plan.request_hash, wall_ms())
+        if claim is Claim.REPLAY:
+            self._replay()
+        elif claim is Claim.MISMATCH:
+            self.done(None, IdempotentParameterMismatchError())
+        elif claim is Claim.IN_PROGRESS:
+            self.done(None, TransactionInProgressError())
+        elif claim is Claim.RECOVER:
+            assert row is not None, "there is something to recover"
+
+            def ended(_: bool) -> None:
+                self._again(self._attempt)
+
+            self.means.recoveries.take(row.ledger_id, row.attempt, row.participants, ended)
+        else:
+            self._again(self._attempt)
+
+
+_TIME_IS_OVER = "The request's time ran out"
+
+
+def _not_carried_out(error: StatorError) -> StatorError:
+    """The error in its own words, unless those leave open what became of its part of the transaction."""
+    if isinstance(error, DeadlineExceededError):
+        error = DeadlineExceededError(f"{_TIME_IS_OVER}; the transaction was not carried out")
+    elif isinstance(error, ServiceUnavailableError) and not error.is_not_carried_out:
+        error = ServiceUnavailableError("The router is stopping; the transaction was not carried out")
+    error.is_not_carried_out = True
+    return error

@@ -28,6 +28,10 @@ class Status(IntEnum):
     NOT_FRESH = 15
     TRIMMED = 16
     NO_STREAM = 17
+    TRANSACTION_CONFLICT = 18
+    CANCELLED = 19
+    TOKEN_MISMATCH = 20
+    TOO_LARGE = 21
 
 
 class Step(IntEnum):
@@ -44,8 +48,22 @@ class Step(IntEnum):
     SEND_ANEW = 9  # with its age as it is by now: it may only have been long on its way
 
 
-DONE = frozenset(map(int, (Status.OK, Status.NOT_FOUND, Status.TRIMMED, Status.NO_STREAM)))
-"""The answers of a request that has been carried out, also where nothing was found."""
+DONE = frozenset(
+    map(
+        int,
+        (
+            Status.OK,
+            Status.NOT_FOUND,
+            Status.TRIMMED,
+            Status.NO_STREAM,
+            Status.CANCELLED,
+            Status.TOKEN_MISMATCH,
+            Status.TOO_LARGE,
+        ),
+    )
+)
+"""The answers that are for whoever asked: of a request that has been carried out, also where nothing was found; and why
+a transaction was not."""
 
 _STEPS: Mapping[int, Step] = {
     Status.NOT_LEADER: Step.RETRY,
@@ -60,6 +78,7 @@ _STEPS: Mapping[int, Step] = {
     Status.INVALID_UPDATE: Step.REFUSE,
     Status.COLLECTION_FULL: Step.REFUSE,
     Status.RESULT_FORGOTTEN: Step.REFUSE,
+    Status.TRANSACTION_CONFLICT: Step.REFUSE,
     Status.TOO_OLD: Step.SEND_ANEW,
     Status.NOT_FRESH: Step.TRY_OTHER,
 }

@@ -1,0 +1,1 @@
+"""Transactions: what their coordinator and their recovery do next, and what the ledger says of them (pure)."""
