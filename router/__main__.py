@@ -46,14 +46,8 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     streams = StreamsService(dispatcher, timeout_s)
     admin = AdminService(dispatcher, timeout_s)
     session = SessionService(dispatcher, timeout_s)
-    authentication: Authentication | None = None
-    users: UserCache | None = None
-    if config.auth:
-        try:
-            users = UserCache(metadata, load_root(Path(config.root_credentials_file)))
-        except RootFileError as error:
-            lifecycle.die(lifecycle.EXIT_CONFIGURATION, str(error))
-        authentication = Authentication(users, config.region)
+    users = _users(config, metadata)
+    authentication = Authentication(users, config.region) if users is not None else None
     try:
         server = await start_server(
             config.grpc_listen,
@@ -76,6 +70,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             lifecycle.EXIT_ADDRESS_IN_USE, f"cannot listen on {config.http_listen}: {error.strerror or error}"
         )
     cache.start()
+    dispatcher.transactions.start()
     if users is not None:
         users.start()
     await _wait_until_metadata_answers(metadata, stop)
@@ -88,11 +83,22 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     grace_s = config.stop_grace_ms / 1000
     await asyncio.gather(door.stop(grace_s), server.stop(min(grace_s, 0.5)))
     halts.stop()
+    await dispatcher.transactions.stop()
     await cache.stop()
     if users is not None:
         await users.stop()
     await storage.close()
     await metadata.close()
+
+
+def _users(config: Config, metadata: MetadataClient) -> UserCache | None:
+    """None: nobody is asked who they are."""
+    if not config.auth:
+        return None
+    try:
+        return UserCache(metadata, load_root(Path(config.root_credentials_file)))
+    except RootFileError as error:
+        lifecycle.die(lifecycle.EXIT_CONFIGURATION, str(error))
 
 
 async def _wait_until_metadata_answers(metadata: MetadataClient, stop: asyncio.Event) -> None:

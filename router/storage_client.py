@@ -93,8 +93,8 @@ class PartitionCall:
 
     A scan reads what lies from `position` up to `end` (empty: no bound) in the index of number `index`, from the end if
     it `is_backwards`: as much of it as one partition has, which `covered` says once it is answered. What is read of a
-    stream is read of the partition that `position` is in. What a transaction has in one partition is asked for at once; then
-    `position` is that of its first item.
+    stream is read of the partition that `position` is in. What a transaction has in one partition is asked for at once;
+    then `position` is that of its first item.
 
     `begun`, of a write that its client may send again, elsewhere too: loop time at which it may have sent it first.
     WRITE_AGE_S_MAX later it is not sent any more, nor carried out.

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import math
 import os
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
 from statorpb import partition_pb2
 
-from router.item_writes import PreparedWrite, prepared_write
+from router.item_writes import PreparedWrite
 from router.ledger import Ledger
 from router.partition_map_cache import MetadataClient, PartitionMapCache, Table
 from router.recovery import Recoveries
 from router.requests.transact_get_items import TransactGetItemsRequest
 from router.requests.transact_write_items import TransactWriteItemsRequest, request_hash
-from router.requests.transactions import check_distinct
 from router.results import TransactWritten
 from router.routing.decision import backoff_ms
 from router.storage_client import TRANSACT, PartitionCall, StorageClient
 from router.transact_attempt import Attempt, Means, Plan
-from router.transact_calls import Participant, participants_of
-from router.transact_reads import ItemsRead, ReadDone, transactional_read
-from router.transact_results import cancelled, read_capacity, written
+from router.transact_calls import participants_of
+from router.transact_reads import ReadDone, transactional_read
+from router.transact_reasons import cancelled, is_late
+from router.transaction_items import prepared_writes, replayed, written
 from router.transactions.claims import Claim, claim_of
 from router.transactions.coordinator import Conclude, Conclusion
 from router.transactions.known_tokens import KnownTokens
@@ -46,7 +45,6 @@ from server.runtime.clock import wall_ms
 
 ID_BYTES = 16
 
-_Outcome = partition_pb2.ItemOutcome
 WriteDone = Callable[[TransactWritten | None, StatorError | None], None]
 
 log = structlog.get_logger()
@@ -84,18 +82,15 @@ class Transactions:
         deadline: float,
         token_seed: bytes,
         done: WriteDone,
-        begun: float = math.inf,
-        caller: str = "",
+        begun: float,
     ) -> None:
-        """Carries out all of the writes, or none. `token_seed`, `begun`: as of Dispatcher.submit; `caller`: whose token
-        it is. Raises StatorError."""
-        prepared = [prepared_write(write, tables[write.table_name]) for write in request.writes]
-        names = [write.table_name for write in request.writes]
-        check_distinct([(name, each.position) for name, each in zip(names, prepared, strict=True)])
+        """Carries out all of the writes, or none. `deadline`, `token_seed`, `begun`: as of Dispatcher.submit. Raises
+        StatorError."""
+        prepared = prepared_writes(request, tables)
         participants = participants_of(
-            (tables[name], each.position) for name, each in zip(names, prepared, strict=True)
+            (tables[write.table_name], each.position) for write, each in zip(request.writes, prepared, strict=True)
         )
-        token = digest(caller.encode(), request.client_token.encode()) if request.client_token else b""
+        token = digest(b"client", request.client_token.encode()) if request.client_token else b""
         hash_ = request_hash(request) if token else b""
         now = asyncio.get_running_loop().time()
         if token and self._tokens.differs(token, hash_, now):
@@ -106,9 +101,8 @@ class Transactions:
                 self._tokens.note(token, hash_, asyncio.get_running_loop().time())
             done(result, error)
 
-        is_measured = request.capacity != "NONE" or request.metrics
         items = [
-            [_item(participant, at, prepared, is_measured=is_measured) for at in range(len(participant.numbers))]
+            [_item(participant.table, prepared[number]) for number in participant.numbers]
             for participant in participants
         ]
         write = _Write(
@@ -132,15 +126,9 @@ def digest(*parts: bytes) -> bytes:
     return hasher.digest()
 
 
-def _item(
-    participant: Participant, at: int, prepared: Sequence[PreparedWrite], *, is_measured: bool
-) -> partition_pb2.TransactionItem:
-    asked = prepared[participant.numbers[at]]
-    key = participant.table.key_prefix + asked.position
-    item = partition_pb2.TransactionItem(key=key, operation=asked.operation, item=asked.item, write=asked.details)
-    if is_measured:
-        item.write.measured = True
-    return item
+def _item(table: Table, write: PreparedWrite) -> partition_pb2.TransactionItem:
+    key = table.key_prefix + write.position
+    return partition_pb2.TransactionItem(key=key, operation=write.operation, item=write.item, write=write.details)
 
 
 @dataclass(slots=True)
@@ -171,6 +159,8 @@ class _Write:
     def _at_once(self, write_token: bytes) -> None:
         plan, participant = self.plan, self.plan.participants[0]
         details = partition_pb2.TransactionDetails(
+            ledger_id=plan.ledger_id or write_token,
+            attempt=write_token,
             stamp_us=self.means.stamps.take(wall_ms() * 1000),
             items=plan.items[0],
             table_name=participant.table.name,
@@ -203,16 +193,15 @@ class _Write:
         elif reply.status == partition_pb2.TOKEN_MISMATCH:
             self.done(None, IdempotentParameterMismatchError())
         elif reply.status == partition_pb2.CANCELLED:
-            outcomes = dict(enumerate(result.items))
-            if all(each.code in (_Outcome.ACCEPTED, _Outcome.LATE) for each in outcomes.values()):
+            if is_late(result.items):
                 self.means.stamps.heard(result.stamp_us)
                 self._again(lambda: self._at_once(os.urandom(ID_BYTES)))
             else:
-                self.done(None, cancelled(count, outcomes))
+                self.done(None, cancelled(count, dict(enumerate(result.items))))
         elif result.is_replay:
-            self._replay()
+            self.done(replayed(self.request), None)
         else:
-            self.done(written(self.request, self.tables, dict(enumerate(result.items))), None)
+            self._written(dict(enumerate(result.items)))
 
     def _again(self, step: Callable[[], None]) -> None:
         """Another attempt, if there is time for one."""
@@ -223,23 +212,11 @@ class _Write:
         else:
             self.loop.call_later(delay_s, step)
 
-    def _replay(self) -> None:
-        """It was carried out when it was sent before. What is consumed now is what it takes to read the items."""
-        if self.request.capacity == "NONE":
-            self.done(TransactWritten(None, [] if self.request.metrics else None), None)
-            return
-        participants = self.plan.participants
-
-        def read(results: Mapping[int, partition_pb2.ItemsResult], _: StatorError | None) -> None:
-            sizes = [0] * len(self.request.writes)
-            for index, result in results.items():
-                for number, found in zip(participants[index].numbers, result.items, strict=True):
-                    sizes[number] = found.item_bytes
-            names = [write.table_name for write in self.request.writes]
-            capacity = read_capacity(list(zip(names, sizes, strict=True)), self.request.capacity)
-            self.done(TransactWritten(capacity, [] if self.request.metrics else None), None)
-
-        ItemsRead(self.means.storage, participants, self.plan.deadline, read).ask({}, None)
+    def _written(self, outcomes: Mapping[int, partition_pb2.ItemOutcome]) -> None:
+        """Nothing is told of the items where nothing was asked for."""
+        nothing = partition_pb2.ItemOutcome()
+        results = [outcomes.get(number, nothing).write for number in range(len(self.request.writes))]
+        self.done(written(self.request, self.tables, results), None)
 
     # Over several, or too large for one entry of a log
 
@@ -268,7 +245,7 @@ class _Write:
     def _concluded(self, attempt: Attempt, concluded: Conclude) -> None:
         conclusion, refusals = concluded.conclusion, attempt.refusals
         if conclusion is Conclusion.COMMITTED:
-            self.done(written(self.request, self.tables, refusals.outcomes), None)
+            self._written(refusals.outcomes)
         elif conclusion is Conclusion.REFUSED:
             self.done(None, cancelled(len(self.request.writes), refusals.outcomes, refusals.throttled))
         elif conclusion is Conclusion.AGAIN:
@@ -285,7 +262,7 @@ class _Write:
         """The client has sent it before, or something else under its name."""
         claim = claim_of(row, self.plan.request_hash, wall_ms())
         if claim is Claim.REPLAY:
-            self._replay()
+            self.done(replayed(self.request), None)
         elif claim is Claim.MISMATCH:
             self.done(None, IdempotentParameterMismatchError())
         elif claim is Claim.IN_PROGRESS:
@@ -310,5 +287,7 @@ def _not_carried_out(error: StatorError) -> StatorError:
         error = DeadlineExceededError(f"{_TIME_IS_OVER}; the transaction was not carried out")
     elif isinstance(error, ServiceUnavailableError) and not error.is_not_carried_out:
         error = ServiceUnavailableError("The router is stopping; the transaction was not carried out")
+    elif isinstance(error, InternalServerError):
+        error = InternalServerError(f"The transaction was not carried out, as a part of it failed: {error.message}")
     error.is_not_carried_out = True
     return error

@@ -14,6 +14,7 @@ from router.ledger import Ledger
 from router.recovery import Recoveries
 from router.storage_client import PREPARE, PartitionCall, StorageClient
 from router.transact_calls import Participant, finish_call
+from router.transact_reasons import is_late
 from router.transactions import coordinator, ledger_requests
 from router.transactions.coordinator import Answer, Conclude, Coordinator, Effect, Event
 from router.transactions.ledger_row import Participants
@@ -23,8 +24,6 @@ from server.runtime.clock import wall_ms
 
 FINISH_GRACE_S = 5.0
 """For how long, after the client's time is over, a router goes on by itself with what it has begun."""
-
-_Outcome = partition_pb2.ItemOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +181,7 @@ class Attempt:
         if reply.status == partition_pb2.OK:
             return Answer.ACCEPTED
         self._means.stamps.heard(reply.transaction.stamp_us)
-        is_refused = any(each.code not in (_Outcome.ACCEPTED, _Outcome.LATE) for each in outcomes)
-        return Answer.REFUSED if is_refused else Answer.LATE
+        return Answer.LATE if is_late(outcomes) else Answer.REFUSED
 
     def _failed(self, participant: Participant, error: StatorError) -> Answer:
         if error.is_not_carried_out and isinstance(error, ThrottledError | RequestLimitExceededError):

@@ -9,78 +9,51 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from statorpb import partition_pb2
 
 from router.partition_map_cache import Table
-from router.requests.get_item import GetItemRequest
 from router.requests.transact_get_items import TransactGetItemsRequest
-from router.requests.transactions import check_distinct
+from router.requests.transactions import check_size
 from router.results import TransactRead
 from router.routing.decision import backoff_ms
 from router.storage_client import READ_ITEMS, PartitionCall, StorageClient
 from router.transact_calls import Participant, participants_of
-from router.transact_results import conflict, read_capacity
-from server.expressions.codec import encode
-from server.model.errors import StatorError
-from server.model.key_encoding import encode_position
-from server.model.table import check_key_only, check_paths
+from router.transact_reasons import conflict
+from router.transaction_items import PreparedRead, prepared_reads, read
+from server.model.errors import StatorError, ValidationError
 
 PATIENCE_S = 1.0
 """For how long items are read again that others write."""
 
 _Found = partition_pb2.ItemFound
 ReadDone = Callable[[TransactRead | None, StatorError | None], None]
-_Answered = Callable[[Mapping[int, partition_pb2.ItemsResult], StatorError | None], None]
 
 
-class ItemsRead:
-    """One round of questions to all participants."""
+@dataclass(slots=True)
+class _Round:
+    """One question to each participant. `found`: by the items' numbers."""
 
-    def __init__(
-        self, storage: StorageClient, participants: Sequence[Participant], deadline: float, done: _Answered
-    ) -> None:
-        self._storage = storage
-        self._participants = participants
-        self._deadline = deadline
-        self._done = done
-        self._left = len(participants)
-        self._results: dict[int, partition_pb2.ItemsResult] = {}
-        self._error: StatorError | None = None
+    left: int
+    found: dict[int, partition_pb2.ItemFound] = field(default_factory=dict)
+    slots: dict[int, int] = field(default_factory=dict)
+    error: StatorError | None = None
 
-    def ask(self, projections: Mapping[int, bytes], since: Mapping[int, partition_pb2.ItemsResult] | None) -> None:
-        """`projections`: by the items' numbers. `since`: what was read, of which it is to be looked whether it is still
-        so; None: they are to be read."""
-        for index, participant in enumerate(self._participants):
-            details = partition_pb2.ItemsRead(unchanged_since=since[index].slot if since is not None else 0)
-            for number, key in zip(participant.numbers, participant.keys, strict=True):
-                details.items.add(key=key, projection=projections.get(number, b"") if since is None else b"")
-            self._ask_one(index, participant, details)
-
-    def _ask_one(self, index: int, participant: Participant, details: partition_pb2.ItemsRead) -> None:
-        def answered(reply: partition_pb2.PartitionReply | None, error: StatorError | None) -> None:
-            self._left -= 1
-            if reply is not None:
-                self._results[index] = reply.items
-            else:
-                self._error = self._error or error
-            if not self._left:
-                self._done(self._results, self._error)
-
-        first = participant.positions[0]
-        call = PartitionCall(participant.table, READ_ITEMS, first, self._deadline, answered, details=details)
-        self._storage.submit(call)
+    @property
+    def busy(self) -> set[int]:
+        """The numbers of items that others are at."""
+        return {number for number, found in self.found.items() if found.code in (_Found.MARKED, _Found.CHANGED)}
 
 
 @dataclass(slots=True)
 class TransactionalRead:
-    """One TransactGetItems under way. `projections`: encoded, by the items' numbers."""
+    """One TransactGetItems under way. `patience_ends`: loop time."""
 
     storage: StorageClient
     request: TransactGetItemsRequest
+    prepared: Sequence[PreparedRead]
     participants: Sequence[Participant]
-    projections: Mapping[int, bytes]
     deadline: float
     done: ReadDone
     rng: random.Random
@@ -89,35 +62,48 @@ class TransactionalRead:
 
     def start(self) -> None:
         """Reads the items."""
-        ItemsRead(self.storage, self.participants, self.deadline, self._read).ask(self.projections, None)
+        self._ask(None, self._read)
 
-    def _read(self, results: Mapping[int, partition_pb2.ItemsResult], error: StatorError | None) -> None:
-        if error is not None:
-            self.done(None, error)
-        elif busy := self._busy(results):
-            self._again(busy)
-        elif len(self.participants) == 1:
-            self._finish(results)
+    def _ask(self, before: _Round | None, answered: Callable[[_Round], None]) -> None:
+        """Reads the items, or looks whether they are as they were `before`."""
+        round_ = _Round(len(self.participants))
+        for index, participant in enumerate(self.participants):
+            details = partition_pb2.ItemsRead(unchanged_since=before.slots[index] if before is not None else 0)
+            for number, key in zip(participant.numbers, participant.keys, strict=True):
+                projection = self.prepared[number].projection if before is None else b""
+                details.items.add(key=key, projection=projection)
+            self._ask_one(index, details, round_, answered)
+
+    def _ask_one(
+        self, index: int, details: partition_pb2.ItemsRead, round_: _Round, answered: Callable[[_Round], None]
+    ) -> None:
+        participant = self.participants[index]
+
+        def done(reply: partition_pb2.PartitionReply | None, error: StatorError | None) -> None:
+            round_.left -= 1
+            if reply is not None:
+                round_.slots[index] = reply.items.slot
+                round_.found.update(zip(participant.numbers, reply.items.items, strict=True))
+            else:
+                round_.error = round_.error or error
+            if round_.left:
+                return
+            if round_.error is not None:
+                self.done(None, round_.error)
+            elif round_.busy:
+                self._again(round_.busy)
+            else:
+                answered(round_)
+
+        first = participant.positions[0]
+        call = PartitionCall(participant.table, READ_ITEMS, first, self.deadline, done, details=details)
+        self.storage.submit(call)
+
+    def _read(self, round_: _Round) -> None:
+        if len(self.participants) == 1:
+            self._finish(round_)
         else:
-
-            def looked(again: Mapping[int, partition_pb2.ItemsResult], error: StatorError | None) -> None:
-                if error is not None:
-                    self.done(None, error)
-                elif busy := self._busy(again):
-                    self._again(busy)
-                else:
-                    self._finish(results)
-
-            ItemsRead(self.storage, self.participants, self.deadline, looked).ask({}, results)
-
-    def _busy(self, results: Mapping[int, partition_pb2.ItemsResult]) -> set[int]:
-        """The numbers of items that others are at."""
-        return {
-            number
-            for index, participant in enumerate(self.participants)
-            for number, found in zip(participant.numbers, results[index].items, strict=True)
-            if found.code in (_Found.MARKED, _Found.CHANGED)
-        }
+            self._ask(round_, lambda _: self._finish(round_))
 
     def _again(self, busy: set[int]) -> None:
         loop = asyncio.get_running_loop()
@@ -128,16 +114,14 @@ class TransactionalRead:
         else:
             loop.call_later(delay_s, self.start)
 
-    def _finish(self, results: Mapping[int, partition_pb2.ItemsResult]) -> None:
-        items: list[bytes | None] = [None] * len(self.request.reads)
-        sizes = [0] * len(items)
-        for index, participant in enumerate(self.participants):
-            for number, found in zip(participant.numbers, results[index].items, strict=True):
-                if found.code == _Found.FOUND:
-                    items[number], sizes[number] = found.item, found.item_bytes
-        names = [read.table_name for read in self.request.reads]
-        capacity = read_capacity(list(zip(names, sizes, strict=True)), self.request.capacity)
-        self.done(TransactRead(items, capacity), None)
+    def _finish(self, round_: _Round) -> None:
+        found = [round_.found[number] for number in range(len(self.request.reads))]
+        try:
+            check_size(sum(one.item_bytes for one in found))
+        except ValidationError as error:
+            self.done(None, error)
+        else:
+            self.done(read(self.request, found), None)
 
 
 def transactional_read(
@@ -148,19 +132,8 @@ def transactional_read(
     done: ReadDone,
     rng: random.Random,
 ) -> TransactionalRead:
-    """The read that is asked for. Raises ValidationError."""
-    places = [(tables[read.table_name], _position(read, tables[read.table_name])) for read in request.reads]
-    check_distinct([(table.name, position) for table, position in places])
-    projections = {
-        number: encode(read.projection.tree) for number, read in enumerate(request.reads) if read.projection is not None
-    }
+    """The read that is asked for. Raises ValidationError or TransactionCanceledError."""
+    prepared = prepared_reads(request, tables)
+    places = [(tables[one.table_name], each.position) for one, each in zip(request.reads, prepared, strict=True)]
     patience_ends = asyncio.get_running_loop().time() + PATIENCE_S
-    participants = participants_of(places)
-    return TransactionalRead(storage, request, participants, projections, deadline, done, rng, patience_ends)
-
-
-def _position(read: GetItemRequest, table: Table) -> bytes:
-    check_key_only(read.key, table.schema)
-    if read.projection is not None:
-        check_paths(read.projection.paths, table.schema, table.all_indexes)
-    return encode_position(table.schema, read.key)
+    return TransactionalRead(storage, request, prepared, participants_of(places), deadline, done, rng, patience_ends)

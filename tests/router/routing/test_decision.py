@@ -22,8 +22,17 @@ def test_every_status_of_the_wire_is_known() -> None:
 
 
 def test_a_request_is_done_when_the_answer_is_its_own() -> None:
-    """An item or its absence, records or theirs; any other answer is about the node."""
-    assert {Status.OK, Status.NOT_FOUND, Status.TRIMMED, Status.NO_STREAM} == DONE
+    """An item or its absence, records or theirs, or what a transaction came to; any other answer is about the node, or
+    an error that a client is told of."""
+    assert {
+        Status.OK,
+        Status.NOT_FOUND,
+        Status.TRIMMED,
+        Status.NO_STREAM,
+        Status.CANCELLED,
+        Status.TOKEN_MISMATCH,
+        Status.TOO_LARGE,
+    } == DONE
 
 
 @pytest.mark.parametrize(
@@ -41,6 +50,7 @@ def test_a_request_is_done_when_the_answer_is_its_own() -> None:
         (Status.INVALID_UPDATE, Step.REFUSE, Step.REFUSE),
         (Status.COLLECTION_FULL, Step.REFUSE, Step.REFUSE),
         (Status.RESULT_FORGOTTEN, Step.REFUSE, Step.REFUSE),
+        (Status.TRANSACTION_CONFLICT, Step.REFUSE, Step.REFUSE),
         (Status.NOT_FRESH, Step.TRY_OTHER, Step.TRY_OTHER),
         (99, Step.FAIL, Step.FAIL),
         (-1, Step.FAIL, Step.FAIL),
