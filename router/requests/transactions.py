@@ -46,7 +46,6 @@ def check_names(members: Sequence[Mapping[str, Mapping[str, Any]]]) -> None:
             {name: {"TableName": name_in_arn(text) or text} for name, text in _texts(member)} for member in members
         ]
         check_constraints(_NAMES, {"TransactItems": named})
-        raise
 
 
 def _texts(member: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:

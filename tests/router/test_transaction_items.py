@@ -12,7 +12,6 @@ from router.partition_map_cache import Table
 from router.requests import transact_get_items, transact_write_items
 from router.requests.transact_get_items import TransactGetItemsRequest
 from router.requests.transact_write_items import TransactWriteItemsRequest
-from router.requests.transactions import refused
 from router.results import Capacity, CollectionMetrics, TransactRead, TransactWritten
 from router.storage_client import DELETE, GET, PUT, UPDATE
 from router.transaction_items import prepared_reads, prepared_writes, read, replayed, written
@@ -20,7 +19,6 @@ from server.model.errors import (
     NO_REASON,
     TransactionCanceledError,
     ValidationError,
-    condition_reason,
     validation_reason,
 )
 from server.model.key_encoding import encode_position
@@ -165,14 +163,6 @@ def test_a_read_of_what_cannot_be() -> None:
         prepared_reads(reads({"Key": KEY}, {"Key": OTHER}, {"Key": KEY}), TABLES)
     with pytest.raises(TransactionCanceledError):
         prepared_reads(reads({"Key": KEY, "ProjectionExpression": "pk.a"}), TABLES)
-
-
-def test_what_a_leader_finds_may_be_the_whole_requests_error() -> None:
-    """That an update would make an index's key empty, DynamoDB says before it begins."""
-    message = "One or more parameter values are not valid. The update expression attempted to update a secondary index"
-    error = refused([NO_REASON, validation_reason(message), condition_reason()])
-    assert type(error) is ValidationError and error.message == message
-    assert isinstance(refused([condition_reason()]), TransactionCanceledError)
 
 
 def result(old_bytes: int, new_bytes: int, **others: Any) -> partition_pb2.WriteResult:

@@ -17,7 +17,6 @@ from router.requests.transact_write_items import (
     TransactWriteItemsRequest,
     request_hash,
 )
-from router.requests.transactions import check_distinct
 from router.requests.update_item import UpdateItemRequest
 from server.model.errors import ValidationError
 from tests.router.requests.failing import EMPTY_VALUE, NESTED_TOO_DEEPLY, NULL_MEMBER, TOO_LARGE, nested, refusal
@@ -211,15 +210,6 @@ def test_four_megabytes_and_no_more() -> None:
     assert refusal(read, of(*puts, update, with_(DELETE, Key={"pkx": rest}))) == (
         "ValidationException",
         "The aggregate size of the items in the transaction exceeds 4 MB",
-    )
-
-
-def test_no_item_twice() -> None:
-    """Of one table: in another one the same key is another item's."""
-    check_distinct([("a", b"1"), ("a", b"2"), ("b", b"1")])
-    assert refusal(check_distinct, [("a", b"1"), ("b", b"1"), ("a", b"1")]) == (
-        "ValidationException",
-        "Transaction request cannot include multiple operations on one item",
     )
 
 
