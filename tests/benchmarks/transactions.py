@@ -195,7 +195,13 @@ async def _contended(client: stator.AsyncClient, options: argparse.Namespace) ->
         rows.append((items, len(figures.ms) / options.seconds, figures.cancelled / options.seconds))
         times = " | ".join(f"{at(figures.ms, rank):.1f}" for rank in (500, 990)) if figures.ms else "- | -"
         print(f"| {items} | {rows[-1][1]:.0f} | {rows[-1][2]:.0f} | {times} |", flush=True)
-        total = sum([each["balance"] async for each in client.scan(TABLE) if each["pk"].startswith("account-")])
+        total = sum(
+            [
+                each["balance"]
+                async for each in client.scan(TABLE, consistent_read=True)
+                if each["pk"].startswith("account-")
+            ]
+        )
         assert total == 10**6 * items, f"{total} is not what there was"
         for index in range(items):
             await client.delete_item(TABLE, {"pk": f"account-{index}", "sk": 0})
