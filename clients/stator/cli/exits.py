@@ -4,14 +4,17 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from stator.values import Item
 
 OK = 0
 REFUSED = 1  # the server said no, or some items failed
 USAGE = 2  # the command line or a file it names is wrong
 UNREACHABLE = 3  # nothing answered, or not in time
 NOT_FOUND = 4  # `stator get`: there is no such item
-CONDITION_FAILED = 5  # --if did not hold, and nothing was written
+CONDITION_FAILED = 5  # --if, or an "if" of a transaction, did not hold, and nothing was written
 MACHINE = 6  # `stator gameday`: this machine cannot do what the scenario needs
 INTERRUPTED = 130  # Ctrl-C
 
@@ -43,10 +46,16 @@ def discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def found_item(item: "Item | None") -> str:
+    """What a condition did not hold for."""
+    from stator.cli.output import to_json
+
+    return f"the item is {to_json(dict(sorted(item.items())))}" if item else "there is no such item"
+
+
 @contextlib.contextmanager
 def expected_errors() -> Iterator[None]:
     """Turns errors that can be expected into a sentence and an exit code; bugs keep their traceback."""
-    from stator.cli.output import to_json
     from stator.errors import (
         ConditionalCheckFailedError,
         DeadlineExceededError,
@@ -66,8 +75,7 @@ def expected_errors() -> Iterator[None]:
     except (UnavailableError, DeadlineExceededError) as error:
         fail(error.message, UNREACHABLE)
     except ConditionalCheckFailedError as error:
-        shown = f"the item is {to_json(dict(sorted(error.item.items())))}" if error.item else "there is no such item"
-        fail(f"the condition does not hold: {shown}.", CONDITION_FAILED)
+        fail(f"the condition does not hold: {found_item(error.item)}.", CONDITION_FAILED)
     except StatorError as error:
         fail(f"{error.message} ({error.code})", REFUSED)
     except UnicodeEncodeError:

@@ -191,12 +191,12 @@ def delete(
             _print_returned(client.delete_item(table, where, **options).attributes, dynamodb_json)
 
 
-def read_paths(select: str | None) -> list[tuple[str | int, ...]] | None:
+def read_paths(select: str | None, option: str = "--select") -> list[tuple[str | int, ...]] | None:
     """The paths in "title, tags[0]". Raises UsageError."""
     if select is None:
         return None
     outside_backquotes = r",(?=(?:[^`]*`[^`]*`)*[^`]*$)"
-    return [_path(part.strip(), "--select") for part in re.split(outside_backquotes, select)]
+    return [read_path(part.strip(), option) for part in re.split(outside_backquotes, select)]
 
 
 _NAME = r"(?:`[^`]+`|[^`.\[\]]+)"
@@ -204,7 +204,8 @@ _PATH = re.compile(rf"{_NAME}(?:\[\d+\]|\.{_NAME})*")
 _PATH_STEP = re.compile(r"`([^`]+)`|\[(\d+)\]|([^`.\[\]]+)")
 
 
-def _path(text: str, option: str) -> tuple[str | int, ...]:
+def read_path(text: str, option: str) -> tuple[str | int, ...]:
+    """The path in "a.b[0]". Raises UsageError."""
     from stator.expressions import attr
 
     if "`" in text and _PATH.fullmatch(text):
@@ -230,8 +231,8 @@ def _read_update(parts: dict[str, list[str] | None], removes: list[str], *, is_d
             value = _read_value(value_text, option, is_dynamodb_json=is_dynamodb_json)
             if method in ("add", "delete"):
                 value = _number_or_set(value, option)
-            change = getattr(change, method)(_path(name.strip(), option), value)
-    return change.remove(*(_path(name, "--remove") for name in removes))
+            change = getattr(change, method)(read_path(name.strip(), option), value)
+    return change.remove(*(read_path(name, "--remove") for name in removes))
 
 
 def _read_value(text: str, option: str, *, is_dynamodb_json: bool) -> Any:

@@ -16,7 +16,7 @@ TYPES = frozenset({"S", "N", "B", "BOOL", "NULL", "SS", "NS", "BS", "L", "M"})
 def parse_json(text: str, what: str) -> Any:
     """JSON with exact numbers. Raises UsageError, which says where the mistake is."""
     try:
-        return json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)
+        return json.loads(text, parse_float=Decimal, parse_constant=refuse_constant)
     except ValueError as error:
         raise UsageError(f"{what} is not JSON: {error}.") from None
     except RecursionError:
@@ -134,5 +134,6 @@ def _kind(value: Any) -> str:
     return {list: "a list", str: "a text", type(None): "null"}.get(type(value), f"the value {value!r}")
 
 
-def _refuse_constant(name: str) -> Any:
+def refuse_constant(name: str) -> Any:
+    """Raises ValueError: for NaN and Infinity, which only Python takes for JSON."""
     raise ValueError(f"{name} is not a number that can be stored")

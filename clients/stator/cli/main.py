@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stator.cli import check, cluster, exits, items, local, node, query, stream, table, transfer, user
+from stator.cli import check, cluster, exits, items, local, node, query, stream, table, transact, transfer, user
 
 app = typer.Typer(
     name="stator",
@@ -46,6 +46,7 @@ app.add_typer(local.app, name="local")
 app.add_typer(table.app, name="table")
 for command in (items.put, items.get, items.update, items.delete, query.query, query.scan):
     app.command(help=_help(command))(command)
+app.command(help=_help(transact.transact))(transact.transact)
 app.command("import", help=_help(transfer.import_command))(transfer.import_command)
 app.command("export", help=_help(transfer.export_command))(transfer.export_command)
 app.command(help=_help(stream.stream))(stream.stream)

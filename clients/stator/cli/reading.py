@@ -11,6 +11,7 @@ cells are typed JSON, {"S": "x"}. Empty cells are attributes that an item does n
 
 import base64
 import binascii
+import contextlib
 import csv
 import gzip
 import io
@@ -148,13 +149,20 @@ def open_input(file: str) -> IO[str]:
 
 def read_rows(source: IO[str], file_format: str, shape: ItemShape, csv_types: CsvTypes) -> Iterator[Row]:
     """The rows of the file. A bad row is one with a `problem`; what makes reading on impossible raises UsageError."""
-    try:
+    with readable():
         if file_format == "csv":
             yield from _read_csv(source, csv_types)
         elif file_format == "jsonl":
             yield from _read_lines(enumerate(source, 1), shape)
         else:
             yield from _read_json(source, shape)
+
+
+@contextlib.contextmanager
+def readable() -> Iterator[None]:
+    """What is wrong with the bytes of a file that is read within this raises UsageError."""
+    try:
+        yield
     except UnicodeDecodeError as error:
         raise UsageError(f"the file is not UTF-8 text: {error}.") from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:

@@ -31,6 +31,7 @@ COMMANDS = [
     ["query"],
     ["scan"],
     ["delete"],
+    ["transact"],
     ["import"],
     ["export"],
     ["cluster", "status"],
