@@ -97,6 +97,10 @@ class Ledger:
                 await asyncio.shield(self._making)
         except TimeoutError as error:
             raise ServiceUnavailableError("The ledger of transactions cannot be made or found at present") from error
+        except asyncio.CancelledError as error:
+            if not self._making.cancelled():
+                raise  # whoever waits has gone
+            raise ServiceUnavailableError("The router is stopping") from error
 
     async def _make(self) -> None:
         loop = asyncio.get_running_loop()

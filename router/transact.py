@@ -145,14 +145,35 @@ class _Write:
     begun: float
     rng: random.Random
     attempts: int = 0
+    is_ended: bool = False
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def start(self) -> None:
+        """Raises StatorError where nothing of it was begun."""
         if len(self.plan.participants) == 1:
             self._at_once(self.write_token)
         else:
             self._over_marks()
+
+    def _end(self, result: TransactWritten | None, error: StatorError | None) -> None:
+        if not self.is_ended:
+            self.is_ended = True
+            self.done(result, error)
+
+    def _later(self, delay_s: float, step: Callable[[], None]) -> None:
+        """Takes a step after a while; a bug in it costs this request an error, and not its answer."""
+
+        def go() -> None:
+            try:
+                step()
+            except StatorError as error:
+                self._end(None, error)
+            except Exception:
+                log.exception("a transaction failed")
+                self._end(None, InternalServerError("The request failed because of an internal error"))
+
+        self.loop.call_later(delay_s, go)
 
     # Within one partition
 
@@ -185,44 +206,44 @@ class _Write:
         if reply is None:
             assert error is not None
             is_throttled = isinstance(error, ThrottledError | RequestLimitExceededError)
-            self.done(None, cancelled(count, {}, range(count)) if is_throttled and error.is_not_carried_out else error)
+            self._end(None, cancelled(count, {}, range(count)) if is_throttled and error.is_not_carried_out else error)
             return
         result = reply.transaction
         if reply.status == partition_pb2.TOO_LARGE:
             self._over_marks()
         elif reply.status == partition_pb2.TOKEN_MISMATCH:
-            self.done(None, IdempotentParameterMismatchError())
+            self._end(None, IdempotentParameterMismatchError())
         elif reply.status == partition_pb2.CANCELLED:
             if is_late(result.items):
                 self.means.stamps.heard(result.stamp_us)
                 self._again(lambda: self._at_once(os.urandom(ID_BYTES)))
             else:
-                self.done(None, cancelled(count, dict(enumerate(result.items))))
+                self._end(None, cancelled(count, dict(enumerate(result.items))))
         elif result.is_replay:
-            self.done(replayed(self.request), None)
+            self._end(replayed(self.request), None)
         else:
             self._written(dict(enumerate(result.items)))
 
-    def _again(self, step: Callable[[], None]) -> None:
-        """Another attempt, if there is time for one."""
+    def _again(self, step: Callable[[], None], otherwise: StatorError | None = None) -> None:
+        """Another attempt, if there is time for one; else the error `otherwise`."""
         delay_s = backoff_ms(self.attempts, self.rng.random()) / 1000 if self.attempts else 0.0
         self.attempts += 1
-        if self.loop.time() + delay_s >= self.plan.deadline:
-            self.done(None, _not_carried_out(DeadlineExceededError("")))
+        if self.loop.time() + delay_s < self.plan.deadline:
+            self._later(delay_s, step)
         else:
-            self.loop.call_later(delay_s, step)
+            self._end(None, otherwise or _not_carried_out(DeadlineExceededError("")))
 
     def _written(self, outcomes: Mapping[int, partition_pb2.ItemOutcome]) -> None:
         """Nothing is told of the items where nothing was asked for."""
         nothing = partition_pb2.ItemOutcome()
         results = [outcomes.get(number, nothing).write for number in range(len(self.request.writes))]
-        self.done(written(self.request, self.tables, results), None)
+        self._end(written(self.request, self.tables, results), None)
 
     # Over several, or too large for one entry of a log
 
     def _over_marks(self) -> None:
         if self.means.ledger.is_known:
-            self._attempt()  # whoever submits a request sees to what is raised
+            self._attempt()
         else:
             task = self.loop.create_task(self._make_ledger())
             self.tasks.add(task)
@@ -232,12 +253,12 @@ class _Write:
         try:
             await self.means.ledger.make(self.plan.deadline)
         except StatorError as error:
-            self.done(None, _not_carried_out(error))
+            self._end(None, _not_carried_out(error))
         except Exception:
             log.exception("making the ledger of transactions failed")
-            self.done(None, _not_carried_out(InternalServerError("The ledger of transactions could not be made")))
+            self._end(None, _not_carried_out(InternalServerError("The ledger of transactions could not be made")))
         else:
-            self._attempt()
+            self._later(0.0, self._attempt)
 
     def _attempt(self) -> None:
         Attempt(self.means, self.plan, self._concluded).start()
@@ -247,31 +268,31 @@ class _Write:
         if conclusion is Conclusion.COMMITTED:
             self._written(refusals.outcomes)
         elif conclusion is Conclusion.REFUSED:
-            self.done(None, cancelled(len(self.request.writes), refusals.outcomes, refusals.throttled))
+            self._end(None, cancelled(len(self.request.writes), refusals.outcomes, refusals.throttled))
         elif conclusion is Conclusion.AGAIN:
             self._again(self._attempt)
         elif conclusion is Conclusion.TAKEN:
             self._taken(concluded.row)
         elif conclusion is Conclusion.FAILED:
             error = next(iter(refusals.errors), None)
-            self.done(None, _not_carried_out(error if error is not None else DeadlineExceededError("")))
+            self._end(None, _not_carried_out(error if error is not None else DeadlineExceededError("")))
         else:
-            self.done(None, DeadlineExceededError(f"{_TIME_IS_OVER}; it may or may not be carried out"))
+            self._end(None, DeadlineExceededError(f"{_TIME_IS_OVER}; it may or may not be carried out"))
 
     def _taken(self, row: LedgerRow | None) -> None:
         """The client has sent it before, or something else under its name."""
         claim = claim_of(row, self.plan.request_hash, wall_ms())
         if claim is Claim.REPLAY:
-            self.done(replayed(self.request), None)
+            self._end(replayed(self.request), None)
         elif claim is Claim.MISMATCH:
-            self.done(None, IdempotentParameterMismatchError())
+            self._end(None, IdempotentParameterMismatchError())
         elif claim is Claim.IN_PROGRESS:
-            self.done(None, TransactionInProgressError())
+            self._end(None, TransactionInProgressError())
         elif claim is Claim.RECOVER:
             assert row is not None, "there is something to recover"
 
             def ended(_: bool) -> None:
-                self._again(self._attempt)
+                self._again(self._attempt, TransactionInProgressError())
 
             self.means.recoveries.take(row.ledger_id, row.attempt, row.participants, ended)
         else:
