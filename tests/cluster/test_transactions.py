@@ -312,8 +312,8 @@ async def _transfer_on(client: stator.AsyncClient, number: int) -> None:
 async def _wait_held(cluster: LocalCluster, client: stator.AsyncClient, name: str) -> float:
     """Halts a router until it is one that has left marks: then a write through another one is refused. Returns when."""
     for _ in range(20):
-        halted_at = time.monotonic()
         await asyncio.to_thread(cluster.local, "pause", name)
+        halted_at = time.monotonic()
         for key in KEYS:
             try:
                 await client.update_item(TABLE, {"pk": key}, update().set("seen", str(uuid.uuid4())), timeout_s=0.2)
