@@ -18,7 +18,9 @@ from router.results import NOTHING, Capacity, CollectionMetrics, WriteResult
 from router.routing.capacity import size_range_gb, write_units
 from router.storage_client import DELETE, GET, PUT, UPDATE, PartitionCall
 from server.expressions.codec import encode
+from server.expressions.trees import SetAction, Value
 from server.model.errors import StatorError, ValidationError
+from server.model.item import Item
 from server.model.key_encoding import encode_position
 from server.model.table import check_index_keys, check_key_only, check_paths
 from server.wire import item_to_bytes
@@ -59,6 +61,8 @@ def prepared_write(request: TransactWrite, table: Table) -> PreparedWrite:
         operation, item = DELETE, b""
         if isinstance(request, UpdateItemRequest):
             _check_key_stays(request, table)
+            if table.indexes or table.global_indexes:
+                check_index_keys(_assigned(request), table.all_indexes, is_update=True)
             operation, item = UPDATE, item_to_bytes(request.key)
         elif isinstance(request, ConditionCheckRequest):
             operation = GET
@@ -95,6 +99,17 @@ def _check_key_stays(request: UpdateItemRequest, table: Table) -> None:
                 f"One or more parameter values were invalid: Cannot update attribute {path[0]}. This attribute is part "
                 "of the key"
             )
+
+
+def _assigned(request: UpdateItemRequest) -> Item:
+    """The attributes that an update sets to values of the request, as they are."""
+    if request.update is None:
+        return {}
+    return {
+        str(action.path[0]): request.update.values[action.value.name]
+        for action in request.update.tree.actions
+        if isinstance(action, SetAction) and isinstance(action.value, Value) and len(action.path) == 1
+    }
 
 
 def _details(request: TransactWrite, options: WriteOptions) -> partition_pb2.WriteDetails:

@@ -183,6 +183,19 @@ def _key_size_error(kind: str, name: str, size: int, limit: int, *, is_partition
     return ValidationError(f"One or more parameter values were invalid: {told}")
 
 
+def _empty_index_key(kind: str, name: str, index_name: str, *, is_update: bool) -> ValidationError:
+    value = f"an empty {'binary' if kind == 'B' else 'string'} value."
+    if is_update:
+        return ValidationError(
+            "One or more parameter values are not valid. The update expression attempted to update a secondary index "
+            "key to a value that is not supported. The AttributeValue for a key attribute cannot contain " + value
+        )
+    return ValidationError(
+        "One or more parameter values are not valid. A value specified for a secondary index key is not supported. The "
+        f"AttributeValue for a key attribute cannot contain {value} IndexName: {index_name}, IndexKey: {name}"
+    )
+
+
 def check_key_only(key: Item, schema: KeySchema) -> None:
     """That a key consists of just the key attributes. Raises ValidationError."""
     if key.keys() != schema.names:
@@ -214,18 +227,19 @@ def check_paths(
             )
 
 
-def check_index_keys(item: Item, indexes: Iterable[LocalIndex | GlobalIndex]) -> None:
-    """That an item's values can be keys in the indexes whose key attributes it has. Raises ValidationError."""
+def check_index_keys(item: Item, indexes: Iterable[LocalIndex | GlobalIndex], *, is_update: bool = False) -> None:
+    """That an item's values can be keys in the indexes whose key attributes it has. `is_update`: they are what an
+    update gives some of its attributes. Raises ValidationError."""
     for index in indexes:
         if isinstance(index, GlobalIndex):
-            _check_index_key(item, index.partition_keys, index.name, is_partition_key=True)
-            _check_index_key(item, index.sort_keys, index.name, is_partition_key=False)
+            _check_index_key(item, index.partition_keys, index.name, is_partition_key=True, is_update=is_update)
+            _check_index_key(item, index.sort_keys, index.name, is_partition_key=False, is_update=is_update)
         else:
-            _check_index_key(item, (index.sort_key,), index.name, is_partition_key=False)
+            _check_index_key(item, (index.sort_key,), index.name, is_partition_key=False, is_update=is_update)
 
 
 def _check_index_key(
-    item: Item, attributes: tuple[KeyAttribute, ...], index_name: str, *, is_partition_key: bool
+    item: Item, attributes: tuple[KeyAttribute, ...], index_name: str, *, is_partition_key: bool, is_update: bool
 ) -> None:
     limit = PARTITION_KEY_BYTES_MAX if is_partition_key else SORT_KEY_BYTES_MAX
     total = 0
@@ -244,11 +258,7 @@ def _check_index_key(
             continue
         size = len(content if isinstance(content, bytes) else content.encode())
         if size == 0:
-            raise ValidationError(
-                "One or more parameter values are not valid. A value specified for a secondary index key is not "
-                "supported. The AttributeValue for a key attribute cannot contain an empty "
-                f"{'binary' if kind == 'B' else 'string'} value. IndexName: {index_name}, IndexKey: {name}"
-            )
+            raise _empty_index_key(kind, name, index_name, is_update=is_update)
         total += size
         if total > limit:
             raise _key_size_error(kind, name, total, limit, is_partition_key=is_partition_key)

@@ -27,6 +27,8 @@ BODIES: dict[str, dict[str, Any]] = {
         "TableName": "plain",
         "KeyConditions": {"pk": {"ComparisonOperator": "EQ", "AttributeValueList": [{"S": "a"}]}},
     },
+    "TransactWriteItems": {"TransactItems": [{"Delete": {"TableName": "plain", "Key": KEY}}]},
+    "TransactGetItems": {"TransactItems": [{"Get": {"TableName": "plain", "Key": KEY}}]},
     "CreateTable": {
         "TableName": "never-created",
         "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
@@ -59,6 +61,8 @@ SUPPORTED = {
     "Scan": {"TableName", "Limit", "ExclusiveStartKey", "ConsistentRead"},
     "UpdateItem": {"TableName", "Key"},
     "Query": {"TableName", "KeyConditions"},
+    "TransactWriteItems": {"TransactItems"},
+    "TransactGetItems": {"TransactItems"},
 }
 """Of operations on items: what does not ask for more than the least."""
 
@@ -94,7 +98,7 @@ NEUTRAL: dict[str, Any] = {
 _MODEL = boto3.client(
     "dynamodb", region_name="local", aws_access_key_id="a", aws_secret_access_key="a"
 ).meta.service_model
-UNKNOWN_OPERATIONS = sorted(set(_MODEL.operation_names) - BODIES.keys() - {"TransactWriteItems", "TransactGetItems"})
+UNKNOWN_OPERATIONS = sorted(set(_MODEL.operation_names) - BODIES.keys())
 ITEM_OPERATIONS = [
     "PutItem",
     "GetItem",
@@ -104,6 +108,8 @@ ITEM_OPERATIONS = [
     "BatchGetItem",
     "Query",
     "Scan",
+    "TransactWriteItems",
+    "TransactGetItems",
 ]
 
 

@@ -55,3 +55,36 @@ def test_nothing_inside_a_global_indexs_key_can_be_updated() -> None:
     }
     with pytest.raises(ValidationError, match=r"Key attributes must be scalars.+IndexKey: o1"):
         write_call(update_item.from_body(body, is_json=True), table(MANY), 9.0, b"t" * 16, lambda result, error: None)
+
+
+@pytest.mark.parametrize(
+    ("expression", "value", "message"),
+    [
+        ("SET k1 = :v", {"N": "1"}, "Type mismatch for Index Key k1 Expected: S Actual: N IndexName: plain"),
+        ("SET a = :v, k2 = :v", {"L": []}, "Type mismatch for Index Key k2 Expected: S Actual: L IndexName: many"),
+        (
+            "SET k1 = :v",
+            {"S": ""},
+            "The update expression attempted to update a secondary index key to a value that is not supported. The "
+            "AttributeValue for a key attribute cannot contain an empty string value.",
+        ),
+        (
+            "SET o1 = :v",
+            {"S": "o" * 1025},
+            "Aggregated size of all range keys has exceeded the size limit of 1024 bytes",
+        ),
+    ],
+)
+def test_what_an_update_gives_an_index_for_a_key_is_not_sent(expression: str, value: Any, message: str) -> None:
+    """Where the request itself has it; what comes of other attributes, a storage node looks at."""
+    body = {"TableName": TABLE, "Key": {"pk": {"S": "p"}, "sk": {"S": "s"}}, "UpdateExpression": expression}
+    bad = update_item.from_body({**body, "ExpressionAttributeValues": {":v": value}}, is_json=True)
+    with pytest.raises(ValidationError) as raised:
+        write_call(bad, table(PLAIN, MANY), 9.0, b"t" * 16, lambda result, error: None)
+    assert raised.value.message.endswith(message)
+    for good in ("SET k1 = k2", "SET k1 = if_not_exists(k1, :v)", "SET a.k1 = :v", "SET a = :v"):
+        given = {} if good == "SET k1 = k2" else {"ExpressionAttributeValues": {":v": value}}
+        request = update_item.from_body({**body, "UpdateExpression": good, **given}, is_json=True)
+        assert write_call(request, table(PLAIN, MANY), 9.0, b"t" * 16, lambda result, error: None).item
+    nothing = update_item.from_body({"TableName": TABLE, "Key": body["Key"]}, is_json=True)
+    assert write_call(nothing, table(PLAIN), 9.0, b"t" * 16, lambda result, error: None).item
