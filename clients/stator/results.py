@@ -54,7 +54,8 @@ class WriteResult:
 class TransactionResult:
     """What came of a transaction that was carried out. Each part is empty unless it was asked for.
 
-    `consumed_capacity`: of each table; writes in a transaction take twice what they would by themselves.
+    `consumed_capacity`: of each table; writes in a transaction take twice what they would by themselves. Where the
+    `token` says that it was carried out before, these are units of reads.
     `item_collection_metrics`: by table, where it has local secondary indexes.
     """
 

@@ -250,7 +250,7 @@ async def test_single_writes_that_meet_a_transaction(client: AsyncClient, state:
 async def test_a_lost_reply_does_not_repeat_a_transaction(
     client: AsyncClient, state: FakeState, routers: list[FakeRouter]
 ) -> None:
-    """The retry has the token of its session, by which the servers know it again."""
+    """The retry has the session token of the first attempt: whoever looks at that carries it out once."""
     before = set(state.tokens)
     await client.get_item("music", {"pk": "a"})
     used = next(router for router in routers if router.requests)

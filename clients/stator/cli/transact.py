@@ -102,7 +102,7 @@ def _write(client: "Client", asked: "TransactionFile", token: str | None) -> Non
     counts = Counter(place.split()[1] for place in asked.places)
     done = ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts.items())
     units = sum(each.capacity_units for each in result.consumed_capacity)
-    print(f"Carried out: {done}, {units:g} wcu.")
+    print(f"Carried out: {done}, {units:g} capacity units.")
 
 
 def _fail(error: "TransactionCanceledError", asked: "TransactionFile", outcome: str) -> NoReturn:

@@ -56,7 +56,7 @@ def test_writes(accounts: CommandLine, cluster: BackgroundCluster) -> None:
     gone = {"delete": "accounts", "key": {"pk": "none"}}
     check = {"check": "accounts", "key": {"pk": "c"}, "if": "attribute_not_exists(balance)"}
     told = accounts("transact", "-", stdin=text_of(PAY, change, gone, GET_PAID, check))
-    assert told.out == "Carried out: 3 updates, 1 delete, 1 check, 4 wcu.\n"
+    assert told.out == "Carried out: 3 updates, 1 delete, 1 check, 4 capacity units.\n"
     assert balances(accounts) == [20, 30]
     assert accounts("get", "music", '{"pk": "x"}').json == {
         "pk": "x",
