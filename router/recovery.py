@@ -9,6 +9,7 @@ import random
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeAlias, TypeVar
 
 import grpc
@@ -23,7 +24,7 @@ from router.transact_calls import Participant, finish_call, marked_in
 from router.transactions import ledger_requests, recovery
 from router.transactions.claims import RECOVERY_AGE_MS
 from router.transactions.ledger_row import LedgerRow, Participants
-from router.transactions.recovery import Effect, Event, Recovery, merged
+from router.transactions.recovery import Effect, Event, Recovery, covers, merged
 from server.model.errors import ServiceUnavailableError, StatorError
 from server.runtime.clock import wall_ms
 
@@ -57,6 +58,11 @@ class _Job:
     keys: Participants
     ended: list[Callable[[bool], None]] = field(default_factory=list)
 
+    def tell(self, is_done: bool) -> None:
+        """It has come to an end."""
+        for ended in self.ended:
+            ended(is_done)
+
 
 @dataclass(slots=True)
 class _HoldOff:
@@ -74,7 +80,8 @@ class Recoveries:
         self._loop = asyncio.get_running_loop()
         self._rng = random.Random()
         self._waiting: OrderedDict[_Name, _Job] = OrderedDict()
-        self._running: dict[_Name, asyncio.Task[None]] = {}
+        self._running: dict[_Name, tuple[_Job, asyncio.Task[None]]] = {}
+        self._is_going_on = False
         self._hold_offs: dict[_Name, _HoldOff] = {}
         self._unreachable: dict[int, float] = {}  # partition id -> loop time until which it is not asked
         self._looking: asyncio.Task[None] | None = None
@@ -88,22 +95,26 @@ class Recoveries:
     async def stop(self) -> None:
         """What is under way ends where it is: whoever comes next goes on from there."""
         self._is_stopped = True
-        tasks = [*self._running.values()]
+        tasks = [task for _, task in self._running.values()]
         if self._looking is not None:
             tasks.append(self._looking)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        waiting, self._waiting = self._waiting, OrderedDict()
+        for job in waiting.values():
+            job.tell(False)
 
     def take(
         self, ledger_id: bytes, attempt: bytes, keys: Participants, ended: Callable[[bool], None] | None = None
     ) -> None:
         """Takes on an attempt. `keys`: of items that may have its marks; `ended`: told whether none has any more."""
         name = (ledger_id, attempt)
+        if ended is None and name in self._running and covers(self._running[name][0].keys, keys):
+            return
         job = self._waiting.get(name)
         if job is None:
-            is_refused = self._is_stopped or len(self._waiting) >= WAITING_MAX
-            if is_refused or (name in self._running and ended is None):
+            if self._is_stopped or len(self._waiting) >= WAITING_MAX:
                 if ended is not None:
                     ended(False)
                 return
@@ -111,7 +122,9 @@ class Recoveries:
         job.keys = merged(job.keys, keys)
         if ended is not None:
             job.ended.append(ended)
-        self._go_on()
+        if not self._is_going_on:
+            self._is_going_on = True
+            self._loop.call_soon(self._go_on)  # what comes in the same frame belongs together
 
     def _nudged(self, mark: partition_pb2.StaleMark) -> None:
         hold_off = self._hold_offs.get((mark.ledger_id, mark.attempt))
@@ -120,16 +133,18 @@ class Recoveries:
 
     def _go_on(self) -> None:
         """Begins what there is room for."""
+        self._is_going_on = False
         for name in [name for name in self._waiting if name not in self._running]:
-            if len(self._running) >= RUNNING_MAX:
+            if self._is_stopped or len(self._running) >= RUNNING_MAX:
                 return
-            task = self._running[name] = asyncio.create_task(self._run(name, self._waiting.pop(name)))
-            task.add_done_callback(lambda _, name=name: self._ended(name))  # type: ignore[misc]
+            job = self._waiting.pop(name)
+            task = asyncio.create_task(self._run(name, job))
+            self._running[name] = (job, task)
+            task.add_done_callback(partial(self._ended, name))
 
-    def _ended(self, name: _Name) -> None:
+    def _ended(self, name: _Name, _: asyncio.Task[None]) -> None:
         del self._running[name]
-        if not self._is_stopped:
-            self._go_on()
+        self._go_on()
 
     async def _run(self, name: _Name, job: _Job) -> None:
         is_done = False
@@ -139,8 +154,7 @@ class Recoveries:
             log.exception("recovering a transaction failed", ledger_id=name[0].hex())
         finally:
             self._note(name, is_done=is_done)
-            for ended in job.ended:
-                ended(is_done)
+            job.tell(is_done)
 
     def _note(self, name: _Name, *, is_done: bool) -> None:
         before = self._hold_offs.pop(name, None)
@@ -153,7 +167,7 @@ class Recoveries:
 
     async def _recover(self, name: _Name, job: _Job) -> bool:
         ledger_id, attempt = name
-        found_ms = self._loop.time()
+        begun = self._loop.time()
         if not await self._ledger.look_up(STEP_TIMEOUT_S):
             log.warning("a mark of a transaction, and no ledger", ledger_id=ledger_id.hex())
             return False
@@ -163,7 +177,7 @@ class Recoveries:
         while not isinstance(effect, recovery.End):
             what = f"{what} {type(effect).__name__}".strip()
             effect = core.handle(await self._carry_out(name, effect))
-        seconds = round(self._loop.time() - found_ms, 3)
+        seconds = round(self._loop.time() - begun, 3)
         tell = log.info if effect.is_done else log.warning
         tell(
             "a transaction was left by its coordinator" if effect.is_done else "a transaction cannot be ended yet",

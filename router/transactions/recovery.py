@@ -151,3 +151,8 @@ def merged(one: Participants, other: Participants) -> Participants:
     """The keys of both."""
     keys: Mapping[str, set[bytes]] = {name: {*one.get(name, ()), *other.get(name, ())} for name in {**one, **other}}
     return {name: tuple(sorted(each)) for name, each in keys.items()}
+
+
+def covers(one: Participants, other: Participants) -> bool:
+    """Whether all keys of the other are among those of the one."""
+    return merged(one, other) == merged(one, {})

@@ -21,6 +21,7 @@ from router.transactions.recovery import (
     Refuse,
     RowRead,
     Taken,
+    covers,
     merged,
 )
 
@@ -91,3 +92,5 @@ def test_whoever_always_loses_gives_up() -> None:
 def test_keys_are_put_together_by_table() -> None:
     assert merged(MARKS, KEYS) == merged(KEYS, MARKS) == ALL
     assert merged({}, MARKS) == merged(MARKS, MARKS) == MARKS
+    assert covers(ALL, KEYS) and covers(ALL, MARKS) and covers(MARKS, {})
+    assert not covers(MARKS, KEYS) and not covers({}, MARKS)
