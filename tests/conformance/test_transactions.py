@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -330,3 +332,37 @@ def test_indexes_follow(database: Database) -> None:
     write(database, put(table, {"pk": pk, "sk": "a", "n": 2}), put(table, {"pk": pk, "sk": "b", "n": 1}))
     found = database.query(table, "pk = :p", {"p": pk}, IndexName="by-n")["Items"]
     assert [native(item)["sk"] for item in found] == ["b", "a"]
+
+
+def test_transactions_and_writes_that_conflict(database: Database) -> None:
+    """Of those that are under way on the same items at a time some are refused, and nothing of them is done."""
+    one, two = {"pk": unique()}, {"pk": unique(), "sk": "a"}
+    transaction = [
+        update(each, key, "ADD n :n", {"n": 1}) for each, key in ((database.plain, one), (database.sorted, two))
+    ]
+    conflict = {"Code": "TransactionConflict", "Message": "Transaction is ongoing for the item"}
+    wanted, deadline = {CANCELED, "TransactionConflictException"}, time.monotonic() + 60
+    done: list[int] = []
+
+    def write_on(operation: str, **parameters: Any) -> None:
+        while wanted and time.monotonic() < deadline:
+            try:
+                getattr(database.client, operation)(**parameters)
+                done.append(operation == "transact_write_items")
+            except ClientError as error:
+                response = error.response
+                wanted.discard(response["Error"]["Code"])
+                if "CancellationReasons" in response:
+                    assert conflict in response["CancellationReasons"]
+                    assert all(each in (conflict, NONE) for each in response["CancellationReasons"])
+                else:
+                    assert response["Error"]["Message"] == conflict["Message"]
+
+    single = update(database.plain, one, "SET m = :m", {"m": 1})["Update"]
+    with ThreadPoolExecutor(4) as threads:
+        futures = [threads.submit(write_on, "transact_write_items", TransactItems=transaction) for _ in range(3)]
+        for each in (*futures, threads.submit(write_on, "update_item", **single)):
+            each.result()
+    assert not wanted
+    answers = read(database, get(database.plain, one), get(database.sorted, two))["Responses"]
+    assert [native(answer["Item"])["n"] for answer in answers] == [sum(done)] * 2

@@ -24,14 +24,23 @@ from router.requests.batch_write_item import BatchWriteItemRequest
 from router.requests.get_item import GetItemRequest
 from router.requests.query import QueryRequest
 from router.requests.scan import ScanRequest
-from router.results import BatchRead, BatchWritten, Page, ReadResult, WriteResult
+from router.requests.transact_get_items import TransactGetItemsRequest
+from router.requests.transact_write_items import HASH_BYTES, TransactWriteItemsRequest, request_hash
+from router.results import BatchRead, BatchWritten, Page, ReadResult, TransactRead, TransactWritten, WriteResult
 from router.signature.canonical import Scope, SignedRequest, signing_key
 from router.signature.claim import check_claim, read_claim
 from router.signed_http_door import SignedHttpDoor
 from router.table_messages import message_of
 from server.expressions.codec import encode
 from server.expressions.compiled import compiled_condition, compiled_projection, compiled_update
-from server.model.errors import InternalServerError, StatorError, ThrottledError
+from server.model.errors import (
+    NO_REASON,
+    InternalServerError,
+    StatorError,
+    ThrottledError,
+    TransactionCanceledError,
+    condition_reason,
+)
 from server.model.item import Item
 from server.model.limits import REQUEST_BYTES_MAX
 from server.wire import item_to_bytes
@@ -72,6 +81,8 @@ def use(request: Any) -> None:
                 compiled_update(encode(each.update.tree)).apply(ITEM, each.update.values)
             except StatorError as error:
                 check_error(error)
+    if isinstance(request, TransactWriteItemsRequest):
+        assert len(request_hash(request)) == HASH_BYTES
 
 
 def http_bodies(data: bytes) -> None:
@@ -160,6 +171,10 @@ def answer(request: Any) -> Any:
         return BatchRead(names, [(names[0], data)], request.reads, asked=request.asked)
     if isinstance(request, BatchWriteItemRequest):
         return BatchWritten(request.writes)
+    if isinstance(request, TransactGetItemsRequest):
+        return TransactRead([data, None])
+    if isinstance(request, TransactWriteItemsRequest):
+        return TransactWritten() if request.metrics else TransactionCanceledError([condition_reason(data), NO_REASON])
     if hasattr(request, "options"):
         return WriteResult(data)
     return ThrottledError("later")
@@ -326,7 +341,7 @@ def _messages() -> Iterator[tuple[str, Message]]:
     """Bodies that say nothing wrong, as messages. (Legacy parameters are not in messages.)"""
     names = {"".join(part.capitalize() for part in kind.split("_")): kind for kind in _KINDS}
     for operation, body in bodies():
-        if operation not in names or operation.startswith("Batch"):
+        if operation not in names or operation.startswith(("Batch", "Transact")):
             continue
         message = _MESSAGES[names[operation]]()
         content = orjson.loads(body)
@@ -359,6 +374,14 @@ def session_seeds() -> Iterator[bytes]:
     writes = batch.requests.add(id=2).batch_write_item.tables.add(table_name="music").writes
     writes.add(put=key)
     writes.add(delete_key=key)
+    reads = batch.requests.add(id=3).transact_get_items.transact_items
+    reads.add(table_name="music", key=key, projection_expression="a")
+    several = batch.requests.add(id=4).transact_write_items
+    several.client_request_token = "a"
+    put = several.transact_items.add().put
+    put.table_name, put.item = "music", key
+    check = several.transact_items.add().condition_check
+    check.table_name, check.key, check.condition_expression = "music", key, "attribute_exists(a)"
     yield batch.SerializeToString()
 
 

@@ -39,9 +39,11 @@ _METHODS = {
     "scan": "Scan",
     "batch_get_item": "BatchGetItem",
     "batch_write_item": "BatchWriteItem",
+    "transact_get_items": "TransactGetItems",
+    "transact_write_items": "TransactWriteItems",
 }
 _OPERATIONS = {operation.name for operation in (*ITEM_OPERATIONS.values(), *TABLE_OPERATIONS.values())}
-_NO_TABLE = frozenset({"BatchGetItem", "BatchWriteItem"})
+_NO_TABLE = frozenset({"BatchGetItem", "BatchWriteItem", "TransactGetItems", "TransactWriteItems"})
 
 
 KEY: Item = {"pk": {"S": "a"}, "sk": {"N": "1"}}
@@ -142,6 +144,8 @@ def _guess(body: dict[str, Any]) -> str:
             return operation
     if "RequestItems" in body:
         return "BatchGetItem" if "Keys" in str(body) else "BatchWriteItem"
+    if "TransactItems" in body:
+        return "TransactGetItems" if "Get" in str(body) else "TransactWriteItems"
     return "Scan" if "TableName" in body else ""
 
 

@@ -55,7 +55,8 @@ def seconds(run: Callable[[], object]) -> float:
 
 def body(operation: str, **members: Any) -> Callable[[], object]:
     """Reads a body from its bytes."""
-    data = orjson.dumps({"TableName": "music", **members} if "RequestItems" not in members else members)
+    has_tables = "RequestItems" in members or "TransactItems" in members
+    data = orjson.dumps(members if has_tables else {"TableName": "music", **members})
     target = TARGET_PREFIX + operation.encode()
     read = (ITEM_OPERATIONS.get(target) or TABLE_OPERATIONS[target]).read
     return lambda: read(_parse(data))
@@ -174,6 +175,20 @@ BODIES: dict[str, tuple[int, Family]] = {
     "AttributesToGet": (5_000, lambda n: body("Scan", AttributesToGet=[str(each) for each in range(n)])),
     "keys": (2_000, lambda n: body("BatchGetItem", RequestItems={"music": {"Keys": [KEY] * n}})),
     "tables": (5_000, lambda n: body("BatchWriteItem", RequestItems={f"music{each}": [] for each in range(n)})),
+    "members of a transaction": (
+        2_000,
+        lambda n: body("TransactWriteItems", TransactItems=[{"Delete": {"TableName": "a!", "Key": KEY}}] * n),
+    ),
+    "writes of a transaction": (
+        25,
+        lambda n: body(
+            "TransactWriteItems",
+            TransactItems=[
+                {"Put": {"TableName": "music", "Item": {"pk": {"NS": [*map(str, range(500))]}, "n": {"N": str(each)}}}}
+                for each in range(n)
+            ],
+        ),
+    ),
     "definitions": (
         2_000,
         lambda n: body(

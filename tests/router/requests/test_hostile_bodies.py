@@ -19,6 +19,8 @@ from router.requests import (
     query,
     scan,
     stream_requests,
+    transact_get_items,
+    transact_write_items,
     update_item,
 )
 from router.requests.shapes import ATTRIBUTE_VALUE, Blob, Flag, Integer, ListOf, MapOf, Moment, Shape, Structure, Text
@@ -34,6 +36,8 @@ OPERATIONS: list[tuple[Callable[..., Any], Structure]] = [
     (scan.from_body, operation_shapes.SCAN),
     (batch_get_item.from_body, operation_shapes.BATCH_GET_ITEM),
     (batch_write_item.from_body, operation_shapes.BATCH_WRITE_ITEM),
+    (transact_get_items.from_body, operation_shapes.TRANSACT_GET_ITEMS),
+    (transact_write_items.from_body, operation_shapes.TRANSACT_WRITE_ITEMS),
 ]
 STREAM_OPERATIONS: list[tuple[Callable[..., Any], Structure]] = [
     (stream_requests.list_from_body, stream_requests.LIST_STREAMS),
