@@ -269,3 +269,19 @@ def test_keys_in_the_words_of_batches() -> None:
     for item in ({}, {"pk": {"N": "1"}}):
         with pytest.raises(ValidationError, match="The provided key element does not match the schema"):
             check_key_in(item, schema)
+
+
+@pytest.mark.parametrize(("kind", "content", "said"), [("S", "", "string"), ("B", b"", "binary")])
+def test_an_empty_value_that_an_update_gives_an_index_for_a_key(kind: str, content: Any, said: str) -> None:
+    """It has words of its own, and names neither; what else is wrong is said as of an item."""
+    key = KeyAttribute("x", kind)
+    for index in (LocalIndex(1, "by-x", key, "ALL"), GlobalIndex(7, "by-x", (key,), (), "ALL")):
+        with pytest.raises(ValidationError) as raised:
+            check_index_keys({"x": {kind: content}}, [index], is_update=True)
+        assert raised.value.message == (
+            "One or more parameter values are not valid. The update expression attempted to update a secondary index "
+            "key to a value that is not supported. The AttributeValue for a key attribute cannot contain an empty "
+            f"{said} value."
+        )
+        with pytest.raises(ValidationError, match="Type mismatch for Index Key x Expected"):
+            check_index_keys({"x": {"N": "1"}}, [index], is_update=True)
