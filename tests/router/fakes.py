@@ -193,6 +193,8 @@ class FakeStorageNode(partition_pb2_grpc.PartitionsServicer):
         self.is_silent = False
         self.ages_s: list[float] = []
         """Of the requests, when they came."""
+        self.stale_marks: list[partition_pb2.StaleMark] = []
+        """Told with each frame."""
         self.was_asked = asyncio.Event()
         self.address = ""
         self._answer = answer
@@ -226,7 +228,10 @@ class FakeStorageNode(partition_pb2_grpc.PartitionsServicer):
                     reply.id = request.id
                     replies.append(reply)
             if replies:
-                yield partition_pb2.PartitionReplyFrame(replies=replies, clock_ms=self._clock_ms())
+                clock_ms = self._clock_ms()
+                yield partition_pb2.PartitionReplyFrame(
+                    replies=replies, clock_ms=clock_ms, stale_marks=self.stale_marks
+                )
 
     def _clock_ms(self) -> int:
         return int(asyncio.get_running_loop().time() * 1000) + 5_000_000

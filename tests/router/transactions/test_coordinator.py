@@ -79,6 +79,7 @@ def test_three_rounds_and_the_client_is_answered() -> None:
         ((*ACCEPTED, BeginLost(OF_ANOTHER)), [Finish(0, False), Finish(1, False)]),
         ((*PREPARED, DecideLost(CANCELLED)), [Finish(0, False), Finish(1, False)]),
         ((*PREPARED, DecideLost(OF_ANOTHER)), [Finish(0, False), Finish(1, False)]),
+        ((*PREPARED, DecideLost(LedgerRow(b"i", b"2" * 16, State.COMMITTED))), [Finish(0, False), Finish(1, False)]),
         ((*PREPARED, DecideLost(None)), [Finish(0, False), Finish(1, False)]),
         ((*PREPARED, DecideLost(COMMITTED)), [Finish(0, True), Finish(1, True)]),
         ((*PREPARED, DecideFailed(True)), [Finish(0, False), Finish(1, False)]),

@@ -59,7 +59,8 @@ class World:
         self.items = [Item(will_refuse) for will_refuse in refusing]
         self.rows = Rows()
         self.committed: set[bytes] = set()  # that the ledger has ever said so of
-        self.under_way: list[Callable[[], object]] = []
+        self.under_way: list[tuple[int, Callable[[], object]]] = []  # and the step before which it is not there
+        self.step = 0
         self.conclusions: dict[bytes, list[Conclusion]] = {}
         self.cores: dict[bytes, Coordinator] = {}
         self.recovering = 0
@@ -67,9 +68,21 @@ class World:
             attempt = bytes([number + 1]) * 16
             self.cores[attempt] = Coordinator(attempt, len(refusing), is_named=rng.random() < 0.5)
             self.conclusions[attempt] = []
-            self.under_way.append(partial(self._start, attempt))
+            self.send(partial(self._start, attempt))
 
     # What is on its way
+
+    def send(self, message: Callable[[], object]) -> None:
+        """Most is soon there, and some takes long."""
+        delay = 0 if self.rng.random() < 0.8 else self.rng.randrange(20, 100)
+        self.under_way.append((self.step + delay, message))
+
+    def _next(self) -> Callable[[], object]:
+        there = [each for each in self.under_way if each[0] <= self.step] or [min(self.under_way, key=lambda it: it[0])]
+        chosen = self.rng.choice(there)
+        self.under_way.remove(chosen)
+        self.step = max(self.step + 1, chosen[0])
+        return chosen[1]
 
     def ask(self, question: Callable[[], Callable[[], None]], given_up: Callable[[], None]) -> None:
         """A question that is delivered at some time, perhaps twice, and whose asker is answered or gives up."""
@@ -78,8 +91,8 @@ class World:
         def deliver() -> None:
             answer = question()
             if self.rng.random() < 0.2:
-                self.under_way.append(question)
-            self.under_way.append(lambda: settle(answer))
+                self.send(question)
+            self.send(lambda: settle(answer))
 
         def settle(answer: Callable[[], None]) -> None:
             nonlocal is_settled
@@ -87,9 +100,9 @@ class World:
                 is_settled = True
                 answer()
 
-        self.under_way.append(deliver)
+        self.send(deliver)
         if self.rng.random() < 0.3:
-            self.under_way.append(lambda: settle(given_up))
+            self.send(lambda: settle(given_up))
 
     def update(self, request: UpdateItemRequest) -> tuple[bool, LedgerRow | None]:
         taken = self.rows.update(request)
@@ -227,7 +240,7 @@ class World:
             self.cores.pop(attempt, None)
         elif chance < 0.06:
             self._handle(attempt, coordinator.DeadlinePassed())
-        elif chance < 0.12:
+        elif chance < 0.16:
             self._recover_what_is_seen(attempt)
 
     def _recover_what_is_seen(self, attempt: bytes) -> None:
@@ -240,7 +253,7 @@ class World:
         """Until nothing is on its way, and nothing is left that anybody would ask about."""
         for _ in range(STEPS_MAX):
             if self.under_way:
-                self.under_way.pop(self.rng.randrange(len(self.under_way)))()
+                self._next()()
                 self.disturb()
                 continue
             for attempt in self.conclusions:
@@ -250,7 +263,7 @@ class World:
         raise AssertionError("it does not end")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(st.randoms(use_true_random=False), st.integers(1, 3), st.lists(st.booleans(), min_size=1, max_size=3))
 def test_all_or_nothing_whatever_happens(rng: random.Random, attempts: int, refusing: list[bool]) -> None:
     world = World(random.Random(rng.getrandbits(64)), attempts, tuple(each and rng.random() < 0.3 for each in refusing))
