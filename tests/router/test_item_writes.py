@@ -61,6 +61,7 @@ def test_nothing_inside_a_global_indexs_key_can_be_updated() -> None:
     ("expression", "value", "message"),
     [
         ("SET k1 = :v", {"N": "1"}, "Type mismatch for Index Key k1 Expected: S Actual: N IndexName: plain"),
+        ("SET k1.a = :v", {"N": "1"}, "list random access '[]' and map lookup '.' are not allowed: IndexKey: k1"),
         ("SET a = :v, k2 = :v", {"L": []}, "Type mismatch for Index Key k2 Expected: S Actual: L IndexName: many"),
         (
             "SET k1 = :v",
