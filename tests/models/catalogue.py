@@ -40,8 +40,8 @@ def broken(text: str, switch: str) -> str:
 
 
 def invariants(text: str) -> list[str]:
-    """What a spec says must hold, in its order."""
-    return re.findall(r'^invariant "([^"]+)"', text, re.MULTILINE)
+    """What a spec says must hold, or must be within reach always (`liveness`), in its order."""
+    return re.findall(r'^(?:invariant|liveness) "([^"]+)"', text, re.MULTILINE)
 
 
 ONE_VALUE = "one value a slot"
@@ -49,6 +49,9 @@ ON_TWO_DISKS = "what was acknowledged is on two disks"
 ON_TWO_MEMBERS = "what was acknowledged is on the disks of two members in force"
 APPLIED = "what a follower applies was acknowledged"
 NOBODY_ABOVE = "nobody has been elected above a leader that has its lease"
+ITEMS_ARE_RIGHT = "what is committed is in the items or their marks, and nothing else is"
+ONE_MOMENT = "a transactional read sees what was so at one moment"
+LEDGER_IS_RIGHT = "who asks the ledger is told of what was committed"
 
 SPECS = (
     Spec(
@@ -83,6 +86,31 @@ SPECS = (
             "IGNORES_EPOCH": NOBODY_ABOVE,
             "VOTES_AT_ONCE": NOBODY_ABOVE,
             "SERVES_RELEASED": NOBODY_ABOVE,
+        },
+    ),
+    Spec(
+        "transactions",
+        {
+            "NEVER_REFUSES": ITEMS_ARE_RIGHT,
+            "BEGINS_REFUSED": ITEMS_ARE_RIGHT,
+            "BEGINS_TWICE": ITEMS_ARE_RIGHT,
+            "BEGINS_AGAIN": LEDGER_IS_RIGHT,
+            "CANCELS_BLINDLY": LEDGER_IS_RIGHT,
+            "COMMITS_BLINDLY": ITEMS_ARE_RIGHT,
+            "MARKS_OVER": ITEMS_ARE_RIGHT,
+            "CHECKS_UNMARKED": "what was committed was computed from what was so then",
+            "IGNORES_STAMPS": "conflicting transactions are committed in the order of their stamps",
+            "NO_NUDGES": "marks go",
+            "PREPARES_TWICE": ITEMS_ARE_RIGHT,
+            "FINISHES_ANY": ITEMS_ARE_RIGHT,
+            "DONE_EARLY": ITEMS_ARE_RIGHT,
+            "DONE_ANY": ITEMS_ARE_RIGHT,
+            "REFUSAL_EXPIRES": ITEMS_ARE_RIGHT,
+            "BEGIN_EXPIRES": ITEMS_ARE_RIGHT,
+            "EXPIRES_EARLY": ITEMS_ARE_RIGHT,
+            "WRITES_MARKED": ITEMS_ARE_RIGHT,
+            "READS_MARKED": ONE_MOMENT,
+            "READS_ONCE": ONE_MOMENT,
         },
     ),
 )

@@ -21,7 +21,8 @@ class CheckerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`failed`: the invariant that does not hold; empty: all states were explored and all of them hold."""
+    """`failed`: the invariant that does not hold, or what is out of reach for ever somewhere; empty: all states were
+    explored and all of them hold."""
 
     failed: str
     states: int
@@ -54,6 +55,7 @@ def install() -> None:
 _STATES = re.compile(r"^\s*(\d+) states, \d+ rules fired in", re.MULTILINE)
 _ERROR = re.compile(r"^The following is the error trace for the error:\n\n\t(.+)\n", re.MULTILINE)
 _INVARIANT = re.compile(r'invariant "(.+)" failed')
+_LIVENESS = re.compile(r'^\tliveness property "(.+)" violated:\n', re.MULTILINE)
 
 
 def read_outcome(output: str, code: int, took_s: float) -> Outcome:
@@ -66,9 +68,18 @@ def read_outcome(output: str, code: int, took_s: float) -> Outcome:
         if invariant is None or not found:
             raise CheckerError(f"the spec itself is wrong: {error.group(1)}")
         return Outcome(invariant.group(1), int(found[-1]), took_s)
+    liveness = _LIVENESS.search(output)
+    if liveness is not None and found:
+        return Outcome(liveness.group(1), int(found[-1]), took_s)
     if code != 0 or not found or "No error found." not in output:
         raise CheckerError(f"not explored to the end (exit code {code}): {output[-500:]}")
     return Outcome("", int(found[-1]), took_s)
+
+
+def trace(output: str) -> str:
+    """How it came to what failed, of all that was printed."""
+    error = _ERROR.search(output) or _LIVENESS.search(output)
+    return output if error is None else output[error.start() :]
 
 
 def explore(text: str, folder: Path, *, threads: int, timeout_s: float) -> tuple[Outcome, str]:

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from tests.models.catalogue import SPECS, Spec, bounds, broken
-from tests.models.checker import CheckerError, Outcome, explore, install
+from tests.models.checker import CheckerError, Outcome, explore, install, trace
 
 TIMEOUT_S = 900.0
 LINE = "{:<42} {:>10} {:>8}  {}"
@@ -40,7 +40,7 @@ def check(spec: Spec, switch: str, folder: Path, timeout_s: float) -> bool:
     is_right, words = verdict(outcome, spec.breakages[switch] if switch else "")
     print(LINE.format(name, outcome.states, f"{outcome.took_s:.1f}", words), flush=True)
     if not is_right and outcome.failed:
-        print(output[output.index("The following is the error trace") :])
+        print(trace(output))
     return is_right
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.models.catalogue import FOLDER, SPECS, Spec, bounds, broken, invariants, switches
-from tests.models.checker import CheckerError, Outcome, explore, missing, read_outcome
+from tests.models.checker import CheckerError, Outcome, explore, missing, read_outcome, trace
 from tests.models.run import verdict
 
 SPACE = "\nState Space Explored:\n\n\t23382 states, 192587 rules fired in 1s.\n"
 PASSED = "Status:\n\n\tNo error found.\n" + SPACE
 FAILED = 'The following is the error trace for the error:\n\n\tinvariant "a" failed\n\nStartstate "s" fired.\n' + SPACE
+STUCK = '\n\tliveness property "c" violated:\nStartstate "s" fired.\n' + SPACE
 
 
 def test_every_spec_is_in_the_catalogue() -> None:
@@ -42,6 +43,13 @@ def test_what_the_checker_says_is_read() -> None:
     """A pass is a pass only with all states explored; an end without one says nothing."""
     assert read_outcome(PASSED, 0, 1.5) == Outcome("", 23382, 1.5)
     assert read_outcome(FAILED, 1, 1.5) == Outcome("a", 23382, 1.5)
+    assert read_outcome(STUCK, 1, 1.5) == Outcome("c", 23382, 1.5)
+
+
+def test_a_failure_is_shown_from_where_it_is_told_of() -> None:
+    """Also where something is out of reach for ever."""
+    assert trace("much\n" + FAILED).startswith("The following is the error trace")
+    assert trace("much\n" + STUCK).startswith('\tliveness property "c"')
 
 
 @pytest.mark.parametrize(
@@ -54,6 +62,7 @@ def test_what_the_checker_says_is_read() -> None:
         ("out of memory", 0),
         (FAILED.replace('invariant "a" failed', "deadlock"), 1),
         (FAILED.replace(SPACE, ""), 1),
+        (STUCK.replace(SPACE, ""), 1),
     ],
 )
 def test_undecided_is_no_pass_and_no_failure(output: str, code: int) -> None:
