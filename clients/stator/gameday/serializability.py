@@ -74,9 +74,10 @@ def find_anomalies(transactions: Sequence[Transaction], *, is_strict: bool = Fal
     """Everything that no serial order of the transactions explains; a cycle for each set of transactions that depend on
     each other.
 
-    `is_strict`: the order has to keep to time as well. Of single reads and writes that is asked for each list by
-    itself: of two that follow one another the first may see of a transaction on its list what the second does not see
-    yet on another. Transactions are ordered with everything.
+    `is_strict`: the order has to keep to time as well, as far as that can be asked. A single read waits for nobody: of
+    a transaction that becomes visible, list by list, it may not see on its list what somebody else has seen before on
+    another. So it is ordered in time behind what touches its own list, and a single write also behind transactions;
+    transactions come behind everything that had ended.
 
     One of unknown fate counts as committed if anybody saw it, else it is as if it had never been.
     """
@@ -230,19 +231,18 @@ def _states(transaction: Transaction) -> Iterable[tuple[str, Values]]:
 
 def _add_time(graph: Graph, transactions: Sequence[Transaction]) -> None:
     """Who had ended before who began."""
-    wide, single_by_key = [], dict[str, list[int]]()
+    wide: list[int] = []
+    single: list[int] = []
+    by_key: dict[str, list[int]] = {}
     for number, transaction in enumerate(transactions):
-        if len(transaction.keys) > 1:
-            wide.append(number)
-        for key in transaction.keys if len(transaction.keys) == 1 else ():
-            single_by_key.setdefault(key, []).append(number)
-    singles = [number for numbers in single_by_key.values() for number in numbers]
-    for before, after in (
-        (wide, [*wide, *singles]),
-        (singles, wide),
-        *((each, each) for each in single_by_key.values()),
-    ):
-        _add_moments(graph, transactions, before, after)
+        (wide if len(transaction.keys) > 1 else single).append(number)
+        for key in transaction.keys:
+            by_key.setdefault(key, []).append(number)
+    _add_moments(graph, transactions, wide, wide + [number for number in single if transactions[number].appends])
+    _add_moments(graph, transactions, single, wide)
+    is_single = frozenset(single)
+    for numbers in by_key.values():
+        _add_moments(graph, transactions, numbers, [number for number in numbers if number in is_single])
 
 
 def _add_moments(

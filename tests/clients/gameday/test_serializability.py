@@ -18,13 +18,13 @@ KEYS = ("x", "y", "z")
 
 
 def keeps_to_time(order: Sequence[Transaction]) -> bool:
-    """No transaction comes after one that began when it had ended; of two that touch but one list each, and not the
-    same, that is not asked."""
+    """Nothing comes after what began when it had ended, as far as that is asked: of what touches one list only where
+    both touch it, but of a single write behind a transaction too."""
     return not any(
         later.fate is Fate.COMMITTED
         and later.returned_ns < NEVER_NS
         and later.returned_ns < op.invoked_ns
-        and (len(later.keys) > 1 or len(op.keys) > 1 or later.keys == op.keys)
+        and (len(op.keys) > 1 or later.keys & op.keys or (len(later.keys) > 1 and op.appends))
         for index, op in enumerate(order)
         for later in order[index + 1 :]
     )
@@ -166,13 +166,31 @@ def test_what_was_acknowledged_has_to_be_there_for_who_comes_later() -> None:
     ]
 
 
-def test_single_reads_of_several_lists_are_not_held_to_time() -> None:
-    """While a transaction becomes visible, list by list; those of one list are."""
+def test_a_transaction_comes_behind_single_writes_that_had_ended() -> None:
+    """Whatever else it touches."""
+    single = Transaction("S", appends={"x": ("s",)}, returned_ns=5)
+    reader = Transaction("R", reads={"x": (), "y": ()}, invoked_ns=6)
+    assert told(single, reader, is_strict=True) == [
+        (Anomaly.REALTIME, "S had ended before R began; R read x without what S appended.")
+    ]
+
+
+def test_single_reads_are_not_held_to_what_was_seen_elsewhere() -> None:
+    """While a transaction becomes visible, list by list; to what was seen on their own list they are."""
     late = Transaction("L", fate=Fate.UNKNOWN, appends={"x": ("l",), "y": ("l",)})
     first = Transaction("first", reads={"x": ("l",)}, invoked_ns=1, returned_ns=2)
     second = Transaction("second", reads={"y": ()}, invoked_ns=3, returned_ns=4)
     end = Transaction("end", reads={"y": ("l",)}, invoked_ns=5, returned_ns=6)
     assert told(late, first, second, end, is_strict=True) == []
+    assert told(late, replace(first, reads={"x": ("l",), "z": ()}), second, end, is_strict=True) == []
+    held = replace(second, reads={}, appends={"y": ("s",)})
+    wrote = replace(end, reads={"y": ("s", "l")})
+    assert told(late, replace(first, reads={"x": ("l",), "z": ()}), held, wrote, is_strict=True) == [
+        (
+            Anomaly.REALTIME,
+            "first read in x what L appended; first had ended before second began; second appended to y before L.",
+        ),
+    ]
     assert told(late, first, replace(second, reads={"x": ()}), is_strict=True) == [
         (
             Anomaly.REALTIME,
