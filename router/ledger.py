@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import random
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -57,10 +57,17 @@ TAKEN = Answer(True)
 class Ledger:
     """Updates of its rows go the way of all requests on items, past the doors, where its name is refused."""
 
-    def __init__(self, cache: PartitionMapCache, storage: StorageClient, metadata: MetadataClient) -> None:
+    def __init__(
+        self,
+        cache: PartitionMapCache,
+        storage: StorageClient,
+        metadata: MetadataClient,
+        rng: random.Random | None = None,
+    ) -> None:
         self._cache = cache
         self._storage = storage
         self._metadata = metadata
+        self._rng = rng or random.SystemRandom()
         self._table: Table | None = None  # as it was known last
         self._making: asyncio.Task[None] | None = None
 
@@ -137,7 +144,7 @@ class Ledger:
             else:
                 done(Answer(False, None, error))
 
-        call = write_call(request, self._asked(), deadline, os.urandom(TOKEN_BYTES), answered)
+        call = write_call(request, self._asked(), deadline, self._rng.randbytes(TOKEN_BYTES), answered)
         self._storage.submit(call)
 
     def read(

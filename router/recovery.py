@@ -4,7 +4,6 @@ ledger has."""
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections import OrderedDict
 from collections.abc import Callable
@@ -73,12 +72,20 @@ class _HoldOff:
 class Recoveries:
     """Of one router: a few at a time, each attempt once."""
 
-    def __init__(self, cache: PartitionMapCache, storage: StorageClient, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        cache: PartitionMapCache,
+        storage: StorageClient,
+        ledger: Ledger,
+        rng: random.Random | None = None,
+        clock_ms: Callable[[], int] = wall_ms,
+    ) -> None:
         self._cache = cache
         self._storage = storage
         self._ledger = ledger
         self._loop = asyncio.get_running_loop()
-        self._rng = random.Random()
+        self._rng = rng or random.SystemRandom()
+        self._clock_ms = clock_ms
         self._waiting: OrderedDict[_Name, _Job] = OrderedDict()
         self._running: dict[_Name, tuple[_Job, asyncio.Task[None]]] = {}
         self._is_going_on = False
@@ -198,12 +205,12 @@ class Recoveries:
                 await self._finish(name, effect)
                 return recovery.Finished()
             if isinstance(effect, recovery.Refuse):
-                request = ledger_requests.refuse(ledger_id, attempt, wall_ms(), is_over=effect.is_over)
+                request = ledger_requests.refuse(ledger_id, attempt, self._clock_ms(), is_over=effect.is_over)
             elif isinstance(effect, recovery.Cancel):
                 request = ledger_requests.decide(ledger_id, attempt, is_committed=False)
             else:
                 assert isinstance(effect, recovery.Close), "an end is not carried out"
-                request = ledger_requests.close(ledger_id, attempt, wall_ms(), is_committed=effect.is_committed)
+                request = ledger_requests.close(ledger_id, attempt, self._clock_ms(), is_committed=effect.is_committed)
             answer = await self._update(request)
         except StatorError as error:
             log.debug("a transaction cannot be ended", ledger_id=ledger_id.hex(), reason=error.message)
@@ -283,9 +290,9 @@ class Recoveries:
         if not await self._ledger.look_up(STEP_TIMEOUT_S):
             return
         await self._ledger.let_expire(self._loop.time() + STEP_TIMEOUT_S)
-        start = os.urandom(16)
+        start = self._rng.randbytes(16)
         while True:
-            before_ms = wall_ms() - RECOVERY_AGE_MS
+            before_ms = self._clock_ms() - RECOVERY_AGE_MS
             deadline = self._loop.time() + STEP_TIMEOUT_S
             page = await self._ledger.unfinished(start, LOOK_ROWS_MAX, before_ms, deadline)
             for row in page.rows:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -51,15 +50,24 @@ log = structlog.get_logger()
 
 
 class Transactions:
-    """Carries out transactions. Every `done(result, error)` is called exactly once, with one of the two."""
+    """Carries out transactions. Every `done(result, error)` is called exactly once, with one of the two.
 
-    def __init__(self, cache: PartitionMapCache, storage: StorageClient, metadata: MetadataClient) -> None:
+    `rng`: what makes ids that nobody else has; `clock_ms()`: the time of day."""
+
+    def __init__(
+        self,
+        cache: PartitionMapCache,
+        storage: StorageClient,
+        metadata: MetadataClient,
+        rng: random.Random | None = None,
+        clock_ms: Callable[[], int] = wall_ms,
+    ) -> None:
+        self._rng = rng or random.SystemRandom()
         self._storage = storage
-        self._ledger = Ledger(cache, storage, metadata)
-        self._recoveries = Recoveries(cache, storage, self._ledger)
-        self._means = Means(storage, self._ledger, self._recoveries, Stamps())
+        self._ledger = Ledger(cache, storage, metadata, self._rng)
+        self._recoveries = Recoveries(cache, storage, self._ledger, self._rng, clock_ms)
+        self._means = Means(storage, self._ledger, self._recoveries, Stamps(), self._rng, clock_ms)
         self._tokens = KnownTokens()
-        self._rng = random.Random()
 
     def start(self) -> None:
         """Sees to what other coordinators have left, until `stop`."""
@@ -111,7 +119,7 @@ class Transactions:
             tables,
             Plan(participants, items, token, hash_, deadline),
             noted,
-            digest(b"write", token_seed) if token_seed else os.urandom(ID_BYTES),
+            digest(b"write", token_seed) if token_seed else self._rng.randbytes(ID_BYTES),
             begun,
             self._rng,
         )
@@ -182,7 +190,7 @@ class _Write:
         details = partition_pb2.TransactionDetails(
             ledger_id=plan.ledger_id or write_token,
             attempt=write_token,
-            stamp_us=self.means.stamps.take(wall_ms() * 1000),
+            stamp_us=self.means.stamps.take(self.means.clock_ms() * 1000),
             items=plan.items[0],
             table_name=participant.table.name,
             client_token=plan.ledger_id,
@@ -216,7 +224,7 @@ class _Write:
         elif reply.status == partition_pb2.CANCELLED:
             if is_late(result.items):
                 self.means.stamps.heard(result.stamp_us)
-                self._again(lambda: self._at_once(os.urandom(ID_BYTES)))
+                self._again(lambda: self._at_once(self.means.rng.randbytes(ID_BYTES)))
             else:
                 self._end(None, cancelled(count, dict(enumerate(result.items))))
         elif result.is_replay:
@@ -281,7 +289,7 @@ class _Write:
 
     def _taken(self, row: LedgerRow | None) -> None:
         """The client has sent it before, or something else under its name."""
-        claim = claim_of(row, self.plan.request_hash, wall_ms())
+        claim = claim_of(row, self.plan.request_hash, self.means.clock_ms())
         if claim is Claim.REPLAY:
             self._end(replayed(self.request), None)
         elif claim is Claim.MISMATCH:

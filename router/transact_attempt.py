@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -20,7 +20,6 @@ from router.transactions.coordinator import Answer, Conclude, Coordinator, Effec
 from router.transactions.ledger_row import Participants
 from router.transactions.stamps import Stamps
 from server.model.errors import RequestLimitExceededError, StatorError, ThrottledError
-from server.runtime.clock import wall_ms
 
 FINISH_GRACE_S = 5.0
 """For how long, after the client's time is over, a router goes on by itself with what it has begun."""
@@ -34,6 +33,8 @@ class Means:
     ledger: Ledger
     recoveries: Recoveries
     stamps: Stamps
+    rng: random.Random
+    clock_ms: Callable[[], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +74,9 @@ class Attempt:
         self._plan = plan
         self._concluded = concluded
         self._loop = asyncio.get_running_loop()
-        self.attempt_id = os.urandom(16)
+        self.attempt_id = means.rng.randbytes(16)
         self.ledger_id = plan.ledger_id or self.attempt_id
-        self._stamp_us = means.stamps.take(wall_ms() * 1000)
+        self._stamp_us = means.stamps.take(means.clock_ms() * 1000)
         self._grace_ends = plan.deadline + FINISH_GRACE_S
         self._core = Coordinator(self.attempt_id, len(plan.participants), is_named=bool(plan.ledger_id))
         self._timer = self._loop.call_at(plan.deadline, self._handle, coordinator.DeadlinePassed())
@@ -111,7 +112,7 @@ class Attempt:
     def _begin(self) -> None:
         plan = self._plan
         request = ledger_requests.begin(
-            self.ledger_id, self.attempt_id, self._stamp_us, plan.request_hash, plan.keys, wall_ms()
+            self.ledger_id, self.attempt_id, self._stamp_us, plan.request_hash, plan.keys, self._means.clock_ms()
         )
 
         def answered(answer: LedgerAnswer) -> None:
@@ -140,7 +141,9 @@ class Attempt:
         self._means.ledger.update(request, self._plan.deadline if is_committed else self._grace_ends, answered)
 
     def _close(self, *, is_committed: bool) -> None:
-        request = ledger_requests.close(self.ledger_id, self.attempt_id, wall_ms(), is_committed=is_committed)
+        request = ledger_requests.close(
+            self.ledger_id, self.attempt_id, self._means.clock_ms(), is_committed=is_committed
+        )
         self._means.ledger.update(request, self._grace_ends, lambda _: self._handle(coordinator.Closed()))
 
     # Participants
@@ -165,7 +168,7 @@ class Attempt:
                 participant.positions[0],
                 plan.deadline,
                 answered,
-                token=os.urandom(16),
+                token=self._means.rng.randbytes(16),
                 details=details,
             )
         )

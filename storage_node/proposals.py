@@ -51,11 +51,12 @@ class State:
 
 
 class Proposals:
-    """Of one partition. `wall_ms`: what changes are dated with."""
+    """Of one partition. `wall_ms`: what changes are dated with; `now_ms`: what the log's time goes by."""
 
     def __init__(self, partition_id: int, table_number: int, store: Store, host: ReplicaHost) -> None:
         self.in_flight = InFlightWrites()
         self.wall_ms: Callable[[], int] = wall_ms
+        self.now_ms: Callable[[], int] = now_ms
         self._partition_id = partition_id
         self.nothing: Write = (prefix(table_number, COLLECTIONS), None)
         """The first write of a mutation that writes no item."""
@@ -104,5 +105,5 @@ class Proposals:
         if leadership != self._timed_leadership:
             # What earlier leaders left behind is applied: before that, nothing is decided.
             self._timed_leadership = leadership
-            self._log_ahead_ms = self._store.recent_writes(self._partition_id).now_ms - now_ms()
-        return now_ms() + self._log_ahead_ms
+            self._log_ahead_ms = self._store.recent_writes(self._partition_id).now_ms - self.now_ms()
+        return self.now_ms() + self._log_ahead_ms

@@ -67,7 +67,7 @@ class Reads:
         answer_rotten: Callable[[partition_pb2.PartitionRequest, str, Reply], None],
         cpu_s: Callable[[], float] = time.thread_time,
     ) -> None:
-        self._cpu_s = cpu_s
+        self.cpu_s = cpu_s
         self._partition_id = partition_id
         self._store = store
         self._host = host
@@ -150,19 +150,19 @@ class Reads:
         """Reads the slice. Raises CorruptValueError, StoreError, DecodeError, CorruptTreeError."""
         items_max = min(scan.items_max or SLICE_ITEMS, SLICE_ITEMS)
         bytes_max = min(scan.bytes_max or SLICE_BYTES, SLICE_BYTES)
-        began_s = self._cpu_s()
+        began_s = self.cpu_s()
         found = _Found(scan)
         # What it took to get ready is spent again with every slice, and should not be most of the work.
-        slice_s = max(SLICE_CPU_S, self._cpu_s() - began_s)
+        slice_s = max(SLICE_CPU_S, self.cpu_s() - began_s)
         result = found.result
         result.is_complete = True
         last: tuple[bytes, Item] | None = None
         evaluated = evaluated_bytes = 0
         entries: list[tuple[bytes, Item, int]] = []
-        end_s = self._cpu_s() + slice_s
+        end_s = self.cpu_s() + slice_s
         for key, data in self._store.scan(low, scan.end_key, reverse=scan.backwards):
             is_full = evaluated == items_max or evaluated_bytes >= bytes_max or found.size >= SLICE_BYTES
-            if is_full or (evaluated and self._cpu_s() > end_s):
+            if is_full or (evaluated and self.cpu_s() > end_s):
                 result.is_complete = False
                 break
             item = item_from_bytes(data)
@@ -190,9 +190,9 @@ class Reads:
     def _look_at_whole(self, found: _Found, entries: list[Item], bytes_max: int) -> int:
         """Looks at the table's items that an index has these entries of; returns of how many, one at least."""
         fetched_bytes = 0
-        end_s = self._cpu_s() + SLICE_CPU_S
+        end_s = self.cpu_s() + SLICE_CPU_S
         for fetched, entry in enumerate(entries):
-            if fetched and (fetched_bytes >= bytes_max or self._cpu_s() > end_s):
+            if fetched and (fetched_bytes >= bytes_max or self.cpu_s() > end_s):
                 return fetched
             data = self._whole_item(entry)
             item = item_from_bytes(data)

@@ -25,7 +25,6 @@ from server.model.key_encoding import (
 from server.model.table import KeySchema
 from server.paxos.ballot import Ballot
 from server.paxos.quorum import Configuration
-from server.runtime.clock import now_ms
 from server.runtime.snapshot_transfer import SnapshotFailedError, SnapshotSource
 from server.table_codec import global_index, key_schema, local_indexes
 from storage_node.btree import StoreError
@@ -190,7 +189,7 @@ class PartitionReplica:
         )
         if not self.is_restoring:
             self._load(store.stored(own_ranges(descriptor)))
-        self._writes, self._reads, self._taking = self._servers()
+        self._writes, self.reads, self._taking = self._servers()
         self.describe(descriptor)
 
     def _servers(self) -> tuple[Writes, Reads, Taking]:
@@ -231,7 +230,7 @@ class PartitionReplica:
             self._decisions.describe(descriptor.table_number, schema, indexes)
             self._writes.describe(indexes)
             index = global_index(descriptor.index) if descriptor.HasField("index") else None
-            self._reads.describe(descriptor.table_number, schema, indexes, index)
+            self.reads.describe(descriptor.table_number, schema, indexes, index)
 
     @property
     def is_leading(self) -> bool:
@@ -389,9 +388,9 @@ class PartitionReplica:
             reply(request.id, partition_pb2.NOT_MINE)
         elif operation == _GET:
             if self.is_restoring:
-                self._reads.refuse(request, reply)
+                self.reads.refuse(request, reply)
             else:
-                self._reads.get(request, key, reply)
+                self.reads.get(request, key, reply)
         elif operation == _READ_STREAM:
             self.streams.read(request, reply)
         elif operation in (_READ_ITEMS, _FINISH):
@@ -425,9 +424,9 @@ class PartitionReplica:
         if not is_known or not first_key <= request.key <= request.scan.end_key <= end_key:
             reply(request.id, partition_pb2.NOT_MINE)
         elif self.is_restoring:
-            self._reads.refuse(request, reply)
+            self.reads.refuse(request, reply)
         else:
-            self._reads.scan(request, reply)
+            self.reads.scan(request, reply)
 
     def expire(self, now_s: float) -> None:
         """Answers the writes whose time is up: they may or may not be carried out; and who has waited long enough for
@@ -442,7 +441,7 @@ class PartitionReplica:
         if leader and request.unreachable_leader == leader and self._host.hand_overs.ask_for(self.partition_id):
             log.warning("routers cannot reach the leader", partition_id=self.partition_id, node_id=leader)
         if self._may_wait and self._host.hand_overs.is_under_way(self.partition_id):
-            again = partial(self._serve_again, request, reply, now_ms())
+            again = partial(self._serve_again, request, reply, self.proposals.now_ms())
             if self._host.hand_overs.hold(self.partition_id, request.ByteSize(), again):
                 return
         if leader == self._host.node_id:
@@ -453,7 +452,7 @@ class PartitionReplica:
     def _serve_again(self, request: partition_pb2.PartitionRequest, reply: Reply, since_ms: int) -> None:
         """Serves a request that has waited since then; it waits but once."""
         if request.operation in _WRITES:
-            request.age_ms = min(request.age_ms + now_ms() - since_ms, AGE_MS_TOLD_MAX)
+            request.age_ms = min(request.age_ms + self.proposals.now_ms() - since_ms, AGE_MS_TOLD_MAX)
         self._may_wait = False
         try:
             self.again(request, reply)
