@@ -1,4 +1,4 @@
-"""`make simulate [WORLD=indexes] [SEED=n] [N=n] [MINUTES=n]`: plays seeds and prints what failed."""
+"""`make simulate [WORLD=indexes|transactions] [SEED=n] [N=n] [MINUTES=n]`: plays seeds and prints what failed."""
 
 from __future__ import annotations
 

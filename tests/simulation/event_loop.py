@@ -30,11 +30,12 @@ class SimulatedLoop:
 
     def inside(self, work: Callable[[], T]) -> T:
         """What `work` returns, for which this is the running loop."""
+        outer = asyncio._get_running_loop()
         asyncio._set_running_loop(self.as_loop)
         try:
             return work()
         finally:
-            asyncio._set_running_loop(None)
+            asyncio._set_running_loop(outer)
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Runs what goes on for as long as the node lives."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from zlib import crc32
@@ -18,6 +19,7 @@ from statorpb import cluster_pb2
 from server.model.key_encoding import PREFIX_BYTES
 from server.paxos.quorum import Configuration, Member
 from storage_node.host import NodeHost
+from storage_node.nudges import Tell
 from tests.simulation.clock import NodeClock, Scheduler
 from tests.simulation.disk import SimulatedWal
 from tests.simulation.machine import InvariantError
@@ -27,6 +29,8 @@ from tests.simulation.storage_nodes import Broken, Life, Node
 MS = 1_000_000
 NODE_IDS = (1, 2, 3)
 HEALED_NS = 20_000 * MS
+WALL_MS = 1_700_000_000_000
+"""The time of day at which a run begins."""
 LOOK_NS = 50 * MS
 """How often it is looked, once everything is healed, whether all is at rest."""
 
@@ -79,6 +83,10 @@ class NodeWorld(ABC):
     def lay_out(self) -> dict[int, cluster_pb2.PartitionDescriptor]:
         """Decides which partitions there are."""
 
+    def nudged(self, node: Node) -> Sequence[Tell]:
+        """Whom a node tells of transactions that do not get on."""
+        return ()
+
     @abstractmethod
     def prepare(self) -> None:
         """Decides the rest, before there are nodes."""
@@ -123,6 +131,10 @@ class NodeWorld(ABC):
     def note(self, *what: object) -> None:
         """For the trace: two runs of a seed have the same."""
         self.trace = crc32(repr(what).encode(), self.trace)
+
+    def wall_ms(self) -> int:
+        """The time of day."""
+        return WALL_MS + self.scheduler.now_ns // MS
 
     def _host_of(self, node_id: int) -> NodeHost | None:
         life = self.nodes[node_id].life

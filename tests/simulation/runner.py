@@ -18,6 +18,7 @@ from statorpb import partition_pb2
 
 from server.runtime.host_surroundings import OutcomeKind
 from tests.simulation.index_world import IndexWorld
+from tests.simulation.transaction_world import TransactionWorld
 from tests.simulation.world import World
 
 MS = 1_000_000
@@ -97,7 +98,28 @@ def play_indexes(seed: int, report: Report) -> int:
     return world.trace
 
 
-PLAYS: dict[str, Callable[[int, Report], int]] = {"group": play_group, "indexes": play_indexes}
+def play_transactions(seed: int, report: Report) -> int:
+    """Tables, the ledger, and routers that coordinate, likewise."""
+    with empty_directory() as directory:
+        world = TransactionWorld(seed, Path(directory), chaos_ns=(20_000 if seed % 8 == 0 else 6_000) * MS)
+        try:
+            world.run()
+        finally:
+            world.close()
+            report.events += world.scheduler.events
+    report.counts["calls done"] = world.told["done"]
+    report.counts["transactions cancelled"] = world.told["TransactionCanceledError"]
+    report.counts["audits"] = len(world.record.audits)
+    report.counts["crashes of nodes"] = world.crashes
+    report.counts["crashes of routers"] = world.router_crashes
+    return world.trace
+
+
+PLAYS: dict[str, Callable[[int, Report], int]] = {
+    "group": play_group,
+    "indexes": play_indexes,
+    "transactions": play_transactions,
+}
 
 
 def play(world: str, seed: int) -> Report:

@@ -19,6 +19,7 @@ from storage_node.btree import StoreFullError
 from storage_node.feeding import Feeding
 from storage_node.host import NodeHost
 from storage_node.index_sender import IndexSender
+from storage_node.nudges import Nudges
 from storage_node.partition_client import Answered, PartitionClient
 from storage_node.replica import PartitionReplica
 from storage_node.replies import Reply, Status
@@ -171,6 +172,9 @@ class Life:
         self.feeding = Feeding(self.store, self.replicas)
         self.feeding.back_fill = broken.back_fill(self.store, self.replicas)
         self.feeding.back_fill.slice_items = 2
+        self.nudges = Nudges(self.replicas)
+        for tell in world.nudged(node):
+            self.nudges.add(tell)
         client = cast(PartitionClient, broken.client(world, self))
         self.sender = self.loop.inside(lambda: IndexSender(self.host.leader_ballot, self._rotten, client))
         floors = {group_id: self.store.checkpointed_slot(group_id) for group_id in world.descriptors}
@@ -179,6 +183,7 @@ class Life:
             self._open(descriptor, world.configurations[group_id], recovered.get(group_id))
         self.loop.start(self.feeding.run())
         self.loop.start(self.feeding.back_fill.run())
+        self.loop.start(self.nudges.run())
         self._tick()
         self._keep_house()
 
@@ -187,6 +192,9 @@ class Life:
         slot = self.store.checkpointed_slot(group_id)
         replica = self._world.broken.replica(descriptor, self.store, self.host, self.engine.run, self._rotten)
         replica.changes.now_s = self.loop.time
+        replica.proposals.now_ms = lambda: self.node.clock.now_ns() // MS
+        replica.proposals.wall_ms = self._world.wall_ms
+        replica.reads.cpu_s = self.loop.time
         replica.again = self.serve
         self.sender.keep(group_id, replica.changes)
         self.host.open_group(group_id, configuration, replica, recovered, slot)
