@@ -40,6 +40,8 @@ class LedgerMetadata(FakeMetadata):
         super().__init__(*routes)
         self.made = 0
         self.is_made_by_another = False
+        self.activates = True
+        self.refusal: StatorError | None = None  # of time to live
         self.expires = asyncio.Event()
 
     async def CreateTable(self, request: tables_pb2.CreateTableRequest, timeout: float) -> Any:
@@ -53,11 +55,15 @@ class LedgerMetadata(FakeMetadata):
         return tables_pb2.CreateTableResponse()
 
     def _activate(self) -> None:
+        if not self.activates:
+            return
         self.slot += 1
         self.routes[TABLE_NAME].status = tables_pb2.ACTIVE
 
     async def UpdateTimeToLive(self, request: tables_pb2.UpdateTimeToLiveRequest, timeout: float) -> Any:
         assert request.time_to_live.attribute_name == "expires"
+        if self.refusal is not None:
+            raise self.refusal
         self.expires.set()
         return tables_pb2.UpdateTimeToLiveResponse()
 

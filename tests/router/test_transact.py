@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from statorpb import partition_pb2
+from structlog.testing import capture_logs
 
 from router.requests import transact_write_items
 from router.requests.transact_write_items import TransactWriteItemsRequest
@@ -288,6 +289,43 @@ async def test_a_partition_that_takes_no_more_is_a_reason(
     with pytest.raises(TransactionCanceledError) as raised:
         await rig.run(request_)
     assert THROTTLING_REASON in raised.value.reasons
+
+
+@pytest.mark.parametrize("is_certain", [True, False])
+async def test_a_ledger_that_cannot_be_asked(rig: Rig, is_certain: bool) -> None:
+    """Nothing is carried out, whether the attempt has begun or not."""
+    error = ServiceUnavailableError("nobody")
+    error.is_not_carried_out = is_certain
+    rig.partitions.special = first(UPDATE, error)
+    with pytest.raises(ServiceUnavailableError) as raised:
+        await rig.run(SEVERAL)
+    assert raised.value.is_not_carried_out
+    assert not rig.partitions.marks
+    assert written(rig) == []
+
+
+async def test_a_bug_behind_the_first_step_costs_an_error_and_not_an_answer(rig: Rig) -> None:
+    late = partition_pb2.TransactionResult(items=[_Outcome(code=_Outcome.LATE)])
+    answers: list[Any] = [Reply(status=partition_pb2.CANCELLED, transaction=late)]
+
+    def special(call: PartitionCall) -> Any:
+        if not answers:
+            raise KeyError("a bug")
+        return answers.pop()
+
+    rig.partitions.special = special
+    with capture_logs() as logs, pytest.raises(InternalServerError):
+        await rig.run(ONE)
+    assert [each["event"] for each in logs] == ["a transaction failed"]
+
+
+async def test_when_there_is_no_time_for_another_attempt(rig: Rig) -> None:
+    late = partition_pb2.TransactionResult(items=[_Outcome(code=_Outcome.LATE)])
+    rig.partitions.special = lambda call: Reply(status=partition_pb2.CANCELLED, transaction=late)
+    with pytest.raises(DeadlineExceededError) as raised:
+        await rig.run(ONE, timeout_s=0.05)
+    assert raised.value.is_not_carried_out
+    assert len(rig.storage.calls) > 1
 
 
 async def test_a_table_that_is_gone_is_finished(rig: Rig) -> None:
