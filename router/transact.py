@@ -99,6 +99,8 @@ class Transactions:
             (tables[write.table_name], each.position) for write, each in zip(request.writes, prepared, strict=True)
         )
         token = digest(b"client", request.client_token.encode()) if request.client_token else b""
+        # By this the client's library may send it again, through another router.
+        write_token = digest(b"write", token_seed) if token_seed else b""
         hash_ = request_hash(request) if token else b""
         now = asyncio.get_running_loop().time()
         if token and self._tokens.differs(token, hash_, now):
@@ -117,10 +119,10 @@ class Transactions:
             self._means,
             request,
             tables,
-            Plan(participants, items, token, hash_, deadline),
+            Plan(participants, items, token or write_token, hash_, deadline, begun),
             noted,
-            digest(b"write", token_seed) if token_seed else self._rng.randbytes(ID_BYTES),
-            begun,
+            write_token or self._rng.randbytes(ID_BYTES),
+            token,
             self._rng,
         )
         write.start()
@@ -150,7 +152,7 @@ class _Write:
     plan: Plan
     done: WriteDone
     write_token: bytes
-    begun: float
+    client_token: bytes
     rng: random.Random
     attempts: int = 0
     is_ended: bool = False
@@ -160,7 +162,7 @@ class _Write:
     def start(self) -> None:
         """Raises StatorError where nothing of it was begun."""
         if len(self.plan.participants) == 1:
-            self._at_once(self.write_token)
+            self._at_once()
         else:
             self._over_marks()
 
@@ -185,15 +187,16 @@ class _Write:
 
     # Within one partition
 
-    def _at_once(self, write_token: bytes) -> None:
+    def _at_once(self) -> None:
+        """Under the same token again where it was refused: that is not remembered, only what has been carried out."""
         plan, participant = self.plan, self.plan.participants[0]
         details = partition_pb2.TransactionDetails(
-            ledger_id=plan.ledger_id or write_token,
-            attempt=write_token,
+            ledger_id=self.write_token,
+            attempt=self.write_token,
             stamp_us=self.means.stamps.take(self.means.clock_ms() * 1000),
             items=plan.items[0],
             table_name=participant.table.name,
-            client_token=plan.ledger_id,
+            client_token=self.client_token,
             request_hash=plan.request_hash,
         )
         self.means.storage.submit(
@@ -203,9 +206,9 @@ class _Write:
                 participant.positions[0],
                 plan.deadline,
                 self._carried_out,
-                token=write_token,
+                token=self.write_token,
                 details=details,
-                begun=self.begun,
+                begun=plan.begun,
             )
         )
 
@@ -224,7 +227,7 @@ class _Write:
         elif reply.status == partition_pb2.CANCELLED:
             if is_late(result.items):
                 self.means.stamps.heard(result.stamp_us)
-                self._again(lambda: self._at_once(self.means.rng.randbytes(ID_BYTES)))
+                self._again(self._at_once)
             else:
                 self._end(None, cancelled(count, dict(enumerate(result.items))))
         elif result.is_replay:

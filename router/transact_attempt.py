@@ -40,13 +40,15 @@ class Means:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What is to be carried out: items by participant, as PREPARE has them. `ledger_id` empty: each attempt takes one
-    of its own. `request_hash`: of what the client has asked for under its token; empty without one."""
+    of its own. `request_hash`: of what the client has asked for under its token; empty without one. `begun`: loop time
+    at which the client may have sent it first."""
 
     participants: Sequence[Participant]
     items: Sequence[Sequence[partition_pb2.TransactionItem]]
     ledger_id: bytes
     request_hash: bytes
     deadline: float
+    begun: float
 
     @property
     def keys(self) -> Participants:
@@ -170,6 +172,7 @@ class Attempt:
                 answered,
                 token=self._means.rng.randbytes(16),
                 details=details,
+                begun=plan.begun,
             )
         )
 

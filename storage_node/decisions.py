@@ -54,13 +54,15 @@ class Unwritten:
 @dataclass(frozen=True, slots=True)
 class Decided:
     """A write that is: everything it stores, the item first, what it answers (None: only that it was done), what is to
-    be passed on to global indexes, and what the table's stream keeps of it. `makes_marks`: of a transaction."""
+    be passed on to global indexes, and what the table's stream keeps of it. `makes_marks`: of a transaction.
+    `status`: what is answered once it is written; if not OK, then anew to who asks again."""
 
     writes: tuple[Write, ...]
     result: Result | None
     entries: tuple[EntryChange, ...] = ()
     records: tuple[StreamRecord, ...] = ()
     makes_marks: bool = False
+    status: Status = _OK
 
 
 class Decisions:

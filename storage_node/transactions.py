@@ -62,7 +62,7 @@ READ_BYTES_MAX: Final = 4 * 1024 * 1024
 _CLOCK_ROW: Final = b"\0"
 _TOKEN_ROW: Final = b"\1"
 _AHEAD: Final = struct.Struct("<q")
-_TOKEN: Final = struct.Struct("<16sQ")  # hash of the request, and the log's time
+_TOKEN: Final = struct.Struct("<16sQ?")  # hash of the request, the log's time, whether it went over marks
 
 _OK = partition_pb2.OK
 _GET = partition_pb2.GET
@@ -230,11 +230,13 @@ class Transactions:
         row = state.get(self._token_key(details.client_token))
         if row is None:
             return None
-        request_hash, time_ms = _TOKEN.unpack(row)
+        request_hash, time_ms, is_over_marks = _TOKEN.unpack(row)
         if time_ms < self._log_time_ms() - self.token_kept_ms:
             return None
         if request_hash != details.request_hash:
             return Unwritten(partition_pb2.TOKEN_MISMATCH)
+        if is_over_marks:
+            return Unwritten(partition_pb2.TOO_LARGE)  # what has become of it the ledger knows
         return Unwritten(_OK, result=partition_pb2.TransactionResult(is_replay=True))
 
     def _look_at(self, details: partition_pb2.TransactionDetails, state: State) -> _Part:
@@ -329,13 +331,22 @@ class Transactions:
             else:
                 whole.add(decided)
         whole.rows.update(self._clock_writes(details.stamp_us))
-        if details.client_token:
-            row = _TOKEN.pack(details.request_hash, self._log_time_ms())
-            whole.rows[self._token_key(details.client_token)] = row
+        whole.rows.update(self._token_writes(details, is_over_marks=False))
         decided = whole.decided(self._proposals.nothing, result)
-        if _weight(decided) > MUTATION_BYTES_MAX:
+        if _weight(decided) <= MUTATION_BYTES_MAX:
+            return decided
+        if not details.client_token:
             return Unwritten(partition_pb2.TOO_LARGE)
-        return decided
+        # Noted before anything of it is done: asked for again, it might fit, or its conditions not hold any more.
+        noted = self._token_writes(details, is_over_marks=True)
+        return Decided((self._proposals.nothing, *noted), None, status=partition_pb2.TOO_LARGE)
+
+    def _token_writes(self, details: partition_pb2.TransactionDetails, *, is_over_marks: bool) -> tuple[Write, ...]:
+        """What remembers the name that a client has given to a transaction."""
+        if not details.client_token:
+            return ()
+        row = _TOKEN.pack(details.request_hash, self._log_time_ms(), is_over_marks)
+        return ((self._token_key(details.client_token), row),)
 
     def _token_key(self, token: bytes) -> bytes:
         return self._rows + _TOKEN_ROW + token

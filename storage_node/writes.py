@@ -193,7 +193,7 @@ class Writes:
 
     def _propose(self, request: partition_pb2.PartitionRequest, reply: Reply, decided: Decided) -> None:
         token = request.token
-        waiting = self._waiting[token] = [self._waiter(request, reply, decided.result)]
+        waiting = self._waiting[token] = [self._waiter(request, reply, decided)]
 
         def done(outcome: Outcome) -> None:
             del self._waiting[token]
@@ -206,21 +206,28 @@ class Writes:
             self._transactions.marking(1)
         result = None if decided.result is None else decided.result.SerializeToString()
         self._proposals.propose(
-            decided.writes, done, token=token, result=result, entries=decided.entries, records=decided.records
+            decided.writes,
+            done,
+            token=token if decided.status == _OK else b"",
+            result=result,
+            entries=decided.entries,
+            records=decided.records,
         )
 
     def _waiter(
-        self, request: partition_pb2.PartitionRequest, reply: Reply, result: Result | None
+        self, request: partition_pb2.PartitionRequest, reply: Reply, decided: Decided | None
     ) -> tuple[float, Callable[[Outcome], None]]:
-        """(deadline, what to call with the write's outcome). `result` None: where more than the outcome is wanted, it
-        is remembered by then."""
+        """(deadline, what to call with the write's outcome). `decided` None: for another request, which was the same;
+        what it answers is remembered by then, or to be found out again."""
 
         def done(outcome: Outcome) -> None:
             if outcome.kind == OutcomeKind.COMMITTED:
-                if result is None:
+                if decided is not None:
+                    _reply_result(request.id, decided.status, reply, decided.result)
+                elif self.recent.seen(request.token):
                     self._repeat(request, reply)
                 else:
-                    _reply_result(request.id, _OK, reply, result)
+                    self._decide_and_propose(request, request.key, reply)
             else:
                 self._answer_uncommitted(request, reply, outcome)
 
@@ -263,8 +270,10 @@ def _reply_unwritten(request_id: int, reply: Reply, unwritten: Unwritten) -> Non
         _reply_result(request_id, unwritten.status, reply, unwritten.result)
 
 
-def _reply_result(request_id: int, status: Status, reply: Reply, result: Result) -> None:
-    if isinstance(result, partition_pb2.WriteResult):
+def _reply_result(request_id: int, status: Status, reply: Reply, result: Result | None) -> None:
+    if result is None:
+        reply(request_id, status)
+    elif isinstance(result, partition_pb2.WriteResult):
         reply(request_id, status, extra_bytes=len(result.item)).write.CopyFrom(result)
     else:
         reply(request_id, status, extra_bytes=result.ByteSize()).transaction.CopyFrom(result)

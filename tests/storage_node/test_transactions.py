@@ -416,6 +416,23 @@ async def test_how_much_fits(one: NodeSet, monkeypatch: pytest.MonkeyPatch) -> N
     ]
 
 
+async def test_a_name_for_what_is_too_large_is_remembered(one: NodeSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever has become of the items since: what was done under that name is in the ledger."""
+    leader = await one.found()
+    named = Attempt(puts("a", "attribute_not_exists(pk)"), puts("b"), name=b"n" * 16)
+    monkeypatch.setattr(transactions, "MUTATION_BYTES_MAX", 100)
+    request = named.transact()
+    answers = [await each for each in (leader.ask(request), leader.ask(request))]
+    assert [each.status for each in answers] == [P.TOO_LARGE, P.TOO_LARGE]
+    monkeypatch.undo()
+    assert await leader.status(put("a", item_to_bytes(row("a")))) == P.OK
+    for again in (request, named.transact()):
+        assert await leader.status(again) == P.TOO_LARGE
+    other = Attempt(puts("c"), name=b"n" * 16)
+    assert await leader.status(other.transact()) == P.TOKEN_MISMATCH
+    assert [await stored(leader, name) for name in "abc"] == [row("a"), None, None]
+
+
 async def test_what_was_prepared_is_carried_out_whatever_has_changed(
     one: NodeSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
