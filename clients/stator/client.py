@@ -47,8 +47,7 @@ class AsyncClient(TableOperations, ItemOperations, TransactionOperations, Stream
     else 127.0.0.1:9000 to 9002. One is used at a time, chosen at random so that many clients
     spread; when it fails the client turns to the next. `timeout_s` bounds each call, retries included, and can be given
     to each call. Every call raises a `stator.StatorError`; see `stator.errors`. Throttling, failing servers and broken
-    connections are retried within that time; a single write is never carried out twice, and of transactions
-    `transact_write_items` says when they are not.
+    connections are retried within that time; a write is never carried out twice.
 
     Calls are signed with `credentials`, by default the access key in $AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY, if
     there is one; a cluster that verifies signatures raises AccessDeniedError otherwise.

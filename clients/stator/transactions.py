@@ -173,18 +173,12 @@ class TransactionOperations:
         was cancelled only because other transactions or writes were at work on its items is tried again, up to
         `conflict_attempts` times, after a random delay that grows, as long as the call's time lasts.
 
-        **Once, or twice?** With a `token`, a text of your own such as str(uuid4()), the servers know a transaction
-        again for ten minutes after it was carried out: it is carried out once, however often this call sends it, and
-        however often you call with the same token and content. The same token with another content is an
-        IdempotentParameterMismatchError.
-
-        Without one, that holds within this call for what lies in one partition. Over several partitions, a transaction
-        whose answer is lost (its router dies, its connection breaks) is sent again and may be carried out twice: give a
-        token, unless that does no harm or a condition excludes it.
-
-        Where no answer comes within the call's time, or within 8 s of an attempt that may have been carried out, the
-        call ends with DeadlineExceededError, UnavailableError, InternalServerError or TransactionInProgressError: it
-        may or may not have been carried out. With a token, call again until there is an answer.
+        **Once, or twice?** Within this call it is carried out once, whatever is lost and sent again. But where answers
+        fail to come for more than 8 s, or the call's time, it ends with DeadlineExceededError, UnavailableError,
+        InternalServerError or TransactionInProgressError: the transaction may or may not have been carried out. Calling
+        again might carry it out a second time; unless it has a `token`, a text of your own, such as str(uuid4()). By
+        that the servers know it again for ten minutes after it was carried out: call with the same token and content
+        until there is an answer. The same token with another content is an IdempotentParameterMismatchError.
 
             token = str(uuid.uuid4())
             await client.transact_write_items(

@@ -100,7 +100,7 @@ def written(rig: Rig) -> list[str]:
 
 
 async def test_what_a_library_sends_again_is_done_once(rig: Rig) -> None:
-    """In as many partitions as it may be, without a token of the client's too, and also while the first is under way."""
+    """In as many partitions as it may be, without a token of the client's, and also while the first is under way."""
     new = writes(*[put(name, ConditionExpression="attribute_not_exists(pk)") for name in NAMES])
     for _ in range(2):
         assert await (await rig.start(new, token_seed=b"call-1")).wait() == TransactWritten(None, None)
