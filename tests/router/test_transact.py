@@ -340,7 +340,7 @@ async def test_when_there_is_no_time_for_another_attempt(rig: Rig) -> None:
     late = partition_pb2.TransactionResult(items=[_Outcome(code=_Outcome.LATE)])
     rig.partitions.special = lambda call: Reply(status=partition_pb2.CANCELLED, transaction=late)
     with pytest.raises(DeadlineExceededError) as raised:
-        await rig.run(ONE, timeout_s=0.05)
+        await rig.run(ONE, timeout_s=0.2)
     assert raised.value.is_not_carried_out
     assert len(rig.storage.calls) > 1
 
