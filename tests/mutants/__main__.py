@@ -15,10 +15,14 @@ import time
 from pathlib import Path
 
 from tests.mutants.mutants import MUTANTS, Mutant
+from tests.mutants.transactions import TRANSACTION_MUTANTS
 
+ALL = (*MUTANTS, *TRANSACTION_MUTANTS)
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("server", "storage_node", "metadata", "router", "clients", "proto", "tests")
 TIMEOUT_S = 600.0
+SLOWER = 4
+"""So many times fewer seeds are played of other worlds than that of one group."""
 
 
 def is_caught(copy: Path, *arguments: str) -> bool:
@@ -57,14 +61,15 @@ def main() -> int:
         for part in PARTS:
             shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__", ".hypothesis"))
         shutil.copy(ROOT / "pyproject.toml", copy)
-        for mutant in MUTANTS:
+        for mutant in ALL:
             if options.only not in mutant.name:
                 continue
             began = time.monotonic()
+            seeds = str(options.seeds if mutant.world == "group" else options.seeds // SLOWER)
             text = apply(mutant, copy)
             pytest = ("pytest", "-x", "-q", "-p", "no:cacheprovider", mutant.tests)
             by_tests = is_caught(copy, *pytest)
-            by_simulation = is_caught(copy, "tests.simulation", "--seed", "1", "--n", str(options.seeds))
+            by_simulation = is_caught(copy, "tests.simulation", "--world", mutant.world, "--seed", "1", "--n", seeds)
             (copy / mutant.path).write_text(text, encoding="utf-8")
             layers = [name for name, caught in ((mutant.tests, by_tests), ("simulation", by_simulation)) if caught]
             took_s = time.monotonic() - began

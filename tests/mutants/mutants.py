@@ -12,13 +12,14 @@ STORAGE = "tests/storage_node"
 @dataclass(frozen=True, slots=True)
 class Mutant:
     """`before` stands once in the file at `path`, and is replaced by `after`. `tests`: those that are the nearest to
-    it."""
+    it; `world`: of the simulation."""
 
     name: str
     path: str
     before: str
     after: str
     tests: str
+    world: str = "group"
 
 
 MUTANTS = (

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.mutants.__main__ import ROOT
-from tests.mutants.mutants import MUTANTS, Mutant
+from tests.mutants.__main__ import ALL, ROOT
+from tests.mutants.mutants import Mutant
+from tests.simulation.runner import PLAYS
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.name)
 def test_there_is_what_is_to_be_broken(mutant: Mutant) -> None:
     """Once, so that the breakage is the one that its name says."""
     assert (ROOT / mutant.path).read_text(encoding="utf-8").count(mutant.before) == 1
     assert (ROOT / mutant.tests).is_dir()
+    assert mutant.world in PLAYS

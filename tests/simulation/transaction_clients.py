@@ -12,6 +12,7 @@ from stator.gameday.bank import Audit, Bank, Transfer
 from stator.gameday.serializability import Fate, Transaction, Values
 
 from router.requests import get_item, transact_get_items, transact_write_items, update_item
+from router.requests.transact_write_items import TransactWriteItemsRequest
 from server.model.errors import (
     ConditionalCheckFailedError,
     IdempotentParameterMismatchError,
@@ -113,7 +114,7 @@ class Client:
         members = [{"Update": debit}, {"Update": credit}, {"Put": receipt}]
         rng.shuffle(members)
         self._record.transfers.append(transfer)
-        told = await self._call(_write(members, name))
+        told = await self._call(_write(members, name if rng.random() < 0.5 else ""))
         transfer.fate = told.fate
 
     async def _audit(self, name: str) -> None:
@@ -140,7 +141,7 @@ class Client:
         if not appends:
             return
         begun_ns = world.scheduler.now_ns
-        told = await self._call(_appending(world, appends, reads, name))
+        told = await self._call(_appending(world, appends, reads, name if rng.random() < 0.5 else ""))
         self._note(name, told, reads, appends, begun_ns)
         if isinstance(told.error, TransactionCanceledError):
             for key in reads:
@@ -192,15 +193,16 @@ class Client:
         return {key: _item(item) for key, item in zip(keys, told.result.items, strict=True)}
 
     async def _call(self, request: Request, attempts: int = ATTEMPTS) -> Told:
-        """Under one name, at one router after the other. What is told of a later attempt says nothing of the first."""
+        """At one router after the other, under one name, which is the client's or its library's. What is told of a
+        later attempt says nothing of the first."""
         rng, world = self._rng, self._world
         token, begun_ns = rng.randbytes(16), world.scheduler.now_ns
         told = Told()
         doubts = world.doubts
         for attempt in range(attempts):
-            timeout_s = rng.choice((1.0, 3.0))
-            call = Call(request, token, begun_ns, timeout_s)
-            told = await self._ask(call)
+            if isinstance(request, TransactWriteItemsRequest) and request.client_token:
+                token, begun_ns = rng.randbytes(16), world.scheduler.now_ns
+            told = await self._ask(Call(request, token, begun_ns, rng.choice((1.0, 3.0, 8.0))))
             world.told[told.kind] += 1
             if isinstance(told.error, IdempotentParameterMismatchError):
                 raise InvariantError(f"what client {self._number} has sent again was taken for something else")
@@ -234,7 +236,7 @@ class Client:
             else:
                 router.life.serve(call, answered)
 
-        if rng.random() >= world.client_loss:
+        if world.is_healing or rng.random() >= world.client_loss:
             world.scheduler.schedule(rng.randrange(1_000_000), arrive)
         try:
             async with asyncio.timeout(call.timeout_s + 0.2):
@@ -307,4 +309,7 @@ def _appending(
 
 
 def _write(members: list[dict[str, Any]], name: str) -> Request:
-    return transact_write_items.from_body({"TransactItems": members, "ClientRequestToken": name}, is_json=True)
+    body: dict[str, Any] = {"TransactItems": members}
+    if name:
+        body["ClientRequestToken"] = name
+    return transact_write_items.from_body(body, is_json=True)
