@@ -32,6 +32,9 @@ MAKE_TIMEOUT_S = 10.0
 MAKE_POLL_S = 0.02
 TOKEN_BYTES = 16
 
+LATER_S = 0.2
+"""So long updates are gathered that nobody waits for: those of one partition share an entry of its log then."""
+
 log = structlog.get_logger()
 
 
@@ -70,6 +73,7 @@ class Ledger:
         self._rng = rng or random.SystemRandom()
         self._table: Table | None = None  # as it was known last
         self._making: asyncio.Task[None] | None = None
+        self._later: list[Callable[[], None]] = []
 
     @property
     def is_known(self) -> bool:
@@ -78,6 +82,7 @@ class Ledger:
         return self._table is not None
 
     async def close(self) -> None:
+        self._ask_gathered()
         if self._making is not None:
             self._making.cancel()
             await asyncio.gather(self._making, return_exceptions=True)
@@ -146,6 +151,17 @@ class Ledger:
 
         call = write_call(request, self._asked(), deadline, self._rng.randbytes(TOKEN_BYTES), answered)
         self._storage.submit(call)
+
+    def update_later(self, request: UpdateItemRequest, deadline: float, done: Callable[[Answer], None]) -> None:
+        """As `update`, where nobody waits for it, and another can do it if this router is gone before it has."""
+        if not self._later:
+            asyncio.get_running_loop().call_later(LATER_S, self._ask_gathered)
+        self._later.append(lambda: self.update(request, deadline, done))
+
+    def _ask_gathered(self) -> None:
+        gathered, self._later = self._later, []
+        for ask in gathered:
+            ask()
 
     def read(
         self, ledger_id: bytes, deadline: float, done: Callable[[LedgerRow | None, StatorError | None], None]

@@ -146,7 +146,9 @@ class Attempt:
         request = ledger_requests.close(
             self.ledger_id, self.attempt_id, self._means.clock_ms(), is_committed=is_committed
         )
-        self._means.ledger.update(request, self._grace_ends, lambda _: self._handle(coordinator.Closed()))
+        # Whoever was told that it is committed waits for nothing more; who was refused may begin it anew after this.
+        update = self._means.ledger.update_later if is_committed else self._means.ledger.update
+        update(request, self._grace_ends, lambda _: self._handle(coordinator.Closed()))
 
     # Participants
 

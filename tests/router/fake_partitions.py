@@ -218,6 +218,16 @@ class Rig:
         """What storage nodes were asked of that kind."""
         return [call for call in self.storage.calls if call.operation == operation]
 
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Waits for what comes about after an answer."""
+        async with asyncio.timeout(5.0):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+    async def until_done(self) -> None:
+        """Until the ledger has nothing under way."""
+        await self.until(lambda: all(row.is_done for row in self.partitions.rows()))
+
     def kinds(self) -> list[str]:
         """What they were asked, in order."""
         return [partition_pb2.PartitionOperation.Name(call.operation) for call in self.storage.calls]

@@ -131,6 +131,8 @@ async def test_several_partitions_take_three_rounds(rig: Rig) -> None:
     assert await outcome.wait() == TransactWritten(None, None)
     assert written(rig) == list(NAMES)
     assert not rig.partitions.marks
+    assert not rig.partitions.held, "who closes it has time"
+    await rig.until(lambda: bool(rig.partitions.held))
     (close,) = rig.partitions.held
     rig.partitions.let_go(close)
     (row,) = rig.partitions.rows()
@@ -218,6 +220,17 @@ async def test_what_was_cancelled_by_others_is_tried_again(rig: Rig) -> None:
     assert await rig.run(SEVERAL) == TransactWritten(None, None)
     assert written(rig) == list(NAMES)
     assert sorted(row.state for row in rig.partitions.rows()) == [State.CANCELLED, State.COMMITTED]
+    await rig.until_done()
+
+
+async def test_what_is_committed_is_closed_with_others(rig: Rig) -> None:
+    """Rows of the ledger share an entry of its log then. A router that stops does it at once."""
+    for each in NAMES:
+        await rig.run(writes(put(each), put(f"{each}2"), put(f"{each}3")))
+    assert rig.kinds()[-1] == "FINISH"
+    assert not any(row.is_done for row in rig.partitions.rows())
+    await rig.transactions.stop()
+    assert rig.kinds()[-len(NAMES) :] == ["UPDATE"] * len(NAMES)
     assert all(row.is_done for row in rig.partitions.rows())
 
 
@@ -276,7 +289,7 @@ async def test_a_finish_that_takes_too_long_leaves_it_open(rig: Rig) -> None:
     (held,) = rig.partitions.held
     rig.partitions.let_go(held)
     assert written(rig) == list(NAMES)
-    assert all(row.is_done for row in rig.partitions.rows())
+    await rig.until_done()
 
 
 @pytest.mark.parametrize(
@@ -353,6 +366,7 @@ async def test_a_table_that_is_gone_is_finished(rig: Rig) -> None:
 async def test_what_is_too_large_for_one_entry_goes_over_marks(rig: Rig) -> None:
     rig.partitions.special = first(TRANSACT, Reply(status=partition_pb2.TOO_LARGE))
     await rig.run(ONE)
+    await rig.until_done()
     assert rig.kinds() == ["TRANSACT", "UPDATE", "PREPARE", "UPDATE", "FINISH", "UPDATE"]
     assert written(rig) == ["a"]
 
