@@ -18,7 +18,7 @@ from tests.simulation.runner import empty_directory, run_seeds
 from tests.simulation.transaction_world import Broken, TransactionWorld
 
 SEEDS = 100
-PLAY_S_MAX = 60
+PLAY_S_MAX = 45
 CAUGHT_WITHIN = 100
 
 
@@ -42,14 +42,6 @@ class OverlooksMarks(PartitionReplica):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.transactions.is_marked = lambda key: False  # type: ignore[method-assign]
-
-
-class LosesMarks(PartitionReplica):
-    """In a new life it knows of no marks."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.transactions.marks.clear()
 
 
 class FinishesAnything(Streams):
@@ -93,7 +85,6 @@ class TakesNoForYes(Streams):
 
 BREAKAGES = {
     "write what a transaction has marked": Broken(replica=OverlooksMarks),
-    "begin a life without marks": Broken(replica=LosesMarks),
     "commit what was cancelled": Broken(streams=FinishesAnything),
     "look once at what is in several partitions": Broken(streams=LooksOnce),
     "commit what is not prepared everywhere": Broken(streams=TakesNoForYes),
