@@ -1,7 +1,9 @@
 """TransactGetItems: items as of one moment, without a word written.
 
-They are read, each partition's at its leader; then it is looked whether they are still as they were, and no transaction
-is under way on one of them. If so, they were all so at once, in between. Items of one partition need one look.
+They are read, each partition's at its leader, who says for how long they had been as they were, with no transaction
+under way on one of them. If all had been when the first question was sent, they were all so at once, then. Otherwise it
+is looked once more: if they are still as they were, they were all so at once in between. Items of one partition need
+one look.
 """
 
 from __future__ import annotations
@@ -27,15 +29,21 @@ from server.model.errors import StatorError, ValidationError
 PATIENCE_S = 1.0
 """For how long items are read again that others write."""
 
+CLOCK_DRIFT = 0.01
+"""How much faster a node's clock may be than this router's. Only durations of the two are compared, of milliseconds."""
+
 _Found = partition_pb2.ItemFound
 ReadDone = Callable[[TransactRead | None, StatorError | None], None]
 
 
 @dataclass(slots=True)
 class _Round:
-    """One question to each participant. `found`: by the items' numbers."""
+    """One question to each participant. `begun`: loop time; `found`: by the items' numbers; `were_so`: whether all
+    items, as far as they have been read, were as they are now when it was begun."""
 
     left: int
+    begun: float
+    were_so: bool = True
     found: dict[int, partition_pb2.ItemFound] = field(default_factory=dict)
     slots: dict[int, int] = field(default_factory=dict)
     error: StatorError | None = None
@@ -66,7 +74,7 @@ class TransactionalRead:
 
     def _ask(self, before: _Round | None, answered: Callable[[_Round], None]) -> None:
         """Reads the items, or looks whether they are as they were `before`."""
-        round_ = _Round(len(self.participants))
+        round_ = _Round(len(self.participants), asyncio.get_running_loop().time())
         for index, participant in enumerate(self.participants):
             details = partition_pb2.ItemsRead(unchanged_since=before.slots[index] if before is not None else 0)
             for number, key in zip(participant.numbers, participant.keys, strict=True):
@@ -83,6 +91,9 @@ class TransactionalRead:
             round_.left -= 1
             if reply is not None:
                 round_.slots[index] = reply.items.slot
+                # They were read before this; so it is, if anything, longer ago than it was then.
+                begun_s_ago = asyncio.get_running_loop().time() - round_.begun
+                round_.were_so &= reply.items.unchanged_ms >= begun_s_ago * 1000 * (1 + CLOCK_DRIFT)
                 round_.found.update(zip(participant.numbers, reply.items.items, strict=True))
             else:
                 round_.error = round_.error or error
@@ -100,7 +111,7 @@ class TransactionalRead:
         self.storage.submit(call)
 
     def _read(self, round_: _Round) -> None:
-        if len(self.participants) == 1:
+        if len(self.participants) == 1 or round_.were_so:
             self._finish(round_)
         else:
             self._ask(round_, lambda _: self._finish(round_))

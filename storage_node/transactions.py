@@ -12,7 +12,7 @@ DynamoDB" (ATC 2023), sections 3 and 4.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -31,7 +31,7 @@ from storage_node.codec.mark import ID_BYTES, CorruptMarkError, Mark, MarkKind, 
 from storage_node.codec.mutation import Mutation, Write, encode_mutation
 from storage_node.codec.stream_record import StreamRecord
 from storage_node.decisions import NO_DETAILS, Decided, Decisions, Unwritten, check
-from storage_node.partition.item_versions import ItemVersions
+from storage_node.partition.item_versions import ItemVersions, Version
 from storage_node.proposals import Proposals, State
 from storage_node.replies import Reply
 from storage_node.store import CorruptValueError, Store, StoreError
@@ -143,7 +143,7 @@ class Transactions:
         for key, data in rows:
             self._take_row(key, data)
         time_ms = self._store.recent_writes(self._partition_id).now_ms
-        self.versions.begin(slot, time_ms * 1000 + self._ahead_us)
+        self.versions.begin(Version(slot, time_ms * 1000 + self._ahead_us, self._proposals.now_ms()))
 
     def forget(self) -> None:
         """There is no state any more."""
@@ -156,15 +156,15 @@ class Transactions:
         if mutation.more:
             for key, data in mutation.more:
                 self._take_row(key, data)
-        stamp_us = time_ms * 1000 + self._ahead_us
+        version = Version(slot, time_ms * 1000 + self._ahead_us, self._proposals.now_ms())
         items, marks = self._items, self._marks
         if mutation.key.startswith(items):
-            note(mutation.key, slot, stamp_us, time_ms)
+            note(mutation.key, version, time_ms)
         for key, _ in mutation.more:
             if key.startswith(items):
-                note(key, slot, stamp_us, time_ms)
+                note(key, version, time_ms)
             elif key.startswith(marks):
-                note(items + key[PREFIX_BYTES:], slot, stamp_us, time_ms)
+                note(items + key[PREFIX_BYTES:], version, time_ms)
 
     def _take_row(self, key: bytes, data: bytes | None) -> None:
         if key.startswith(self._marks):
@@ -461,9 +461,12 @@ class Transactions:
         elif self.versions.last(key).slot > slot:
             found.code = partition_pb2.ItemFound.CHANGED
 
-    def _read(self, wanted: Iterable[partition_pb2.ItemRead], result: partition_pb2.ItemsResult) -> int:
+    def _read(self, wanted: Sequence[partition_pb2.ItemRead], result: partition_pb2.ItemsResult) -> int:
         """Returns how many bytes of items were read."""
         size = 0
+        now_ms, last = self._proposals.now_ms(), self.versions.last
+        # Both times are whole milliseconds, so the difference may be one too many.
+        result.unchanged_ms = max(0, min(now_ms - last(item.key).seen_ms for item in wanted) - 1)
         for item in wanted:
             found = result.items.add()
             if item.key in self.marks:

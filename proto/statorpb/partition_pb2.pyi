@@ -967,8 +967,11 @@ class ItemsResult(google.protobuf.message.Message):
 
     SLOT_FIELD_NUMBER: builtins.int
     ITEMS_FIELD_NUMBER: builtins.int
+    UNCHANGED_MS_FIELD_NUMBER: builtins.int
     slot: builtins.int
     """everything up to it is in what was read"""
+    unchanged_ms: builtins.int
+    """for at least so long, when they were read, none of them had been written or marked"""
     @property
     def items(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ItemFound]:
         """in the order of the request"""
@@ -978,8 +981,9 @@ class ItemsResult(google.protobuf.message.Message):
         *,
         slot: builtins.int = ...,
         items: collections.abc.Iterable[Global___ItemFound] | None = ...,
+        unchanged_ms: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["items", b"items", "slot", b"slot"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["items", b"items", "slot", b"slot", "unchanged_ms", b"unchanged_ms"]) -> None: ...
 
 Global___ItemsResult: typing_extensions.TypeAlias = ItemsResult
 

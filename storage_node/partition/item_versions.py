@@ -21,37 +21,39 @@ KEPT_MAX: Final = 20_000
 
 
 class Version(NamedTuple):
-    """The slot that an item was last written in, and the partition's clock then, in microseconds."""
+    """The slot that an item was last written in, the partition's clock then, in microseconds, and since when that is to
+    be seen here, by this node's clock."""
 
     slot: int
     stamp_us: int
+    seen_ms: int
 
 
 class ItemVersions:
     """Of one partition, from `begin` on."""
 
-    __slots__ = ("_by_key", "_floor_slot", "_floor_us", "_kept_max", "_kept_ms", "_order")
+    __slots__ = ("_by_key", "_floor", "_kept_max", "_kept_ms", "_order")
 
     def __init__(self, kept_ms: int = KEPT_MS, kept_max: int = KEPT_MAX) -> None:
         self._kept_ms = kept_ms
         self._kept_max = kept_max
-        self._by_key: dict[bytes, tuple[int, int]] = {}
+        self._by_key: dict[bytes, Version] = {}
         self._order: deque[tuple[bytes, int, int]] = deque()  # (key, slot, time), as they were written
-        self._floor_slot = self._floor_us = 0
+        self._floor = Version(0, 0, 0)
 
     def __len__(self) -> int:
         return len(self._by_key)
 
-    def begin(self, slot: int, stamp_us: int) -> None:
-        """All that is known: nothing was written behind `slot`, nor later than the stamp."""
+    def begin(self, floor: Version) -> None:
+        """All that is known: nothing was written later than that."""
         self._by_key.clear()
         self._order.clear()
-        self._floor_slot, self._floor_us = slot, stamp_us
+        self._floor = floor
 
-    def note(self, key: bytes, slot: int, stamp_us: int, time_ms: int) -> None:
-        """An item was written. Slots and stamps come in order; `time_ms`: the log's time."""
-        by_key, order = self._by_key, self._order
-        by_key[key] = slot, stamp_us
+    def note(self, key: bytes, version: Version, time_ms: int) -> None:
+        """An item was written. Versions come in order; `time_ms`: the log's time."""
+        by_key, order, slot = self._by_key, self._order, version[0]
+        by_key[key] = version
         order.append((key, slot, time_ms))
         if order[0][2] < time_ms - self._kept_ms or len(order) > self._kept_max:
             self._forget(time_ms - self._kept_ms)
@@ -63,9 +65,8 @@ class ItemVersions:
             last = by_key.get(key)
             if last is not None and last[0] == slot:  # else it was written again, or twice in one slot
                 del by_key[key]
-                self._floor_slot, self._floor_us = last
+                self._floor = last
 
     def last(self, key: bytes) -> Version:
         """When the item was last written, at the latest."""
-        known = self._by_key.get(key)
-        return Version(self._floor_slot, self._floor_us) if known is None else Version(*known)
+        return self._by_key.get(key, self._floor)

@@ -78,6 +78,7 @@ class FakePartitions:
         self.special: Callable[[PartitionCall], Any] = lambda _: None
         self.held: list[PartitionCall] = []
         self.slot = 1
+        self.unchanged_ms: dict[bytes, int] = {}  # by key of the first item asked for
 
     def answer(self, call: PartitionCall) -> Reply | StatorError | None:
         special = self.special(call)
@@ -159,7 +160,8 @@ class FakePartitions:
     def _read(self, call: PartitionCall) -> Reply:
         wanted = call.details
         assert isinstance(wanted, partition_pb2.ItemsRead)
-        result = partition_pb2.ItemsResult(slot=self.slot)
+        unchanged_ms = self.unchanged_ms.get(wanted.items[0].key, 0)
+        result = partition_pb2.ItemsResult(slot=self.slot, unchanged_ms=unchanged_ms)
         for each in wanted.items:
             found = result.items.add()
             data = self.items.get(each.key)

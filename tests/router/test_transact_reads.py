@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -23,7 +24,7 @@ from server.model.errors import (
 )
 from server.model.limits import TRANSACTION_BYTES_MAX
 from server.wire import item_to_bytes
-from tests.router.fake_partitions import LedgerMetadata, Reply, Rig, ledger_route
+from tests.router.fake_partitions import HOLD, LedgerMetadata, Reply, Rig, ledger_route
 from tests.router.fakes import TABLE, route
 
 NAMES = ("a", "b", "c")
@@ -68,6 +69,24 @@ def saying(code: _Found.Code.ValueType, times: int, *, when: Callable[[Partition
         return Reply(items=partition_pb2.ItemsResult(slot=1, items=found))
 
     return special
+
+
+@pytest.mark.parametrize(("briefest_ms", "kinds"), [(5_000, 3), (30, 6), (0, 6)])
+async def test_what_was_so_when_it_was_asked_for_takes_one_look(rig: Rig, briefest_ms: int, kinds: int) -> None:
+    """All items, by the longest that an answer may have been on its way."""
+    for key in rig.partitions.items:
+        rig.partitions.unchanged_ms[key] = 5_000
+    key = next(iter(rig.partitions.items))
+    rig.partitions.unchanged_ms[key] = briefest_ms
+    rig.partitions.special = lambda call: HOLD
+    outcome = await rig.start(reads(*NAMES))
+    await asyncio.sleep(0.04)
+    held, rig.partitions.held = rig.partitions.held, []
+    rig.partitions.special = lambda call: None
+    for call in held:
+        rig.partitions.let_go(call)
+    assert await outcome.wait() == TransactRead([item(name) for name in NAMES])
+    assert rig.kinds() == ["READ_ITEMS"] * kinds
 
 
 async def test_items_of_one_partition_take_one_look(rig: Rig) -> None:

@@ -15,6 +15,7 @@ from server.model.item import Item
 from server.model.key_encoding import MARKS, PREFIX_BYTES, after_prefix, own_rows, prefix
 from server.model.key_encoding import TRANSACTIONS as TRANSACTION_ROWS
 from server.model.table import GlobalIndex, KeyAttribute
+from server.runtime import clock
 from server.wire import item_from_bytes, item_to_bytes
 from storage_node import decisions, transactions
 from storage_node.partition.feeds import Feed
@@ -304,6 +305,29 @@ async def test_reads_of_one_moment(one: NodeSet) -> None:
     assert await compared() == [Found.FOUND, Found.CHANGED]
     assert await leader.status(delete("a")) == P.OK
     assert await compared() == [Found.CHANGED, Found.CHANGED]
+
+
+async def test_for_how_long_items_have_been_as_they_are(one: NodeSet) -> None:
+    """By the node's clock, a millisecond less than that shows; marks count, also those that came to nothing."""
+    leader = await one.found()
+    now_ms = clock.now_ms() + 50_000
+    leader.node.replicas[PARTITION].proposals.now_ms = lambda: now_ms
+
+    async def unchanged_ms() -> int:
+        return (await leader.ask(reads("a", "b"))).items.unchanged_ms
+
+    assert await leader.status(put("a", item_to_bytes(row("a")))) == P.OK
+    assert await unchanged_ms() == 0
+    now_ms += 100
+    assert await leader.status(put("other", item_to_bytes(row("other")))) == P.OK
+    assert await unchanged_ms() == 99
+    attempt = Attempt(puts("b"))
+    assert await leader.status(attempt.prepare()) == P.OK
+    now_ms += 10
+    assert await unchanged_ms() == 9
+    assert await leader.status(attempt.finish(is_committed=False)) == P.OK
+    now_ms += 5
+    assert await unchanged_ms() == 4
 
 
 async def test_marks_move_with_the_leadership(three: NodeSet) -> None:
