@@ -254,7 +254,7 @@ class PartitionReplica:
         """Takes what is stored of the partition's own rows."""
         self.changes.load(own)
         self.streams.load(own)
-        self.transactions.load(own, self._store.applied_slot(self.partition_id))
+        self.transactions.load(own)
 
     def applied_no_op(self, slot: int) -> None:
         self._store.apply_no_op(self.partition_id, slot)

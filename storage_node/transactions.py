@@ -31,7 +31,7 @@ from storage_node.codec.mark import ID_BYTES, CorruptMarkError, Mark, MarkKind, 
 from storage_node.codec.mutation import Mutation, Write, encode_mutation
 from storage_node.codec.stream_record import StreamRecord
 from storage_node.decisions import NO_DETAILS, Decided, Decisions, Unwritten, check
-from storage_node.partition.item_versions import ItemVersions, Version
+from storage_node.partition.item_versions import NEVER, ItemVersions, Version
 from storage_node.proposals import Proposals, State
 from storage_node.replies import Reply
 from storage_node.store import CorruptValueError, Store, StoreError
@@ -41,6 +41,9 @@ STALE_MS: Final = 2_000
 
 STALE_MAX: Final = 100
 """Marks that are told of at once."""
+
+NOTED_MS: Final = 60_000
+"""For so long after a transaction has asked it is noted when items are written."""
 
 TOKEN_KEPT_MS: Final = 600_000
 """What clients call their transactions is remembered for ten minutes (API reference, "TransactWriteItems")."""
@@ -130,6 +133,7 @@ class Transactions:
         self._clock_key, _ = clock_range(table_number, partition_id)
         self._ahead_us = 0  # the partition's clock less the log's time
         self._ahead_proposed_us = 0
+        self._noted_until_ms = 0  # by the node's clock; 0: nobody takes note of versions
         self._marking = 0  # proposals in flight that make marks
         self._trim_from_ms = 0  # of the log's time
         self._trim_after = b""
@@ -137,26 +141,30 @@ class Transactions:
 
     # What the log says
 
-    def load(self, rows: Iterable[tuple[bytes, bytes]], slot: int) -> None:
-        """Takes what is stored, as of a slot: the partition's own rows. Raises CorruptMarkError."""
+    def load(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
+        """Takes what is stored: the partition's own rows. Raises CorruptMarkError."""
         self.forget()
         for key, data in rows:
             self._take_row(key, data)
-        time_ms = self._store.recent_writes(self._partition_id).now_ms
-        self.versions.begin(Version(slot, time_ms * 1000 + self._ahead_us, self._proposals.now_ms()))
 
     def forget(self) -> None:
         """There is no state any more."""
         self.marks.clear()
-        self._ahead_us = self._ahead_proposed_us = self._trim_from_ms = 0
+        self._ahead_us = self._ahead_proposed_us = self._trim_from_ms = self._noted_until_ms = 0
 
     def applied(self, slot: int, mutation: Mutation) -> None:
         """Takes note of a mutation that was carried out."""
-        time_ms, note = mutation.time_ms, self.versions.note
         if mutation.more:
             for key, data in mutation.more:
                 self._take_row(key, data)
-        version = Version(slot, time_ms * 1000 + self._ahead_us, self._proposals.now_ms())
+        if not self._noted_until_ms:
+            return
+        if (now_ms := self._proposals.now_ms()) > self._noted_until_ms:
+            self._noted_until_ms = 0
+            self.versions.begin(NEVER)
+            return
+        time_ms, note = mutation.time_ms, self.versions.note
+        version = Version(slot, time_ms * 1000 + self._ahead_us, now_ms)
         items, marks = self._items, self._marks
         if mutation.key.startswith(items):
             note(mutation.key, version, time_ms)
@@ -165,6 +173,16 @@ class Transactions:
                 note(key, version, time_ms)
             elif key.startswith(marks):
                 note(items + key[PREFIX_BYTES:], version, time_ms)
+
+    def _note_versions(self) -> None:
+        """Sees to it that it is known from here on when items are written. Where nobody asks, nobody takes note: what a
+        partition without transactions does costs nothing more for their sake."""
+        now_ms = self._proposals.now_ms()
+        if now_ms > self._noted_until_ms:
+            time_ms = self._store.recent_writes(self._partition_id).now_ms
+            slot = self._store.applied_slot(self._partition_id)
+            self.versions.begin(Version(slot, time_ms * 1000 + self._ahead_us, now_ms))
+        self._noted_until_ms = now_ms + NOTED_MS
 
     def _take_row(self, key: bytes, data: bytes | None) -> None:
         if key.startswith(self._marks):
@@ -212,6 +230,7 @@ class Transactions:
             known = self._known(details, state)
             if known is not None:
                 return known
+        self._note_versions()
         part = self._look_at(details, state)
         if not part.is_accepted:
             return Unwritten(partition_pb2.CANCELLED, result=part.result)
@@ -435,6 +454,7 @@ class Transactions:
         if not wanted.items or not all(self._first_key <= item.key < self._end_key for item in wanted.items):
             reply(request.id, partition_pb2.NOT_MINE)
             return
+        self._note_versions()
         result = partition_pb2.ItemsResult(slot=self._store.applied_slot(self._partition_id))
         try:
             if wanted.unchanged_since:

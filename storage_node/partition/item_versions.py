@@ -29,6 +29,9 @@ class Version(NamedTuple):
     seen_ms: int
 
 
+NEVER: Final = Version(0, 0, 0)
+
+
 class ItemVersions:
     """Of one partition, from `begin` on."""
 
@@ -39,7 +42,7 @@ class ItemVersions:
         self._kept_max = kept_max
         self._by_key: dict[bytes, Version] = {}
         self._order: deque[tuple[bytes, int, int]] = deque()  # (key, slot, time), as they were written
-        self._floor = Version(0, 0, 0)
+        self._floor = NEVER
 
     def __len__(self) -> int:
         return len(self._by_key)

@@ -49,8 +49,8 @@ TRANSACTION_MUTANTS = (
     Mutant(
         "forget marks when a node starts",
         NODE,
-        "        for key, data in rows:\n            self._take_row(key, data)\n        time_ms",
-        "        time_ms",
+        "        self.forget()\n        for key, data in rows:\n            self._take_row(key, data)\n",
+        "        self.forget()\n",
         STORAGE,
         WORLD,
     ),
@@ -81,10 +81,10 @@ TRANSACTION_MUTANTS = (
         WORLD,
     ),
     Mutant(
-        "know of nothing that was written before a start",
+        "know of nothing that was written before anybody asked",
         NODE,
-        "        self.versions.begin(slot, time_ms * 1000 + self._ahead_us)\n",
-        "        self.versions.begin(0, 0)\n",
+        "            self.versions.begin(Version(slot, time_ms * 1000 + self._ahead_us, now_ms))\n",
+        "            self.versions.begin(NEVER)\n",
         STORAGE,
         WORLD,
     ),
@@ -200,9 +200,17 @@ TRANSACTION_MUTANTS = (
     Mutant(
         "look once at items of several partitions",
         "router/transact_reads.py",
-        "        if len(self.participants) == 1:\n",
+        "        if len(self.participants) == 1 or round_.were_so:\n",
         "        if True:\n",
         ROUTER,
+        WORLD,
+    ),
+    Mutant(
+        "take what was written just now for what has long been so",
+        NODE,
+        "        result.unchanged_ms = max(0, min(now_ms - last(item.key).seen_ms for item in wanted) - 1)\n",
+        "        result.unchanged_ms = 60_000\n",
+        STORAGE,
         WORLD,
     ),
 )

@@ -234,6 +234,24 @@ async def test_timestamps_outlive_a_restart(one: NodeSet) -> None:
     assert await stored(leader, "held") == row("held")
 
 
+async def test_what_is_written_while_nobody_asks_is_not_taken_to_be_older(one: NodeSet) -> None:
+    """A minute after the last transaction nobody takes note any more; the next one has to be later than all since."""
+    leader = await one.found()
+    assert await leader.status(Attempt(puts("a")).transact()) == P.OK
+    proposals = leader.node.replicas[PARTITION].proposals
+    now_ms = proposals.now_ms() + 61_000
+    proposals.now_ms = lambda: now_ms
+    read_before = (await leader.ask(reads("b"))).items.slot
+    now_ms += 61_000
+    assert await leader.status(put("b", item_to_bytes(row("b")))) == P.OK
+    assert len(leader.node.replicas[PARTITION].transactions.versions) == 0
+    assert await codes(leader, Attempt(puts("b"), stamp_us=STAMP_US + 100_000_000).prepare()) == [LATE]
+    now_ms += 61_000
+    assert await leader.status(put("b", item_to_bytes(row("b", n=2)))) == P.OK
+    (found,) = (await leader.ask(reads("b", since=read_before))).items.items
+    assert found.code == P.ItemFound.CHANGED
+
+
 async def test_all_at_once(one: NodeSet) -> None:
     leader = await one.found()
     assert await leader.status(put("a", item_to_bytes(row("a", n=5)))) == P.OK
