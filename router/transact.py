@@ -193,7 +193,7 @@ class _Write:
         details = partition_pb2.TransactionDetails(
             ledger_id=self.write_token,
             attempt=self.write_token,
-            stamp_us=self.means.stamps.take(self.means.clock_ms() * 1000),
+            stamp_us=self.means.stamps.take(self.means.clock_us(), self.attempts),
             items=plan.items[0],
             table_name=participant.table.name,
             client_token=self.client_token,
@@ -226,7 +226,7 @@ class _Write:
             self._end(None, IdempotentParameterMismatchError())
         elif reply.status == partition_pb2.CANCELLED:
             if is_late(result.items):
-                self.means.stamps.heard(result.stamp_us)
+                self.means.stamps.heard(result.stamp_us, self.means.clock_us())
                 self._again(self._at_once)
             else:
                 self._end(None, cancelled(count, dict(enumerate(result.items))))
@@ -264,6 +264,7 @@ class _Write:
         try:
             await self.means.ledger.make(self.plan.deadline)
         except StatorError as error:
+            error.is_not_carried_out = True  # nothing of it has been begun
             self._end(None, _not_carried_out(error))
         except Exception:
             log.exception("making the ledger of transactions failed")
@@ -272,7 +273,7 @@ class _Write:
             self._later(0.0, self._attempt)
 
     def _attempt(self) -> None:
-        Attempt(self.means, self.plan, self._concluded).start()
+        Attempt(self.means, self.plan, self.attempts, self._concluded).start()
 
     def _concluded(self, attempt: Attempt, concluded: Conclude) -> None:
         conclusion, refusals = concluded.conclusion, attempt.refusals

@@ -36,6 +36,10 @@ class Means:
     rng: random.Random
     clock_ms: Callable[[], int]
 
+    def clock_us(self) -> int:
+        """The end of the millisecond that it is: what was written before was not later."""
+        return self.clock_ms() * 1000 + 999
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -69,16 +73,17 @@ class Refusals:
 
 
 class Attempt:
-    """One attempt of a transaction; `concluded` is called exactly once, and what is left goes on by itself."""
+    """One attempt of a transaction, after so many others; `concluded` is called exactly once, and what is left goes on
+    by itself."""
 
-    def __init__(self, means: Means, plan: Plan, concluded: Callable[[Attempt, Conclude], None]) -> None:
+    def __init__(self, means: Means, plan: Plan, attempts: int, concluded: Callable[[Attempt, Conclude], None]) -> None:
         self._means = means
         self._plan = plan
         self._concluded = concluded
         self._loop = asyncio.get_running_loop()
         self.attempt_id = means.rng.randbytes(16)
         self.ledger_id = plan.ledger_id or self.attempt_id
-        self._stamp_us = means.stamps.take(means.clock_ms() * 1000)
+        self._stamp_us = means.stamps.take(means.clock_us(), attempts)
         self._grace_ends = plan.deadline + FINISH_GRACE_S
         self._core = Coordinator(self.attempt_id, len(plan.participants), is_named=bool(plan.ledger_id))
         self._timer = self._loop.call_at(plan.deadline, self._handle, coordinator.DeadlinePassed())
@@ -188,7 +193,7 @@ class Attempt:
         self.refusals.outcomes.update(zip(participant.numbers, outcomes, strict=False))
         if reply.status == partition_pb2.OK:
             return Answer.ACCEPTED
-        self._means.stamps.heard(reply.transaction.stamp_us)
+        self._means.stamps.heard(reply.transaction.stamp_us, self._means.clock_us())
         return Answer.LATE if is_late(outcomes) else Answer.REFUSED
 
     def _failed(self, participant: Participant, error: StatorError) -> Answer:

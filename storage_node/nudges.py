@@ -27,6 +27,7 @@ class Nudges:
     def __init__(self, replicas: Mapping[int, PartitionReplica]) -> None:
         self._replicas = replicas
         self._routers: list[Tell] = []
+        self._turn = 0
 
     def add(self, tell: Tell) -> None:
         """A router has connected, which `tell` tells of marks."""
@@ -45,7 +46,11 @@ class Nudges:
     def tell(self) -> None:
         """Tells one router of what there is to be told."""
         marks: list[partition_pb2.StaleMark] = []
-        for replica in self._replicas.values():
+        replicas = list(self._replicas.values())
+        # Another one comes first each time: no partition's marks hide those of others.
+        self._turn += 1
+        first = self._turn % max(1, len(replicas))
+        for replica in (*replicas[first:], *replicas[:first]):
             marks.extend(replica.transactions.stale())
             if len(marks) >= MARKS_MAX:
                 break

@@ -75,6 +75,7 @@ _OUTCOMES: Final = {
     partition_pb2.COLLECTION_FULL: partition_pb2.ItemOutcome.COLLECTION_FULL,
 }
 _TOO_LARGE: Final = "The item is too large together with its entries in all secondary indexes"
+_ALL_TOO_LARGE: Final = "The items that the transaction makes of those of one partition are too large together"
 
 
 def clock_range(table_number: int, partition_id: int) -> tuple[bytes, bytes]:
@@ -100,8 +101,8 @@ class _Part:
 class Transactions:
     """Of one partition. Every member has one and keeps it up to date; what it decides is the leader's.
 
-    `marks`: those in force, by the item's key, the oldest first. `stale_ms`, `token_kept_ms`: STALE_MS, TOKEN_KEPT_MS.
-    `refuse` and `answer_rotten` as for single writes."""
+    `marks`: those in force, by the item's key, without what is put. `stale_ms`, `token_kept_ms`: STALE_MS and
+    TOKEN_KEPT_MS. `refuse` and `answer_rotten` as for single writes."""
 
     def __init__(
         self,
@@ -132,12 +133,12 @@ class Transactions:
         self._rows = own_rows(table_number, TRANSACTIONS, partition_id)
         self._clock_key, _ = clock_range(table_number, partition_id)
         self._ahead_us = 0  # the partition's clock less the log's time
-        self._ahead_proposed_us = 0
         self._noted_until_ms = 0  # by the node's clock; 0: nobody takes note of versions
         self._marking = 0  # proposals in flight that make marks
         self._trim_from_ms = 0  # of the log's time
         self._trim_after = b""
         self._is_trimming = False
+        self._stale_from = 0
 
     # What the log says
 
@@ -150,7 +151,7 @@ class Transactions:
     def forget(self) -> None:
         """There is no state any more."""
         self.marks.clear()
-        self._ahead_us = self._ahead_proposed_us = self._trim_from_ms = self._noted_until_ms = 0
+        self._ahead_us = self._trim_from_ms = self._noted_until_ms = 0
 
     def applied(self, slot: int, mutation: Mutation) -> None:
         """Takes note of a mutation that was carried out."""
@@ -190,7 +191,7 @@ class Transactions:
             if data is None:
                 self.marks.pop(item_key, None)
             else:
-                self.marks[item_key] = decode_mark(data)
+                self.marks[item_key] = decode_mark(data)._replace(item=b"")
         elif key == self._clock_key and data is not None:
             (self._ahead_us,) = _AHEAD.unpack(data)
 
@@ -208,13 +209,11 @@ class Transactions:
         """Whether an item has a mark, or will have one once everything in flight is committed."""
         return self.may_be_marked and self._mark(key) is not None
 
-    def _mark(self, key: bytes, state: State | None = None) -> Mark | None:
+    def _mark(self, key: bytes) -> Mark | None:
         newest = self._proposals.in_flight.newest(self._mark_key(key))
         if newest is None:
             return self.marks.get(key)
-        data, basis = newest
-        if state is not None:
-            state.depend_on(basis)
+        data, _ = newest
         return None if data is None else decode_mark(data)
 
     # To prepare, and to do all at once
@@ -237,7 +236,11 @@ class Transactions:
         is_measured = any(item.write.measured for item in details.items)
         result = part.result if is_measured else None
         if request.operation == partition_pb2.PREPARE:
-            return Decided(self._marking_writes(details, part), result, makes_marks=True)
+            marking = Decided(self._marking_writes(details, part), result, makes_marks=True)
+            if _weight(marking) <= MUTATION_BYTES_MAX:
+                return marking
+            part.outcomes[-1].code, part.outcomes[-1].message = partition_pb2.ItemOutcome.INVALID, _ALL_TOO_LARGE
+            return Unwritten(partition_pb2.CANCELLED, result=part.result)
         return self._all_at_once(details, part, result)
 
     def marking(self, change: int) -> None:
@@ -314,14 +317,16 @@ class Transactions:
         return self._proposals.log_time_ms(self._host.leader_ballot(self._partition_id))
 
     def _clock_us(self) -> int:
-        return self._log_time_ms() * 1000 + max(self._ahead_us, self._ahead_proposed_us)
+        newest = self._proposals.in_flight.newest(self._clock_key)
+        if newest is None or newest[0] is None:
+            return self._log_time_ms() * 1000 + self._ahead_us
+        return self._log_time_ms() * 1000 + int(_AHEAD.unpack(newest[0])[0])
 
     def _clock_writes(self, stamp_us: int) -> tuple[Write, ...]:
         """What puts the partition's clock ahead to a transaction's stamp."""
         if stamp_us <= self._clock_us():
             return ()
-        self._ahead_proposed_us = stamp_us - self._log_time_ms() * 1000
-        return ((self._clock_key, _AHEAD.pack(self._ahead_proposed_us)),)
+        return ((self._clock_key, _AHEAD.pack(stamp_us - self._log_time_ms() * 1000)),)
 
     def _marking_writes(self, details: partition_pb2.TransactionDetails, part: _Part) -> tuple[Write, ...]:
         ledger_id, attempt, stamp_us, name = details.ledger_id, details.attempt, details.stamp_us, details.table_name
@@ -406,19 +411,20 @@ class Transactions:
         parts: list[Decided] = []
         whole, size = _Gathered(), 0
         for item in details.items:
-            mark = self._mark(item.key, state)
-            if mark is None or mark.attempt != details.attempt:
+            data = state.get(self._mark_key(item.key)) if self.may_be_marked else None
+            if data is None or (mark := decode_mark(data)).attempt != details.attempt:
                 continue
-            if size > FINISHED_BYTES:
-                parts.append(whole.decided(self._proposals.nothing))
-                whole, size = _Gathered(), 0
             if details.is_committed and mark.kind != MarkKind.STAYS:
                 operation = partition_pb2.PUT if mark.kind == MarkKind.PUT else partition_pb2.DELETE
                 decided = self._decisions.decide(operation, mark.item, NO_DETAILS, item.key, state, is_final=True)
                 assert isinstance(decided, Decided), "what has been prepared can be carried out"
                 state.put(decided.writes)
+                weight = _weight(decided)
+                if size and size + weight > FINISHED_BYTES:
+                    parts.append(whole.decided(self._proposals.nothing))
+                    whole, size = _Gathered(), 0
                 whole.add(decided)
-                size += _weight(decided)
+                size += weight
             whole.rows[self._mark_key(item.key)] = None
         if whole.rows:
             parts.append(whole.decided(self._proposals.nothing))
@@ -439,9 +445,10 @@ class Transactions:
         if not self.marks or not self._host.is_serving_leader(self._partition_id):
             return
         stale_ms = self._log_time_ms() - self.stale_ms
-        for key, mark in islice(self.marks.items(), STALE_MAX):
-            if mark.time_ms > stale_ms:
-                return
+        stale = [(key, mark) for key, mark in self.marks.items() if mark.time_ms <= stale_ms]
+        # Others' turn comes where some cannot be seen to.
+        self._stale_from = self._stale_from + STALE_MAX if self._stale_from + STALE_MAX < len(stale) else 0
+        for key, mark in stale[self._stale_from :][:STALE_MAX]:
             yield partition_pb2.StaleMark(
                 ledger_id=mark.ledger_id, attempt=mark.attempt, table_name=mark.table_name, key=key
             )
@@ -496,10 +503,12 @@ class Transactions:
             if data is None:
                 found.code = partition_pb2.ItemFound.ABSENT
                 continue
-            content = item_from_bytes(data)
-            found.item_bytes = item_bytes(content)
             size += len(data)
-            if size <= READ_BYTES_MAX:
+            if size > READ_BYTES_MAX:
+                found.item_bytes = len(data)  # about: it is told of none of them
+            else:
+                content = item_from_bytes(data)
+                found.item_bytes = item_bytes(content)
                 project = compiled_projection(item.projection) if item.projection else None
                 found.item = data if project is None else item_to_bytes(project(content))
         return size

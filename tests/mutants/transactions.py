@@ -33,8 +33,8 @@ TRANSACTION_MUTANTS = (
     Mutant(
         "finish the marks of any attempt",
         NODE,
-        "            if mark is None or mark.attempt != details.attempt:\n",
-        "            if mark is None:\n",
+        "            if data is None or (mark := decode_mark(data)).attempt != details.attempt:\n",
+        "            if data is None or not (mark := decode_mark(data)):\n",
         STORAGE,
         WORLD,
     ),

@@ -203,7 +203,7 @@ async def test_a_stamp_that_is_not_late_enough_is_followed_by_one_that_is(
     assert written(rig) == (["a"] if request_ is ONE else list(NAMES))
     details = [call.details for call in rig.asked(operation)]
     stamps = {each.stamp_us for each in details if isinstance(each, partition_pb2.TransactionDetails)}
-    assert len(stamps) == 2 and max(stamps) == later_us + 1
+    assert len(stamps) == 2 and max(stamps) > later_us
     tokens = {call.token for call in rig.asked(operation)}
     assert len(tokens) == (1 if request_ is ONE else len(details)), "what was refused at once may have its token again"
 

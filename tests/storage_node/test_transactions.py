@@ -380,6 +380,18 @@ async def test_a_mark_that_is_there_for_long_is_told_of(one: NodeSet) -> None:
     assert told == [expected]
 
 
+async def test_all_marks_are_told_of_in_turn(one: NodeSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that cannot be seen to do not hide others."""
+    leader = await one.found()
+    monkeypatch.setattr(transactions, "STALE_MAX", 2)
+    assert await leader.status(Attempt(*[puts(name) for name in "abcde"]).prepare()) == P.OK
+    of_partition = leader.node.replicas[PARTITION].transactions
+    of_partition.stale_ms = -1_000
+    told = [{mark.key for mark in of_partition.stale()} for _ in range(3)]
+    assert [len(each) for each in told] == [2, 1, 2]
+    assert set.union(*told) == {key(name) for name in "abcde"}
+
+
 async def test_local_indexes_and_collections_follow(one: NodeSet) -> None:
     """Items of one collection in one transaction: its size is what all of them come to, at once or over marks."""
     index = cluster_pb2.LocalIndex(name="by-n", number=1, sort_key=cluster_pb2.KeyAttribute(name="n", type="N"))
@@ -441,11 +453,14 @@ async def test_how_much_fits(one: NodeSet, monkeypatch: pytest.MonkeyPatch) -> N
         return P.TransactionItem(key=key(name), operation=P.PUT, item=item)
 
     monkeypatch.setattr(transactions, "MUTATION_BYTES_MAX", 5_000)
-    monkeypatch.setattr(transactions, "FINISHED_BYTES", 2_000)
+    monkeypatch.setattr(transactions, "FINISHED_BYTES", 4_000)
     monkeypatch.setattr(transactions, "READ_BYTES_MAX", 6_000)
     attempt = Attempt(large("a", 3_000), large("b", 3_000), large("c", 3_000))
     assert await leader.status(attempt.transact()) == P.TOO_LARGE
     assert await codes(leader, Attempt(large("d", 6_000)).prepare()) == [Outcome.INVALID]
+    together = Attempt(large("d", 3_000), large("e", 3_000)).prepare()
+    assert await codes(leader, together) == [ACCEPTED, Outcome.INVALID]
+    monkeypatch.setattr(transactions, "MUTATION_BYTES_MAX", 10_000)
     assert await leader.status(attempt.prepare()) == P.OK
     before = leader.node._store.applied_slot(PARTITION)
     assert await leader.status(attempt.finish(is_committed=True)) == P.OK
