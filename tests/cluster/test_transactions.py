@@ -10,17 +10,22 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 
+import boto3
 import pytest
 import pytest_asyncio
 import stator
+from botocore.config import Config
 from stator import attr, update
 from statorpb import partition_pb2
 
 from router.ledger import Answer, Ledger
 from router.partition_map_cache import MetadataClient, PartitionMapCache
 from router.recovery import Recoveries
+from router.requests import transact_write_items
+from router.requests.transact_write_items import request_hash
 from router.requests.update_item import UpdateItemRequest
 from router.storage_client import PREPARE, PUT, PartitionCall, StorageClient
+from router.transact import digest
 from router.transact_calls import Participant, finish_call, participants_of
 from router.transactions import ledger_requests
 from router.transactions.ledger_row import TABLE_NAME, LedgerRow, State
@@ -117,10 +122,10 @@ class HalfWay:
         self.ledger.update(request, self._deadline, future.set_result)
         return await future
 
-    async def begin(self) -> Answer:
+    async def begin(self, request_hash: bytes = b"") -> Answer:
         keys = {TABLE: tuple(key for each in self.participants for key in each.keys)}
         return await self.ask(
-            ledger_requests.begin(self.ledger_id, self.attempt, wall_ms() * 1000, b"", keys, wall_ms())
+            ledger_requests.begin(self.ledger_id, self.attempt, wall_ms() * 1000, request_hash, keys, wall_ms())
         )
 
     async def commit(self) -> Answer:
@@ -321,3 +326,34 @@ async def _wait_held(cluster: LocalCluster, client: stator.AsyncClient, name: st
                 return halted_at
         await asyncio.to_thread(cluster.local, "resume", name)
     raise AssertionError("it is never halted with an item marked")
+
+
+async def test_a_request_whose_first_is_under_way(cluster: LocalCluster, client: stator.AsyncClient) -> None:
+    """It is told so, through boto3 too; once the first has been found to be nobody's, it is carried out itself."""
+    token = str(uuid.uuid4())
+    puts = [{"Put": {"TableName": TABLE, "Item": {"pk": {"S": key}, "balance": {"N": "7"}}}} for key in KEYS]
+    body = {"TransactItems": puts, "ClientRequestToken": token}
+    aws = boto3.client(
+        "dynamodb",
+        endpoint_url=f"http://127.0.0.1:{cluster.ports('http', 'router')[0]}",
+        region_name="local",
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+        config=Config(retries={"max_attempts": 0}),
+    )
+    async with half_way(cluster) as coordinator:
+        coordinator.ledger_id = digest(b"client", token.encode())
+        await coordinator.prepare(dict.fromkeys(KEYS, 7))
+        asked = request_hash(transact_write_items.from_body(body, is_json=True))
+        assert (await coordinator.begin(asked)).is_taken
+        with pytest.raises(aws.exceptions.TransactionInProgressException):
+            await asyncio.to_thread(aws.transact_write_items, **body)
+        begun = time.monotonic()
+        while True:
+            try:
+                await asyncio.to_thread(aws.transact_write_items, **body)
+                break
+            except aws.exceptions.TransactionInProgressException:
+                assert time.monotonic() < begun + USABLE_S, "it is still said to be under way"
+    assert await balances(client) == [7] * len(KEYS)
+    await asyncio.to_thread(aws.transact_write_items, **body)
