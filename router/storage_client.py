@@ -213,6 +213,12 @@ def _ignore(_: partition_pb2.StaleMark) -> None:
     """Nobody sees to it here."""
 
 
+def _turn_away(call: PartitionCall, error: StatorError) -> None:
+    """Nothing of it was sent."""
+    error.is_not_carried_out = True
+    call.done(None, error)
+
+
 def _doubt(call: PartitionCall) -> str:
     if not call.is_write:
         return ""
@@ -266,10 +272,10 @@ class StorageClient:
             size += call.details.ByteSize()
         call.size = size
         if self._is_closed:
-            call.done(None, ServiceUnavailableError("The router is stopping"))
+            _turn_away(call, ServiceUnavailableError("The router is stopping"))
             return
         if self._calls >= CALLS_MAX or self._bytes + size > BYTES_MAX:
-            call.done(None, RequestLimitExceededError("Too many requests are in flight in this router"))
+            _turn_away(call, RequestLimitExceededError("Too many requests are in flight in this router"))
             return
         self._calls += 1
         self._bytes += size

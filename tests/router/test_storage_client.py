@@ -524,8 +524,9 @@ async def test_too_many_calls_are_refused_at_once(start_node: StartNode) -> None
         outcomes = [await router.start(timeout_s=3.0) for _ in range(CALLS_MAX)]
         refused = await router.start()
         assert refused.future.done()
-        with pytest.raises(RequestLimitExceededError):
+        with pytest.raises(RequestLimitExceededError) as raised:
             await refused.wait()
+        assert raised.value.is_not_carried_out
         for outcome in outcomes:
             with pytest.raises(DeadlineExceededError):
                 await outcome.wait()
@@ -549,8 +550,9 @@ async def test_nothing_is_sent_after_the_end(start_node: StartNode) -> None:
         (waits_for_turn, other, "stopping$"),
         (await router.start(), router, "stopping$"),
     ):
-        with pytest.raises(ServiceUnavailableError, match=message):
+        with pytest.raises(ServiceUnavailableError, match=message) as raised:
             await outcome.wait()
+        assert raised.value.is_not_carried_out is (outcome is not waits_for_answer)
         assert router_.storage.in_flight == 0
     assert len(node.requests) == 1
 
