@@ -24,6 +24,7 @@ from server.expressions.codec import CorruptTreeError
 from server.expressions.compiled import compiled_projection
 from server.model.item import item_bytes
 from server.model.key_encoding import MARKS, PREFIX_BYTES, TRANSACTIONS, after_prefix, own_rows, prefix
+from server.model.limits import TRANSACTION_BYTES_MAX
 from server.runtime.replica_host import Outcome, OutcomeKind, ReplicaHost
 from server.wire import item_from_bytes, item_to_bytes
 from storage_node.codec.change import Change, EntryChange
@@ -59,8 +60,10 @@ may have grown until its mark is seen to."""
 FINISHED_BYTES: Final = 1024 * 1024
 """What was marked is carried out in log entries of about so much."""
 
-READ_BYTES_MAX: Final = 4 * 1024 * 1024
-"""Of items that are read; of more only the sizes are told (API reference, "TransactGetItems")."""
+READ_BYTES_MAX: Final = TRANSACTION_BYTES_MAX
+READ_DATA_BYTES_MAX: Final = 12 * 1024 * 1024
+"""Of items that are read: as DynamoDB counts them (API reference, "TransactGetItems"), and as they are stored, which a
+message has room for. Of more it is only told that it is too much."""
 
 _CLOCK_ROW: Final = b"\0"
 _TOKEN_ROW: Final = b"\1"
@@ -489,8 +492,8 @@ class Transactions:
             found.code = partition_pb2.ItemFound.CHANGED
 
     def _read(self, wanted: Sequence[partition_pb2.ItemRead], result: partition_pb2.ItemsResult) -> int:
-        """Returns how many bytes of items were read."""
-        size = 0
+        """Returns about how many bytes the answer has."""
+        size = data_bytes = 0
         now_ms, last = self._proposals.now_ms(), self.versions.last
         # Both times are whole milliseconds, so the difference may be one too many.
         result.unchanged_ms = max(0, min(now_ms - last(item.key).seen_ms for item in wanted) - 1)
@@ -503,15 +506,17 @@ class Transactions:
             if data is None:
                 found.code = partition_pb2.ItemFound.ABSENT
                 continue
-            size += len(data)
-            if size > READ_BYTES_MAX:
-                found.item_bytes = len(data)  # about: it is told of none of them
-            else:
+            data_bytes += len(data)
+            if size <= READ_BYTES_MAX and data_bytes <= READ_DATA_BYTES_MAX:
                 content = item_from_bytes(data)
                 found.item_bytes = item_bytes(content)
-                project = compiled_projection(item.projection) if item.projection else None
-                found.item = data if project is None else item_to_bytes(project(content))
-        return size
+                size += found.item_bytes
+            if size > READ_BYTES_MAX or data_bytes > READ_DATA_BYTES_MAX:
+                found.item_bytes = READ_BYTES_MAX + 1  # by which nothing is told of any of them
+                continue
+            project = compiled_projection(item.projection) if item.projection else None
+            found.item = data if project is None else item_to_bytes(project(content))
+        return data_bytes
 
     # To forget
 

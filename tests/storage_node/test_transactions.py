@@ -473,6 +473,22 @@ async def test_how_much_fits(one: NodeSet, monkeypatch: pytest.MonkeyPatch) -> N
     ]
 
 
+@pytest.mark.parametrize(("data_bytes_max", "is_told"), [(9_000, [True, True]), (8_000, [True, False])])
+async def test_what_is_stored_in_many_bytes_is_not_missing(
+    one: NodeSet, monkeypatch: pytest.MonkeyPatch, data_bytes_max: int, is_told: list[bool]
+) -> None:
+    """What counts is an item's size by the rules; where no message has room for it, all of it is refused."""
+    leader = await one.found()
+    monkeypatch.setattr(transactions, "READ_BYTES_MAX", 3_000)
+    monkeypatch.setattr(transactions, "READ_DATA_BYTES_MAX", data_bytes_max)
+    for name in "ab":
+        item = item_to_bytes({"pk": {"S": name}, "v": {"L": [{"S": ""}] * 1_000}})  # 1 kB by the rules
+        assert await leader.status(put(name, item)) == P.OK
+    found = (await leader.ask(reads("a", "b"))).items.items
+    assert [bool(each.item) for each in found] == is_told
+    assert (sum(each.item_bytes for each in found) <= 3_000) is all(is_told)
+
+
 async def test_a_name_for_what_is_too_large_is_remembered(one: NodeSet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever has become of the items since: what was done under that name is in the ledger."""
     leader = await one.found()
