@@ -228,7 +228,7 @@ class Transactions:
             return Unwritten(partition_pb2.INVALID, message="a transaction has two ids of 16 bytes, and items")
         if not all(self._first_key <= item.key < self._end_key for item in details.items):
             return Unwritten(partition_pb2.NOT_MINE)
-        if request.operation == partition_pb2.TRANSACT and details.client_token:
+        if request.operation == partition_pb2.TRANSACT:
             known = self._known(details, state)
             if known is not None:
                 return known
@@ -252,13 +252,13 @@ class Transactions:
 
     def _known(self, details: partition_pb2.TransactionDetails, state: State) -> Unwritten | None:
         """What a client is told that has given this name to a transaction before; None: it has not."""
-        row = state.get(self._token_key(details.client_token))
+        row = state.get(self._token_key(details))
         if row is None:
             return None
         request_hash, time_ms, is_over_marks = _TOKEN.unpack(row)
         if time_ms < self._log_time_ms() - self.token_kept_ms:
             return None
-        if request_hash != details.request_hash:
+        if details.client_token and request_hash != details.request_hash:
             return Unwritten(partition_pb2.TOKEN_MISMATCH)
         if is_over_marks:
             return Unwritten(partition_pb2.TOO_LARGE)  # what has become of it the ledger knows
@@ -358,25 +358,23 @@ class Transactions:
             else:
                 whole.add(decided)
         whole.rows.update(self._clock_writes(details.stamp_us))
-        whole.rows.update(self._token_writes(details, is_over_marks=False))
+        if details.client_token:
+            whole.rows.update(self._token_writes(details, is_over_marks=False))
         decided = whole.decided(self._proposals.nothing, result)
         if _weight(decided) <= MUTATION_BYTES_MAX:
             return decided
-        if not details.client_token:
-            return Unwritten(partition_pb2.TOO_LARGE)
         # Noted before anything of it is done: asked for again, it might fit, or its conditions not hold any more.
         noted = self._token_writes(details, is_over_marks=True)
         return Decided((self._proposals.nothing, *noted), None, status=partition_pb2.TOO_LARGE)
 
     def _token_writes(self, details: partition_pb2.TransactionDetails, *, is_over_marks: bool) -> tuple[Write, ...]:
         """What remembers the name that a client has given to a transaction."""
-        if not details.client_token:
-            return ()
         row = _TOKEN.pack(details.request_hash, self._log_time_ms(), is_over_marks)
-        return ((self._token_key(details.client_token), row),)
+        return ((self._token_key(details), row),)
 
-    def _token_key(self, token: bytes) -> bytes:
-        return self._rows + _TOKEN_ROW + token
+    def _token_key(self, details: partition_pb2.TransactionDetails) -> bytes:
+        """By the client's own name, or else by its library's: by that it sends the same, and nothing else, again."""
+        return self._rows + _TOKEN_ROW + (details.client_token or details.ledger_id)
 
     # To finish
 

@@ -506,6 +506,23 @@ async def test_a_name_for_what_is_too_large_is_remembered(one: NodeSet, monkeypa
     assert [await stored(leader, name) for name in "abc"] == [row("a"), None, None]
 
 
+async def test_what_is_too_large_is_not_done_twice_without_a_name_either(
+    one: NodeSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its library sends it again by the ids of the first time, when it may have been carried out over marks."""
+    leader = await one.found()
+    unnamed = Attempt(puts("a", "attribute_not_exists(pk)"), puts("b"))
+    unnamed.details.request_hash = b""
+    monkeypatch.setattr(transactions, "MUTATION_BYTES_MAX", 100)
+    assert await leader.status(unnamed.transact()) == P.TOO_LARGE
+    monkeypatch.undo()
+    assert await leader.status(unnamed.prepare()) == P.OK
+    assert await leader.status(unnamed.finish(is_committed=True)) == P.OK
+    assert await leader.status(unnamed.transact()) == P.TOO_LARGE, "the ledger knows what has become of it"
+    another = Attempt(*unnamed.items, stamp_us=STAMP_US + 2_000_000)
+    assert await codes(leader, another.transact()) == [Outcome.CONDITION_FAILED, ACCEPTED]
+
+
 async def test_what_was_prepared_is_carried_out_whatever_has_changed(
     one: NodeSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
