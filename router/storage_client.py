@@ -99,7 +99,7 @@ class PartitionCall:
     `begun`, of a write that its client may send again, elsewhere too: loop time at which it may have sent it first.
     WRITE_AGE_S_MAX later it is not sent any more, nor carried out.
 
-    `done` is called exactly once, with a reply or an error."""
+    `done` is called exactly once, with a reply or an error; where it raises, once more, with an error."""
 
     table: Table
     operation: partition_pb2.PartitionOperation.ValueType
@@ -213,6 +213,16 @@ def _ignore(_: partition_pb2.StaleMark) -> None:
     """Nobody sees to it here."""
 
 
+def tell(call: PartitionCall, reply: partition_pb2.PartitionReply | None, error: StatorError | None) -> None:
+    """Ends a call. A bug in what is made of one answer must not break the stream that others wait on, nor leave a
+    request without an answer: then `done` is called once more."""
+    try:
+        call.done(reply, error)
+    except Exception:
+        log.exception("a storage node's answer could not be used", partition_id=call.partition)
+        call.done(None, InternalServerError("The request failed because of an internal error"))
+
+
 def _turn_away(call: PartitionCall, error: StatorError) -> None:
     """Nothing of it was sent."""
     error.is_not_carried_out = True
@@ -290,13 +300,7 @@ class StorageClient:
         self._bytes -= call.size
         if error is not None and call.in_doubt_since == math.inf and not isinstance(error, InternalServerError):
             error.is_not_carried_out = True
-        try:
-            call.done(reply, error)
-        except Exception:
-            # A bug in what is made of one answer must not break the stream that others wait on, nor leave a request
-            # without an answer.
-            log.exception("a storage node's answer could not be used", partition_id=call.partition)
-            call.done(None, InternalServerError("The request failed because of an internal error"))
+        tell(call, reply, error)
 
     def _send(self, call: PartitionCall) -> None:
         table = call.table

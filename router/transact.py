@@ -21,7 +21,7 @@ from router.results import TransactWritten
 from router.routing.decision import backoff_ms
 from router.storage_client import TRANSACT, PartitionCall, StorageClient
 from router.transact_attempt import Attempt, Means, Plan
-from router.transact_calls import participants_of
+from router.transact_calls import guarded, participants_of
 from router.transact_reads import ReadDone, transactional_read
 from router.transact_reasons import cancelled, is_late
 from router.transaction_items import prepared_writes, replayed, written
@@ -172,18 +172,7 @@ class _Write:
             self.done(result, error)
 
     def _later(self, delay_s: float, step: Callable[[], None]) -> None:
-        """Takes a step after a while; a bug in it costs this request an error, and not its answer."""
-
-        def go() -> None:
-            try:
-                step()
-            except StatorError as error:
-                self._end(None, error)
-            except Exception:
-                log.exception("a transaction failed")
-                self._end(None, InternalServerError("The request failed because of an internal error"))
-
-        self.loop.call_later(delay_s, go)
+        self.loop.call_later(delay_s, guarded, step, self._end)
 
     # Within one partition
 
@@ -276,6 +265,10 @@ class _Write:
         Attempt(self.means, self.plan, self.attempts, self._concluded).start()
 
     def _concluded(self, attempt: Attempt, concluded: Conclude) -> None:
+        """Whatever comes of it: what is left of the attempt goes on."""
+        guarded(lambda: self._act_on(attempt, concluded), self._end)
+
+    def _act_on(self, attempt: Attempt, concluded: Conclude) -> None:
         conclusion, refusals = concluded.conclusion, attempt.refusals
         if conclusion is Conclusion.COMMITTED:
             self._written(refusals.outcomes)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import structlog
 from statorpb import partition_pb2
 
 from router.partition_map_cache import Table
 from router.storage_client import FINISH, PartitionCall
-from server.model.errors import ResourceNotFoundError, StatorError
+from server.model.errors import InternalServerError, ResourceNotFoundError, StatorError
 from server.model.key_encoding import PREFIX_BYTES, table_number
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,17 @@ class Participant:
     def keys(self) -> list[bytes]:
         """Encoded."""
         return [self.table.key_prefix + position for position in self.positions]
+
+
+def guarded(step: Callable[[], None], end: Callable[[None, StatorError], None]) -> None:
+    """Takes a step of a transaction; a bug in it costs this request an error, and not its answer."""
+    try:
+        step()
+    except StatorError as error:
+        end(None, error)
+    except Exception:
+        log.exception("a transaction failed")
+        end(None, InternalServerError("The request failed because of an internal error"))
 
 
 def participants_of(places: Iterable[tuple[Table, bytes]]) -> list[Participant]:

@@ -21,7 +21,7 @@ from router.requests.transactions import check_size
 from router.results import TransactRead
 from router.routing.decision import backoff_ms
 from router.storage_client import READ_ITEMS, PartitionCall, StorageClient
-from router.transact_calls import Participant, participants_of
+from router.transact_calls import Participant, guarded, participants_of
 from router.transact_reasons import conflict
 from router.transaction_items import PreparedRead, prepared_reads, read
 from server.model.errors import StatorError, ValidationError
@@ -38,10 +38,10 @@ ReadDone = Callable[[TransactRead | None, StatorError | None], None]
 
 @dataclass(slots=True)
 class _Round:
-    """One question to each participant. `begun`: loop time; `found`: by the items' numbers; `were_so`: whether all
-    items, as far as they have been read, were as they are now when it was begun."""
+    """One question to each participant. `left`: who has not answered it; `begun`: loop time; `found`: by the items'
+    numbers; `were_so`: whether all items, as far as they have been read, were as they are now when it was begun."""
 
-    left: int
+    left: set[int]
     begun: float
     were_so: bool = True
     found: dict[int, partition_pb2.ItemFound] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class _Round:
 
 @dataclass(slots=True)
 class TransactionalRead:
-    """One TransactGetItems under way. `patience_ends`: loop time."""
+    """One TransactGetItems under way; `done` is called exactly once. `patience_ends`: loop time."""
 
     storage: StorageClient
     request: TransactGetItemsRequest
@@ -67,6 +67,7 @@ class TransactionalRead:
     rng: random.Random
     patience_ends: float
     attempt: int = 0
+    is_ended: bool = False
 
     def start(self) -> None:
         """Reads the items."""
@@ -74,7 +75,7 @@ class TransactionalRead:
 
     def _ask(self, before: _Round | None, answered: Callable[[_Round], None]) -> None:
         """Reads the items, or looks whether they are as they were `before`."""
-        round_ = _Round(len(self.participants), asyncio.get_running_loop().time())
+        round_ = _Round(set(range(len(self.participants))), asyncio.get_running_loop().time())
         for index, participant in enumerate(self.participants):
             details = partition_pb2.ItemsRead(unchanged_since=before.slots[index] if before is not None else 0)
             for number, key in zip(participant.numbers, participant.keys, strict=True):
@@ -88,7 +89,10 @@ class TransactionalRead:
         participant = self.participants[index]
 
         def done(reply: partition_pb2.PartitionReply | None, error: StatorError | None) -> None:
-            round_.left -= 1
+            if index not in round_.left:
+                self._end(None, error)  # what came before could not be used
+                return
+            round_.left.discard(index)
             if reply is not None:
                 round_.slots[index] = reply.items.slot
                 # They were read before this; so it is, if anything, longer ago than it was then.
@@ -97,10 +101,10 @@ class TransactionalRead:
                 round_.found.update(zip(participant.numbers, reply.items.items, strict=True))
             else:
                 round_.error = round_.error or error
-            if round_.left:
+            if round_.left or self.is_ended:
                 return
             if round_.error is not None:
-                self.done(None, round_.error)
+                self._end(None, round_.error)
             elif round_.busy:
                 self._again(round_.busy)
             else:
@@ -121,18 +125,23 @@ class TransactionalRead:
         delay_s = backoff_ms(self.attempt, self.rng.random()) / 1000
         self.attempt += 1
         if loop.time() + delay_s >= min(self.patience_ends, self.deadline):
-            self.done(None, conflict(len(self.request.reads), busy))
+            self._end(None, conflict(len(self.request.reads), busy))
         else:
-            loop.call_later(delay_s, self.start)
+            loop.call_later(delay_s, guarded, self.start, self._end)
 
     def _finish(self, round_: _Round) -> None:
         found = [round_.found[number] for number in range(len(self.request.reads))]
         try:
             check_size(sum(one.item_bytes for one in found))
         except ValidationError as error:
-            self.done(None, error)
+            self._end(None, error)
         else:
-            self.done(read(self.request, found), None)
+            self._end(read(self.request, found), None)
+
+    def _end(self, result: TransactRead | None, error: StatorError | None) -> None:
+        if not self.is_ended:
+            self.is_ended = True
+            self.done(result, error)
 
 
 def transactional_read(

@@ -9,7 +9,7 @@ from typing import Any
 from statorpb import cluster_pb2, partition_pb2, tables_pb2
 
 from router.partition_map_cache import PartitionMapCache
-from router.storage_client import FINISH, GET, PREPARE, READ_ITEMS, TRANSACT, UPDATE, PartitionCall
+from router.storage_client import FINISH, GET, PREPARE, READ_ITEMS, TRANSACT, UPDATE, PartitionCall, tell
 from router.transact import Transactions
 from router.transactions.ledger_row import TABLE_NAME, LedgerRow, row_of
 from server.expressions.compiled import compiled_condition, compiled_update
@@ -177,9 +177,9 @@ class FakePartitions:
         """Answers one that was held."""
         answer = self.carry_out(call)
         if isinstance(answer, StatorError):
-            call.done(None, answer)
+            tell(call, None, answer)
         else:
-            call.done(answer, None)
+            tell(call, answer, None)
 
     def rows(self) -> list[LedgerRow]:
         """All that the ledger has."""

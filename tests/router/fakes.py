@@ -13,7 +13,7 @@ from statorpb import cluster_pb2, partition_pb2, partition_pb2_grpc, streams_pb2
 from router.dispatcher import Dispatcher, Done, ItemRequest
 from router.partition_map_cache import MetadataClient, PartitionMapCache, Table
 from router.results import ReadResult
-from router.storage_client import SCAN, PartitionCall, StorageClient, cover
+from router.storage_client import SCAN, PartitionCall, StorageClient, cover, tell
 from server.model.errors import ServiceUnavailableError, StatorError
 from server.model.partition_map import even_starts
 from server.wire import item_to_bytes
@@ -180,9 +180,9 @@ class FakeStorage(StorageClient):
             cover(call)
         answer = self._answer(call)
         if isinstance(answer, StatorError):
-            call.done(None, answer)
+            tell(call, None, answer)
         elif answer is not None:
-            call.done(answer, None)
+            tell(call, answer, None)
 
 
 class FakeStorageNode(partition_pb2_grpc.PartitionsServicer):

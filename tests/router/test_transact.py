@@ -477,6 +477,17 @@ async def test_without_a_ledger_nothing_is_carried_out(rig: Rig) -> None:
     await rig.run(ONE)
 
 
+async def test_a_result_that_cannot_be_told_is_an_error(rig: Rig) -> None:
+    """What is left of the attempt is done all the same."""
+    unknown = partition_pb2.WriteResult(indexes=[partition_pb2.IndexUnits(number=77, units=1)])
+    result = partition_pb2.TransactionResult(items=[_Outcome(write=unknown)])
+    rig.partitions.special = first(PREPARE, Reply(transaction=result))
+    with pytest.raises(InternalServerError):
+        await rig.run(writes(put("a"), put("b"), ReturnConsumedCapacity="TOTAL"))
+    await rig.until_done()
+    assert [row.state for row in rig.partitions.rows()] == [State.COMMITTED]
+
+
 async def test_a_router_that_stops_tells_those_who_wait_for_the_ledger() -> None:
     rig = Rig(LedgerMetadata(route(partitions=64)))
     await rig.cache.fetch(TABLE, 5.0)

@@ -18,6 +18,7 @@ from router.storage_client import READ_ITEMS, PartitionCall
 from server.model.errors import (
     CONFLICT_REASON,
     NO_REASON,
+    InternalServerError,
     ServiceUnavailableError,
     TransactionCanceledError,
     ValidationError,
@@ -148,4 +149,31 @@ async def test_more_than_a_transaction_may_have_is_refused(rig: Rig) -> None:
     found = _Found(item_bytes=TRANSACTION_BYTES_MAX + 1)
     rig.partitions.special = lambda call: Reply(items=partition_pb2.ItemsResult(slot=1, items=[found]))
     with pytest.raises(ValidationError, match="4 MB"):
+        await rig.run(reads("a"))
+
+
+@pytest.mark.parametrize(("names", "answers"), [(("a",), 1), (("a", "b"), 1), (("a", "b"), 2), (("a", "b"), 3)])
+async def test_an_answer_that_cannot_be_used_is_an_error(rig: Rig, names: tuple[str, ...], answers: int) -> None:
+    """Whichever it is; the others are not waited for, and what they say then changes nothing."""
+    left = [answers]
+
+    def special(call: PartitionCall) -> Any:
+        left[0] -= 1
+        return None if left[0] else Reply(items=partition_pb2.ItemsResult(slot=1, items=[_Found()] * 5))
+
+    rig.partitions.special = special
+    with pytest.raises(InternalServerError):
+        await rig.run(reads(*names))
+
+
+async def test_a_bug_when_it_is_read_again_is_an_error(rig: Rig) -> None:
+    """And not a client that waits for ever."""
+
+    def special(call: PartitionCall) -> Any:
+        if len(rig.storage.calls) > 1:
+            raise RuntimeError("a bug")
+        return Reply(items=partition_pb2.ItemsResult(slot=1, items=[_Found(code=_Found.MARKED)]))
+
+    rig.partitions.special = special
+    with pytest.raises(InternalServerError):
         await rig.run(reads("a"))
