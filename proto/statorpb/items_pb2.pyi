@@ -1277,7 +1277,9 @@ Global___CancellationReason: typing_extensions.TypeAlias = CancellationReason
 
 @typing.final
 class Error(google.protobuf.message.Message):
-    """In google.rpc.Status.details on unary calls, in SessionReply on a session."""
+    """In google.rpc.Status.details on unary calls, in SessionReply on a session. The details of a call have little room: there
+    are no items in them, and no messages of many reasons.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

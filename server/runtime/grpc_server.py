@@ -12,7 +12,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from statorpb import items_pb2
 
-from server.model.errors import StatorError
+from server.model.errors import StatorError, TransactionCanceledError
 
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 """The largest request (DynamoDB's limit for one); messages get a little more for what surrounds it."""
@@ -21,6 +21,7 @@ _SLACK_BYTES = 1024 * 1024
 STATUS_MESSAGE_BYTES_MAX = 1400
 """Of an error's message, which travels three times, twice in base64 and once percent-encoded: headers of more than 8 KB
 are lost now and then, and the error with them."""
+CUT_MESSAGE_BYTES_MIN = 200
 
 DETAILS_KEY = "grpc-status-details-bin"
 
@@ -135,15 +136,27 @@ async def start_server(
 
 
 def status_of(error: StatorError) -> tuple[grpc.StatusCode, str, tuple[tuple[str, bytes], ...]]:
-    """(code, message, trailing metadata with google.rpc.Status) for an error of the model. A message that is too long
-    is cut."""
+    """(code, message, trailing metadata with google.rpc.Status) for an error of the model. What is too long is cut: of
+    the reasons for which a transaction was cancelled the messages are left out, and there is no room for items."""
     code = grpc.StatusCode[error.grpc_status]
+    detail = items_pb2.Error(code=error.code, retriable=error.is_retriable, not_carried_out=error.is_not_carried_out)
+    if isinstance(error, TransactionCanceledError):
+        for reason in error.reasons:
+            detail.cancellation_reasons.add(code=reason.code, message=reason.message)
+        if detail.ByteSize() > STATUS_MESSAGE_BYTES_MAX:
+            for each in detail.cancellation_reasons:
+                each.message = ""
+    # The message travels three times, the reasons once.
+    room = STATUS_MESSAGE_BYTES_MAX
+    if detail.cancellation_reasons:
+        room = max(CUT_MESSAGE_BYTES_MIN, room - detail.ByteSize() // 3)
     message = error.message.encode()
-    text = message[:STATUS_MESSAGE_BYTES_MAX].decode(errors="ignore")
-    text += "..." if len(message) > STATUS_MESSAGE_BYTES_MAX else ""
-    detail = any_pb2.Any()
-    detail.Pack(items_pb2.Error(code=error.code, message=text, retriable=error.is_retriable))
-    status = status_pb2.Status(code=code.value[0], message=text, details=[detail])
+    text = message[:room].decode(errors="ignore")
+    text += "..." if len(message) > room else ""
+    detail.message = text
+    packed = any_pb2.Any()
+    packed.Pack(detail)
+    status = status_pb2.Status(code=code.value[0], message=text, details=[packed])
     return code, text, ((DETAILS_KEY, status.SerializeToString()),)
 
 

@@ -16,7 +16,18 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from statorpb import cluster_pb2, cluster_pb2_grpc, items_pb2
 
 from server.model import errors
-from server.model.errors import ResourceNotFoundError, StatorError, ThrottledError, TransactionCanceledError
+from server.model.errors import (
+    COLLECTION_REASON,
+    CONFLICT_REASON,
+    NO_REASON,
+    CancellationReason,
+    ResourceNotFoundError,
+    StatorError,
+    ThrottledError,
+    TransactionCanceledError,
+    condition_reason,
+    validation_reason,
+)
 from server.runtime.grpc_server import (
     DETAILS_KEY,
     KEEPALIVE,
@@ -167,6 +178,29 @@ def test_every_error_has_a_status(error: type[StatorError]) -> None:
     detail = items_pb2.Error()
     assert status.details[0].Unpack(detail)
     assert (detail.code, detail.message, detail.retriable) == (error.code, why, raised.is_retriable)
+
+
+@pytest.mark.parametrize(
+    ("reasons", "has_messages"),
+    [
+        ([NO_REASON, condition_reason(b"item"), CONFLICT_REASON], True),
+        ([condition_reason(b"item")] * 100, False),
+        ([COLLECTION_REASON] * 100, False),
+        ([validation_reason("x" * 5000)], False),
+    ],
+)
+def test_why_a_transaction_was_cancelled(reasons: list[CancellationReason], has_messages: bool) -> None:
+    """Is in the details: the codes always, messages where they fit; all of it in headers that arrive."""
+    error = TransactionCanceledError(reasons)
+    _, message, ((_, data),) = status_of(error)
+    detail = items_pb2.Error()
+    assert status_pb2.Status.FromString(data).details[0].Unpack(detail)
+    assert detail.not_carried_out
+    found = [(each.code, each.message) for each in detail.cancellation_reasons]
+    assert found == [(each.code, each.message if has_messages else "") for each in reasons]
+    assert not any(each.HasField("item") for each in detail.cancellation_reasons)
+    assert message == error.message or (message.endswith("...") and error.message.startswith(message[:-3]))
+    assert 4 * len(data) / 3 + len(message) < 8000
 
 
 def test_details_of_another_kind() -> None:
