@@ -305,15 +305,17 @@ class _Write:
 
 
 _TIME_IS_OVER = "The request's time ran out"
+_THIS_ATTEMPT = "this attempt of it was not carried out"
 
 
 def _not_carried_out(error: StatorError) -> StatorError:
-    """The error in its own words, unless those leave open what became of its part of the transaction."""
+    """The error in its own words, unless those leave open what became of its part of the transaction. An earlier
+    attempt under its token may have been carried out: the ledger need not have been there to say so."""
     if isinstance(error, DeadlineExceededError):
-        error = DeadlineExceededError(f"{_TIME_IS_OVER}; the transaction was not carried out")
+        error = DeadlineExceededError(f"{_TIME_IS_OVER}; {_THIS_ATTEMPT}")
     elif isinstance(error, ServiceUnavailableError) and not error.is_not_carried_out:
-        error = ServiceUnavailableError("The router is stopping; the transaction was not carried out")
+        error = ServiceUnavailableError(f"The router is stopping; {_THIS_ATTEMPT}")
     elif isinstance(error, InternalServerError):
-        error = InternalServerError(f"The transaction was not carried out, as a part of it failed: {error.message}")
+        error = InternalServerError(f"A part of the transaction failed; {_THIS_ATTEMPT}: {error.message}")
     error.is_not_carried_out = True
     return error

@@ -297,7 +297,10 @@ async def test_a_finish_that_takes_too_long_leaves_it_open(rig: Rig) -> None:
     [
         (certain(ServiceUnavailableError("The write was refused: full")), "full"),
         (ServiceUnavailableError("it may or may not"), "was not carried out"),
-        (InternalServerError("broken"), "was not carried out, as a part of it failed: broken"),
+        (
+            InternalServerError("broken"),
+            "part of the transaction failed; this attempt of it was not carried out: broken",
+        ),
         (certain(ResourceNotFoundError("Requested resource not found")), "Requested"),
     ],
 )
@@ -475,6 +478,16 @@ async def test_without_a_ledger_nothing_is_carried_out(rig: Rig) -> None:
     assert raised.value.is_not_carried_out
     assert not rig.storage.calls
     await rig.run(ONE)
+
+
+@pytest.mark.parametrize("answer", [HOLD, InternalServerError("broken"), DeadlineExceededError("late")])
+async def test_without_the_ledger_s_word_an_earlier_attempt_may_have_been_carried_out(rig: Rig, answer: Any) -> None:
+    """Nobody is told that the transaction was not: it was."""
+    request = writes(put("a"), put("b"), **TOKEN)
+    await rig.run(request)
+    rig.partitions.special = lambda call: answer if call.operation == UPDATE else None
+    with pytest.raises(StatorError, match="; this attempt of it was not carried out"):
+        await rig.run(request, timeout_s=0.2)
 
 
 async def test_a_result_that_cannot_be_told_is_an_error(rig: Rig) -> None:
