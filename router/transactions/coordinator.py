@@ -243,7 +243,8 @@ class Coordinator:
         """What an attempt comes to that is not to be committed."""
         if isinstance(self._begin, BeginLost):
             return Conclude(Conclusion.TAKEN, self._begin.row)
-        if Answer.REFUSED in self._answers:
+        is_known_as_new = isinstance(self._begin, Begun) or not self._is_named
+        if Answer.REFUSED in self._answers and is_known_as_new:
             return Conclude(Conclusion.REFUSED)
         if isinstance(self._begin, BeginFailed) or {Answer.FAILED, Answer.IN_DOUBT} & set(self._answers):
             return Conclude(Conclusion.FAILED)

@@ -490,6 +490,15 @@ async def test_without_the_ledger_s_word_an_earlier_attempt_may_have_been_carrie
         await rig.run(request, timeout_s=0.2)
 
 
+async def test_reasons_are_not_told_without_the_ledger_s_word(rig: Rig) -> None:
+    """Under a token, by which it may have been carried out: so that its conditions do not hold any more."""
+    request = writes(put("a", ConditionExpression="attribute_not_exists(pk)"), put("b"), **TOKEN)
+    await rig.run(request)
+    rig.partitions.special = first(UPDATE, ServiceUnavailableError("nobody"))
+    with pytest.raises(ServiceUnavailableError):
+        await rig.run(request)
+
+
 async def test_a_result_that_cannot_be_told_is_an_error(rig: Rig) -> None:
     """What is left of the attempt is done all the same."""
     unknown = partition_pb2.WriteResult(indexes=[partition_pb2.IndexUnits(number=77, units=1)])

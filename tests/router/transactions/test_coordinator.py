@@ -113,6 +113,8 @@ def test_the_most_telling_answer_counts(events: tuple[Event, ...], conclusion: C
 def test_reasons_are_told_only_once_the_ledger_has_answered() -> None:
     """A condition that does not hold may be the work of the same transaction, sent before."""
     refused = (Prepared(0, Answer.REFUSED), Prepared(1, Answer.REFUSED))
+    assert after(*refused, BeginFailed())[-1] == [told(Conclusion.REFUSED)]
+    assert after(*refused, BeginFailed(), is_named=True)[-1] == [told(Conclusion.FAILED)]
     assert after(*refused, BeginLost(OF_ANOTHER)) == [[], [], [told(Conclusion.TAKEN, OF_ANOTHER)]]
 
 
