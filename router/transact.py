@@ -272,6 +272,9 @@ class _Write:
         conclusion, refusals = concluded.conclusion, attempt.refusals
         if conclusion is Conclusion.COMMITTED:
             self._written(refusals.outcomes)
+        elif conclusion is Conclusion.REFUSED and any(each.is_own for each in refusals.outcomes.values()):
+            # By what the client has sent before, which may yet begin, and be carried out.
+            self._again(self._attempt, TransactionInProgressError())
         elif conclusion is Conclusion.REFUSED:
             self._end(None, cancelled(len(self.request.writes), refusals.outcomes, refusals.throttled))
         elif conclusion is Conclusion.AGAIN:

@@ -271,9 +271,10 @@ class Transactions:
             outcome = partition_pb2.ItemOutcome()
             part.outcomes.append(outcome)
             last_us = self._last_us(item.key)
-            if self._mark(item.key) is not None:
+            if (mark := self._mark(item.key)) is not None:
                 # Nothing that is not committed is told by this: that a write is refused claims nothing.
                 outcome.code = partition_pb2.ItemOutcome.CONFLICT
+                outcome.is_own = mark.ledger_id == details.ledger_id
             elif details.stamp_us <= last_us:
                 outcome.code = partition_pb2.ItemOutcome.LATE
                 part.late_us = max(part.late_us, last_us)

@@ -941,9 +941,12 @@ class ItemOutcome(google.protobuf.message.Message):
     ITEM_FIELD_NUMBER: builtins.int
     MESSAGE_FIELD_NUMBER: builtins.int
     WRITE_FIELD_NUMBER: builtins.int
+    IS_OWN_FIELD_NUMBER: builtins.int
     code: Global___ItemOutcome.Code.ValueType
     item: builtins.bytes
     message: builtins.str
+    is_own: builtins.bool
+    """CONFLICT: with another attempt under the same ledger id"""
     @property
     def write(self) -> Global___WriteResult:
         """sizes, where they were asked for"""
@@ -955,9 +958,10 @@ class ItemOutcome(google.protobuf.message.Message):
         item: builtins.bytes = ...,
         message: builtins.str = ...,
         write: Global___WriteResult | None = ...,
+        is_own: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["write", b"write"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["code", b"code", "item", b"item", "message", b"message", "write", b"write"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["code", b"code", "is_own", b"is_own", "item", b"item", "message", b"message", "write", b"write"]) -> None: ...
 
 Global___ItemOutcome: typing_extensions.TypeAlias = ItemOutcome
 

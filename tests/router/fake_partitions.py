@@ -75,6 +75,7 @@ class FakePartitions:
     def __init__(self) -> None:
         self.items: dict[bytes, bytes] = {}
         self.marks: dict[bytes, tuple[bytes, partition_pb2.TransactionItem]] = {}
+        self.ledger_ids: dict[bytes, bytes] = {}  # by attempt
         self.special: Callable[[PartitionCall], Any] = lambda _: None
         self.held: list[PartitionCall] = []
         self.slot = 1
@@ -111,6 +112,7 @@ class FakePartitions:
         for item in details.items:
             if call.operation == PREPARE:
                 self.marks[item.key] = (details.attempt, item)
+                self.ledger_ids[details.attempt] = details.ledger_id
             else:
                 self._apply(item)
         return Reply(transaction=result)
@@ -132,7 +134,8 @@ class FakePartitions:
         self, item: partition_pb2.TransactionItem, details: partition_pb2.TransactionDetails
     ) -> partition_pb2.ItemOutcome:
         if item.key in self.marks:
-            return _Outcome(code=_Outcome.CONFLICT)
+            is_own = self.ledger_ids.get(self.marks[item.key][0]) == details.ledger_id
+            return _Outcome(code=_Outcome.CONFLICT, is_own=is_own)
         before = self.items.get(item.key)
         condition = item.write.condition
         if condition and not compiled_condition(condition)(

@@ -480,6 +480,27 @@ async def test_without_a_ledger_nothing_is_carried_out(rig: Rig) -> None:
     await rig.run(ONE)
 
 
+@pytest.mark.parametrize("others", [TOKEN, {}])
+async def test_a_request_whose_first_has_marks_and_may_yet_begin(rig: Rig, others: dict[str, str]) -> None:
+    """It is not told that it was cancelled for these: it waits, or is told that the first is under way."""
+    request = writes(put("a"), put("b"), **others)
+    rig.partitions.special = first(UPDATE, HOLD)
+    begun = await rig.start(request, token_seed=b"seed")
+    await rig.until(lambda: len(rig.partitions.marks) == 2)
+    hasty = await rig.start(request, timeout_s=0.1, token_seed=b"seed")
+    with pytest.raises(TransactionInProgressError) as raised:
+        await hasty.wait()
+    assert not raised.value.is_not_carried_out
+    patient = await rig.start(request, token_seed=b"seed")
+    (held,) = rig.partitions.held
+    rig.partitions.let_go(held)
+    assert {type(each) for each in await asyncio.gather(begun.wait(), patient.wait(), return_exceptions=True)} <= {
+        TransactWritten,
+        TransactionInProgressError,
+    }
+    assert len(written(rig)) == 2
+
+
 @pytest.mark.parametrize("answer", [HOLD, InternalServerError("broken"), DeadlineExceededError("late")])
 async def test_without_the_ledger_s_word_an_earlier_attempt_may_have_been_carried_out(rig: Rig, answer: Any) -> None:
     """Nobody is told that the transaction was not: it was."""

@@ -140,6 +140,17 @@ async def test_what_is_cancelled_leaves_nothing(one: NodeSet) -> None:
     assert await stored(leader, "a") is None
 
 
+async def test_an_earlier_attempt_of_the_same_transaction_is_told_apart(one: NodeSet) -> None:
+    """Of what stands in an item's way, since it may yet be carried out."""
+    leader = await one.found()
+    earlier, again, other = (Attempt(puts("a"), puts(name)) for name in "bcb")
+    again.details.ledger_id = earlier.details.ledger_id
+    assert await leader.status(earlier.prepare()) == P.OK
+    for attempt, told in ((again, [(CONFLICT, True), (ACCEPTED, False)]), (other, [(CONFLICT, False)] * 2)):
+        answer = await leader.ask(attempt.prepare())
+        assert [(each.code, each.is_own) for each in answer.transaction.items] == told
+
+
 async def test_why_items_are_not_prepared(one: NodeSet) -> None:
     """All of them are looked at; if one of them cannot be, none is marked."""
     leader = await one.found()
