@@ -275,11 +275,12 @@ class Transactions:
                 # Nothing that is not committed is told by this: that a write is refused claims nothing.
                 outcome.code = partition_pb2.ItemOutcome.CONFLICT
                 outcome.is_own = mark.ledger_id == details.ledger_id
-            elif details.stamp_us <= last_us:
-                outcome.code = partition_pb2.ItemOutcome.LATE
-                part.late_us = max(part.late_us, last_us)
             else:
                 self._look_at_one(item, outcome, part, state)
+                if details.stamp_us <= last_us and outcome.code == partition_pb2.ItemOutcome.ACCEPTED:
+                    # What does not hold now is said, late or not: the client may be told of it as it stands.
+                    outcome.code = partition_pb2.ItemOutcome.LATE
+                    part.late_us = max(part.late_us, last_us)
             part.is_accepted &= outcome.code == partition_pb2.ItemOutcome.ACCEPTED
         return part
 

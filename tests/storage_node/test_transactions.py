@@ -444,6 +444,18 @@ async def test_what_is_checked_or_written_beside_is_as_late(one: NodeSet) -> Non
     assert (await writing).status == P.OK
 
 
+async def test_what_does_not_hold_is_said_of_late_items_too(one: NodeSet) -> None:
+    """Beside a refusal for good, "late" would be told as if nothing were wrong with the item."""
+    leader = await one.found()
+    assert await leader.status(Attempt(puts("a"), puts("b")).transact()) == P.OK
+    unborn = checks("a", "attribute_not_exists(pk)", returned_on_failure=True)
+    attempt = Attempt(unborn, puts("b", "attribute_exists(pk)"))
+    assert await codes(leader, attempt.prepare()) == [Outcome.CONDITION_FAILED, LATE]
+    answer = await leader.ask(attempt.transact())
+    assert [each.code for each in answer.transaction.items] == [Outcome.CONDITION_FAILED, LATE]
+    assert item_from_bytes(answer.transaction.items[0].item) == row("a")
+
+
 async def test_two_who_finish_at_once(one: NodeSet) -> None:
     """Whoever finds nothing left to do answers when the other's work is committed."""
     leader = await one.found()
