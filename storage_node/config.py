@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from server.model.limits import COLLECTION_BYTES_MAX
+
 MIB = 1024 * 1024
 _EVERY_ADDRESS = ("0.0.0.0", "[::]", "*")
 
@@ -36,6 +38,10 @@ class Config:
     )
     disk_reserve_bytes: int = field(
         default=256 * MIB, metadata={"help": "writes are refused when less than this is free on the disk"}
+    )
+    item_collection_bytes: int = field(
+        default=COLLECTION_BYTES_MAX,
+        metadata={"help": "the most that one partition key's items and entries of local indexes may have together"},
     )
     lease_ms: int = field(default=2_000, metadata={"help": "how long a node's grant to a leader lasts"})
     heartbeat_ms: int = field(default=500, metadata={"help": "interval of the heartbeats that renew grants"})
@@ -72,6 +78,8 @@ class Config:
             found.append("wal_segment_bytes must be at least 16 MiB.")
         if self.snapshot_bytes_per_s and self.snapshot_bytes_per_s < MIB:
             found.append("snapshot_bytes_per_s must be 0 or at least 1 MiB.")
+        if not 0 < self.item_collection_bytes <= COLLECTION_BYTES_MAX:
+            found.append(f"item_collection_bytes must be above 0, and at most {COLLECTION_BYTES_MAX} (10 GiB).")
         if self.memtable_bytes < MIB:
             found.append("memtable_bytes must be at least 1 MiB.")
         if self.map_bytes < 4 * self.memtable_bytes:

@@ -11,7 +11,7 @@ from server.expressions.compiled import compiled_condition, compiled_update
 from server.model.errors import ValidationError
 from server.model.item import Item, item_bytes
 from server.model.key_encoding import COLLECTIONS, HASH_BYTES, PREFIX_BYTES, prefix
-from server.model.limits import ITEM_BYTES_MAX
+from server.model.limits import COLLECTION_BYTES_MAX, ITEM_BYTES_MAX
 from server.model.table import GlobalIndex, KeySchema, LocalIndex, check_index_keys
 from server.runtime.replica_host import ReplicaHost
 from server.wire import item_from_bytes, item_to_bytes
@@ -25,9 +25,6 @@ from storage_node.proposals import Proposals, State
 from storage_node.replies import Status
 from storage_node.stream_log import StreamLog
 from storage_node.stream_records import stream_record
-
-COLLECTION_BYTES_MAX = 10 * 1024**3
-"""Of an item collection in a table with local indexes: its items and their entries (developer guide, "Quotas")."""
 
 NO_DETAILS = partition_pb2.WriteDetails()
 
@@ -79,6 +76,7 @@ class Decisions:
         self._schema: KeySchema | None = None
         self._indexes: tuple[LocalIndex, ...] = ()
         self._table_number = 0
+        self.collection_bytes_max = COLLECTION_BYTES_MAX
 
     def describe(self, table_number: int, schema: KeySchema, indexes: tuple[LocalIndex, ...]) -> None:
         """Tells what the table's items look like."""
@@ -211,7 +209,7 @@ class Decisions:
         size_key = prefix(self._table_number, COLLECTIONS) + key[PREFIX_BYTES : PREFIX_BYTES + HASH_BYTES]
         # Never below nothing, whatever a version before may have measured in another way.
         size = max(0, int.from_bytes(state.get(size_key) or b"", "big") + growth)
-        if growth > 0 and size > COLLECTION_BYTES_MAX and not is_final:
+        if growth > 0 and size > self.collection_bytes_max and not is_final:
             return None
         result.collection_bytes = size
         if growth:

@@ -402,6 +402,7 @@ class StorageNode:
         partition_id = descriptor.partition_id
         replica = PartitionReplica(descriptor, self._store, self.host, self._run, self._note_rotten)
         replica.again = self.serve
+        replica.decisions.collection_bytes_max = self.config.item_collection_bytes
         replica.changes.on_feeds = replica.streams.on_streams = self._note_feeds
         self.sender.keep(partition_id, replica.changes)
         configuration = configuration_of(descriptor.members)

@@ -175,7 +175,7 @@ class PartitionReplica:
             self._refuse,
             self._answer_rotten,
         )
-        self._decisions = Decisions(self.partition_id, host, self.proposals, self.changes.feeds, self.streams)
+        self.decisions = Decisions(self.partition_id, host, self.proposals, self.changes.feeds, self.streams)
         self.transactions = Transactions(
             self.partition_id,
             descriptor.table_number,
@@ -183,7 +183,7 @@ class PartitionReplica:
             store,
             host,
             self.proposals,
-            self._decisions,
+            self.decisions,
             self._refuse,
             self._answer_rotten,
         )
@@ -201,7 +201,7 @@ class PartitionReplica:
             self.proposals,
             self.changes,
             self.streams,
-            self._decisions,
+            self.decisions,
             self.transactions,
             self._refuse,
             self._answer_rotten,
@@ -227,7 +227,7 @@ class PartitionReplica:
         if descriptor.HasField("partition_key"):
             schema, indexes = key_schema(descriptor), local_indexes(descriptor)
             self.schema = schema
-            self._decisions.describe(descriptor.table_number, schema, indexes)
+            self.decisions.describe(descriptor.table_number, schema, indexes)
             self._writes.describe(indexes)
             index = global_index(descriptor.index) if descriptor.HasField("index") else None
             self.reads.describe(descriptor.table_number, schema, indexes, index)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 ITEM_BYTES_MAX = 400 * 1024
+COLLECTION_BYTES_MAX = 10 * 1024**3  # what a partition key has in a table with local indexes, entries included
 PARTITION_KEY_BYTES_MAX = 2048
 SORT_KEY_BYTES_MAX = 1024
 ATTRIBUTE_NAME_BYTES_MAX = 65_535

@@ -17,7 +17,7 @@ from server.model.key_encoding import TRANSACTIONS as TRANSACTION_ROWS
 from server.model.table import GlobalIndex, KeyAttribute
 from server.runtime import clock
 from server.wire import item_from_bytes, item_to_bytes
-from storage_node import decisions, transactions
+from storage_node import transactions
 from storage_node.partition.feeds import Feed
 from tests.storage_node.nodes import PARTITION, TABLE, NodeSet, RunningNode, delete, get, key, put, token, wait_until
 from tests.storage_node.test_writes import details, row, stored
@@ -546,9 +546,7 @@ async def test_what_is_too_large_is_not_done_twice_without_a_name_either(
     assert await codes(leader, another.transact()) == [Outcome.CONDITION_FAILED, ACCEPTED]
 
 
-async def test_what_was_prepared_is_carried_out_whatever_has_changed(
-    one: NodeSet, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_was_prepared_is_carried_out_whatever_has_changed(one: NodeSet) -> None:
     """A collection that has no room any more, an index whose key the item has with another type."""
     descriptor = one.descriptor()
     by_v = cluster_pb2.KeyAttribute(name="v", type="N")
@@ -556,7 +554,7 @@ async def test_what_was_prepared_is_carried_out_whatever_has_changed(
     leader = await one.found(descriptor)
     attempt = Attempt(puts("a", numbers={"n": 1, "v": 1}))
     assert await leader.status(attempt.prepare()) == P.OK
-    monkeypatch.setattr(decisions, "COLLECTION_BYTES_MAX", 1)
+    leader.node.replicas[PARTITION].decisions.collection_bytes_max = 1
     index = GlobalIndex(5, "by-n", (KeyAttribute("n", "S"),), (), "ALL")
     leader.node.replicas[PARTITION].changes.feeds[5] = Feed(index, 0, None, 0)
     assert await codes(leader, Attempt(puts("b", numbers={"v": 1})).prepare()) == [Outcome.COLLECTION_FULL]

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-import pytest
 from statorpb import cluster_pb2, partition_pb2, tables_pb2
 
 from server.expressions.codec import encode
@@ -15,7 +14,6 @@ from server.expressions.placeholders import Placeholders
 from server.model.item import Item
 from server.model.key_encoding import COLLECTIONS, PREFIX_BYTES, after_prefix, prefix
 from server.wire import item_from_bytes, item_to_bytes
-from storage_node import decisions
 from tests.storage_node.nodes import PARTITION, TABLE, NodeSet, RunningNode, delete, get, key, put, scan, token
 
 OK = partition_pb2.OK
@@ -300,10 +298,12 @@ async def test_an_item_is_limited_together_with_its_entries(one: NodeSet) -> Non
     assert await leader.status(put("a", item_to_bytes({**item, "c": {"B": bytes(20_000)}}))) == OK
 
 
-async def test_a_collection_has_a_limit(one: NodeSet, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_collection_has_a_limit(one: NodeSet) -> None:
     """What would make it larger is refused; what makes it smaller is not."""
-    monkeypatch.setattr(decisions, "COLLECTION_BYTES_MAX", 29)
     leader = await one.found(indexed(one))
+    await leader.stop()
+    await leader.start(item_collection_bytes=29)
+    await one.wait_for_leader()
     assert await leader.status(put("a", item_to_bytes(row("a", n=1)))) == OK
     grow, shrink = row("a", n=1, m=1234567), row("a")
     assert await leader.status(put("a", item_to_bytes(grow))) == partition_pb2.COLLECTION_FULL

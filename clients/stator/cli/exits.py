@@ -16,11 +16,13 @@ UNREACHABLE = 3  # nothing answered, or not in time
 NOT_FOUND = 4  # `stator get`: there is no such item
 CONDITION_FAILED = 5  # --if, or an "if" of a transaction, did not hold, and nothing was written
 MACHINE = 6  # `stator gameday`: this machine cannot do what the scenario needs
+CONFLICT = 7  # a transaction, or another write, was at work on the item each time: it may be run again
 INTERRUPTED = 130  # Ctrl-C
 
 HELP = (
     "Exit codes: 0 ok; 1 refused, or some items failed; 2 wrong usage; 3 no answer; 4 no such item; "
-    "5 the condition did not hold; 6 this machine cannot do it; 130 interrupted."
+    "5 the condition did not hold; 6 this machine cannot do it; 7 others were at work on the item, try again; "
+    "130 interrupted."
 )
 
 
@@ -61,6 +63,7 @@ def expected_errors() -> Iterator[None]:
         DeadlineExceededError,
         StatorError,
         UnavailableError,
+        is_conflict,
     )
     from stator.local.errors import LocalClusterError, NotRunningError, UnknownProcessError
 
@@ -77,7 +80,7 @@ def expected_errors() -> Iterator[None]:
     except ConditionalCheckFailedError as error:
         fail(f"the condition does not hold: {found_item(error.item)}.", CONDITION_FAILED)
     except StatorError as error:
-        fail(f"{error.message} ({error.code})", REFUSED)
+        fail(f"{error.message} ({error.code})", CONFLICT if is_conflict(error) else REFUSED)
     except UnicodeEncodeError:
         # Half a surrogate pair stands for a byte of the command line that is no UTF-8.
         fail("the command line is not UTF-8 text.", USAGE)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from stator.cli.connect import EndpointOption, TimeoutOption, connected
-from stator.cli.exits import CONDITION_FAILED, REFUSED, UsageError, found_item
+from stator.cli.exits import CONDITION_FAILED, CONFLICT, REFUSED, UsageError, found_item
 from stator.cli.items import TypedOption
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ def transact(
     {"delete": TABLE, "key": {...}} deletes one.
 
     {"check": TABLE, "key": {...}, "if": "plays < 10"} writes nothing. All that write may have an "if", too, which is as
-    --if elsewhere: where one does not hold, nothing at all is written, and the command ends with 5 and says which.
+    --if elsewhere: where one does not hold, nothing at all is written, and the command ends with 5 and says which. It
+    ends with 7 where others were at work on the items whenever it was tried.
 
     {"get": TABLE, "key": {...}, "select": "title, tags[0]"} reads one. A transaction that reads does not write: the
     items are printed in their order, null where there is none.
@@ -110,8 +111,9 @@ def _fail(error: "TransactionCanceledError", asked: "TransactionFile", outcome: 
     print(f"error: the transaction was cancelled, {outcome}:", file=sys.stderr)
     for reason in error.causes:
         print(f"  {asked.places[reason.index]}: {_sentence(reason, asked)}", file=sys.stderr)
-    has_failed = any(reason.code == "ConditionalCheckFailed" for reason in error.causes)
-    raise SystemExit(CONDITION_FAILED if has_failed else REFUSED)
+    if any(reason.code == "ConditionalCheckFailed" for reason in error.causes):
+        raise SystemExit(CONDITION_FAILED)
+    raise SystemExit(CONFLICT if error.is_conflict else REFUSED)
 
 
 def _sentence(reason: "CancellationReason", asked: "TransactionFile") -> str:

@@ -38,6 +38,7 @@ from stator.transaction_members import (
 )
 
 FILE_CHARS_MAX = 64 * 1024 * 1024
+MEMBERS_MAX = 100
 _SHOWN_CHARS = 60
 _CHANGES = ("set", "set_if_absent", "add", "delete")
 _KNOWN: dict[str, tuple[str, ...]] = {
@@ -95,6 +96,8 @@ def parse_transaction(text: str, *, is_dynamodb_json: bool) -> TransactionFile:
         documents = documents[0]
     if not isinstance(documents, list) or not documents:
         raise UsageError('there is nothing to do: a transaction is a JSON array, such as [{"put": TABLE, "item": {}}].')
+    if len(documents) > MEMBERS_MAX:
+        raise UsageError(f"there are {len(documents):,} members: a transaction has at most {MEMBERS_MAX}.")
     made = TransactionFile(token=token)
     for number, document in enumerate(documents, 1):
         try:
@@ -169,6 +172,8 @@ class _Member:
         key = self._item("key")
         if word == "update":
             change = self._update()
+            if change is None:
+                raise UsageError('"update" needs something to change: "set", "add", "remove" or others, see --help.')
             return TransactUpdate(table, key, change, **options, **self._used(condition, change))
         if word == "delete":
             return TransactDelete(table, key, **options, **self._used(condition))

@@ -103,7 +103,9 @@ def test_other_reasons(accounts: CommandLine, cluster: BackgroundCluster) -> Non
     reads = text_of({"get": "accounts", "key": {"pk": "a"}})
     assert accounts("transact", "-", stdin=reads).json == [{"pk": "a", "balance": 50}]
     cluster.state.refusals.extend(conflict for _ in range(10))
-    assert "nothing was read:\n  1 get accounts" in accounts("transact", "-", stdin=reads, code=1).err
+    assert "nothing was read:\n  1 get accounts" in accounts("transact", "-", stdin=reads, code=7).err
+    cluster.state.refusals.extend(Refusal("TransactionConflictException", "ongoing") for _ in range(10))
+    assert "TransactionConflictException" in accounts("put", "accounts", '{"pk": "a"}', code=7).err
 
 
 def test_reads(accounts: CommandLine) -> None:
@@ -242,6 +244,9 @@ KEY = {"pk": "a"}
         (text_of({"delete": "t", "key": KEY, "if": 7}), '"if" is a text'),
         (text_of({"delete": "t", "key": KEY, "if": "a ? b"}), '"if": this cannot be read'),
         (text_of({"get": "t", "key": KEY, "select": "a..b"}), "\"select\": 'a..b' is no attribute"),
+        (text_of(*[PAY] * 101), "there are 101 members: a transaction has at most 100"),
+        (text_of({"update": "t", "key": KEY}), 'member 1: "update" needs something to change'),
+        (text_of({"update": "t", "key": KEY, "set": {}}), 'member 1: "update" needs something to change'),
         (text_of({"update": "t", "key": KEY, "set": ["a"]}), '"set" is an object'),
         (text_of({"update": "t", "key": KEY, "set": {"a..b": 1}}), "\"set\": 'a..b' is no attribute"),
         (text_of({"update": "t", "key": KEY, "remove": "a"}), '"remove" is an array'),
