@@ -79,6 +79,9 @@ def batch_write(
     options = WriteOptions(capacity=request.capacity, metrics=request.metrics)
 
     def finish(index: int, result: WriteResult | None, error: StatorError | None) -> None:
+        if not batch.left:  # what was made of all answers has failed: a bug, of which the client is told
+            done(None, error)
+            return
         batch.left -= 1
         if error is not None:
             batch.errors.append((index, error))
@@ -129,6 +132,9 @@ def batch_get(
 
     def finish(index: int, result: ReadResult | None, error: StatorError | None) -> None:
         nonlocal size
+        if not batch.left:  # what was made of all answers has failed: a bug, of which the client is told
+            done(None, error)
+            return
         batch.left -= 1
         if error is not None:
             batch.errors.append((index, error))

@@ -58,9 +58,10 @@ class _Job:
     ended: list[Callable[[bool], None]] = field(default_factory=list)
 
     def tell(self, is_done: bool) -> None:
-        """It has come to an end."""
-        for ended in self.ended:
-            ended(is_done)
+        """It has come to an end; each is told once."""
+        ended, self.ended = self.ended, []
+        for each in ended:
+            each(is_done)
 
 
 @dataclass(slots=True)
@@ -150,7 +151,8 @@ class Recoveries:
             task.add_done_callback(partial(self._ended, name))
 
     def _ended(self, name: _Name, _: asyncio.Task[None]) -> None:
-        del self._running[name]
+        job, _ = self._running.pop(name)
+        job.tell(False)  # where it was cancelled before its first step
         self._go_on()
 
     async def _run(self, name: _Name, job: _Job) -> None:

@@ -235,6 +235,23 @@ async def test_items_that_a_transaction_is_under_way_on_come_back(metadata: Fake
         await rig.run(BatchWriteItemRequest((put("a"), put("b"))))
 
 
+@pytest.mark.parametrize(
+    "request_", [BatchWriteItemRequest((put("a"), put("b"))), BatchGetItemRequest((get("a"), get("b")))]
+)
+async def test_a_batch_whose_answer_cannot_be_given_ends_with_an_error(rig: Rig, request_: Any) -> None:
+    """Whoever is to tell the client fails: it is told of that, and does not wait for ever."""
+    await rig.run(put("a"))  # the table is known from here on
+    told: list[type] = []
+
+    def done(_: Any, error: StatorError | None) -> None:
+        told.append(type(error))
+        if error is None:
+            raise RuntimeError("a bug")
+
+    rig.dispatcher.submit(request_, asyncio.get_running_loop().time() + 5, b"", done)
+    assert told == [type(None), InternalServerError]
+
+
 class FakeTransactions(Transactions):
     """Keeps what it is asked for."""
 

@@ -215,3 +215,14 @@ async def test_whoever_stops_tells_those_who_wait(router: Router) -> None:
     await asyncio.sleep(0)
     await router.recoveries.stop()
     assert [await running, await waiting, await router.recovered()] == [False, False, False]
+
+
+async def test_who_has_only_just_begun_is_told_as_well(router: Router) -> None:
+    """A task that is cancelled before its first step tells nobody by itself."""
+    await router.begin(is_committed=None)
+    told: list[bool] = []
+    router.recoveries.take(ID, ATTEMPT, {}, told.append)
+    # It runs behind what begins the recovery, and before that's first step.
+    await asyncio.create_task(router.recoveries.stop())
+    assert told == [False]
+    assert not router.storage.calls
