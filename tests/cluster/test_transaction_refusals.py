@@ -1,0 +1,133 @@
+"""Reasons for which transactions are cancelled that take a cluster of its own to meet them, through boto3."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from typing import Any
+
+import boto3
+import pytest
+import stator
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from tests.cluster.harness import LocalCluster, running_cluster, wait_for_leaders
+
+pytestmark = pytest.mark.cluster
+
+COLLECTION_BYTES = 20_000
+LEASE_MS = 5_000
+NONE = {"Code": "None"}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+    """Item collections are full soon; leaders go on leading for a while when nobody hears them any more."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("STATOR_ITEM_COLLECTION_BYTES", str(COLLECTION_BYTES))
+        environment.setenv("STATOR_LEASE_MS", str(LEASE_MS))
+        environment.setenv("STATOR_EVENTUAL_READ_AGE_MS", str(2 * LEASE_MS))
+        with running_cluster(tmp_path_factory.mktemp("refusals")) as running:
+            yield running
+
+
+@pytest.fixture
+def dynamodb(cluster: LocalCluster) -> Any:
+    return boto3.client(
+        "dynamodb",
+        endpoint_url=cluster.http_endpoints[0],
+        region_name="local",
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+        config=Config(retries={"total_max_attempts": 1}, read_timeout=30),
+    )
+
+
+def put(table: str, **attributes: str) -> dict[str, Any]:
+    return {"Put": {"TableName": table, "Item": {name: {"S": value} for name, value in attributes.items()}}}
+
+
+def reasons(dynamodb: Any, *members: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a transaction is cancelled for; empty: it is carried out."""
+    try:
+        dynamodb.transact_write_items(TransactItems=members)
+    except ClientError as error:
+        assert error.response["Error"]["Code"] == "TransactionCanceledException"
+        assert error.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+        told: list[dict[str, Any]] = error.response["CancellationReasons"]
+        return told
+    return []
+
+
+def test_an_item_collection_that_is_full(dynamodb: Any) -> None:
+    """What would make it larger is refused, alone and in a transaction; what makes it smaller is not."""
+    dynamodb.create_table(
+        TableName="collections",
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "v")],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        LocalSecondaryIndexes=[
+            {
+                "IndexName": "by-v",
+                "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "v", "KeyType": "RANGE"}],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            }
+        ],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    dynamodb.get_waiter("table_exists").wait(TableName="collections")
+    assert reasons(dynamodb, put("collections", pk="p", sk="a", v="1", data="x" * 15_000)) == []
+    full = {"Code": "ItemCollectionSizeLimitExceeded", "Message": "Collection size exceeded."}
+    other, larger = (
+        put("collections", pk="other", sk="a"),
+        put("collections", pk="p", sk="b", v="2", data="x" * 6_000),
+    )
+    assert reasons(dynamodb, other, larger) == [NONE, full]
+    assert reasons(dynamodb, larger) == [full]
+    with pytest.raises(dynamodb.exceptions.ItemCollectionSizeLimitExceededException):
+        dynamodb.put_item(**larger["Put"])
+    smaller = put("collections", pk="p", sk="a", v="1", data="x" * 1_000)
+    assert reasons(dynamodb, other, smaller) == []
+    assert reasons(dynamodb, other, larger) == []
+
+
+async def leader_of_new(cluster: LocalCluster, table: str) -> str:
+    """Makes a table of one partition; its leader's name."""
+    async with stator.AsyncClient(cluster.endpoints) as client:
+        await client.create_table(table, partition_key=("pk", "S"), partitions=1)
+        (leader,) = (await wait_for_leaders(client, table, 1)).values()
+    return leader
+
+
+@contextlib.contextmanager
+def silent(cluster: LocalCluster, names: set[str]) -> Iterator[None]:
+    pids = [process["pid"] for process in cluster.status() if process["name"] in names]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_a_partition_that_takes_no_more(cluster: LocalCluster, dynamodb: Any) -> None:
+    """While nothing can be committed a partition takes 8 MiB, and throttles what comes on top of that. What it has
+    taken is carried out when it can be."""
+    followers = {"storage-1", "storage-2", "storage-3"} - {asyncio.run(leader_of_new(cluster, "throttled"))}
+    large = [[put("throttled", pk=f"{number}-{each}", data="x" * 380_000) for each in range(10)] for number in range(4)]
+    with ThreadPoolExecutor(len(large)) as threads:
+        with silent(cluster, followers):
+            answers = [threads.submit(reasons, dynamodb, *members) for members in large]
+            answered, _ = wait(answers, LEASE_MS / 1000, FIRST_COMPLETED)
+        throttled = [answer.result() for answer in answered]
+        assert throttled, "nothing was refused while the leader led"
+        assert {each["Code"] for told in throttled for each in told} == {"ThrottlingError"}
+        assert {len(told) for told in throttled} == {10}
+        assert all("try again" in each["Message"] for told in throttled for each in told)
+        assert [] in [answer.result() for answer in answers]
+    assert reasons(dynamodb, *large[-1]) == []
