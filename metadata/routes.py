@@ -34,6 +34,7 @@ def put_table(target: cluster_pb2.TableRoute, catalog: Catalog, table: Table, le
     target.table_name, target.table_number = table.name, table.number
     target.status = tables_pb2.TableStatus.Value(table.status.name)
     target.time_to_live_attribute = table.settings.time_to_live
+    target.is_provisioned = not table.settings.is_on_demand
     put_schema(target, table.key_schema, table.local_indexes)
     put_streams(target, table)
     _put_partitions(target.partitions, catalog, table.partitions, leaders)

@@ -74,6 +74,7 @@ class Table:
     is_used: bool = field(default=True)  # since the last refresh
     indexes: Mapping[str, LocalIndex] = field(default_factory=dict)  # its local indexes by name
     time_to_live_attribute: str = ""  # empty: no item expires
+    is_provisioned: bool = False  # else it is billed by request
     index: GlobalIndex | None = None
     global_indexes: Mapping[str, Table] = field(default_factory=dict)  # by name
     streams: Mapping[str, cluster_pb2.StreamRoute] = field(default_factory=dict)  # by label
@@ -304,6 +305,7 @@ class PartitionMapCache:
             is_used=is_used,
             indexes={index.name: index for index in local_indexes(route)},
             time_to_live_attribute=route.time_to_live_attribute,
+            is_provisioned=route.is_provisioned,
             global_indexes={
                 each.index.name: Table(
                     route.table_name,
@@ -317,6 +319,7 @@ class PartitionMapCache:
                         known.global_indexes.get(each.index.name) if known is not None else None,
                     ),
                     catalog_slot,
+                    is_provisioned=route.is_provisioned,
                     index=global_index(each.index),
                 )
                 for each in route.global_indexes

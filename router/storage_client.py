@@ -22,6 +22,7 @@ from router.partition_map_cache import Partition, PartitionMapCache, Table, mode
 from router.routing.decision import DONE, Replica, Step, backoff_ms, choose_replica, next_step
 from router.routing.node_clock import NodeClock
 from router.routing.node_silence import NodeSilence
+from router.throttling import throttled
 from server.gathering import gather_arrivals
 from server.model.errors import (
     ConditionalCheckFailedError,
@@ -32,7 +33,6 @@ from server.model.errors import (
     ResourceNotFoundError,
     ServiceUnavailableError,
     StatorError,
-    ThrottledError,
     TransactionConflictError,
     ValidationError,
 )
@@ -397,8 +397,7 @@ class StorageClient:
         elif step == Step.SEND_ANEW:
             self._again(call, self._backoff_s(call) if call.attempt else 0.0)
         elif step == Step.THROTTLE:
-            reason = reply.message or "the partition has too much in flight"
-            self._finish(call, None, ThrottledError(f"The request was throttled: {reason}; try again"))
+            self._finish(call, None, throttled(call.table, reply.message))
         elif step == Step.REFUSE:
             self._finish(call, None, refusal(reply))
         elif step == Step.REFUSE_FULL:

@@ -20,6 +20,7 @@ from router.requests.transact_write_items import TransactWriteItemsRequest, requ
 from router.results import TransactWritten
 from router.routing.decision import backoff_ms
 from router.storage_client import TRANSACT, PartitionCall, StorageClient
+from router.throttling import throttling_reason
 from router.transact_attempt import Attempt, Means, Plan
 from router.transact_calls import guarded, participants_of
 from router.transact_reads import ReadDone, transactional_read
@@ -34,10 +35,8 @@ from server.model.errors import (
     DeadlineExceededError,
     IdempotentParameterMismatchError,
     InternalServerError,
-    RequestLimitExceededError,
     ServiceUnavailableError,
     StatorError,
-    ThrottledError,
     TransactionInProgressError,
 )
 from server.runtime.clock import wall_ms
@@ -205,8 +204,8 @@ class _Write:
         count = len(self.request.writes)
         if reply is None:
             assert error is not None
-            is_throttled = isinstance(error, ThrottledError | RequestLimitExceededError)
-            self._end(None, cancelled(count, {}, range(count)) if is_throttled and error.is_not_carried_out else error)
+            reason = throttling_reason(error)
+            self._end(None, error if reason is None else cancelled(count, {}, dict.fromkeys(range(count), reason)))
             return
         result = reply.transaction
         if reply.status == partition_pb2.TOO_LARGE:

@@ -13,13 +13,14 @@ from router.ledger import Answer as LedgerAnswer
 from router.ledger import Ledger
 from router.recovery import Recoveries
 from router.storage_client import PREPARE, PartitionCall, StorageClient
+from router.throttling import throttling_reason
 from router.transact_calls import Participant, finish_call
 from router.transact_reasons import is_late
 from router.transactions import coordinator, ledger_requests
 from router.transactions.coordinator import Answer, Conclude, Coordinator, Effect, Event
 from router.transactions.ledger_row import Participants
 from router.transactions.stamps import Stamps
-from server.model.errors import RequestLimitExceededError, StatorError, ThrottledError
+from server.model.errors import CancellationReason, StatorError
 
 FINISH_GRACE_S = 5.0
 """For how long, after the client's time is over, a router goes on by itself with what it has begun."""
@@ -68,7 +69,7 @@ class Refusals:
     """What participants have answered: outcomes of items by their number, and errors of what could not be asked."""
 
     outcomes: dict[int, partition_pb2.ItemOutcome] = field(default_factory=dict)
-    throttled: set[int] = field(default_factory=set)  # numbers of items
+    throttled: dict[int, CancellationReason] = field(default_factory=dict)
     errors: list[StatorError] = field(default_factory=list)
 
 
@@ -197,8 +198,8 @@ class Attempt:
         return Answer.LATE if is_late(outcomes) else Answer.REFUSED
 
     def _failed(self, participant: Participant, error: StatorError) -> Answer:
-        if error.is_not_carried_out and isinstance(error, ThrottledError | RequestLimitExceededError):
-            self.refusals.throttled.update(participant.numbers)
+        if (reason := throttling_reason(error)) is not None:
+            self.refusals.throttled.update(dict.fromkeys(participant.numbers, reason))
             return Answer.REFUSED
         self.refusals.errors.append(error)
         return Answer.FAILED if error.is_not_carried_out else Answer.IN_DOUBT

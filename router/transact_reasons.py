@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 
 from statorpb import partition_pb2
 
@@ -11,7 +12,6 @@ from server.model.errors import (
     COLLECTION_REASON,
     CONFLICT_REASON,
     NO_REASON,
-    THROTTLING_REASON,
     CancellationReason,
     StatorError,
     TransactionCanceledError,
@@ -23,14 +23,17 @@ _Outcome = partition_pb2.ItemOutcome
 
 
 def cancelled(
-    count: int, outcomes: Mapping[int, partition_pb2.ItemOutcome], throttled: Collection[int] = ()
+    count: int,
+    outcomes: Mapping[int, partition_pb2.ItemOutcome],
+    throttled: Mapping[int, CancellationReason] = MappingProxyType({}),
 ) -> StatorError:
-    """Of a transaction of `count` items, by what became of them; `throttled`: those whose partition took no more."""
+    """Of a transaction of `count` items, by what became of them; `throttled`: reasons of
+    those whose partition took no more."""
     reasons = [NO_REASON] * count
     for number, outcome in outcomes.items():
         reasons[number] = _reason(outcome)
-    for number in throttled:
-        reasons[number] = THROTTLING_REASON
+    for number, reason in throttled.items():
+        reasons[number] = reason
     return refused(reasons)
 
 

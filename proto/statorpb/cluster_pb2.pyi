@@ -705,11 +705,14 @@ class TableRoute(google.protobuf.message.Message):
     TIME_TO_LIVE_ATTRIBUTE_FIELD_NUMBER: builtins.int
     GLOBAL_INDEXES_FIELD_NUMBER: builtins.int
     STREAMS_FIELD_NUMBER: builtins.int
+    IS_PROVISIONED_FIELD_NUMBER: builtins.int
     table_name: builtins.str
     table_number: builtins.int
     status: statorpb.tables_pb2.TableStatus.ValueType
     time_to_live_attribute: builtins.str
     """empty: no item expires"""
+    is_provisioned: builtins.bool
+    """its throughput is; else it is billed by request"""
     @property
     def partition_key(self) -> Global___KeyAttribute: ...
     @property
@@ -741,9 +744,10 @@ class TableRoute(google.protobuf.message.Message):
         time_to_live_attribute: builtins.str = ...,
         global_indexes: collections.abc.Iterable[Global___GlobalIndexRoute] | None = ...,
         streams: collections.abc.Iterable[Global___StreamRoute] | None = ...,
+        is_provisioned: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["partition_key", b"partition_key", "sort_key", b"sort_key"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["global_indexes", b"global_indexes", "local_indexes", b"local_indexes", "partition_key", b"partition_key", "partitions", b"partitions", "sort_key", b"sort_key", "status", b"status", "streams", b"streams", "table_name", b"table_name", "table_number", b"table_number", "time_to_live_attribute", b"time_to_live_attribute"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["global_indexes", b"global_indexes", "is_provisioned", b"is_provisioned", "local_indexes", b"local_indexes", "partition_key", b"partition_key", "partitions", b"partitions", "sort_key", b"sort_key", "status", b"status", "streams", b"streams", "table_name", b"table_name", "table_number", b"table_number", "time_to_live_attribute", b"time_to_live_attribute"]) -> None: ...
 
 Global___TableRoute: typing_extensions.TypeAlias = TableRoute
 

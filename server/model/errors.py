@@ -171,7 +171,11 @@ THROTTLING_REASON = CancellationReason(
     "ThrottlingError",
     "Throughput exceeds the current capacity of your table or index. Please try again shortly.",
 )
-_PASSING_CODES = frozenset({NO_REASON.code, CONFLICT_REASON.code, THROTTLING_REASON.code})
+PROVISIONED_REASON = CancellationReason(
+    "ProvisionedThroughputExceeded",
+    "The level of configured provisioned throughput for the table was exceeded. Please try again shortly.",
+)
+_PASSING_CODES = frozenset(each.code for each in (NO_REASON, CONFLICT_REASON, THROTTLING_REASON, PROVISIONED_REASON))
 
 
 def condition_reason(item: bytes | None = None) -> CancellationReason:
@@ -268,6 +272,12 @@ class ThrottledError(_ClientError):
     is_retriable = True
 
 
+class ProvisionedThroughputExceededError(ThrottledError):
+    """The same, of a table whose throughput is provisioned."""
+
+    code = "ProvisionedThroughputExceededException"
+
+
 NO_METADATA_LEADER = "no leader of the metadata service is available at present"
 """What a metadata process says that cannot decide anything; another one may, or this one a moment later."""
 
@@ -296,6 +306,7 @@ _BY_CODE: dict[str, type[StatorError]] = {
         TrimmedDataAccessError,
         RequestLimitExceededError,
         ThrottledError,
+        ProvisionedThroughputExceededError,
     )
 }
 

@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from functools import partial
 from typing import Any
 
 import boto3
@@ -95,10 +96,12 @@ def test_an_item_collection_that_is_full(dynamodb: Any) -> None:
     assert reasons(dynamodb, other, larger) == []
 
 
-async def leader_of_new(cluster: LocalCluster, table: str) -> str:
-    """Makes a table of one partition; its leader's name."""
+async def leader_of_new(cluster: LocalCluster, table: str, units: int | None) -> str:
+    """Makes a table of one partition with so many capacity units, or none; the leader."""
     async with stator.AsyncClient(cluster.endpoints) as client:
-        await client.create_table(table, partition_key=("pk", "S"), partitions=1)
+        await client.create_table(
+            table, partition_key=("pk", "S"), partitions=1, read_capacity_units=units, write_capacity_units=units
+        )
         (leader,) = (await wait_for_leaders(client, table, 1)).values()
     return leader
 
@@ -115,18 +118,33 @@ def silent(cluster: LocalCluster, names: set[str]) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
-def test_a_partition_that_takes_no_more(cluster: LocalCluster, dynamodb: Any) -> None:
+@pytest.mark.parametrize(
+    ("units", "reason", "error"),
+    [
+        (None, "ThrottlingError", "ThrottlingException"),
+        (5, "ProvisionedThroughputExceeded", "ProvisionedThroughputExceededException"),
+    ],
+    ids=["by request", "provisioned"],
+)
+def test_a_partition_that_takes_no_more(
+    cluster: LocalCluster, dynamodb: Any, units: int | None, reason: str, error: str
+) -> None:
     """While nothing can be committed a partition takes 8 MiB, and throttles what comes on top of that. What it has
     taken is carried out when it can be."""
-    followers = {"storage-1", "storage-2", "storage-3"} - {asyncio.run(leader_of_new(cluster, "throttled"))}
-    large = [[put("throttled", pk=f"{number}-{each}", data="x" * 380_000) for each in range(10)] for number in range(4)]
-    with ThreadPoolExecutor(len(large)) as threads:
+    table = reason
+    followers = {"storage-1", "storage-2", "storage-3"} - {asyncio.run(leader_of_new(cluster, table, units))}
+    large = [[put(table, pk=f"{number}-{each}", data="x" * 380_000) for each in range(10)] for number in range(4)]
+    with ThreadPoolExecutor(2 * len(large)) as threads:
         with silent(cluster, followers):
             answers = [threads.submit(reasons, dynamodb, *members) for members in large]
             answered, _ = wait(answers, LEASE_MS / 1000, FIRST_COMPLETED)
+            single = [partial(dynamodb.put_item, **members[0]["Put"]) for members in large[1:]]
+            alone, _ = wait([threads.submit(each) for each in single], LEASE_MS / 1000, FIRST_COMPLETED)
+        told = {getattr(each.exception(), "response", {})["Error"]["Code"] for each in alone}
+        assert told == {error}, "there is room for one more at most, which is not answered before"
         throttled = [answer.result() for answer in answered]
         assert throttled, "nothing was refused while the leader led"
-        assert {each["Code"] for told in throttled for each in told} == {"ThrottlingError"}
+        assert {each["Code"] for told in throttled for each in told} == {reason}
         assert {len(told) for told in throttled} == {10}
         assert all("try again" in each["Message"] for told in throttled for each in told)
         assert [] in [answer.result() for answer in answers]

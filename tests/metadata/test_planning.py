@@ -91,3 +91,17 @@ async def test_an_index_gets_partitions_for_its_throughput(process: Process) -> 
     described = (await process.stub.CreateTable(request, timeout=5)).table.global_indexes
     assert [each.partitions for each in described] == [1, 2]
     assert [each.index.provisioned.write_capacity_units for each in described] == [1, 1_500]
+
+
+async def test_how_a_table_is_billed(process: Process) -> None:
+    """Routers are told, as what is said to who is throttled differs; also when it changes."""
+    stub = process.stub
+    looked_up = cluster_pb2.LookUpTablesRequest(table_names=["music"])
+    request = create_request()
+    request.provisioned.read_capacity_units = request.provisioned.write_capacity_units = 5
+    await stub.CreateTable(request, timeout=5)
+    assert (await stub.LookUpTables(looked_up, timeout=5)).tables[0].is_provisioned
+    await process.group.propose(ActivateTable(1))
+    change = tables_pb2.UpdateTableRequest(table_name="music", billing_mode=tables_pb2.PAY_PER_REQUEST)
+    await stub.UpdateTable(change, timeout=5)
+    assert not (await stub.LookUpTables(looked_up, timeout=5)).tables[0].is_provisioned

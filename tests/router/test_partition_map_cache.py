@@ -75,6 +75,19 @@ async def test_a_table_has_its_indexes_and_the_attribute_of_expiry(
     assert table.indexes == {"by-year": index}
     assert index.key_schema(table.schema) == KeySchema(KeyAttribute("pk", "S"), KeyAttribute("year", "N"))
     assert table.time_to_live_attribute == "until"
+    assert not table.is_provisioned
+
+
+async def test_a_table_and_its_indexes_know_how_they_are_billed(
+    metadata: FakeMetadata, cache: PartitionMapCache
+) -> None:
+    metadata.routes[TABLE] = route()
+    metadata.routes[TABLE].is_provisioned = True
+    index = metadata.routes[TABLE].global_indexes.add(status=tables_pb2.INDEX_ACTIVE)
+    index.index.name = "by-x"
+    index.partitions.add(partition_id=7)
+    table = await table_of(cache)
+    assert (table.is_provisioned, table.global_indexes["by-x"].is_provisioned) == (True, True)
 
 
 async def test_metadata_that_lags_changes_nothing(metadata: FakeMetadata, cache: PartitionMapCache) -> None:

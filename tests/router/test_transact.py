@@ -19,10 +19,12 @@ from router.transactions.ledger_row import TABLE_NAME, State
 from server.model.errors import (
     CONFLICT_REASON,
     NO_REASON,
+    PROVISIONED_REASON,
     THROTTLING_REASON,
     DeadlineExceededError,
     IdempotentParameterMismatchError,
     InternalServerError,
+    ProvisionedThroughputExceededError,
     ResourceNotFoundError,
     ServiceUnavailableError,
     StatorError,
@@ -318,10 +320,14 @@ async def test_a_participant_that_cannot_be_asked(rig: Rig, error: StatorError, 
 async def test_a_partition_that_takes_no_more_is_a_reason(
     rig: Rig, request_: TransactWriteItemsRequest, operation: int
 ) -> None:
-    rig.partitions.special = first(operation, certain(ThrottledError("too much")))
-    with pytest.raises(TransactionCanceledError) as raised:
-        await rig.run(request_)
-    assert THROTTLING_REASON in raised.value.reasons
+    for error, reason in (
+        (ThrottledError("too much"), THROTTLING_REASON),
+        (ProvisionedThroughputExceededError("too much"), PROVISIONED_REASON),
+    ):
+        rig.partitions.special = first(operation, certain(error))
+        with pytest.raises(TransactionCanceledError) as raised:
+            await rig.run(request_)
+        assert reason in raised.value.reasons
 
 
 @pytest.mark.parametrize("is_certain", [True, False])

@@ -11,6 +11,7 @@ from server.model.errors import (
     CONFLICT_REASON,
     FRAMEWORK_PREFIX,
     NO_REASON,
+    PROVISIONED_REASON,
     SERVICE_PREFIX,
     THROTTLING_REASON,
     VALIDATION_PREFIX,
@@ -26,6 +27,7 @@ from server.model.errors import (
     ItemCollectionSizeLimitExceededError,
     LimitExceededError,
     MissingAuthenticationTokenError,
+    ProvisionedThroughputExceededError,
     RequestLimitExceededError,
     ResourceInUseError,
     ResourceNotFoundError,
@@ -97,6 +99,14 @@ TREE: list[tuple[type[StatorError], str, str, int, str, bool]] = [
     (TrimmedDataAccessError, "TrimmedDataAccessException", SERVICE_PREFIX, 400, "OUT_OF_RANGE", False),
     (RequestLimitExceededError, "RequestLimitExceeded", SERVICE_PREFIX, 400, "RESOURCE_EXHAUSTED", True),
     (ThrottledError, "ThrottlingException", SERVICE_PREFIX, 400, "RESOURCE_EXHAUSTED", True),
+    (
+        ProvisionedThroughputExceededError,
+        "ProvisionedThroughputExceededException",
+        SERVICE_PREFIX,
+        400,
+        "RESOURCE_EXHAUSTED",
+        True,
+    ),
 ]
 
 
@@ -119,7 +129,7 @@ def test_what_a_client_is_told(
 
 def test_the_table_is_the_whole_tree() -> None:
     """No error is told of that is not in it, but for the one that is not made of a message."""
-    assert leaves(StatorError) == {row[0] for row in TREE} | {TransactionCanceledError}
+    assert leaves(StatorError) | {ThrottledError} == {row[0] for row in TREE} | {TransactionCanceledError}
 
 
 @pytest.mark.parametrize("error", [row[0] for row in TREE if row[0] is not DeadlineExceededError])
@@ -175,6 +185,7 @@ def test_a_cancelled_transaction_says_why() -> None:
     [
         (CONFLICT_REASON, True),
         (THROTTLING_REASON, True),
+        (PROVISIONED_REASON, True),
         (COLLECTION_REASON, False),
         (condition_reason(), False),
         (validation_reason("what is wrong"), False),
