@@ -45,7 +45,7 @@ def main() -> int:
                 print(f"round {number} of {options.rounds}", file=sys.stderr)
                 for place, plan in plans.items():
                     figures.setdefault(place, []).extend(run(plan))
-    text = _report(figures, options, systems)
+    text = _report(figures, options, systems) + "\n\n" + _arrangements(plans)
     print(text)
     if options.markdown is not None:
         options.markdown.write_text(text + "\n")
@@ -114,6 +114,15 @@ def _report(figures: Figures, options: argparse.Namespace, systems: list[System]
         for name in ours:
             lines.append(f"| {name} | {_ratio(figures, name, peer, 'put')} | {_ratio(figures, name, peer, 'get')} |")
     return "\n".join(lines)
+
+
+def _arrangements(plans: dict[tuple[str, str], Plan]) -> str:
+    """By how many processes each system was asked, at how many addresses: those that served it best."""
+    chosen = [
+        f"{name} {operation} {plan.processes} to {len(set(plan.endpoints))}"
+        for (name, operation), plan in plans.items()
+    ]
+    return f"Processes of clients, and addresses that they ask: {'; '.join(chosen)}."
 
 
 def _ratio(figures: Figures, name: str, peer: str, operation: str) -> str:
