@@ -98,20 +98,29 @@ class _SessionStream:
 
     def reply(self, request_id: int, kind: str, result: Any, error: StatorError | None) -> None:
         if not self._frames or self._size > FRAME_BYTES_MAX:
-            self._frames.append(passthrough_pb2.RawSessionReplyFrame())
-            self._size = 0
-            self._wake.set()
-            if len(self._frames) >= FRAMES_WAITING_MAX:
-                self._room.clear()
-        reply = self._frames[-1].replies.add()  # and not with arguments, which costs more than to set them
+            self._begin_frame()
+        replies = self._frames[-1].replies
+        reply = replies.add()  # and not with arguments, which costs more than to set them
         reply.id = request_id
-        self._size += REPLY_OVERHEAD_BYTES
         if error is not None:
             message = error_to_message(error)
-            self._size += message.ByteSize()
+            size = message.ByteSize()
             reply.error.CopyFrom(message)
         else:
-            self._size += fill_reply(reply, kind, result)
+            size = fill_reply(reply, kind, result)
+        if self._size + size > FRAME_BYTES_MAX and self._size:
+            # With the others it would be more than a message may have.
+            self._begin_frame()
+            self._frames[-1].replies.add().CopyFrom(reply)
+            del replies[-1]
+        self._size += REPLY_OVERHEAD_BYTES + size
+
+    def _begin_frame(self) -> None:
+        self._frames.append(passthrough_pb2.RawSessionReplyFrame())
+        self._size = 0
+        self._wake.set()
+        if len(self._frames) >= FRAMES_WAITING_MAX:
+            self._room.clear()
 
     async def write_all(self, context: Context) -> None:
         try:

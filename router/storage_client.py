@@ -322,7 +322,7 @@ class StorageClient:
         request_id = self._next_id
         self._next_id += 1
         stream.pending[request_id] = call
-        if not stream.frames or stream.frame_bytes > FRAME_BYTES_MAX:
+        if not stream.frames or stream.frame_bytes + call.size > FRAME_BYTES_MAX:
             # By this router's clock until it is written; whoever came before says by how much.
             stream.frames.append(partition_pb2.PartitionRequestFrame(begun_ms=int(now * 1000)))
             stream.frame_bytes = 0

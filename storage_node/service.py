@@ -63,9 +63,9 @@ class ReplyStream:
         extra_bytes: int = 0,
     ) -> partition_pb2.PartitionReply:
         """Adds a reply; the caller may fill in more of it before it gives up control: about `extra_bytes`."""
-        if not self._frames or self._sizes[-1] > FRAME_BYTES_MAX:
-            self._begin_frame()
         size = len(item) + extra_bytes + REPLY_OVERHEAD_BYTES
+        if not self._frames or self._sizes[-1] + size > FRAME_BYTES_MAX:
+            self._begin_frame()
         self._sizes[-1] += size
         self._backlog_bytes += size
         reply = self._frames[-1].replies.add()  # and not with arguments, which costs more than to set them

@@ -190,6 +190,7 @@ class FakeStorageNode(partition_pb2_grpc.PartitionsServicer):
 
     def __init__(self, answer: Callable[[partition_pb2.PartitionRequest], partition_pb2.PartitionReply | None]) -> None:
         self.requests: list[partition_pb2.PartitionRequest] = []
+        self.frame_sizes: list[int] = []
         self.is_silent = False
         self.ages_s: list[float] = []
         """Of the requests, when they came."""
@@ -218,6 +219,7 @@ class FakeStorageNode(partition_pb2_grpc.PartitionsServicer):
             await asyncio.Event().wait()
         yield partition_pb2.PartitionReplyFrame(clock_ms=self._clock_ms())
         async for frame in request_iterator:
+            self.frame_sizes.append(frame.ByteSize())
             replies = []
             for request in frame.requests:
                 self.ages_s.append((self._clock_ms() - frame.begun_ms + request.age_ms) / 1000)

@@ -299,3 +299,17 @@ async def test_errors_count_towards_the_size_of_a_frame(rig: Rig, monkeypatch: p
     await call.done_writing()
     sizes = [len(data) async for data in call]
     assert len(sizes) > 50 and max(sizes) < 1500
+
+
+async def test_what_is_large_does_not_share_a_frame(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replies that are each within the limit might be beyond it together, and no client would take the frame."""
+    monkeypatch.setattr(grpc_door, "FRAME_BYTES_MAX", 1_000)
+    lengths = iter((10, 10, 700, 700, 2_000, 10))
+    rig.answer = lambda _: item_to_bytes({"pk": {"S": "x" * next(lengths)}})
+    call = rig.converse()
+    await call.write(frame(*range(1, 7)))
+    await call.done_writing()
+    told = [items_pb2.SessionReplyFrame.FromString(data) async for data in call]
+    assert sorted(each.ByteSize() for each in told)[-2] < 1_000
+    assert sorted(reply.id for each in told for reply in each.replies) == [1, 2, 3, 4, 5, 6]
+    assert [len(each.replies) for each in told if each.replies] == [3, 1, 1, 1]

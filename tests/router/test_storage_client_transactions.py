@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 from statorpb import partition_pb2
 
+from router import storage_client
 from router.storage_client import FINISH, PREPARE, PUT, READ_ITEMS, TRANSACT
 from server.model.errors import (
     DeadlineExceededError,
@@ -132,3 +133,17 @@ async def test_marks_that_are_told_of_are_handed_on(start_node: StartNode) -> No
         router.storage.on_stale_mark = told.append
         await router.call()
     assert told == marks
+
+
+async def test_what_is_large_does_not_share_a_frame(start_node: StartNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that are each within the limit might be beyond it together, and no node would take the frame."""
+    monkeypatch.setattr(storage_client, "FRAME_BYTES_MAX", 1_000)
+    node = await start_node(ok)
+    async with Router(node.address) as router:
+        await router.call()  # the stream is open from here on
+        node.frame_sizes.clear()
+        calls = [await router.start(PUT, item=bytes(length)) for length in (10, 10, 700, 700, 2_000, 10)]
+        for each in calls:
+            await each.wait()
+    assert len(node.frame_sizes) == 4
+    assert sorted(node.frame_sizes)[-2] < 1_000

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
+import pytest
 from statorpb import partition_pb2
 
 from server.runtime.clock import now_ms
-from storage_node.service import SAY_S, SERVE_S, PartitionService
+from storage_node import service
+from storage_node.service import SAY_S, SERVE_S, PartitionService, ReplyStream
 
 
 class SlowNode:
@@ -182,3 +184,22 @@ async def test_while_a_frame_is_served_it_is_not_said_that_another_is_waited_for
     await PartitionService(SlowNode()).Serve(None, router)  # type: ignore[arg-type]
     assert {read for answered, read in router.heard if answered and answered[-1] < 199} == {None}
     assert router.heard[-1][1] == 1
+
+
+async def test_what_is_large_does_not_share_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replies that are each within the limit might be beyond it together, and no router would take the frame."""
+    monkeypatch.setattr(service, "FRAME_BYTES_MAX", 1_000)
+    sizes: list[int] = []
+
+    class Context:
+        async def write(self, frame: partition_pb2.PartitionReplyFrame) -> None:
+            sizes.append(frame.ByteSize())
+            if len(sizes) == 4:
+                raise asyncio.CancelledError
+
+    replies = ReplyStream()
+    for number, length in enumerate((10, 10, 700, 700, 2_000, 10)):
+        replies.reply(number, partition_pb2.OK, bytes(length))
+    with pytest.raises(asyncio.CancelledError):
+        await replies.write_all(cast(Any, Context()))
+    assert sorted(sizes)[-2] < 1_000
