@@ -94,6 +94,7 @@ class CatalogMachine:
         self.catalog = Catalog()
         self.slot = 0
         self.is_restoring = False
+        self.holds_back = False
         self.on_change: Callable[[], None] = lambda: None
         self._fail = fail
         self._snapshot: tuple[int, bytes] | None = None  # what is on disk

@@ -19,6 +19,7 @@ from server.runtime.replica_host import Outcome, OutcomeKind, ReplicaHost
 from storage_node.codec.change import EntryChange, change_bytes, change_time_ms, decode_change
 from storage_node.codec.mutation import Mutation, Write
 from storage_node.partition.feeds import Feed, decode_feed, encode_feed, feed_key, feed_of_key, newest_feed_key
+from storage_node.partition.lead import Lead
 from storage_node.partition.pending_changes import PendingChanges
 from storage_node.proposals import Proposals
 from storage_node.store import Store
@@ -84,6 +85,7 @@ class ChangeLog:
         self._is_moving = False
         self._is_settling = False
         self._due_since_s: float | None = None
+        self.lead = Lead()
 
     # What the log says
 
@@ -170,6 +172,8 @@ class ChangeLog:
         feed = self.feeds.get(index_number)
         if feed is not None and slot > max(feed.taken_slot, self._taken.get(index_number, 0)):
             self._taken[index_number] = slot
+            self.lead.taken()
+            self._host.flush_soon()
             self.on_taken()
             self.tend()
 
@@ -177,6 +181,14 @@ class ChangeLog:
         """Whether an index has all that its back-fill has passed on so far; also where there is no such feed."""
         feed = self.feeds.get(index_number)
         return feed is None or self._is_fill_taken(feed, max(feed.taken_slot, self._taken.get(index_number, 0)))
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether writes are to gather until the indexes have come closer (partition/lead.py)."""
+        if not self.feeds:
+            return False
+        taken_slot = min(max(feed.taken_slot, self._taken.get(number, 0)) for number, feed in self.feeds.items())
+        return self.lead.is_too_long(self._pending.count_after(taken_slot), self.now_s())
 
     # Upkeep
 

@@ -239,6 +239,11 @@ class PartitionReplica:
 
     # State machine
 
+    @property
+    def holds_back(self) -> bool:
+        """Whether writes are to gather until the table's indexes have come closer."""
+        return self.changes.holds_back
+
     def apply(self, slot: int, payload: bytes) -> object:
         mutation = decode_mutation(payload)
         is_carried_out = self._store.apply(self.partition_id, slot, mutation)

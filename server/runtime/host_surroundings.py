@@ -20,6 +20,10 @@ class StateMachine(Protocol):
 
     is_restoring: bool  # a restore was interrupted: what it holds is not the state as of any slot
 
+    @property
+    def holds_back(self) -> bool:
+        """Whether what has gathered is not to be proposed yet, but to go on gathering: for milliseconds."""
+
     def apply(self, slot: int, payload: bytes) -> object:
         """Carries out one entry; deterministic. What it returns goes to whoever proposed the entry here."""
 

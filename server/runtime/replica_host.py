@@ -257,9 +257,7 @@ class ReplicaHost:
         self.in_flight_bytes += size
         group.pending.append((payload, done))
         self._with_pending.add(group_id)
-        if self._wal.is_idle and not self._is_flush_due:
-            self._is_flush_due = True
-            self._defer(self._flush_deferred)
+        self.flush_soon()
 
     def configure(self, group_id: int, configuration: Configuration) -> bool:
         """Begins to change the group's members, if this node leads it and may do so now; whether it has. Whoever is to
@@ -365,6 +363,7 @@ class ReplicaHost:
             self.hand_overs.tend_log()
         self.snapshots.send_due()
         self.hand_overs.tick()
+        self.flush_soon()  # what is not held back any more
         while self._deadlines and self._deadlines[0][0] <= now_ns:
             deadline_ns, group_id = heapq.heappop(self._deadlines)
             group = self.groups.get(group_id)
@@ -393,6 +392,12 @@ class ReplicaHost:
             group.scheduled_ns = deadline_ns
             heapq.heappush(self._deadlines, (deadline_ns, group.group_id))
 
+    def flush_soon(self) -> None:
+        """Proposes what has gathered, once the log is idle: to be called when a machine does not hold back any more."""
+        if self._with_pending and self._wal.is_idle and not self._is_flush_due:
+            self._is_flush_due = True
+            self._defer(self._flush_deferred)
+
     def _flush_deferred(self) -> None:
         self._is_flush_due = False
         self._flush()
@@ -400,8 +405,6 @@ class ReplicaHost:
     def _flush(self) -> None:
         """Proposes what has gathered, a batch a group. The log is idle: what arrives from now on gathers until it is
         idle again."""
-        if not self._with_pending:
-            return
         group_ids = sorted(self._with_pending)
         self._with_pending.clear()
         for group_id in group_ids:
@@ -410,8 +413,8 @@ class ReplicaHost:
                 self._propose_batch(group)
 
     def _propose_batch(self, group: Group) -> None:
-        if not group.core.can_propose:
-            self._with_pending.add(group.group_id)  # until the new configuration is in force
+        if not group.core.can_propose or group.machine.holds_back:
+            self._with_pending.add(group.group_id)  # as until a new configuration is in force
             return
         payloads: list[bytes] = []
         size = 0

@@ -27,6 +27,7 @@ class Machine:
 
     def __init__(self, world: World, node_id: int, durable: tuple[int, bytes]) -> None:
         self.is_restoring = False
+        self.holds_back = False
         self.slot, state = durable
         self._load(state)
         self._world = world

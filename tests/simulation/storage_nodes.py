@@ -20,6 +20,7 @@ from storage_node.feeding import Feeding
 from storage_node.host import NodeHost
 from storage_node.index_sender import IndexSender
 from storage_node.nudges import Nudges
+from storage_node.partition.lead import CHANGES_MAX
 from storage_node.partition_client import Answered, PartitionClient
 from storage_node.replica import PartitionReplica
 from storage_node.replies import Reply, Status
@@ -192,6 +193,7 @@ class Life:
         slot = self.store.checkpointed_slot(group_id)
         replica = self._world.broken.replica(descriptor, self.store, self.host, self.engine.run, self._rotten)
         replica.changes.now_s = self.loop.time
+        replica.changes.lead.changes_max = (1, 4, CHANGES_MAX)[self.node.boot % 3]
         replica.proposals.now_ms = lambda: self.node.clock.now_ns() // MS
         replica.proposals.wall_ms = self._world.wall_ms
         replica.reads.cpu_s = self.loop.time

@@ -25,6 +25,7 @@ class FakeHost:
         self.node_id = node_id
         self.hand_overs = self
         self.told_committed = 0
+        self.flushes = 0
         self._group = group
 
     def is_serving_leader(self, group_id: int) -> bool:
@@ -42,6 +43,9 @@ class FakeHost:
 
     def tell_committed(self, group_id: int) -> None:
         self.told_committed += 1
+
+    def flush_soon(self) -> None:
+        self.flushes += 1
 
     def propose(self, group_id: int, payload: bytes, done: Done) -> None:
         if self.is_serving_leader(group_id):

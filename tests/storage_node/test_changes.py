@@ -190,6 +190,36 @@ async def test_too_many_that_are_not_taken_hold_writes_up(group: Group, monkeypa
     assert group.ask(delete("k1"))[0].status == partition_pb2.THROTTLED
 
 
+async def test_writes_gather_where_an_index_is_far_behind(group: Group) -> None:
+    """Of all feeds the one that has taken least counts; when it has taken something it is looked at anew."""
+    replica, host = group.leading.replica, group.leading.host
+
+    def holds_back() -> bool:
+        return replica.holds_back
+
+    write(group, "none", **x("a"))
+    assert not holds_back()
+    feed(group, BY_X, BY_Y)
+    await fill(group)
+    log = replica.changes
+    log.lead.changes_max = 3
+    log.now_s = lambda: 1.0
+    first = log.changes(BY_X.number, 0, 10**6)[1]
+    log.taken(BY_X.number, first)
+    log.taken(BY_Y.number, first)
+    for number in range(3):
+        assert not holds_back()
+        write(group, f"k{number}", y={"N": "1"}, **x("a"))
+    assert holds_back()
+    slots = [slot for slot, _ in told(group, BY_X, first)]
+    flushes = host.flushes
+    log.taken(BY_X.number, slots[2])
+    assert holds_back()
+    log.taken(BY_Y.number, slots[0])
+    assert not holds_back()
+    assert host.flushes == flushes + 2
+
+
 def test_what_an_index_cannot_have_is_refused(group: Group) -> None:
     """Also by a put: a router may not have heard of the index yet. What an update makes has other words."""
     write(group, "old", x={"N": "1"})

@@ -146,6 +146,7 @@ class FakeMachine:
     def __init__(self) -> None:
         self.configuration: tuple[int, Configuration] | None = None
         self.is_restoring = False
+        self.holds_back = False
         self.is_readable = True
         self.applied: list[tuple[int, bytes]] = []
         self.durable_slot = 0
@@ -217,6 +218,12 @@ class Lone:
         for _ in range(count):
             self.host.propose(GROUP, b"p" * size, lambda outcome: None)
             self.receive(2, Accepted(ballot, self.core.log.last_slot, 1))
+
+    def release_at_once(self) -> None:
+        self.host.flush_soon()
+
+    def release_in_time(self) -> None:
+        self.host.tick()
 
     def lag(self, ballot: Ballot) -> None:
         """Node 3 says that it has nothing."""
@@ -405,6 +412,26 @@ def test_a_record_vouches_for_nothing_behind_it(kept: int) -> None:
     host.close_group(GROUP)
     host.open_group(GROUP, MEMBERS, again, recovered, 0)
     assert not [payload for _, payload in again.applied if b"stale" in payload]
+
+
+def test_what_a_machine_holds_back_gathers() -> None:
+    """It is proposed together when the machine does not any more: when that is said, or a moment later."""
+    for release in (Lone.release_at_once, Lone.release_in_time):
+        lone = Lone()
+        ballot = lone.lead()
+        lone.machine.holds_back = True
+        done: list[Outcome] = []
+        last_slot = lone.core.log.last_slot
+        for _ in range(3):
+            lone.host.propose(GROUP, b"p", done.append)
+        lone.host.tick()
+        assert lone.core.log.last_slot == last_slot
+        lone.machine.holds_back = False
+        release(lone)
+        assert lone.core.log.last_slot == last_slot + 3
+        assert not done
+        lone.receive(2, Accepted(ballot, last_slot + 3, 1))
+        assert [each.kind for each in done] == [OutcomeKind.COMMITTED] * 3
 
 
 def test_a_ballot_that_was_let_go_is_never_used_again() -> None:
