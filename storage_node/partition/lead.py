@@ -14,7 +14,8 @@ CHANGES_MAX: Final = 16
 """With so many that wait to be taken nothing is proposed for the moment. Fewer clients than that are never held."""
 
 HOLD_S_MAX: Final = 0.02
-"""An index that has taken nothing for so long is not waited for, until it takes something again."""
+"""Nothing is held for longer, also where the index has much to catch up with. What comes after that is held again once
+the index has taken something: one that takes nothing is not waited for."""
 
 
 class Lead:
@@ -29,7 +30,6 @@ class Lead:
 
     def taken(self) -> None:
         """The index has taken something."""
-        self._held_since_s = None
         self._is_waited_for = True
 
     def is_too_long(self, waiting: int, now_s: float) -> bool:
@@ -41,5 +41,7 @@ class Lead:
             return False
         if self._held_since_s is None:
             self._held_since_s = now_s
-        self._is_waited_for = now_s - self._held_since_s < HOLD_S_MAX
-        return self._is_waited_for
+        if now_s - self._held_since_s < HOLD_S_MAX:
+            return True
+        self._held_since_s, self._is_waited_for = None, False
+        return False
