@@ -169,12 +169,16 @@ CONFLICT_REASON = CancellationReason("TransactionConflict", "Transaction is ongo
 COLLECTION_REASON = CancellationReason("ItemCollectionSizeLimitExceeded", "Collection size exceeded.")
 THROTTLING_REASON = CancellationReason(
     "ThrottlingError",
-    "Throughput exceeds the current capacity of your table or index. Please try again shortly.",
+    "Throughput exceeds the current capacity of your table or index. DynamoDB is automatically scaling your table or "
+    "index so please try again shortly. If exceptions persist, check if you have a hot key: "
+    "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html.",
 )
 PROVISIONED_REASON = CancellationReason(
     "ProvisionedThroughputExceeded",
-    "The level of configured provisioned throughput for the table was exceeded. Please try again shortly.",
+    "The level of configured provisioned throughput for the table was exceeded. Consider increasing your provisioning "
+    "level with the UpdateTable API.",
 )
+"""Codes and messages are DynamoDB's (API reference, "TransactionCanceledException"), with all their advice."""
 _PASSING_CODES = frozenset(each.code for each in (NO_REASON, CONFLICT_REASON, THROTTLING_REASON, PROVISIONED_REASON))
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import Final
 
 CHANGES_MAX: Final = 16
-"""With so many that wait to be taken nothing is proposed for the moment. Fewer clients than that are never held."""
+"""With so many changes that wait to be taken nothing is proposed for the moment. Fewer clients than that are held only
+while an index catches up."""
 
 HOLD_S_MAX: Final = 0.02
 """Nothing is held for longer, also where the index has much to catch up with. What comes after that is held again once
@@ -33,7 +34,8 @@ class Lead:
         self._is_waited_for = True
 
     def is_too_long(self, waiting: int, now_s: float) -> bool:
-        """Whether nothing is to be proposed now, with so many changes that indexes have not taken."""
+        """Whether nothing is to be proposed now, with so many changes that indexes have not taken. `now_s`: seconds
+        of one clock."""
         if waiting < self.changes_max:
             self._held_since_s = None
             return False

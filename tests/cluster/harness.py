@@ -14,7 +14,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import boto3
 import stator
+from botocore.config import Config
 
 STATOR = str(Path(sys.executable).parent / "stator")
 VALUE_BYTES = 200
@@ -64,6 +66,17 @@ class LocalCluster:
     @property
     def http_endpoints(self) -> list[str]:
         return [f"http://127.0.0.1:{port}" for port in self.ports("http", "router")]
+
+    def dynamodb(self, **config: Any) -> Any:
+        """A boto3 client of the first router; `config`: what botocore's Config takes."""
+        return boto3.client(
+            "dynamodb",
+            endpoint_url=self.http_endpoints[0],
+            region_name="local",
+            aws_access_key_id="any",
+            aws_secret_access_key="any",
+            config=Config(**config),
+        )
 
     def logs(self) -> str:
         """The end of every process's log, for a failing test."""

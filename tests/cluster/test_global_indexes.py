@@ -7,7 +7,6 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-import boto3
 import pytest
 import pytest_asyncio
 import stator
@@ -67,13 +66,7 @@ async def client(cluster: LocalCluster) -> AsyncIterator[stator.AsyncClient]:
 
 @pytest.fixture
 def boto(cluster: LocalCluster) -> Any:
-    return boto3.client(
-        "dynamodb",
-        endpoint_url=cluster.http_endpoints[0],
-        region_name="local",
-        aws_access_key_id="any",
-        aws_secret_access_key="any",
-    )
+    return cluster.dynamodb()
 
 
 def create(boto: Any, table: str, *indexes: str) -> None:

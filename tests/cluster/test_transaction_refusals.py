@@ -1,4 +1,4 @@
-"""Reasons for which transactions are cancelled that take a cluster of its own to meet them, through boto3."""
+"""Reasons for which transactions are cancelled, and their errors, that take a cluster of its own, through boto3."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any
 
-import boto3
 import pytest
 import stator
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.cluster.harness import LocalCluster, running_cluster, wait_for_leaders
@@ -22,8 +20,19 @@ from tests.cluster.harness import LocalCluster, running_cluster, wait_for_leader
 pytestmark = pytest.mark.cluster
 
 COLLECTION_BYTES = 20_000
-LEASE_MS = 5_000
+LEASE_MS = 6_000
+REQUEST_TIMEOUT_MS = 5_000
+CALLERS = 110
+"""Of so many batches of 100 reads each some are beyond what a router has in flight (10,000 calls)."""
 NONE = {"Code": "None"}
+MESSAGES = {
+    "ThrottlingError": "Throughput exceeds the current capacity of your table or index. DynamoDB is automatically "
+    "scaling your table or index so please try again shortly. If exceptions persist, check if you have a hot key: "
+    "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html.",
+    "ProvisionedThroughputExceeded": "The level of configured provisioned throughput for the table was exceeded. "
+    "Consider increasing your provisioning level with the UpdateTable API.",
+}
+STORAGE_NODES = {"storage-1", "storage-2", "storage-3"}
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +41,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("STATOR_ITEM_COLLECTION_BYTES", str(COLLECTION_BYTES))
         environment.setenv("STATOR_LEASE_MS", str(LEASE_MS))
+        environment.setenv("STATOR_REQUEST_TIMEOUT_MS", str(REQUEST_TIMEOUT_MS))
         environment.setenv("STATOR_EVENTUAL_READ_AGE_MS", str(2 * LEASE_MS))
         with running_cluster(tmp_path_factory.mktemp("refusals")) as running:
             yield running
@@ -39,14 +49,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
 
 @pytest.fixture
 def dynamodb(cluster: LocalCluster) -> Any:
-    return boto3.client(
-        "dynamodb",
-        endpoint_url=cluster.http_endpoints[0],
-        region_name="local",
-        aws_access_key_id="any",
-        aws_secret_access_key="any",
-        config=Config(retries={"total_max_attempts": 1}, read_timeout=30),
-    )
+    return cluster.dynamodb(retries={"total_max_attempts": 1}, read_timeout=30, max_pool_connections=CALLERS)
 
 
 def put(table: str, **attributes: str) -> dict[str, Any]:
@@ -132,7 +135,7 @@ def test_a_partition_that_takes_no_more(
     """While nothing can be committed a partition takes 8 MiB, and throttles what comes on top of that. What it has
     taken is carried out when it can be."""
     table = reason
-    followers = {"storage-1", "storage-2", "storage-3"} - {asyncio.run(leader_of_new(cluster, table, units))}
+    followers = STORAGE_NODES - {asyncio.run(leader_of_new(cluster, table, units))}
     large = [[put(table, pk=f"{number}-{each}", data="x" * 380_000) for each in range(10)] for number in range(4)]
     with ThreadPoolExecutor(2 * len(large)) as threads:
         with silent(cluster, followers):
@@ -146,6 +149,40 @@ def test_a_partition_that_takes_no_more(
         assert throttled, "nothing was refused while the leader led"
         assert {each["Code"] for told in throttled for each in told} == {reason}
         assert {len(told) for told in throttled} == {10}
-        assert all("try again" in each["Message"] for told in throttled for each in told)
+        assert {each["Message"] for told in throttled for each in told} == {MESSAGES[reason]}
         assert [] in [answer.result() for answer in answers]
     assert reasons(dynamodb, *large[-1]) == []
+
+
+def error_of(call: Callable[..., Any], **parameters: Any) -> tuple[str, int]:
+    """(code, HTTP status)."""
+    with pytest.raises(ClientError) as raised:
+        call(**parameters)
+    response = raised.value.response
+    return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]
+
+
+def test_a_transaction_whose_outcome_is_not_known_in_time(cluster: LocalCluster, dynamodb: Any) -> None:
+    """It is carried out when it can be: asked for again by its token, it was."""
+    followers = STORAGE_NODES - {asyncio.run(leader_of_new(cluster, "slow", None))}
+    request = {"TransactItems": [put("slow", pk="a")], "ClientRequestToken": "slow"}
+    with silent(cluster, followers):
+        assert error_of(dynamodb.transact_write_items, **request) == ("InternalServerError", 500)
+    dynamodb.transact_write_items(**request)
+    assert "Item" in dynamodb.get_item(TableName="slow", Key={"pk": {"S": "a"}}, ConsistentRead=True)
+
+
+def test_a_router_that_takes_no_more(cluster: LocalCluster, dynamodb: Any) -> None:
+    """While a leader says nothing, what is asked of it gathers in the router; on top of its limit nothing is begun."""
+    leader = asyncio.run(leader_of_new(cluster, "many", None))
+    keys = [{"pk": {"S": str(number)}} for number in range(100)]
+    reads = {"many": {"Keys": keys, "ConsistentRead": True}}
+    key = {"TableName": "many", "Key": {"pk": {"S": "a"}}}
+    with ThreadPoolExecutor(CALLERS) as threads, silent(cluster, {leader}):
+        callers = [threads.submit(dynamodb.batch_get_item, RequestItems=reads) for _ in range(CALLERS)]
+        answered, _ = wait(callers, REQUEST_TIMEOUT_MS / 1000, FIRST_COMPLETED)
+        assert answered, "the router takes everything"
+        assert error_of(dynamodb.get_item, **key, ConsistentRead=True) == ("RequestLimitExceeded", 400)
+        assert error_of(dynamodb.transact_get_items, TransactItems=[{"Get": key}]) == ("RequestLimitExceeded", 400)
+        (reason,) = reasons(dynamodb, put("many", pk="a"))
+        assert reason["Code"] == "ThrottlingError"

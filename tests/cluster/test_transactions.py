@@ -10,11 +10,9 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 
-import boto3
 import pytest
 import pytest_asyncio
 import stator
-from botocore.config import Config
 from stator import attr, update
 from statorpb import partition_pb2
 
@@ -333,14 +331,7 @@ async def test_a_request_whose_first_is_under_way(cluster: LocalCluster, client:
     token = str(uuid.uuid4())
     puts = [{"Put": {"TableName": TABLE, "Item": {"pk": {"S": key}, "balance": {"N": "7"}}}} for key in KEYS]
     body = {"TransactItems": puts, "ClientRequestToken": token}
-    aws = boto3.client(
-        "dynamodb",
-        endpoint_url=f"http://127.0.0.1:{cluster.ports('http', 'router')[0]}",
-        region_name="local",
-        aws_access_key_id="any",
-        aws_secret_access_key="any",
-        config=Config(retries={"max_attempts": 0}),
-    )
+    aws = cluster.dynamodb(retries={"max_attempts": 0})
     async with half_way(cluster) as coordinator:
         coordinator.ledger_id = digest(b"client", token.encode())
         await coordinator.prepare(dict.fromkeys(KEYS, 7))
