@@ -5,6 +5,7 @@ import random
 import re
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -448,19 +449,20 @@ async def inject(site: Site, fault: Fault, description: ClusterDescription | Non
 
 def resolve(word: str, description: ClusterDescription | None, table: str) -> str:
     """Whom "leader" and "follower" mean: the storage node that leads most, or fewest, partitions of the table; and whom
-    "index-leader" means: that of its index. Other words stay. Raises FaultError."""
+    "index-leader" means: that of its index. Of several followers it is the one that leads least of the index: what is
+    done to a follower is not meant to move anybody. Other words stay. Raises FaultError."""
     if word not in WORDS:
         return word
     if description is None:
         raise FaultError(f"it has not been seen yet who is a {word}.")
     names = {node.node_id: node.name for node in description.nodes if node.role == "storage"}
-    leads: dict[str, int] = {}
+    leads, others = Counter[str](), Counter[str]()  # of what is meant; of the rest of table and index
     for partition in description.partitions:
-        if partition.table_name == table and bool(partition.index_name) == (word == INDEX_LEADER):
+        if partition.table_name == table:
+            counts = leads if bool(partition.index_name) == (word == INDEX_LEADER) else others
             for replica in partition.replicas:
-                name = names[replica.node_id]
-                leads[name] = leads.get(name, 0) + replica.is_leader
-    ordered = sorted(leads, key=lambda name: (leads[name], name))
+                counts[names[replica.node_id]] += replica.is_leader
+    ordered = sorted(leads, key=lambda name: (leads[name], others[name], name))
     if not ordered or not leads[ordered[-1]]:
         of_what = f"the index of {table}" if word == INDEX_LEADER else table
         raise FaultError(f"nobody leads a partition of {of_what}.")

@@ -53,6 +53,13 @@ def test_the_leader_of_the_index() -> None:
         resolve("index-leader", led(1), "t")
 
 
+@pytest.mark.parametrize(("index_leader", "expected"), [(1, "storage-2"), (2, "storage-3"), (3, "storage-2")])
+def test_a_follower_that_leads_the_index_is_left_alone(index_leader: int, expected: str) -> None:
+    """Where there is another: an election of the index would be taken for one that should not have been."""
+    index = replace(led_by(index_leader), partition_id=8, index_name="by-value")
+    assert resolve("follower", ClusterDescription(WHOLE.nodes, (led_by(1), index)), "t") == expected
+
+
 def test_nobody_is_meant() -> None:
     """Then the fault cannot happen, which is told."""
     with pytest.raises(FaultError, match="nobody leads"):
