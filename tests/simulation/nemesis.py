@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from server.paxos.acceptor import Health
@@ -81,26 +80,30 @@ def can_do_without(world: World, dead: Node) -> bool:
     """Whether the others must get along by themselves if `dead` never comes back: of the members in force, and of those
     that may be about to be, a majority lives and votes, and one that lives has the state.
 
-    Who knows of the members in force, or has them in its log, may be `dead` itself: so it is asked while it runs."""
+    Who knows of the members in force, or has them in its log, may be `dead` itself: so it is asked while it runs. What
+    it alone knows to be in force is for the others about to be: they need a majority of the members before, too."""
     voting: set[int] = set()
     with_state: set[int] = set()
-    in_force = [(0, world.configuration)]
-    pending: list[tuple[int, Configuration]] = []
+    known_slot = 0  # of the newest configuration that the others know to be in force
+    configurations = [(0, world.configuration)]
     for node in world.nodes.values():
         if node.host is None or node.machine is None or world.group not in node.host.groups:
             continue
         core = node.host.groups[world.group].core
-        in_force.append(node.host.configuration_of(world.group))  # of who is about to join: a wish
-        pending += configurations_in(core.log, core.log.commit_slot + 1)
-        if node is not dead and core.health == Health.WHOLE:
+        slot, in_force = node.host.configuration_of(world.group)  # of who is about to join: a wish
+        configurations += [(slot, in_force), *configurations_in(core.log, core.log.commit_slot + 1)]
+        if node is dead:
+            continue
+        known_slot = max(known_slot, slot)
+        if core.health == Health.WHOLE:
             voting.add(node.node_id)
             if not node.machine.is_restoring and not core.is_restoring:
                 with_state.add(node.node_id)
     return all(
         configuration.is_majority(voting)
         and any(each.kind == ReplicaKind.STORAGE and each.node_id in with_state for each in configuration.members)
-        for slot, configuration in (*in_force, *pending)
-        if slot >= max(in_force, key=itemgetter(0))[0]
+        for slot, configuration in configurations
+        if slot >= known_slot
     )
 
 

@@ -42,6 +42,7 @@ FAILED_ONCE = (
     20269,
     442918034875,
     500000005125,
+    1010230780698,
 )
 """Seeds that found something while the core was written; they stay."""
 
