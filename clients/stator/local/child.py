@@ -158,8 +158,10 @@ class Child:
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None:
+            # Not by `send_signal`: before 3.13 it looks first whether the process has ended, and may so take its exit
+            # code away from who waits for it.
             with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(number)
+                os.kill(self._process.pid, number)
 
     def _set_state(self, state: State) -> None:
         if state is not self.state:
