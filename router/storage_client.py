@@ -12,11 +12,10 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
 
 import grpc
 import structlog
-from statorpb import partition_pb2, partition_pb2_grpc
+from statorpb import partition_pb2
 
 from router.partition_map_cache import Partition, PartitionMapCache, Table, model_error, same
 from router.routing.decision import DONE, Replica, Step, backoff_ms, choose_replica, next_step
@@ -38,7 +37,8 @@ from server.model.errors import (
 )
 from server.model.key_encoding import after_prefix, prefix
 from server.model.limits import WRITE_AGE_S_MAX
-from server.runtime.grpc_server import channel_options
+from server.runtime.frame_connection import OpenedStream
+from server.runtime.partition_stream import BROKEN, partition_stream
 from server.runtime.writers import end_with
 
 CALLS_MAX = 10_000
@@ -48,7 +48,6 @@ BYTES_MAX = 128 * 1024 * 1024
 FRAME_BYTES_MAX = 4 * 1024 * 1024
 ATTEMPT_TIMEOUT_S = 1.0
 SWEEP_S = 0.1
-CONNECT_TIMEOUT_S = 1.0
 HOLD_OFF_S = 0.5
 """How long a node that cannot be connected to, or says nothing, is passed over, where another may do."""
 
@@ -69,7 +68,6 @@ Details = (
     | partition_pb2.ItemsRead
 )
 Done = Callable[[partition_pb2.PartitionReply | None, StatorError | None], None]
-_Call: TypeAlias = "grpc.aio.StreamStreamCall[partition_pb2.PartitionRequestFrame, partition_pb2.PartitionReplyFrame]"
 
 GET = partition_pb2.GET
 PUT = partition_pb2.PUT
@@ -503,19 +501,16 @@ class StorageClient:
 
     async def _run(self, stream: _Stream) -> None:
         """Connects, carries frames both ways until the stream breaks, and gives back what had no answer."""
+        is_open = False
         try:
-            async with grpc.aio.insecure_channel(stream.address, options=channel_options()) as channel:
-                await self._connect(stream.address, channel)
-                call = partition_pb2_grpc.PartitionsStub(channel).Serve()
-                greeting = await self._greeting(stream.address, call)
-                if not isinstance(greeting, partition_pb2.PartitionReplyFrame):
-                    return
+            async with partition_stream(stream.address) as (frames, greeting):
+                is_open = True
                 self._heard(stream, greeting)
-                writer = asyncio.create_task(self._write(stream, call))
-                end_with(writer, call.cancel)
+                writer = asyncio.create_task(self._write(stream, frames))
+                end_with(writer, frames.cancel)
                 try:
                     while not writer.done():
-                        frame = await call.read()
+                        frame = await frames.read()
                         if not isinstance(frame, partition_pb2.PartitionReplyFrame):
                             break
                         self._heard(stream, frame)
@@ -526,8 +521,10 @@ class StorageClient:
                 finally:
                     writer.cancel()
                     await asyncio.gather(writer, return_exceptions=True)
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError) as error:
+        except BROKEN as error:
             log.debug("stream to a storage node broke", address=stream.address, reason=str(error))
+            if not is_open and isinstance(error, TimeoutError):
+                self._unreachable[stream.address] = self._loop.time() + HOLD_OFF_S
         finally:
             if self._streams.get(stream.address) is stream:
                 del self._streams[stream.address]
@@ -542,33 +539,7 @@ class StorageClient:
         for mark in frame.stale_marks:
             self.on_stale_mark(mark)
 
-    async def _connect(self, address: str, channel: grpc.aio.Channel) -> None:
-        """Returns once the channel is ready. Raises TimeoutError if it cannot be had: at once where the node's machine
-        says so, unlike `channel_ready`."""
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                while (state := channel.get_state(try_to_connect=True)) != grpc.ChannelConnectivity.READY:
-                    if state == grpc.ChannelConnectivity.TRANSIENT_FAILURE:
-                        raise TimeoutError(f"{address} cannot be connected to")
-                    await channel.wait_for_state_change(state)
-        except TimeoutError:
-            self._unreachable[address] = self._loop.time() + HOLD_OFF_S
-            raise
-
-    async def _greeting(self, address: str, call: _Call) -> object:
-        """The frame that a node begins a stream with. Raises TimeoutError if it does not: it may be halted."""
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                return await call.read()
-        except TimeoutError:
-            self._unreachable[address] = self._loop.time() + HOLD_OFF_S
-            raise
-
-    async def _write(
-        self,
-        stream: _Stream,
-        call: _Call,
-    ) -> None:
+    async def _write(self, stream: _Stream, frames: OpenedStream) -> None:
         while True:
             if not stream.frames:
                 stream.wake.clear()
@@ -577,7 +548,7 @@ class StorageClient:
             frame = stream.frames.pop(0)
             frame.begun_ms = stream.clock.at(frame.begun_ms / 1000, time.monotonic())
             stream.silence.sent(self._loop.time())
-            await call.write(frame)
+            await frames.write(frame)
 
     async def _sweep_forever(self) -> None:
         """Takes back calls that got no answer in time: a stopped node answers nothing, and its stream lives. A node

@@ -19,6 +19,10 @@ class Config:
     data: str = field(metadata={"help": "folder for the node's log and data"})
     metadata: tuple[str, ...] = field(metadata={"help": "addresses (host:port) of the metadata processes"})
     listen: str = field(default="127.0.0.1:9100", metadata={"help": "address to serve gRPC on"})
+    frame_listen: str = field(
+        default="",
+        metadata={"help": "address for routers' frame connections; empty: on `listen`'s host, at any free port"},
+    )
     advertise: str = field(default="", metadata={"help": "address others reach this node at; empty: as `listen`"})
     log_format: str = field(default="console", metadata={"help": "console or json"})
     log_level: str = field(default="info", metadata={"help": "debug, info, warning or error"})
@@ -88,7 +92,8 @@ class Config:
 
     def _address_problems(self) -> list[str]:
         found = []
-        for option, address in (("listen", self.listen), ("advertise", self.advertise)):
+        options = (("listen", self.listen), ("frame_listen", self.frame_listen), ("advertise", self.advertise))
+        for option, address in options:
             host, _, port = address.rpartition(":")
             if (address or option == "listen") and (not host or not port.isdigit() or int(port) > 65_535):
                 found.append(f"{option} must be host:port, not {address!r}.")

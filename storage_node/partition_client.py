@@ -10,16 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-import grpc
 import structlog
-from statorpb import partition_pb2, partition_pb2_grpc
+from statorpb import partition_pb2
 
 from server.gathering import gather_arrivals
-from server.runtime.grpc_server import channel_options
+from server.runtime.frame_connection import OpenedStream
+from server.runtime.partition_stream import BROKEN, partition_stream
 from server.runtime.writers import end_with
-
-CONNECT_TIMEOUT_S = 1.0
-"""Until the node's greeting has come."""
 
 ANSWER_TIMEOUT_S = 2.0
 SWEEP_S = 0.1
@@ -29,7 +26,6 @@ FRAME_BYTES_MAX = 4 * 1024 * 1024
 log = structlog.get_logger()
 
 Answered: TypeAlias = Callable[[partition_pb2.PartitionReply | None], None]
-_Call: TypeAlias = "grpc.aio.StreamStreamCall[partition_pb2.PartitionRequestFrame, partition_pb2.PartitionReplyFrame]"
 
 
 @dataclass(slots=True)
@@ -84,22 +80,20 @@ class PartitionClient:
     async def _run(self, address: str, stream: _Stream) -> None:
         """Carries frames both ways until the stream breaks, and gives back what had no answer."""
         try:
-            async with grpc.aio.insecure_channel(address, options=channel_options()) as channel:
-                call = partition_pb2_grpc.PartitionsStub(channel).Serve()
-                async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                    frame: object = await call.read()
-                writer = self._loop.create_task(self._write(stream, call))
-                end_with(writer, call.cancel)
+            async with partition_stream(address) as (frames, greeting):
+                frame: object = greeting
+                writer = self._loop.create_task(self._write(stream, frames))
+                end_with(writer, frames.cancel)
                 try:
                     while isinstance(frame, partition_pb2.PartitionReplyFrame) and not writer.done():
                         for reply in frame.replies:
                             if (pending := stream.pending.pop(reply.id, None)) is not None:
                                 self._tell(pending[1], reply)
-                        frame = await call.read()
+                        frame = await frames.read()
                 finally:
                     writer.cancel()
                     await asyncio.gather(writer, return_exceptions=True)
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError) as error:
+        except BROKEN as error:
             log.debug("stream to another storage node broke", address=address, reason=str(error))
         finally:
             if self._streams.get(address) is stream:
@@ -114,7 +108,7 @@ class PartitionClient:
             self._tell(answered, None)
 
     @staticmethod
-    async def _write(stream: _Stream, call: _Call) -> None:
+    async def _write(stream: _Stream, frames: OpenedStream) -> None:
         while True:
             if not stream.requests:
                 stream.wake.clear()
@@ -127,7 +121,7 @@ class PartitionClient:
                     frame.requests.append(request)
                     size += len(request.item)
             if frame.requests:
-                await call.write(frame)
+                await frames.write(frame)
 
     async def _sweep_forever(self) -> None:
         while True:

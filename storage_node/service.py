@@ -12,7 +12,15 @@ from statorpb import partition_pb2, partition_pb2_grpc
 
 from server.gathering import gather_arrivals
 from server.runtime.clock import now_ms
+from server.runtime.frame_connection import (
+    CONNECT_TIMEOUT_S,
+    ConnectionEndedError,
+    FrameConnection,
+    FrameListener,
+    FrameStream,
+)
 from server.runtime.writers import end_with
+from storage_node.replies import Reply
 from storage_node.writes import AGE_MS_TOLD_MAX
 
 if TYPE_CHECKING:
@@ -42,9 +50,11 @@ log = structlog.get_logger()
 class ReplyStream:
     """Replies that wait for one router. What comes while a write is on its way shares the next frame.
 
+    `stream`: where they go; it may become another, before there is anything to reply to.
     `frames_read`: from that router, while the next is waited for; None: one is being served."""
 
-    def __init__(self) -> None:
+    def __init__(self, stream: FrameStream) -> None:
+        self.stream = stream
         self.frames_read: int | None = None
         self._frames: list[partition_pb2.PartitionReplyFrame] = []
         self._sizes: list[int] = []
@@ -90,21 +100,24 @@ class ReplyStream:
             if not self._frames:
                 self._begin_frame()
 
-    async def write_all(
-        self, context: grpc.aio.ServicerContext[partition_pb2.PartitionRequestFrame, partition_pb2.PartitionReplyFrame]
-    ) -> None:
+    async def write_all(self) -> None:
         """Writes what waits, for as long as the stream lives."""
         while True:
             if not self._frames:
                 self._wake.clear()
                 await self._wake.wait()
                 await gather_arrivals()
+            await self.write_waiting()
+
+    async def write_waiting(self) -> None:
+        """Writes what waits now."""
+        while self._frames:
             frame = self._frames.pop(0)
             size = self._sizes.pop(0)
             frame.clock_ms = now_ms()
             if self.frames_read is not None:
                 frame.frames_read = self.frames_read
-            await context.write(frame)
+            await self.stream.write(frame)
             self._backlog_bytes -= size
             self._has_room.set()
 
@@ -128,54 +141,78 @@ def _age_ms(frame: partition_pb2.PartitionRequestFrame) -> int:
 
 
 class PartitionService(partition_pb2_grpc.PartitionsServicer):
-    """The node's side of the streams."""
+    """The node's side of the streams. `listener`: of the connections that are offered for frames; None: none is."""
 
-    def __init__(self, node: StorageNode) -> None:
+    def __init__(
+        self, node: StorageNode, listener: FrameListener[partition_pb2.PartitionRequestFrame] | None = None
+    ) -> None:
         self._node = node
+        self._listener = listener or FrameListener(partition_pb2.PartitionRequestFrame.FromString)
 
     async def Serve(  # type: ignore[override]  # noqa: N802 (the generated type knows only generators)
         self,
         request_iterator: AsyncIterator[partition_pb2.PartitionRequestFrame],
         context: grpc.aio.ServicerContext[partition_pb2.PartitionRequestFrame, partition_pb2.PartitionReplyFrame],
     ) -> None:
-        await context.write(partition_pb2.PartitionReplyFrame(clock_ms=now_ms(), frames_read=0))
-        replies = ReplyStream()
-        self._node.nudges.add(replies.nudge)
-        writer = asyncio.create_task(replies.write_all(context))
-        speaker = asyncio.create_task(replies.say())
+        greeting = partition_pb2.PartitionReplyFrame(clock_ms=now_ms(), frames_read=0)
+        replies = ReplyStream(context)
+        with self._listener.offer() as (ticket, coming):
+            if self._listener.port:
+                greeting.connection_offer.port, greeting.connection_offer.ticket = self._listener.port, ticket
+            await context.write(greeting)
+            writer = asyncio.create_task(replies.write_all())
+            speaker = asyncio.create_task(replies.say())
+            task = asyncio.current_task()
+            assert task is not None
+            end_with(writer, task.cancel)
+            try:
+                replies.frames_read = 0
+                frame: object = await context.read()
+                if isinstance(frame, partition_pb2.PartitionRequestFrame) and frame.HasField("takes_connection"):
+                    if frame.takes_connection:
+                        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                            replies.stream = await coming
+                    frame = await replies.stream.read()
+                self._node.nudges.add(replies.nudge)
+                await self._serve_all(frame, replies, writer)
+            except ConnectionEndedError as error:
+                log.debug("a router's connection ended", reason=str(error))
+            except TimeoutError:
+                await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the connection that was taken did not come")
+            finally:
+                self._node.nudges.discard(replies.nudge)
+                writer.cancel()
+                speaker.cancel()
+                await asyncio.gather(writer, speaker, return_exceptions=True)
+
+    async def _serve_all(self, frame: object, replies: ReplyStream, writer: asyncio.Task[None]) -> None:
+        """Serves frame after frame, from this one on."""
         frames_read = 0
-        task = asyncio.current_task()
-        assert task is not None
-        end_with(writer, task.cancel)
+        while isinstance(frame, partition_pb2.PartitionRequestFrame) and not writer.done():
+            replies.frames_read = None
+            frames_read += 1
+            await self._serve_frame(frame, replies.reply)
+            await replies.wait_room()
+            replies.frames_read = frames_read
+            if isinstance(replies.stream, FrameConnection):  # gRPC has one writer at a time
+                await replies.write_waiting()  # most of what was read is known already: no turns of the loop for that
+            frame = await replies.stream.read()
+
+    async def _serve_frame(self, frame: partition_pb2.PartitionRequestFrame, reply: Reply) -> None:
         serve = self._node.serve
-        reply = replies.reply
         time_s = asyncio.get_running_loop().time
-        try:
-            while not writer.done():
-                replies.frames_read = frames_read
-                frame: object = await context.read()  # the end is not in its type
-                if not isinstance(frame, partition_pb2.PartitionRequestFrame):
-                    break
-                replies.frames_read = None
-                frames_read += 1
+        age_ms = _age_ms(frame)
+        end_s = time_s() + SERVE_S
+        for request in frame.requests:
+            if age_ms:
+                request.age_ms = min(request.age_ms + age_ms, AGE_MS_TOLD_MAX)
+            try:
+                serve(request, reply)
+            except Exception:
+                # A bug costs one request, not the stream and all that wait on it.
+                log.exception("a request failed", partition_id=request.partition_id)
+                reply(request.id, partition_pb2.UNKNOWN_OUTCOME)
+            if time_s() > end_s:
+                await asyncio.sleep(0)
                 age_ms = _age_ms(frame)
                 end_s = time_s() + SERVE_S
-                for request in frame.requests:
-                    if age_ms:
-                        request.age_ms = min(request.age_ms + age_ms, AGE_MS_TOLD_MAX)
-                    try:
-                        serve(request, reply)
-                    except Exception:
-                        # A bug costs one request, not the stream and all that wait on it.
-                        log.exception("a request failed", partition_id=request.partition_id)
-                        reply(request.id, partition_pb2.UNKNOWN_OUTCOME)
-                    if time_s() > end_s:
-                        await asyncio.sleep(0)
-                        age_ms = _age_ms(frame)
-                        end_s = time_s() + SERVE_S
-                await replies.wait_room()
-        finally:
-            self._node.nudges.discard(replies.nudge)
-            writer.cancel()
-            speaker.cancel()
-            await asyncio.gather(writer, speaker, return_exceptions=True)

@@ -200,8 +200,11 @@ class PartitionRequestFrame(google.protobuf.message.Message):
 
     REQUESTS_FIELD_NUMBER: builtins.int
     BEGUN_MS_FIELD_NUMBER: builtins.int
+    TAKES_CONNECTION_FIELD_NUMBER: builtins.int
     begun_ms: builtins.int
     """by the node's clock; absent: nothing is known of the age of what is in the frame"""
+    takes_connection: builtins.bool
+    """the answer to an offer, and nothing else: whether all frames go there from now on"""
     @property
     def requests(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PartitionRequest]: ...
     def __init__(
@@ -209,10 +212,14 @@ class PartitionRequestFrame(google.protobuf.message.Message):
         *,
         requests: collections.abc.Iterable[Global___PartitionRequest] | None = ...,
         begun_ms: builtins.int | None = ...,
+        takes_connection: builtins.bool | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_begun_ms", b"_begun_ms", "begun_ms", b"begun_ms"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_begun_ms", b"_begun_ms", "begun_ms", b"begun_ms", "requests", b"requests"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_begun_ms", b"_begun_ms", "_takes_connection", b"_takes_connection", "begun_ms", b"begun_ms", "takes_connection", b"takes_connection"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_begun_ms", b"_begun_ms", "_takes_connection", b"_takes_connection", "begun_ms", b"begun_ms", "requests", b"requests", "takes_connection", b"takes_connection"]) -> None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_begun_ms", b"_begun_ms"]) -> typing.Literal["begun_ms"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_takes_connection", b"_takes_connection"]) -> typing.Literal["takes_connection"] | None: ...
 
 Global___PartitionRequestFrame: typing_extensions.TypeAlias = PartitionRequestFrame
 
@@ -224,6 +231,7 @@ class PartitionReplyFrame(google.protobuf.message.Message):
     CLOCK_MS_FIELD_NUMBER: builtins.int
     FRAMES_READ_FIELD_NUMBER: builtins.int
     STALE_MARKS_FIELD_NUMBER: builtins.int
+    CONNECTION_OFFER_FIELD_NUMBER: builtins.int
     clock_ms: builtins.int
     """the node's clock, which has no relation to any other's"""
     frames_read: builtins.int
@@ -234,6 +242,10 @@ class PartitionReplyFrame(google.protobuf.message.Message):
     def stale_marks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___StaleMark]:
         """for the router to see to"""
 
+    @property
+    def connection_offer(self) -> Global___ConnectionOffer:
+        """in the first frame"""
+
     def __init__(
         self,
         *,
@@ -241,12 +253,35 @@ class PartitionReplyFrame(google.protobuf.message.Message):
         clock_ms: builtins.int = ...,
         frames_read: builtins.int | None = ...,
         stale_marks: collections.abc.Iterable[Global___StaleMark] | None = ...,
+        connection_offer: Global___ConnectionOffer | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_frames_read", b"_frames_read", "frames_read", b"frames_read"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_frames_read", b"_frames_read", "clock_ms", b"clock_ms", "frames_read", b"frames_read", "replies", b"replies", "stale_marks", b"stale_marks"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_frames_read", b"_frames_read", "connection_offer", b"connection_offer", "frames_read", b"frames_read"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_frames_read", b"_frames_read", "clock_ms", b"clock_ms", "connection_offer", b"connection_offer", "frames_read", b"frames_read", "replies", b"replies", "stale_marks", b"stale_marks"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_frames_read", b"_frames_read"]) -> typing.Literal["frames_read"] | None: ...
 
 Global___PartitionReplyFrame: typing_extensions.TypeAlias = PartitionReplyFrame
+
+@typing.final
+class ConnectionOffer(google.protobuf.message.Message):
+    """A connection for frames alone, which costs less than this stream and ends with it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PORT_FIELD_NUMBER: builtins.int
+    TICKET_FIELD_NUMBER: builtins.int
+    port: builtins.int
+    """of the host that this stream goes to"""
+    ticket: builtins.bytes
+    """the first that is sent there: says which stream the connection belongs to"""
+    def __init__(
+        self,
+        *,
+        port: builtins.int = ...,
+        ticket: builtins.bytes = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["port", b"port", "ticket", b"ticket"]) -> None: ...
+
+Global___ConnectionOffer: typing_extensions.TypeAlias = ConnectionOffer
 
 @typing.final
 class PartitionRequest(google.protobuf.message.Message):

@@ -197,9 +197,9 @@ async def test_what_is_large_does_not_share_a_frame(monkeypatch: pytest.MonkeyPa
             if len(sizes) == 4:
                 raise asyncio.CancelledError
 
-    replies = ReplyStream()
+    replies = ReplyStream(cast(Any, Context()))
     for number, length in enumerate((10, 10, 700, 700, 2_000, 10)):
         replies.reply(number, partition_pb2.OK, bytes(length))
     with pytest.raises(asyncio.CancelledError):
-        await replies.write_all(cast(Any, Context()))
+        await replies.write_all()
     assert sorted(sizes)[-2] < 1_000

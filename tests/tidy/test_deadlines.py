@@ -18,8 +18,7 @@ METHODS = {method.name: method for service in SERVICES for method in service.met
 STREAMS = {
     ("storage_node/attendance.py", "Attend"): "the first answer is waited for; the connection says whether it lives",
     ("server/runtime/peers.py", "Exchange"): "the hello is waited for; the connection says whether it lives",
-    ("router/storage_client.py", "Serve"): "the greeting is waited for, and each request's answer",
-    ("storage_node/partition_client.py", "Serve"): "likewise",
+    ("server/runtime/partition_stream.py", "Serve"): "the greeting is waited for, and each request's answer",
 }
 """(file, method): what has a deadline instead of the call. All channels keep their connections alive
 (server/runtime/grpc_server.py), so that a stream ends when the other side is gone without a word."""

@@ -67,7 +67,7 @@ class ClusterOptions:
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A port of a process; `kind` is "http" or "grpc"."""
+    """A port of a process; `kind` is "http", "grpc" or "frames"."""
 
     kind: str
     port: int
@@ -107,8 +107,15 @@ def node_names(nodes_per_zone: int) -> dict[str, tuple[Role, str]]:
 
 
 def internal_names(nodes_per_zone: int) -> list[str]:
-    """The processes that listen on one internal port each: metadata and storage."""
-    return [name for name, (role, _) in node_names(nodes_per_zone).items() if role is not Role.ROUTER]
+    """What an internal port each is for: metadata processes, storage nodes, and frame connections of these."""
+    roles = node_names(nodes_per_zone).items()
+    names = [name for name, (role, _) in roles if role is not Role.ROUTER]
+    return names + [frames_of(name) for name, (role, _) in roles if role is Role.STORAGE]
+
+
+def frames_of(node: str) -> str:
+    """The name of the port that a storage node's frame connections go to."""
+    return f"{node}-frames"
 
 
 def plan_cluster(
@@ -151,7 +158,9 @@ def plan_cluster(
                 own += ("--bootstrap", "true") if is_first_start else ()
                 own += ("--secrets-key-file", str(data / SECRETS_KEY_FILE)) if auth else ()
             else:
-                own += ("--metadata", ",".join(addresses))
+                frames = internal_ports[frames_of(name)]
+                ports += (Port("frames", frames),)
+                own += ("--frame-listen", f"{LOOPBACK}:{frames}", "--metadata", ",".join(addresses))
         plans.append(ProcessPlan(name, role, zone, ports, common + own))
     return tuple(plans)
 

@@ -8,7 +8,7 @@ from stator.local.child import State
 from stator.local.control import ask
 from stator.local.errors import LocalClusterError, NotRunningError
 from stator.local.folder import DataFolder
-from stator.local.layout import Role, node_names, select
+from stator.local.layout import Role, frames_of, node_names, select
 
 _DOWN_TIMEOUT_S = 20.0
 _POLL_S = 0.05
@@ -23,8 +23,11 @@ def read_status(folder: DataFolder, words: Sequence[str] = ("all",)) -> tuple[bo
     names = node_names(cluster.nodes_per_zone)
     known = [(name, role, zone) for name, (role, zone) in names.items()]
     ports: dict[str, list[dict[str, Any]]] = {
-        name: [{"kind": "grpc", "port": port}] for name, port in cluster.internal_ports.items()
+        name: [{"kind": "grpc", "port": port}] for name, port in cluster.internal_ports.items() if name in names
     }
+    for name in names:
+        if frames_of(name) in cluster.internal_ports:
+            ports[name].append({"kind": "frames", "port": cluster.internal_ports[frames_of(name)]})
     for index, (http, grpc) in enumerate(zip(cluster.http_ports, cluster.grpc_ports, strict=True), 1):
         ports[f"router-{index}"] = [{"kind": "http", "port": http}, {"kind": "grpc", "port": grpc}]
     return False, [

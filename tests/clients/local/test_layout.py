@@ -33,7 +33,8 @@ def test_command_lines() -> None:
         f"--node-id 2 --members {members}"
     )
     assert lines["storage-3"] == (
-        f"--name storage-3 --zone zone-3 --listen 127.0.0.1:20005 --data /data/storage-3 {metadata}"
+        f"--name storage-3 --zone zone-3 --listen 127.0.0.1:20005 --data /data/storage-3 "
+        f"--frame-listen 127.0.0.1:20008 {metadata}"
     )
     assert lines["router-1"] == (
         f"--name router-1 --zone zone-1 --http-listen 127.0.0.1:8000 --grpc-listen 127.0.0.1:9000 {metadata}"

@@ -1,0 +1,231 @@
+"""Frames on a connection of their own, beside the gRPC stream that opens it: for what says the most, a router to a
+storage node.
+
+gRPC hands each message to threads of its own and back, which costs several times what a message of the system costs
+otherwise. So the side that serves a stream offers a connection (FrameListener.offer), and the other side takes it
+(`take`), or goes on as it is: where no connection can be had, and where the other side is of an older version. Both end
+together. So gRPC still tells when the other side is gone without a word, by its keepalive.
+
+On the connection comes first the ticket of the offer, TICKET_BYTES. Then frames, both ways: their length in four bytes
+(big-endian), and a message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError, Message
+
+from server.codec.length_prefix import LENGTH_BYTES, FrameReader, FrameTooLargeError
+from server.runtime.grpc_server import AddressInUseError
+
+TICKET_BYTES = 16
+TICKET_TIMEOUT_S = 5.0
+CONNECT_TIMEOUT_S = 1.0
+
+UNREAD_BYTES_MAX = 4 * 1024 * 1024
+"""With more that nobody has read yet, nothing more is taken from the connection."""
+
+log = structlog.get_logger()
+
+T = TypeVar("T", bound=Message)
+
+
+class FrameStream(Protocol):
+    """What frames go over, both ways: a gRPC stream or a connection. What `read` returns at the end is no frame."""
+
+    async def read(self) -> object: ...
+
+    async def write(self, frame: Any) -> None: ...
+
+
+class OpenedStream(FrameStream, Protocol):
+    """As the side has it that opened it."""
+
+    def cancel(self) -> object: ...
+
+
+class ConnectionEndedError(ConnectionError):
+    """Nothing can be written any more."""
+
+
+class FrameConnection(asyncio.Protocol, Generic[T]):
+    """One connection. `parse`: makes a message of a frame's bytes. `on_ticket`: told of the ticket that comes first;
+    None: this side has sent it."""
+
+    def __init__(
+        self, parse: Callable[[bytes], T], on_ticket: Callable[[bytes, FrameConnection[T]], None] | None = None
+    ) -> None:
+        self._parse = parse
+        self._on_ticket = on_ticket
+        self._ticket = b""
+        self._reader = FrameReader()
+        self._unread: deque[tuple[T, int]] = deque()
+        self._unread_bytes = 0
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._has_ended = False
+        self._is_full = False
+        self._has_come = asyncio.Event()
+        self._may_write = asyncio.Event()
+        self._may_write.set()
+
+    async def read(self) -> T | None:
+        """The next frame; None: the connection has ended."""
+        while not self._unread:
+            if self._has_ended:
+                return None
+            self._has_come.clear()
+            await self._has_come.wait()
+        frame, size = self._unread.popleft()
+        self._unread_bytes -= size
+        if self._is_full and self._unread_bytes <= UNREAD_BYTES_MAX and self._transport is not None:
+            self._is_full = False
+            self._transport.resume_reading()
+        return frame
+
+    async def write(self, frame: Message) -> None:
+        """Returns once the connection may take more. Raises ConnectionEndedError."""
+        if self._transport is not None:
+            content = frame.SerializeToString()
+            self._transport.writelines((len(content).to_bytes(LENGTH_BYTES, "big"), content))
+            await self._may_write.wait()
+        if self._has_ended:
+            raise ConnectionEndedError("the connection has ended")
+
+    def send_ticket(self, ticket: bytes) -> None:
+        """Before all frames: which stream this connection belongs to."""
+        if self._transport is not None:
+            self._transport.write(ticket)
+
+    def cancel(self) -> None:
+        """Ends the connection, whatever is under way."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        if self._on_ticket is not None:
+            self._timer = asyncio.get_running_loop().call_later(TICKET_TIMEOUT_S, self.cancel)
+
+    def data_received(self, data: bytes) -> None:
+        if self._on_ticket is not None:
+            self._ticket += data
+            if len(self._ticket) < TICKET_BYTES:
+                return
+            ticket, data = self._ticket[:TICKET_BYTES], self._ticket[TICKET_BYTES:]
+            on_ticket, self._on_ticket = self._on_ticket, None
+            if self._timer is not None:
+                self._timer.cancel()
+            on_ticket(ticket, self)
+        try:
+            for content in self._reader.feed(data):
+                self._unread.append((self._parse(content), len(content)))
+                self._unread_bytes += len(content)
+        except (DecodeError, FrameTooLargeError) as error:
+            log.error("a frame cannot be read", reason=str(error))
+            self.cancel()
+        if self._unread:
+            self._has_come.set()
+        if self._unread_bytes > UNREAD_BYTES_MAX and not self._is_full and self._transport is not None:
+            self._is_full = True
+            self._transport.pause_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._has_ended, self._transport = True, None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._has_come.set()
+        self._may_write.set()
+
+    def pause_writing(self) -> None:
+        self._may_write.clear()
+
+    def resume_writing(self) -> None:
+        self._may_write.set()
+
+
+class FrameListener(Generic[T]):
+    """Takes connections for the streams that one process serves. `parse`: see FrameConnection."""
+
+    def __init__(self, parse: Callable[[bytes], T]) -> None:
+        self.port = 0
+        self._parse = parse
+        self._server: asyncio.Server | None = None
+        self._expected: dict[bytes, asyncio.Future[FrameConnection[T]]] = {}
+
+    async def start(self, listen: str) -> None:
+        """Listens on `listen` (host:port; port 0: any). Raises AddressInUseError."""
+        host, _, port = listen.rpartition(":")
+        host = host.strip("[]")
+        try:
+            self._server = await asyncio.get_running_loop().create_server(
+                lambda: FrameConnection(self._parse, self._arrived), None if host == "*" else host, int(port)
+            )
+        except OSError as error:
+            raise AddressInUseError(f"{listen} cannot be listened on: {error.strerror or error}") from error
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def stop(self) -> None:
+        """Takes no more connections. Those that there are end with their streams."""
+        if self._server is not None:
+            self._server.close()
+
+    @contextmanager
+    def offer(self) -> Iterator[tuple[bytes, asyncio.Future[FrameConnection[T]]]]:
+        """For one stream, as long as this lasts: the ticket to send, and the connection to come."""
+        ticket = secrets.token_bytes(TICKET_BYTES)
+        coming: asyncio.Future[FrameConnection[T]] = asyncio.get_running_loop().create_future()
+        self._expected[ticket] = coming
+        try:
+            yield ticket, coming
+        finally:
+            self._expected.pop(ticket, None)
+            if coming.done() and not coming.cancelled():
+                coming.result().cancel()
+
+    def _arrived(self, ticket: bytes, connection: FrameConnection[T]) -> None:
+        coming = self._expected.get(ticket)
+        if coming is None or coming.done():
+            log.info("a connection of no stream")
+            connection.cancel()
+        else:
+            coming.set_result(connection)
+
+
+async def take(address: str, port: int, ticket: bytes, parse: Callable[[bytes], T]) -> FrameConnection[T] | None:
+    """Takes an offer of the process at `address` (host:port, of its gRPC server). None: no connection can be had within
+    CONNECT_TIMEOUT_S."""
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            _, connection = await asyncio.get_running_loop().create_connection(
+                lambda: FrameConnection(parse), host, port
+            )
+    except (OSError, TimeoutError) as error:
+        log.warning("no connection for frames: gRPC carries them", address=f"{host}:{port}", reason=str(error))
+        return None
+    connection.send_ticket(ticket)
+    return connection
+
+
+async def end_with_stream(read: Callable[[], Awaitable[object]], kind: type[Message], connection: OpenedStream) -> None:
+    """For the side that has opened both: waits for the end of the gRPC stream that a connection belongs to, and ends
+    the connection. What still comes on the stream, frames of `kind`, only tells that the other side is there. (On the
+    side that serves, gRPC cancels what serves the stream, and the offer ends.)"""
+    try:
+        while isinstance(await read(), kind):
+            pass
+    except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError) as error:
+        log.debug("the stream of a connection broke", reason=str(error))
+    finally:
+        connection.cancel()

@@ -1,0 +1,239 @@
+"""server/runtime/frame_connection.py: offers that are taken or not, frames, and how connections end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TypeAlias
+
+import grpc
+import pytest
+from statorpb import partition_pb2
+
+from server.codec.length_prefix import FRAME_BYTES_MAX, LENGTH_BYTES
+from server.runtime import frame_connection
+from server.runtime.frame_connection import (
+    TICKET_BYTES,
+    UNREAD_BYTES_MAX,
+    ConnectionEndedError,
+    FrameConnection,
+    FrameListener,
+    end_with_stream,
+    take,
+)
+from server.runtime.grpc_server import AddressInUseError
+
+Request = partition_pb2.PartitionRequest
+Connection: TypeAlias = FrameConnection[Request]
+
+
+@pytest.fixture
+async def listener() -> AsyncIterator[FrameListener[Request]]:
+    started = FrameListener(Request.FromString)
+    await started.start("127.0.0.1:0")
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+async def both_ends(listener: FrameListener[Request]) -> AsyncIterator[tuple[Connection, Connection]]:
+    """A connection as both sides have it."""
+    with listener.offer() as (ticket, coming):
+        taken = await take("127.0.0.1:1", listener.port, ticket, Request.FromString)
+        assert taken is not None
+        yield taken, await coming
+        taken.cancel()
+
+
+def request(number: int, size: int = 0) -> Request:
+    return Request(id=number, item=bytes(size))
+
+
+async def test_frames_go_both_ways_in_order(both_ends: tuple[Connection, Connection]) -> None:
+    """Of all sizes; one with nothing in it is one, too."""
+    one, other = both_ends
+    sizes = (0, 1, 100_000, 5 * 1024 * 1024, 10)
+    for sender, receiver in ((one, other), (other, one)):
+
+        async def send(sender: Connection = sender) -> None:
+            await sender.write(Request())
+            for number, size in enumerate(sizes, 1):
+                await sender.write(request(number, size))
+
+        sending = asyncio.create_task(send())
+        found = [await receiver.read() for _ in range(len(sizes) + 1)]
+        await sending
+        assert found == [Request(), *(request(number, size) for number, size in enumerate(sizes, 1))]
+    one.cancel()
+    assert await other.read() is None
+
+
+async def test_what_has_come_is_read_after_the_end(both_ends: tuple[Connection, Connection]) -> None:
+    """Then comes None, for whoever asks; and nothing can be written."""
+    one, other = both_ends
+    await one.write(request(1))
+    await one.write(request(2))
+    waiting = asyncio.create_task(other.read())
+    assert await waiting == request(1)
+    one.cancel()
+    while not await has_ended(other):
+        pass
+    assert [await other.read(), await other.read(), await other.read()] == [request(2), None, None]
+    for each in (one, other):
+        with pytest.raises(ConnectionEndedError):
+            await each.write(request(3))
+        each.cancel()  # again, without effect
+
+
+async def has_ended(connection: Connection) -> bool:
+    try:
+        await connection.write(Request())
+    except ConnectionEndedError:
+        return True
+    await asyncio.sleep(0.001)
+    return False
+
+
+async def test_who_does_not_read_is_not_sent_more(both_ends: tuple[Connection, Connection]) -> None:
+    """The writer waits, both sides keep only so much, and all of it comes once it is read."""
+    one, other = both_ends
+    count, size = 64, 1024 * 1024
+    written = 0
+
+    async def write() -> None:
+        nonlocal written
+        for number in range(count):
+            await one.write(request(number, size))
+            written = number + 1
+
+    writing = asyncio.create_task(write())
+    before = -1
+    while written != before or not written:
+        before = written
+        await asyncio.sleep(0.1)
+    assert written < count / 2
+    assert other._unread_bytes <= UNREAD_BYTES_MAX + 2 * size
+    assert [(await other.read() or request(0)).id for _ in range(count)] == list(range(count))
+    await writing
+    assert other._unread_bytes == 0
+    one.cancel()
+
+
+async def test_a_writer_that_waits_learns_of_the_end(both_ends: tuple[Connection, Connection]) -> None:
+    """It would wait for ever for a side that is gone."""
+    one, other = both_ends
+
+    async def write() -> None:
+        while True:
+            await one.write(request(1, 1024 * 1024))
+
+    writing = asyncio.create_task(write())
+    await asyncio.sleep(0.05)
+    other.cancel()
+    with pytest.raises(ConnectionEndedError):
+        await writing
+
+
+async def test_a_connection_belongs_to_one_offer(listener: FrameListener[Request]) -> None:
+    """Of an offer that has been taken, is over or was never made, none can be had: it ends at once."""
+    with listener.offer() as (ticket, coming):
+        taken = await take("127.0.0.1:1", listener.port, ticket, Request.FromString)
+        assert taken is not None
+        await coming
+        again = await take("127.0.0.1:1", listener.port, ticket, Request.FromString)
+        assert again is not None
+        assert await again.read() is None
+    assert await taken.read() is None  # it ends with the offer
+    for late in (ticket, bytes(TICKET_BYTES)):
+        connection = await take("127.0.0.1:1", listener.port, late, Request.FromString)
+        assert connection is not None
+        assert await connection.read() is None
+
+
+async def test_an_offer_that_is_not_taken(listener: FrameListener[Request]) -> None:
+    """Whoever waits for it may stop to."""
+    with listener.offer() as (ticket, coming):
+        coming.cancel()
+        connection = await take("127.0.0.1:1", listener.port, ticket, Request.FromString)
+        assert connection is not None
+        assert await connection.read() is None
+    with listener.offer():
+        pass
+
+
+async def test_a_ticket_may_come_in_pieces_and_with_frames(listener: FrameListener[Request]) -> None:
+    """As TCP has it."""
+    with listener.offer() as (ticket, coming):
+        _, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        content = request(1).SerializeToString()
+        data = ticket + len(content).to_bytes(LENGTH_BYTES, "big") + content
+        for piece in (data[:5], data[5:18], data[18:]):
+            writer.write(piece)
+            await asyncio.sleep(0.01)
+        assert await (await coming).read() == request(1)
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_who_sends_no_ticket_is_cut_off(
+    listener: FrameListener[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger would hold a connection for ever."""
+    monkeypatch.setattr(frame_connection, "TICKET_TIMEOUT_S", 0.05)
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    writer.write(b"GET /")
+    try:
+        assert await reader.read() == b""
+    except ConnectionResetError:
+        pass
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [(FRAME_BYTES_MAX + 1).to_bytes(LENGTH_BYTES, "big"), (3).to_bytes(LENGTH_BYTES, "big") + b"\xff\xff\xff"],
+    ids=["too large", "no message"],
+)
+async def test_what_is_no_frame_ends_the_connection(listener: FrameListener[Request], data: bytes) -> None:
+    """Nothing behind it could be trusted."""
+    with listener.offer() as (ticket, coming):
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(ticket + data)
+        assert await (await coming).read() is None
+        try:
+            assert await reader.read() == b""
+        except ConnectionResetError:
+            pass
+        writer.close()
+
+
+async def test_where_nobody_listens(listener: FrameListener[Request]) -> None:
+    """There is no connection then, and that is no error."""
+    port = listener.port
+    listener.stop()
+    await asyncio.sleep(0)
+    assert await take("127.0.0.1:1", port, bytes(TICKET_BYTES), Request.FromString) is None
+    FrameListener(Request.FromString).stop()  # that never listened
+
+
+async def test_an_address_in_use(listener: FrameListener[Request]) -> None:
+    """The sentence names it."""
+    with pytest.raises(AddressInUseError, match=rf"127\.0\.0\.1:{listener.port} cannot be listened on"):
+        await FrameListener(Request.FromString).start(f"127.0.0.1:{listener.port}")
+
+
+@pytest.mark.parametrize("end", [object(), asyncio.InvalidStateError("over"), grpc.aio.UsageError("over")])
+async def test_a_connection_ends_with_its_stream(both_ends: tuple[Connection, Connection], end: object) -> None:
+    """What still comes on the stream is passed over."""
+    one, other = both_ends
+    coming: list[object] = [Request(), Request(), end]
+
+    async def read() -> object:
+        found = coming.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    await end_with_stream(read, Request, one)
+    assert not coming
+    assert await other.read() is None
