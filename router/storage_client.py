@@ -545,6 +545,7 @@ class StorageClient:
                 stream.wake.clear()
                 await stream.wake.wait()
                 await gather_arrivals()
+                continue  # the sweep may have taken them away meanwhile
             frame = stream.frames.pop(0)
             frame.begun_ms = stream.clock.at(frame.begun_ms / 1000, time.monotonic())
             stream.silence.sent(self._loop.time())
@@ -563,5 +564,13 @@ class StorageClient:
                     for request_id in overdue
                 ):
                     self._unreachable[stream.address] = now + HOLD_OFF_S
-                for request_id in overdue:
-                    self._lost(stream.pending.pop(request_id), is_silent=True)
+                lost = [stream.pending.pop(request_id) for request_id in overdue]
+                if lost:
+                    # What nobody waits for, and the node does not take, must not fill the memory.
+                    stream.frames = [
+                        frame
+                        for frame in stream.frames
+                        if any(request.id in stream.pending for request in frame.requests)
+                    ]
+                for call in lost:
+                    self._lost(call, is_silent=True)

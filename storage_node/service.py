@@ -13,7 +13,6 @@ from statorpb import partition_pb2, partition_pb2_grpc
 from server.gathering import gather_arrivals
 from server.runtime.clock import now_ms
 from server.runtime.frame_connection import (
-    CONNECT_TIMEOUT_S,
     ConnectionEndedError,
     FrameConnection,
     FrameListener,
@@ -37,6 +36,9 @@ REPLY_OVERHEAD_BYTES = 16
 SERVE_S = 0.01
 """After so long in one frame others get their turn, heartbeats above all: ten thousand requests share a frame, and one
 may cost milliseconds."""
+
+ARRIVAL_S = 1.0
+"""For the connection that a router says it has taken."""
 
 SAY_S = 0.4
 """A router hears something of the node as often as this, though there is nothing to answer."""
@@ -107,19 +109,29 @@ class ReplyStream:
                 self._wake.clear()
                 await self._wake.wait()
                 await gather_arrivals()
-            await self.write_waiting()
+            if self._frames:
+                frame, size = self._next_frame()
+                await self.stream.write(frame)
+                self._note_written(size)
 
-    async def write_waiting(self) -> None:
-        """Writes what waits now."""
-        while self._frames:
-            frame = self._frames.pop(0)
-            size = self._sizes.pop(0)
-            frame.clock_ms = now_ms()
-            if self.frames_read is not None:
-                frame.frames_read = self.frames_read
-            await self.stream.write(frame)
-            self._backlog_bytes -= size
-            self._has_room.set()
+    def send_waiting(self) -> None:
+        """Writes what waits now, as far as that takes no wait: what was read is known at once, mostly, and need not go
+        through turns of the loop."""
+        while self._frames and isinstance(self.stream, FrameConnection) and self.stream.may_send:
+            frame, size = self._next_frame()
+            self.stream.send(frame)
+            self._note_written(size)
+
+    def _next_frame(self) -> tuple[partition_pb2.PartitionReplyFrame, int]:
+        frame = self._frames.pop(0)
+        frame.clock_ms = now_ms()
+        if self.frames_read is not None:
+            frame.frames_read = self.frames_read
+        return frame, self._sizes.pop(0)
+
+    def _note_written(self, size: int) -> None:
+        self._backlog_bytes -= size
+        self._has_room.set()
 
     def nudge(self, marks: Sequence[partition_pb2.StaleMark]) -> None:
         """Tells the router of marks that have been there for long, for it to see to their transactions."""
@@ -170,7 +182,7 @@ class PartitionService(partition_pb2_grpc.PartitionsServicer):
                 frame: object = await context.read()
                 if isinstance(frame, partition_pb2.PartitionRequestFrame) and frame.HasField("takes_connection"):
                     if frame.takes_connection:
-                        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                        async with asyncio.timeout(ARRIVAL_S):
                             replies.stream = await coming
                     frame = await replies.stream.read()
                 self._node.nudges.add(replies.nudge)
@@ -194,8 +206,7 @@ class PartitionService(partition_pb2_grpc.PartitionsServicer):
             await self._serve_frame(frame, replies.reply)
             await replies.wait_room()
             replies.frames_read = frames_read
-            if isinstance(replies.stream, FrameConnection):  # gRPC has one writer at a time
-                await replies.write_waiting()  # most of what was read is known already: no turns of the loop for that
+            replies.send_waiting()
             frame = await replies.stream.read()
 
     async def _serve_frame(self, frame: partition_pb2.PartitionRequestFrame, reply: Reply) -> None:

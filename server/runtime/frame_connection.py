@@ -6,14 +6,15 @@ otherwise. So the side that serves a stream offers a connection (FrameListener.o
 (`take`), or goes on as it is: where no connection can be had, and where the other side is of an older version. Both end
 together. So gRPC still tells when the other side is gone without a word, by its keepalive.
 
-On the connection comes first the ticket of the offer, TICKET_BYTES. Then frames, both ways: their length in four bytes
-(big-endian), and a message.
+On the connection comes first the ticket of the offer, TICKET_BYTES, and the same comes back: whoever answered may be
+somebody else. Then frames, both ways: their length in four bytes (big-endian), and a message.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -28,7 +29,16 @@ from server.runtime.grpc_server import AddressInUseError
 
 TICKET_BYTES = 16
 TICKET_TIMEOUT_S = 5.0
-CONNECT_TIMEOUT_S = 1.0
+
+TAKE_TIMEOUT_S = 0.25
+"""To be connected and known: until then nothing is sent on a stream, and a router counts on answers within a second."""
+
+SILENCE_S = 15.0
+"""The side that serves speaks all the time. Where nothing has come for so long, the connection is dead, though the
+stream may live: they may take different ways. It is what gRPC's keepalive waits, too."""
+
+READ_S = 0.01
+"""After so long of frames that had come already, others get their turn."""
 
 UNREAD_BYTES_MAX = 4 * 1024 * 1024
 """With more that nobody has read yet, nothing more is taken from the connection."""
@@ -58,13 +68,20 @@ class ConnectionEndedError(ConnectionError):
 
 class FrameConnection(asyncio.Protocol, Generic[T]):
     """One connection. `parse`: makes a message of a frame's bytes. `on_ticket`: told of the ticket that comes first;
-    None: this side has sent it."""
+    of an empty one where the connection ends before. `silence_s`: it ends where nothing has come for so long; 0: it
+    does not."""
 
     def __init__(
-        self, parse: Callable[[bytes], T], on_ticket: Callable[[bytes, FrameConnection[T]], None] | None = None
+        self,
+        parse: Callable[[bytes], T],
+        on_ticket: Callable[[bytes, FrameConnection[T]], None],
+        silence_s: float = 0.0,
     ) -> None:
         self._parse = parse
-        self._on_ticket = on_ticket
+        self._on_ticket: Callable[[bytes, FrameConnection[T]], None] | None = on_ticket
+        self._silence_s = silence_s
+        self._loop = asyncio.get_running_loop()
+        self._heard_s = self._turned_s = self._loop.time()
         self._ticket = b""
         self._reader = FrameReader()
         self._unread: deque[tuple[T, int]] = deque()
@@ -84,6 +101,10 @@ class FrameConnection(asyncio.Protocol, Generic[T]):
                 return None
             self._has_come.clear()
             await self._has_come.wait()
+            self._turned_s = self._loop.time()
+        if self._loop.time() - self._turned_s > READ_S:
+            await asyncio.sleep(0)
+            self._turned_s = self._loop.time()
         frame, size = self._unread.popleft()
         self._unread_bytes -= size
         if self._is_full and self._unread_bytes <= UNREAD_BYTES_MAX and self._transport is not None:
@@ -91,42 +112,67 @@ class FrameConnection(asyncio.Protocol, Generic[T]):
             self._transport.resume_reading()
         return frame
 
+    @property
+    def may_send(self) -> bool:
+        """Whether the connection takes more without a wait."""
+        return self._may_write.is_set()
+
+    def send(self, frame: Message) -> None:
+        """Writes a frame. Raises ConnectionEndedError."""
+        if self._has_ended or self._transport is None:
+            raise ConnectionEndedError("the connection has ended")
+        content = frame.SerializeToString()
+        self._transport.writelines((len(content).to_bytes(LENGTH_BYTES, "big"), content))
+
     async def write(self, frame: Message) -> None:
-        """Returns once the connection may take more. Raises ConnectionEndedError."""
-        if self._transport is not None:
-            content = frame.SerializeToString()
-            self._transport.writelines((len(content).to_bytes(LENGTH_BYTES, "big"), content))
-            await self._may_write.wait()
+        """As `send`, and returns once the connection may take more."""
+        self.send(frame)
+        await self._may_write.wait()
         if self._has_ended:
             raise ConnectionEndedError("the connection has ended")
 
     def send_ticket(self, ticket: bytes) -> None:
         """Before all frames: which stream this connection belongs to."""
-        if self._transport is not None:
+        if self._transport is not None and not self._has_ended:
             self._transport.write(ticket)
 
     def cancel(self) -> None:
         """Ends the connection, whatever is under way."""
+        self._end()
         if self._transport is not None:
             self._transport.abort()
+
+    def _end(self) -> None:
+        self._has_ended = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._has_come.set()
+        self._may_write.set()
+
+    def _listen(self) -> None:
+        """Finds out now and then whether the other side has been silent. Who does not read hears nothing either."""
+        if not self._is_full and self._loop.time() - self._heard_s >= self._silence_s:
+            log.warning("a connection for frames is dead", silent_s=self._silence_s)
+            self.cancel()
+        else:
+            self._timer = self._loop.call_later(self._silence_s / 3, self._listen)
 
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        if self._on_ticket is not None:
-            self._timer = asyncio.get_running_loop().call_later(TICKET_TIMEOUT_S, self.cancel)
+        self._timer = self._loop.call_later(TICKET_TIMEOUT_S, self.cancel)
 
     def data_received(self, data: bytes) -> None:
+        self._heard_s = self._loop.time()
         if self._on_ticket is not None:
             self._ticket += data
             if len(self._ticket) < TICKET_BYTES:
                 return
-            ticket, data = self._ticket[:TICKET_BYTES], self._ticket[TICKET_BYTES:]
-            on_ticket, self._on_ticket = self._on_ticket, None
-            if self._timer is not None:
-                self._timer.cancel()
-            on_ticket(ticket, self)
+            data = self._ticket[TICKET_BYTES:]
+            self._take_ticket(self._on_ticket, self._ticket[:TICKET_BYTES])
+        if self._has_ended:
+            return
         try:
             for content in self._reader.feed(data):
                 self._unread.append((self._parse(content), len(content)))
@@ -140,12 +186,19 @@ class FrameConnection(asyncio.Protocol, Generic[T]):
             self._is_full = True
             self._transport.pause_reading()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._has_ended, self._transport = True, None
+    def _take_ticket(self, on_ticket: Callable[[bytes, FrameConnection[T]], None], ticket: bytes) -> None:
+        self._on_ticket = None
         if self._timer is not None:
             self._timer.cancel()
-        self._has_come.set()
-        self._may_write.set()
+        on_ticket(ticket, self)
+        if self._silence_s and not self._has_ended:
+            self._listen()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._end()
+        if self._on_ticket is not None:
+            self._take_ticket(self._on_ticket, b"")
 
     def pause_writing(self) -> None:
         self._may_write.clear()
@@ -166,17 +219,23 @@ class FrameListener(Generic[T]):
     async def start(self, listen: str) -> None:
         """Listens on `listen` (host:port; port 0: any). Raises AddressInUseError."""
         host, _, port = listen.rpartition(":")
-        host = host.strip("[]")
+        loop = asyncio.get_running_loop()
         try:
-            self._server = await asyncio.get_running_loop().create_server(
-                lambda: FrameConnection(self._parse, self._arrived), None if host == "*" else host, int(port)
+            found = await loop.getaddrinfo(
+                host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )
+            family, address = found[0][0], found[0][4]
+            # As gRPC does it, the IPv6 address of every interface stands for the IPv4 ones, too.
+            is_dual = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
+            bound = socket.create_server(address[:2], family=family, backlog=1024, dualstack_ipv6=is_dual)
+            self._server = await loop.create_server(lambda: FrameConnection(self._parse, self._arrived), sock=bound)
         except OSError as error:
             raise AddressInUseError(f"{listen} cannot be listened on: {error.strerror or error}") from error
-        self.port = self._server.sockets[0].getsockname()[1]
+        self.port = bound.getsockname()[1]
 
     def stop(self) -> None:
-        """Takes no more connections. Those that there are end with their streams."""
+        """Takes no more connections, and offers none. Those that there are end with their streams."""
+        self.port = 0
         if self._server is not None:
             self._server.close()
 
@@ -196,25 +255,37 @@ class FrameListener(Generic[T]):
     def _arrived(self, ticket: bytes, connection: FrameConnection[T]) -> None:
         coming = self._expected.get(ticket)
         if coming is None or coming.done():
-            log.info("a connection of no stream")
+            log.debug("a connection of no stream")
             connection.cancel()
         else:
+            connection.send_ticket(ticket)
             coming.set_result(connection)
 
 
 async def take(address: str, port: int, ticket: bytes, parse: Callable[[bytes], T]) -> FrameConnection[T] | None:
-    """Takes an offer of the process at `address` (host:port, of its gRPC server). None: no connection can be had within
-    CONNECT_TIMEOUT_S."""
+    """Takes an offer of the process at `address` (host:port, of its gRPC server). None: no connection to it can be had
+    within TAKE_TIMEOUT_S."""
     host = address.rpartition(":")[0].strip("[]")
+    loop = asyncio.get_running_loop()
+    echo: asyncio.Future[bytes] = loop.create_future()
+
+    def echoed(ticket: bytes, _: FrameConnection[T]) -> None:
+        if not echo.done():
+            echo.set_result(ticket)
+
+    connection = FrameConnection(parse, echoed, SILENCE_S)
     try:
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            _, connection = await asyncio.get_running_loop().create_connection(
-                lambda: FrameConnection(parse), host, port
-            )
-    except (OSError, TimeoutError) as error:
+        async with asyncio.timeout(TAKE_TIMEOUT_S):
+            await loop.create_connection(lambda: connection, host, port)
+            connection.send_ticket(ticket)
+            if await echo != ticket:
+                raise ConnectionError("somebody else answered, or nobody")
+    except BaseException as error:
+        connection.cancel()
+        if not isinstance(error, OSError):  # which TimeoutError and ConnectionError are, too
+            raise
         log.warning("no connection for frames: gRPC carries them", address=f"{host}:{port}", reason=str(error))
         return None
-    connection.send_ticket(ticket)
     return connection
 
 

@@ -82,8 +82,10 @@ async def test_frames_go_over_a_connection(node: Node) -> None:
 
 async def test_grpc_carries_them_where_there_is_no_connection(node: Node) -> None:
     """Behind a firewall, say."""
+    port = node.listener.port
     node.listener.stop()
     await asyncio.sleep(0)
+    node.listener.port = port
     async with partition_stream(node.address) as (stream, _):
         assert not isinstance(stream, FrameConnection)
         assert await answers(stream, 0, 1_000) == list(range(0, 1_000, 2))
@@ -108,7 +110,7 @@ async def test_who_knows_of_no_offers_is_served(node: Node, is_offered: bool) ->
 
 async def test_a_connection_that_was_taken_and_does_not_come(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stream ends, and whoever opened it opens another."""
-    monkeypatch.setattr(service, "CONNECT_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(service, "ARRIVAL_S", 0.05)
     async with grpc.aio.insecure_channel(node.address) as channel:
         call = partition_pb2_grpc.PartitionsStub(channel).Serve()
         await call.read()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import TypeAlias
 
@@ -135,28 +136,22 @@ async def test_a_writer_that_waits_learns_of_the_end(both_ends: tuple[Connection
 
 
 async def test_a_connection_belongs_to_one_offer(listener: FrameListener[Request]) -> None:
-    """Of an offer that has been taken, is over or was never made, none can be had: it ends at once."""
+    """Of an offer that has been taken, is over or was never made, none can be had."""
     with listener.offer() as (ticket, coming):
         taken = await take("127.0.0.1:1", listener.port, ticket, Request.FromString)
         assert taken is not None
         await coming
-        again = await take("127.0.0.1:1", listener.port, ticket, Request.FromString)
-        assert again is not None
-        assert await again.read() is None
+        assert await take("127.0.0.1:1", listener.port, ticket, Request.FromString) is None
     assert await taken.read() is None  # it ends with the offer
     for late in (ticket, bytes(TICKET_BYTES)):
-        connection = await take("127.0.0.1:1", listener.port, late, Request.FromString)
-        assert connection is not None
-        assert await connection.read() is None
+        assert await take("127.0.0.1:1", listener.port, late, Request.FromString) is None
 
 
 async def test_an_offer_that_is_not_taken(listener: FrameListener[Request]) -> None:
     """Whoever waits for it may stop to."""
     with listener.offer() as (ticket, coming):
         coming.cancel()
-        connection = await take("127.0.0.1:1", listener.port, ticket, Request.FromString)
-        assert connection is not None
-        assert await connection.read() is None
+        assert await take("127.0.0.1:1", listener.port, ticket, Request.FromString) is None
     with listener.offer():
         pass
 
@@ -164,13 +159,14 @@ async def test_an_offer_that_is_not_taken(listener: FrameListener[Request]) -> N
 async def test_a_ticket_may_come_in_pieces_and_with_frames(listener: FrameListener[Request]) -> None:
     """As TCP has it."""
     with listener.offer() as (ticket, coming):
-        _, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
         content = request(1).SerializeToString()
         data = ticket + len(content).to_bytes(LENGTH_BYTES, "big") + content
         for piece in (data[:5], data[5:18], data[18:]):
             writer.write(piece)
             await asyncio.sleep(0.01)
         assert await (await coming).read() == request(1)
+        assert await reader.readexactly(TICKET_BYTES) == ticket
         writer.close()
         await writer.wait_closed()
 
@@ -201,7 +197,7 @@ async def test_what_is_no_frame_ends_the_connection(listener: FrameListener[Requ
         writer.write(ticket + data)
         assert await (await coming).read() is None
         try:
-            assert await reader.read() == b""
+            assert await reader.read() in (ticket, b"")
         except ConnectionResetError:
             pass
         writer.close()
@@ -211,6 +207,7 @@ async def test_where_nobody_listens(listener: FrameListener[Request]) -> None:
     """There is no connection then, and that is no error."""
     port = listener.port
     listener.stop()
+    assert listener.port == 0  # nothing is offered any more
     await asyncio.sleep(0)
     assert await take("127.0.0.1:1", port, bytes(TICKET_BYTES), Request.FromString) is None
     FrameListener(Request.FromString).stop()  # that never listened
@@ -237,3 +234,88 @@ async def test_a_connection_ends_with_its_stream(both_ends: tuple[Connection, Co
     await end_with_stream(read, Request, one)
     assert not coming
     assert await other.read() is None
+
+
+@pytest.mark.parametrize("answer", [None, b"", bytes(TICKET_BYTES), b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+async def test_where_somebody_else_listens(answer: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy, say, takes every connection; it ends it (b""), says nothing, or something else."""
+    monkeypatch.setattr(frame_connection, "TAKE_TIMEOUT_S", 0.1)
+
+    has_ended = asyncio.Event()
+
+    async def met(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            if answer:
+                writer.write(answer)
+            if answer is None:
+                await reader.read()
+            writer.close()
+            await writer.wait_closed()
+        has_ended.set()
+
+    async with await asyncio.start_server(met, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert await take("127.0.0.1:1", port, b"x" * TICKET_BYTES, Request.FromString) is None
+        await has_ended.wait()
+
+
+async def test_a_dead_connection_ends(listener: FrameListener[Request], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the side that serves has said nothing for too long, which it never does; not before, and not where it is
+    this side that does not read."""
+    monkeypatch.setattr(frame_connection, "SILENCE_S", 0.3)
+    with listener.offer() as (ticket, coming):
+        taken = await take("127.0.0.1:1", listener.port, ticket, Request.FromString)
+        assert taken is not None
+        node = await coming
+        for _ in range(10):
+            await node.write(Request())
+            await asyncio.sleep(0.05)
+        assert [await taken.read() for _ in range(10)] == [Request()] * 10
+        while not taken._is_full:
+            node.send(request(1, 1024 * 1024))
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.6)
+        assert not taken._has_ended
+        async with asyncio.timeout(10):
+            while await taken.read() is not None:
+                pass
+        assert await node.read() is None
+
+
+async def test_others_get_their_turn(both_ends: tuple[Connection, Connection], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though frames have come that can be read without a wait."""
+    monkeypatch.setattr(frame_connection, "READ_S", 0.0)
+    one, other = both_ends
+    for number in range(100):
+        one.send(request(number))
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    assert await other.read() == request(0)
+    while len(other._unread) < 99:
+        await asyncio.sleep(0.001)
+    counting = asyncio.create_task(count())
+    for _ in range(99):
+        await other.read()
+    counting.cancel()
+    assert turns >= 50
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "[::1]:0", "[::]:0", "0.0.0.0:0", "localhost:0"])
+async def test_where_it_can_be_reached(listen: str) -> None:
+    """At every address that it listens on, also over IPv4 where that is every IPv6 address."""
+    listener: FrameListener[Request] = FrameListener(Request.FromString)
+    await listener.start(listen)
+    hosts = {"[::]:0": ["[::1]", "127.0.0.1"], "0.0.0.0:0": ["127.0.0.1"]}.get(listen, [listen.rpartition(":")[0]])
+    for host in hosts:
+        with listener.offer() as (ticket, coming):
+            taken = await take(f"{host}:1", listener.port, ticket, Request.FromString)
+            assert taken is not None
+            await (await coming).write(request(1))
+            assert await taken.read() == request(1)
+    listener.stop()
