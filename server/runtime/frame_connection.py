@@ -284,7 +284,8 @@ async def take(address: str, port: int, ticket: bytes, parse: Callable[[bytes], 
         connection.cancel()
         if not isinstance(error, OSError):  # which TimeoutError and ConnectionError are, too
             raise
-        log.warning("no connection for frames: gRPC carries them", address=f"{host}:{port}", reason=str(error))
+        reason = str(error) or "nobody answered in time"
+        log.warning("no connection for frames: gRPC carries them", address=f"{host}:{port}", reason=reason)
         return None
     return connection
 

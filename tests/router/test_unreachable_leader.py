@@ -1,4 +1,4 @@
-"""A leader that this router cannot reach, and others can: who is asked instead is told."""
+"""A leader that this router cannot reach, and others can: who is asked instead is told, and nothing gathers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from statorpb import partition_pb2
 
+from router import storage_client
 from router.storage_client import ATTEMPT_TIMEOUT_S, GET, PUT
 from server.model.errors import DeadlineExceededError, ServiceUnavailableError
 from tests.router.fakes import FakeStorageNode, table_of
@@ -140,3 +141,19 @@ async def test_a_node_that_answers_others_can_be_reached(start_node: StartNode) 
         await asyncio.wait([outcome.future])
         assert not router.storage.has_unreachable
         assert isinstance(outcome.future.exception(), DeadlineExceededError)
+
+
+async def test_what_nobody_waits_for_is_not_kept(start_node: StartNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that takes nothing, and is asked again and again, would fill the memory."""
+    monkeypatch.setattr(storage_client, "FRAME_BYTES_MAX", 1)
+    node = await start_node(ok)
+    node.is_silent = True
+    async with Router(node.address) as router:
+        waiting = await router.start(PUT, timeout_s=0.9)
+        soon = await router.start(PUT, timeout_s=0.1)
+        with pytest.raises(DeadlineExceededError):
+            await soon.wait()
+        (stream,) = router.storage._streams.values()
+        assert (len(stream.frames), len(stream.pending)) == (1, 1)
+        with pytest.raises(DeadlineExceededError):
+            await waiting.wait()
