@@ -49,6 +49,20 @@ async def node() -> AsyncIterator[Node]:
     assert not started.nudges  # every stream has ended
 
 
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[FrameConnection[Any]]:
+    """All that are made, on both sides, in their order."""
+    made: list[FrameConnection[Any]] = []
+
+    class Kept(FrameConnection[Any]):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            made.append(self)
+
+    monkeypatch.setattr(frame_connection, "FrameConnection", Kept)
+    return made
+
+
 async def answers(stream: OpenedStream, first: int, count: int) -> list[int]:
     """The ids of the replies to requests that are sent now, in frames of ten."""
     for begin in range(first, first + count, 10):
@@ -120,16 +134,8 @@ async def test_a_connection_that_was_taken_and_does_not_come(node: Node, monkeyp
                 pass
 
 
-async def test_the_connection_ends_with_the_stream(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_connection_ends_with_the_stream(node: Node, connections: list[FrameConnection[Any]]) -> None:
     """Wherever the stream's end comes from, both sides know."""
-    connections: list[FrameConnection[Any]] = []
-
-    class Kept(FrameConnection[Any]):
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments)
-            connections.append(self)
-
-    monkeypatch.setattr(frame_connection, "FrameConnection", Kept)
     async with grpc.aio.insecure_channel(node.address) as channel:
         call = partition_pb2_grpc.PartitionsStub(channel).Serve()
         greeting = await call.read()
@@ -149,16 +155,10 @@ async def test_the_connection_ends_with_the_stream(node: Node, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("side", [0, 1])
-async def test_the_stream_ends_with_the_connection(node: Node, side: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_stream_ends_with_the_connection(
+    node: Node, side: int, connections: list[FrameConnection[Any]]
+) -> None:
     """Whichever side the connection breaks on: nothing is waited for that cannot come."""
-    connections: list[FrameConnection[Any]] = []
-
-    class Kept(FrameConnection[Any]):
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments)
-            connections.append(self)
-
-    monkeypatch.setattr(frame_connection, "FrameConnection", Kept)
     async with partition_stream(node.address) as (stream, _):
         assert await answers(stream, 0, 100) == list(range(0, 100, 2))
         connections[side].cancel()
