@@ -32,3 +32,11 @@ def test_a_frame_that_is_too_large() -> None:
     assert reader.feed(framed(b"x" * 10)) == [b"x" * 10]
     with pytest.raises(FrameTooLargeError, match="11 bytes; at most 10"):
         reader.feed(framed(b"x" * 11)[:LENGTH_BYTES])
+
+
+def test_a_frame_in_three_pieces() -> None:
+    """Nothing comes out before the last of them, wherever the cuts are."""
+    reader = FrameReader()
+    data = framed(b"a frame") + framed(b"")
+    assert [reader.feed(each) for each in (data[:2], data[2:3], data[3:6], data[6:9])] == [[], [], [], []]
+    assert reader.feed(data[9:]) == [b"a frame", b""]
