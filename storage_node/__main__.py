@@ -8,11 +8,10 @@ import sys
 from pathlib import Path
 
 import structlog
-from statorpb import cluster_pb2, partition_pb2, partition_pb2_grpc, replication_pb2_grpc
+from statorpb import cluster_pb2, partition_pb2_grpc, replication_pb2_grpc
 
 from server.runtime import config as runtime_config
 from server.runtime import lifecycle, telemetry
-from server.runtime.frame_connection import FrameListener
 from server.runtime.grpc_server import AddressInUseError, GrpcServer, start_server
 from server.runtime.identity import Identity, IdentityError
 from server.runtime.readiness import tell_ready
@@ -53,7 +52,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         identity = identity.joined(response.node_id, response.cluster_id)
     node = StorageNode(config, identity, fail)
     try:
-        server, listener = await _listen(config, node)
+        server = await _listen(config, node)
     except AddressInUseError as error:
         lifecycle.die(lifecycle.EXIT_ADDRESS_IN_USE, str(error))
     try:
@@ -76,7 +75,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     await stop.wait()
     readiness.cancel()
     await server.set_serving(False)
-    listener.stop()
+    node.listener.stop()
     refresh.cancel()
     await node.hand_over()
     await attendance.stop()
@@ -84,14 +83,11 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     await node.stop()
 
 
-async def _listen(
-    config: Config, node: StorageNode
-) -> tuple[GrpcServer, FrameListener[partition_pb2.PartitionRequestFrame]]:
+async def _listen(config: Config, node: StorageNode) -> GrpcServer:
     """Serves gRPC, and takes connections for frames."""
-    listener = FrameListener(partition_pb2.PartitionRequestFrame.FromString)
-    await listener.start(config.frame_listen or f"{config.listen.rpartition(':')[0]}:0")
-    service = PartitionService(node, listener)
-    server = await start_server(
+    await node.listener.start(config.frame_listen or f"{config.listen.rpartition(':')[0]}:0")
+    service = PartitionService(node)
+    return await start_server(
         config.listen,
         [
             lambda server: partition_pb2_grpc.add_PartitionsServicer_to_server(service, server),
@@ -99,7 +95,6 @@ async def _listen(
         ],
         ["stator.internal.v1.Partitions", "stator.internal.v1.Replication"],
     )
-    return server, listener
 
 
 async def _register(

@@ -21,7 +21,7 @@ class Config:
     listen: str = field(default="127.0.0.1:9100", metadata={"help": "address to serve gRPC on"})
     frame_listen: str = field(
         default="",
-        metadata={"help": "address for routers' frame connections; empty: on `listen`'s host, at any free port"},
+        metadata={"help": "address for frame connections; empty: on `listen`'s host, at any free port"},
     )
     advertise: str = field(default="", metadata={"help": "address others reach this node at; empty: as `listen`"})
     log_format: str = field(default="console", metadata={"help": "console or json"})

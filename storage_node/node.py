@@ -19,6 +19,7 @@ from server.paxos.ballot import ZERO
 from server.paxos.lease import LeaseConfig, NodeLeases
 from server.paxos.quorum import Configuration, ReplicaKind
 from server.runtime.clock import now_ns
+from server.runtime.frame_connection import FrameListener
 from server.runtime.freshness import Freshness
 from server.runtime.identity import Identity
 from server.runtime.peers import PeerStreams
@@ -77,8 +78,7 @@ class StorageNode:
         self._descriptors: dict[int, cluster_pb2.PartitionDescriptor] = {}  # of everything that is on disk
         self._logged: frozenset[int] = frozenset()  # groups that the log knew at the start
         self._targets: dict[int, tuple[Configuration, int | None]] = {}
-        """Whom the partitions here are to have as members, and on which configuration slot that was decided (None: an
-        older metadata service, which does not say)."""
+        """Whom the partitions here are to have as members, decided on which configuration slot (None: not told)."""
         directory = Path(config.data)
         self._fail = fail
         self.last_life = LastLife(directory, directory / "btree")
@@ -104,13 +104,12 @@ class StorageNode:
             random.Random(),
             time.monotonic(),
         )
-        self.peers = PeerStreams(identity.node_id, identity.data_id, lambda: self.identity.cluster_id, fail)
-        leases = NodeLeases(
-            LeaseConfig(config.lease_ms * 1_000_000, config.heartbeat_ms * 1_000_000, config.clock_drift_ppm),
-            boot=identity.boot,
-            is_first_boot=identity.boot == 1,
-            now_ns=now_ns(),
+        self.listener = FrameListener()
+        self.peers = PeerStreams(
+            identity.node_id, identity.data_id, lambda: self.identity.cluster_id, fail, self.listener
         )
+        lease = LeaseConfig(config.lease_ms * 1_000_000, config.heartbeat_ms * 1_000_000, config.clock_drift_ppm)
+        leases = NodeLeases(lease, boot=identity.boot, is_first_boot=identity.boot == 1, now_ns=now_ns())
         self.host = NodeHost(
             identity.node_id,
             self._wal,

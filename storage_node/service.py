@@ -15,7 +15,6 @@ from server.runtime.clock import now_ms
 from server.runtime.frame_connection import (
     ConnectionEndedError,
     FrameConnection,
-    FrameListener,
     FrameStream,
 )
 from server.runtime.writers import end_with
@@ -36,9 +35,6 @@ REPLY_OVERHEAD_BYTES = 16
 SERVE_S = 0.01
 """After so long in one frame others get their turn, heartbeats above all: ten thousand requests share a frame, and one
 may cost milliseconds."""
-
-ARRIVAL_S = 1.0
-"""For the connection that a router says it has taken."""
 
 SAY_S = 0.4
 """A router hears something of the node as often as this, though there is nothing to answer."""
@@ -153,13 +149,10 @@ def _age_ms(frame: partition_pb2.PartitionRequestFrame) -> int:
 
 
 class PartitionService(partition_pb2_grpc.PartitionsServicer):
-    """The node's side of the streams. `listener`: of the connections that are offered for frames; None: none is."""
+    """The node's side of the streams."""
 
-    def __init__(
-        self, node: StorageNode, listener: FrameListener[partition_pb2.PartitionRequestFrame] | None = None
-    ) -> None:
+    def __init__(self, node: StorageNode) -> None:
         self._node = node
-        self._listener = listener or FrameListener(partition_pb2.PartitionRequestFrame.FromString)
 
     async def Serve(  # type: ignore[override]  # noqa: N802 (the generated type knows only generators)
         self,
@@ -168,9 +161,9 @@ class PartitionService(partition_pb2_grpc.PartitionsServicer):
     ) -> None:
         greeting = partition_pb2.PartitionReplyFrame(clock_ms=now_ms(), frames_read=0)
         replies = ReplyStream(context)
-        with self._listener.offer() as (ticket, coming):
-            if self._listener.port:
-                greeting.connection_offer.port, greeting.connection_offer.ticket = self._listener.port, ticket
+        with self._node.listener.offer(partition_pb2.PartitionRequestFrame.FromString) as offer:
+            if (offered := offer.message()) is not None:
+                greeting.connection_offer.CopyFrom(offered)
             await context.write(greeting)
             writer = asyncio.create_task(replies.write_all())
             speaker = asyncio.create_task(replies.say())
@@ -182,8 +175,7 @@ class PartitionService(partition_pb2_grpc.PartitionsServicer):
                 frame: object = await context.read()
                 if isinstance(frame, partition_pb2.PartitionRequestFrame) and frame.HasField("takes_connection"):
                     if frame.takes_connection:
-                        async with asyncio.timeout(ARRIVAL_S):
-                            replies.stream = await coming
+                        replies.stream = await offer.arrival()
                     frame = await replies.stream.read()
                 self._node.nudges.add(replies.nudge)
                 await self._serve_all(frame, replies, writer)

@@ -22,74 +22,73 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from statorpb import connection_pb2 as statorpb_dot_connection__pb2
 from statorpb import streams_pb2 as statorpb_dot_streams__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18statorpb/partition.proto\x12\x12stator.internal.v1\x1a\x16statorpb/streams.proto\"\xa7\x01\n\x15PartitionRequestFrame\x12\x36\n\x08requests\x18\x01 \x03(\x0b\x32$.stator.internal.v1.PartitionRequest\x12\x15\n\x08\x62\x65gun_ms\x18\x02 \x01(\x12H\x00\x88\x01\x01\x12\x1d\n\x10takes_connection\x18\x03 \x01(\x08H\x01\x88\x01\x01\x42\x0b\n\t_begun_msB\x13\n\x11_takes_connection\"\xf9\x01\n\x13PartitionReplyFrame\x12\x33\n\x07replies\x18\x01 \x03(\x0b\x32\".stator.internal.v1.PartitionReply\x12\x10\n\x08\x63lock_ms\x18\x02 \x01(\x04\x12\x18\n\x0b\x66rames_read\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\x32\n\x0bstale_marks\x18\x04 \x03(\x0b\x32\x1d.stator.internal.v1.StaleMark\x12=\n\x10\x63onnection_offer\x18\x05 \x01(\x0b\x32#.stator.internal.v1.ConnectionOfferB\x0e\n\x0c_frames_read\"/\n\x0f\x43onnectionOffer\x12\x0c\n\x04port\x18\x01 \x01(\r\x12\x0e\n\x06ticket\x18\x02 \x01(\x0c\"\xa6\x04\n\x10PartitionRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x14\n\x0cpartition_id\x18\x02 \x01(\x04\x12\x39\n\toperation\x18\x03 \x01(\x0e\x32&.stator.internal.v1.PartitionOperation\x12\x0b\n\x03key\x18\x04 \x01(\x0c\x12\x0c\n\x04item\x18\x05 \x01(\x0c\x12\x12\n\nconsistent\x18\x06 \x01(\x08\x12\r\n\x05token\x18\x07 \x01(\x0c\x12\x12\n\ntimeout_ms\x18\x08 \x01(\r\x12/\n\x05write\x18\x0b \x01(\x0b\x32 .stator.internal.v1.WriteDetails\x12-\n\x04read\x18\x0c \x01(\x0b\x32\x1f.stator.internal.v1.ReadDetails\x12-\n\x04scan\x18\r \x01(\x0b\x32\x1f.stator.internal.v1.ScanDetails\x12\x31\n\x06stream\x18\x10 \x01(\x0b\x32!.stator.internal.v1.StreamDetails\x12;\n\x0btransaction\x18\x11 \x01(\x0b\x32&.stator.internal.v1.TransactionDetails\x12,\n\x05items\x18\x12 \x01(\x0b\x32\x1d.stator.internal.v1.ItemsRead\x12\x1a\n\x12unreachable_leader\x18\x0f \x01(\x04\x12\x0e\n\x06\x61ge_ms\x18\x0e \x01(\rJ\x04\x08\t\x10\nJ\x04\x08\n\x10\x0b\"\xda\x01\n\x0cWriteDetails\x12\x11\n\tcondition\x18\x01 \x01(\x0c\x12\x0e\n\x06update\x18\x02 \x01(\x0c\x12\x18\n\x10\x63ondition_values\x18\x03 \x01(\x0c\x12\x15\n\rupdate_values\x18\x07 \x01(\x0c\x12.\n\x08returned\x18\x04 \x01(\x0e\x32\x1c.stator.internal.v1.Returned\x12\x1b\n\x13returned_on_failure\x18\x05 \x01(\x08\x12\x10\n\x08measured\x18\x06 \x01(\x08\x12\x17\n\x0f\x62y_time_to_live\x18\x08 \x01(\x08\"3\n\x0bReadDetails\x12\x12\n\nprojection\x18\x01 \x01(\x0c\x12\x10\n\x08measured\x18\x02 \x01(\x08\"\xbb\x01\n\x0bScanDetails\x12\x0f\n\x07\x65nd_key\x18\x01 \x01(\x0c\x12\x11\n\tbackwards\x18\x02 \x01(\x08\x12\x11\n\titems_max\x18\x03 \x01(\r\x12\x11\n\tbytes_max\x18\x04 \x01(\r\x12\x0e\n\x06\x66ilter\x18\x05 \x01(\x0c\x12\x15\n\rfilter_values\x18\x06 \x01(\x0c\x12\x12\n\nprojection\x18\x07 \x01(\x0c\x12\x12\n\ncount_only\x18\x08 \x01(\x08\x12\x13\n\x0bwhole_items\x18\t \x01(\x08\"\xd4\x01\n\x12TransactionDetails\x12\x11\n\tledger_id\x18\x01 \x01(\x0c\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x0c\x12\x10\n\x08stamp_us\x18\x03 \x01(\x04\x12\x14\n\x0cis_committed\x18\x04 \x01(\x08\x12\x32\n\x05items\x18\x05 \x03(\x0b\x32#.stator.internal.v1.TransactionItem\x12\x12\n\ntable_name\x18\x06 \x01(\t\x12\x14\n\x0c\x63lient_token\x18\x07 \x01(\x0c\x12\x14\n\x0crequest_hash\x18\x08 \x01(\x0c\"\x98\x01\n\x0fTransactionItem\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x39\n\toperation\x18\x02 \x01(\x0e\x32&.stator.internal.v1.PartitionOperation\x12\x0c\n\x04item\x18\x03 \x01(\x0c\x12/\n\x05write\x18\x04 \x01(\x0b\x32 .stator.internal.v1.WriteDetails\"Q\n\tItemsRead\x12+\n\x05items\x18\x01 \x03(\x0b\x32\x1c.stator.internal.v1.ItemRead\x12\x17\n\x0funchanged_since\x18\x02 \x01(\x04\"+\n\x08ItemRead\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x12\n\nprojection\x18\x02 \x01(\x0c\"P\n\tStaleMark\x12\x11\n\tledger_id\x18\x01 \x01(\x0c\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x0c\x12\x12\n\ntable_name\x18\x03 \x01(\t\x12\x0b\n\x03key\x18\x04 \x01(\x0c\"\xed\x01\n\rStreamDetails\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x36\n\x05start\x18\x02 \x01(\x0e\x32\'.stator.internal.v1.StreamDetails.Start\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x0f\n\x07time_ms\x18\x04 \x01(\x03\x12\x13\n\x0brecords_max\x18\x05 \x01(\r\x12\x11\n\tbytes_max\x18\x06 \x01(\r\x12\x0f\n\x07wait_ms\x18\x07 \x01(\r\"8\n\x05Start\x12\t\n\x05\x41\x46TER\x10\x00\x12\x0b\n\x07HORIZON\x10\x01\x12\n\n\x06LATEST\x10\x02\x12\x0b\n\x07\x41T_TIME\x10\x03\"\xa8\x03\n\x0ePartitionReply\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x37\n\x06status\x18\x02 \x01(\x0e\x32\'.stator.internal.v1.PartitionStatusCode\x12\x0c\n\x04item\x18\x03 \x01(\x0c\x12\x16\n\x0eleader_node_id\x18\x04 \x01(\x04\x12\x0f\n\x07message\x18\x05 \x01(\t\x12.\n\x05write\x18\x08 \x01(\x0b\x32\x1f.stator.internal.v1.WriteResult\x12,\n\x04scan\x18\t \x01(\x0b\x32\x1e.stator.internal.v1.ScanResult\x12\x12\n\nitem_bytes\x18\n \x01(\x04\x12\x30\n\x06stream\x18\x0b \x01(\x0b\x32 .stator.internal.v1.StreamResult\x12:\n\x0btransaction\x18\x0c \x01(\x0b\x32%.stator.internal.v1.TransactionResult\x12.\n\x05items\x18\r \x01(\x0b\x32\x1f.stator.internal.v1.ItemsResultJ\x04\x08\x06\x10\x07J\x04\x08\x07\x10\x08\"\xd2\x01\n\x0bWriteResult\x12\x11\n\x04item\x18\x01 \x01(\x0cH\x00\x88\x01\x01\x12\x11\n\told_bytes\x18\x02 \x01(\x04\x12\x11\n\tnew_bytes\x18\x03 \x01(\x04\x12/\n\x07indexes\x18\x04 \x03(\x0b\x32\x1e.stator.internal.v1.IndexUnits\x12\x18\n\x10\x63ollection_bytes\x18\x05 \x01(\x04\x12\x36\n\x0eglobal_indexes\x18\x06 \x03(\x0b\x32\x1e.stator.internal.v1.IndexUnitsB\x07\n\x05_item\"+\n\nIndexUnits\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\r\n\x05units\x18\x02 \x01(\x04\"\xad\x01\n\nScanResult\x12\r\n\x05items\x18\x01 \x03(\x0c\x12\x0f\n\x07matched\x18\x02 \x01(\r\x12\x11\n\tevaluated\x18\x03 \x01(\r\x12\x17\n\x0f\x65valuated_bytes\x18\x04 \x01(\x04\x12\x13\n\x0bis_complete\x18\x05 \x01(\x08\x12\x10\n\x08last_key\x18\x06 \x01(\x0c\x12\x15\n\rlast_key_item\x18\x07 \x01(\x0c\x12\x15\n\rfetched_units\x18\x08 \x01(\x04\"l\n\x0cStreamResult\x12:\n\x07records\x18\x01 \x03(\x0b\x32).stator.internal.v1.PartitionStreamRecord\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0e\n\x06is_end\x18\x03 \x01(\x08\"\xef\x01\n\x15PartitionStreamRecord\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0f\n\x07time_ms\x18\x02 \x01(\x03\x12,\n\x05\x65vent\x18\x03 \x01(\x0e\x32\x1d.stator.v1.StreamRecord.Event\x12\x17\n\x0f\x62y_time_to_live\x18\x04 \x01(\x08\x12\x0c\n\x04keys\x18\x05 \x01(\x0c\x12\x16\n\told_image\x18\x06 \x01(\x0cH\x00\x88\x01\x01\x12\x16\n\tnew_image\x18\x07 \x01(\x0cH\x01\x88\x01\x01\x12\x12\n\nsize_bytes\x18\x08 \x01(\x04\x42\x0c\n\n_old_imageB\x0c\n\n_new_image\"h\n\x11TransactionResult\x12.\n\x05items\x18\x01 \x03(\x0b\x32\x1f.stator.internal.v1.ItemOutcome\x12\x10\n\x08stamp_us\x18\x02 \x01(\x04\x12\x11\n\tis_replay\x18\x03 \x01(\x08\"\x86\x02\n\x0bItemOutcome\x12\x32\n\x04\x63ode\x18\x01 \x01(\x0e\x32$.stator.internal.v1.ItemOutcome.Code\x12\x0c\n\x04item\x18\x02 \x01(\x0c\x12\x0f\n\x07message\x18\x03 \x01(\t\x12.\n\x05write\x18\x04 \x01(\x0b\x32\x1f.stator.internal.v1.WriteResult\x12\x0e\n\x06is_own\x18\x05 \x01(\x08\"d\n\x04\x43ode\x12\x0c\n\x08\x41\x43\x43\x45PTED\x10\x00\x12\x14\n\x10\x43ONDITION_FAILED\x10\x01\x12\x0c\n\x08\x43ONFLICT\x10\x02\x12\x0b\n\x07INVALID\x10\x03\x12\x13\n\x0f\x43OLLECTION_FULL\x10\x04\x12\x08\n\x04LATE\x10\x05\"_\n\x0bItemsResult\x12\x0c\n\x04slot\x18\x01 \x01(\x04\x12,\n\x05items\x18\x02 \x03(\x0b\x32\x1d.stator.internal.v1.ItemFound\x12\x14\n\x0cunchanged_ms\x18\x03 \x01(\x04\"\x97\x01\n\tItemFound\x12\x30\n\x04\x63ode\x18\x01 \x01(\x0e\x32\".stator.internal.v1.ItemFound.Code\x12\x0c\n\x04item\x18\x02 \x01(\x0c\x12\x12\n\nitem_bytes\x18\x03 \x01(\x04\"6\n\x04\x43ode\x12\t\n\x05\x46OUND\x10\x00\x12\n\n\x06\x41\x42SENT\x10\x01\x12\n\n\x06MARKED\x10\x02\x12\x0b\n\x07\x43HANGED\x10\x03*\xc7\x01\n\x12PartitionOperation\x12#\n\x1fPARTITION_OPERATION_UNSPECIFIED\x10\x00\x12\x07\n\x03PUT\x10\x01\x12\x07\n\x03GET\x10\x02\x12\n\n\x06\x44\x45LETE\x10\x03\x12\x08\n\x04SCAN\x10\x04\x12\n\n\x06UPDATE\x10\x05\x12\x10\n\x0cTAKE_CHANGES\x10\x06\x12\x0f\n\x0bREAD_STREAM\x10\x07\x12\x0b\n\x07PREPARE\x10\x08\x12\n\n\x06\x46INISH\x10\t\x12\x0c\n\x08TRANSACT\x10\n\x12\x0e\n\nREAD_ITEMS\x10\x0b*K\n\x08Returned\x12\x0b\n\x07NOTHING\x10\x00\x12\x07\n\x03OLD\x10\x01\x12\x07\n\x03NEW\x10\x02\x12\x0f\n\x0bUPDATED_OLD\x10\x03\x12\x0f\n\x0bUPDATED_NEW\x10\x04*\x81\x03\n\x13PartitionStatusCode\x12\x06\n\x02OK\x10\x00\x12\r\n\tNOT_FOUND\x10\x01\x12\x0e\n\nNOT_LEADER\x10\x02\x12\x0c\n\x08NOT_MINE\x10\x03\x12\x0c\n\x08NO_LEASE\x10\x04\x12\r\n\tTHROTTLED\x10\x05\x12\x10\n\x0cSTORAGE_FULL\x10\x06\x12\x13\n\x0fUNKNOWN_OUTCOME\x10\x07\x12\x0b\n\x07\x43ORRUPT\x10\x08\x12\x0b\n\x07INVALID\x10\t\x12\x14\n\x10\x43ONDITION_FAILED\x10\n\x12\x12\n\x0eINVALID_UPDATE\x10\x0b\x12\x13\n\x0f\x43OLLECTION_FULL\x10\x0c\x12\x14\n\x10RESULT_FORGOTTEN\x10\r\x12\x0b\n\x07TOO_OLD\x10\x0e\x12\r\n\tNOT_FRESH\x10\x0f\x12\x0b\n\x07TRIMMED\x10\x10\x12\r\n\tNO_STREAM\x10\x11\x12\x18\n\x14TRANSACTION_CONFLICT\x10\x12\x12\r\n\tCANCELLED\x10\x13\x12\x12\n\x0eTOKEN_MISMATCH\x10\x14\x12\r\n\tTOO_LARGE\x10\x15\x32m\n\nPartitions\x12_\n\x05Serve\x12).stator.internal.v1.PartitionRequestFrame\x1a\'.stator.internal.v1.PartitionReplyFrame(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18statorpb/partition.proto\x12\x12stator.internal.v1\x1a\x19statorpb/connection.proto\x1a\x16statorpb/streams.proto\"\xa7\x01\n\x15PartitionRequestFrame\x12\x36\n\x08requests\x18\x01 \x03(\x0b\x32$.stator.internal.v1.PartitionRequest\x12\x15\n\x08\x62\x65gun_ms\x18\x02 \x01(\x12H\x00\x88\x01\x01\x12\x1d\n\x10takes_connection\x18\x03 \x01(\x08H\x01\x88\x01\x01\x42\x0b\n\t_begun_msB\x13\n\x11_takes_connection\"\xf9\x01\n\x13PartitionReplyFrame\x12\x33\n\x07replies\x18\x01 \x03(\x0b\x32\".stator.internal.v1.PartitionReply\x12\x10\n\x08\x63lock_ms\x18\x02 \x01(\x04\x12\x18\n\x0b\x66rames_read\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\x32\n\x0bstale_marks\x18\x04 \x03(\x0b\x32\x1d.stator.internal.v1.StaleMark\x12=\n\x10\x63onnection_offer\x18\x05 \x01(\x0b\x32#.stator.internal.v1.ConnectionOfferB\x0e\n\x0c_frames_read\"\xa6\x04\n\x10PartitionRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x14\n\x0cpartition_id\x18\x02 \x01(\x04\x12\x39\n\toperation\x18\x03 \x01(\x0e\x32&.stator.internal.v1.PartitionOperation\x12\x0b\n\x03key\x18\x04 \x01(\x0c\x12\x0c\n\x04item\x18\x05 \x01(\x0c\x12\x12\n\nconsistent\x18\x06 \x01(\x08\x12\r\n\x05token\x18\x07 \x01(\x0c\x12\x12\n\ntimeout_ms\x18\x08 \x01(\r\x12/\n\x05write\x18\x0b \x01(\x0b\x32 .stator.internal.v1.WriteDetails\x12-\n\x04read\x18\x0c \x01(\x0b\x32\x1f.stator.internal.v1.ReadDetails\x12-\n\x04scan\x18\r \x01(\x0b\x32\x1f.stator.internal.v1.ScanDetails\x12\x31\n\x06stream\x18\x10 \x01(\x0b\x32!.stator.internal.v1.StreamDetails\x12;\n\x0btransaction\x18\x11 \x01(\x0b\x32&.stator.internal.v1.TransactionDetails\x12,\n\x05items\x18\x12 \x01(\x0b\x32\x1d.stator.internal.v1.ItemsRead\x12\x1a\n\x12unreachable_leader\x18\x0f \x01(\x04\x12\x0e\n\x06\x61ge_ms\x18\x0e \x01(\rJ\x04\x08\t\x10\nJ\x04\x08\n\x10\x0b\"\xda\x01\n\x0cWriteDetails\x12\x11\n\tcondition\x18\x01 \x01(\x0c\x12\x0e\n\x06update\x18\x02 \x01(\x0c\x12\x18\n\x10\x63ondition_values\x18\x03 \x01(\x0c\x12\x15\n\rupdate_values\x18\x07 \x01(\x0c\x12.\n\x08returned\x18\x04 \x01(\x0e\x32\x1c.stator.internal.v1.Returned\x12\x1b\n\x13returned_on_failure\x18\x05 \x01(\x08\x12\x10\n\x08measured\x18\x06 \x01(\x08\x12\x17\n\x0f\x62y_time_to_live\x18\x08 \x01(\x08\"3\n\x0bReadDetails\x12\x12\n\nprojection\x18\x01 \x01(\x0c\x12\x10\n\x08measured\x18\x02 \x01(\x08\"\xbb\x01\n\x0bScanDetails\x12\x0f\n\x07\x65nd_key\x18\x01 \x01(\x0c\x12\x11\n\tbackwards\x18\x02 \x01(\x08\x12\x11\n\titems_max\x18\x03 \x01(\r\x12\x11\n\tbytes_max\x18\x04 \x01(\r\x12\x0e\n\x06\x66ilter\x18\x05 \x01(\x0c\x12\x15\n\rfilter_values\x18\x06 \x01(\x0c\x12\x12\n\nprojection\x18\x07 \x01(\x0c\x12\x12\n\ncount_only\x18\x08 \x01(\x08\x12\x13\n\x0bwhole_items\x18\t \x01(\x08\"\xd4\x01\n\x12TransactionDetails\x12\x11\n\tledger_id\x18\x01 \x01(\x0c\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x0c\x12\x10\n\x08stamp_us\x18\x03 \x01(\x04\x12\x14\n\x0cis_committed\x18\x04 \x01(\x08\x12\x32\n\x05items\x18\x05 \x03(\x0b\x32#.stator.internal.v1.TransactionItem\x12\x12\n\ntable_name\x18\x06 \x01(\t\x12\x14\n\x0c\x63lient_token\x18\x07 \x01(\x0c\x12\x14\n\x0crequest_hash\x18\x08 \x01(\x0c\"\x98\x01\n\x0fTransactionItem\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x39\n\toperation\x18\x02 \x01(\x0e\x32&.stator.internal.v1.PartitionOperation\x12\x0c\n\x04item\x18\x03 \x01(\x0c\x12/\n\x05write\x18\x04 \x01(\x0b\x32 .stator.internal.v1.WriteDetails\"Q\n\tItemsRead\x12+\n\x05items\x18\x01 \x03(\x0b\x32\x1c.stator.internal.v1.ItemRead\x12\x17\n\x0funchanged_since\x18\x02 \x01(\x04\"+\n\x08ItemRead\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x12\n\nprojection\x18\x02 \x01(\x0c\"P\n\tStaleMark\x12\x11\n\tledger_id\x18\x01 \x01(\x0c\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x0c\x12\x12\n\ntable_name\x18\x03 \x01(\t\x12\x0b\n\x03key\x18\x04 \x01(\x0c\"\xed\x01\n\rStreamDetails\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x36\n\x05start\x18\x02 \x01(\x0e\x32\'.stator.internal.v1.StreamDetails.Start\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x0f\n\x07time_ms\x18\x04 \x01(\x03\x12\x13\n\x0brecords_max\x18\x05 \x01(\r\x12\x11\n\tbytes_max\x18\x06 \x01(\r\x12\x0f\n\x07wait_ms\x18\x07 \x01(\r\"8\n\x05Start\x12\t\n\x05\x41\x46TER\x10\x00\x12\x0b\n\x07HORIZON\x10\x01\x12\n\n\x06LATEST\x10\x02\x12\x0b\n\x07\x41T_TIME\x10\x03\"\xa8\x03\n\x0ePartitionReply\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x37\n\x06status\x18\x02 \x01(\x0e\x32\'.stator.internal.v1.PartitionStatusCode\x12\x0c\n\x04item\x18\x03 \x01(\x0c\x12\x16\n\x0eleader_node_id\x18\x04 \x01(\x04\x12\x0f\n\x07message\x18\x05 \x01(\t\x12.\n\x05write\x18\x08 \x01(\x0b\x32\x1f.stator.internal.v1.WriteResult\x12,\n\x04scan\x18\t \x01(\x0b\x32\x1e.stator.internal.v1.ScanResult\x12\x12\n\nitem_bytes\x18\n \x01(\x04\x12\x30\n\x06stream\x18\x0b \x01(\x0b\x32 .stator.internal.v1.StreamResult\x12:\n\x0btransaction\x18\x0c \x01(\x0b\x32%.stator.internal.v1.TransactionResult\x12.\n\x05items\x18\r \x01(\x0b\x32\x1f.stator.internal.v1.ItemsResultJ\x04\x08\x06\x10\x07J\x04\x08\x07\x10\x08\"\xd2\x01\n\x0bWriteResult\x12\x11\n\x04item\x18\x01 \x01(\x0cH\x00\x88\x01\x01\x12\x11\n\told_bytes\x18\x02 \x01(\x04\x12\x11\n\tnew_bytes\x18\x03 \x01(\x04\x12/\n\x07indexes\x18\x04 \x03(\x0b\x32\x1e.stator.internal.v1.IndexUnits\x12\x18\n\x10\x63ollection_bytes\x18\x05 \x01(\x04\x12\x36\n\x0eglobal_indexes\x18\x06 \x03(\x0b\x32\x1e.stator.internal.v1.IndexUnitsB\x07\n\x05_item\"+\n\nIndexUnits\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\r\n\x05units\x18\x02 \x01(\x04\"\xad\x01\n\nScanResult\x12\r\n\x05items\x18\x01 \x03(\x0c\x12\x0f\n\x07matched\x18\x02 \x01(\r\x12\x11\n\tevaluated\x18\x03 \x01(\r\x12\x17\n\x0f\x65valuated_bytes\x18\x04 \x01(\x04\x12\x13\n\x0bis_complete\x18\x05 \x01(\x08\x12\x10\n\x08last_key\x18\x06 \x01(\x0c\x12\x15\n\rlast_key_item\x18\x07 \x01(\x0c\x12\x15\n\rfetched_units\x18\x08 \x01(\x04\"l\n\x0cStreamResult\x12:\n\x07records\x18\x01 \x03(\x0b\x32).stator.internal.v1.PartitionStreamRecord\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0e\n\x06is_end\x18\x03 \x01(\x08\"\xef\x01\n\x15PartitionStreamRecord\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0f\n\x07time_ms\x18\x02 \x01(\x03\x12,\n\x05\x65vent\x18\x03 \x01(\x0e\x32\x1d.stator.v1.StreamRecord.Event\x12\x17\n\x0f\x62y_time_to_live\x18\x04 \x01(\x08\x12\x0c\n\x04keys\x18\x05 \x01(\x0c\x12\x16\n\told_image\x18\x06 \x01(\x0cH\x00\x88\x01\x01\x12\x16\n\tnew_image\x18\x07 \x01(\x0cH\x01\x88\x01\x01\x12\x12\n\nsize_bytes\x18\x08 \x01(\x04\x42\x0c\n\n_old_imageB\x0c\n\n_new_image\"h\n\x11TransactionResult\x12.\n\x05items\x18\x01 \x03(\x0b\x32\x1f.stator.internal.v1.ItemOutcome\x12\x10\n\x08stamp_us\x18\x02 \x01(\x04\x12\x11\n\tis_replay\x18\x03 \x01(\x08\"\x86\x02\n\x0bItemOutcome\x12\x32\n\x04\x63ode\x18\x01 \x01(\x0e\x32$.stator.internal.v1.ItemOutcome.Code\x12\x0c\n\x04item\x18\x02 \x01(\x0c\x12\x0f\n\x07message\x18\x03 \x01(\t\x12.\n\x05write\x18\x04 \x01(\x0b\x32\x1f.stator.internal.v1.WriteResult\x12\x0e\n\x06is_own\x18\x05 \x01(\x08\"d\n\x04\x43ode\x12\x0c\n\x08\x41\x43\x43\x45PTED\x10\x00\x12\x14\n\x10\x43ONDITION_FAILED\x10\x01\x12\x0c\n\x08\x43ONFLICT\x10\x02\x12\x0b\n\x07INVALID\x10\x03\x12\x13\n\x0f\x43OLLECTION_FULL\x10\x04\x12\x08\n\x04LATE\x10\x05\"_\n\x0bItemsResult\x12\x0c\n\x04slot\x18\x01 \x01(\x04\x12,\n\x05items\x18\x02 \x03(\x0b\x32\x1d.stator.internal.v1.ItemFound\x12\x14\n\x0cunchanged_ms\x18\x03 \x01(\x04\"\x97\x01\n\tItemFound\x12\x30\n\x04\x63ode\x18\x01 \x01(\x0e\x32\".stator.internal.v1.ItemFound.Code\x12\x0c\n\x04item\x18\x02 \x01(\x0c\x12\x12\n\nitem_bytes\x18\x03 \x01(\x04\"6\n\x04\x43ode\x12\t\n\x05\x46OUND\x10\x00\x12\n\n\x06\x41\x42SENT\x10\x01\x12\n\n\x06MARKED\x10\x02\x12\x0b\n\x07\x43HANGED\x10\x03*\xc7\x01\n\x12PartitionOperation\x12#\n\x1fPARTITION_OPERATION_UNSPECIFIED\x10\x00\x12\x07\n\x03PUT\x10\x01\x12\x07\n\x03GET\x10\x02\x12\n\n\x06\x44\x45LETE\x10\x03\x12\x08\n\x04SCAN\x10\x04\x12\n\n\x06UPDATE\x10\x05\x12\x10\n\x0cTAKE_CHANGES\x10\x06\x12\x0f\n\x0bREAD_STREAM\x10\x07\x12\x0b\n\x07PREPARE\x10\x08\x12\n\n\x06\x46INISH\x10\t\x12\x0c\n\x08TRANSACT\x10\n\x12\x0e\n\nREAD_ITEMS\x10\x0b*K\n\x08Returned\x12\x0b\n\x07NOTHING\x10\x00\x12\x07\n\x03OLD\x10\x01\x12\x07\n\x03NEW\x10\x02\x12\x0f\n\x0bUPDATED_OLD\x10\x03\x12\x0f\n\x0bUPDATED_NEW\x10\x04*\x81\x03\n\x13PartitionStatusCode\x12\x06\n\x02OK\x10\x00\x12\r\n\tNOT_FOUND\x10\x01\x12\x0e\n\nNOT_LEADER\x10\x02\x12\x0c\n\x08NOT_MINE\x10\x03\x12\x0c\n\x08NO_LEASE\x10\x04\x12\r\n\tTHROTTLED\x10\x05\x12\x10\n\x0cSTORAGE_FULL\x10\x06\x12\x13\n\x0fUNKNOWN_OUTCOME\x10\x07\x12\x0b\n\x07\x43ORRUPT\x10\x08\x12\x0b\n\x07INVALID\x10\t\x12\x14\n\x10\x43ONDITION_FAILED\x10\n\x12\x12\n\x0eINVALID_UPDATE\x10\x0b\x12\x13\n\x0f\x43OLLECTION_FULL\x10\x0c\x12\x14\n\x10RESULT_FORGOTTEN\x10\r\x12\x0b\n\x07TOO_OLD\x10\x0e\x12\r\n\tNOT_FRESH\x10\x0f\x12\x0b\n\x07TRIMMED\x10\x10\x12\r\n\tNO_STREAM\x10\x11\x12\x18\n\x14TRANSACTION_CONFLICT\x10\x12\x12\r\n\tCANCELLED\x10\x13\x12\x12\n\x0eTOKEN_MISMATCH\x10\x14\x12\r\n\tTOO_LARGE\x10\x15\x32m\n\nPartitions\x12_\n\x05Serve\x12).stator.internal.v1.PartitionRequestFrame\x1a\'.stator.internal.v1.PartitionReplyFrame(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'statorpb.partition_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PARTITIONOPERATION']._serialized_start=4216
-  _globals['_PARTITIONOPERATION']._serialized_end=4415
-  _globals['_RETURNED']._serialized_start=4417
-  _globals['_RETURNED']._serialized_end=4492
-  _globals['_PARTITIONSTATUSCODE']._serialized_start=4495
-  _globals['_PARTITIONSTATUSCODE']._serialized_end=4880
-  _globals['_PARTITIONREQUESTFRAME']._serialized_start=73
-  _globals['_PARTITIONREQUESTFRAME']._serialized_end=240
-  _globals['_PARTITIONREPLYFRAME']._serialized_start=243
-  _globals['_PARTITIONREPLYFRAME']._serialized_end=492
-  _globals['_CONNECTIONOFFER']._serialized_start=494
-  _globals['_CONNECTIONOFFER']._serialized_end=541
-  _globals['_PARTITIONREQUEST']._serialized_start=544
-  _globals['_PARTITIONREQUEST']._serialized_end=1094
-  _globals['_WRITEDETAILS']._serialized_start=1097
-  _globals['_WRITEDETAILS']._serialized_end=1315
-  _globals['_READDETAILS']._serialized_start=1317
-  _globals['_READDETAILS']._serialized_end=1368
-  _globals['_SCANDETAILS']._serialized_start=1371
-  _globals['_SCANDETAILS']._serialized_end=1558
-  _globals['_TRANSACTIONDETAILS']._serialized_start=1561
-  _globals['_TRANSACTIONDETAILS']._serialized_end=1773
-  _globals['_TRANSACTIONITEM']._serialized_start=1776
-  _globals['_TRANSACTIONITEM']._serialized_end=1928
-  _globals['_ITEMSREAD']._serialized_start=1930
-  _globals['_ITEMSREAD']._serialized_end=2011
-  _globals['_ITEMREAD']._serialized_start=2013
-  _globals['_ITEMREAD']._serialized_end=2056
-  _globals['_STALEMARK']._serialized_start=2058
-  _globals['_STALEMARK']._serialized_end=2138
-  _globals['_STREAMDETAILS']._serialized_start=2141
-  _globals['_STREAMDETAILS']._serialized_end=2378
-  _globals['_STREAMDETAILS_START']._serialized_start=2322
-  _globals['_STREAMDETAILS_START']._serialized_end=2378
-  _globals['_PARTITIONREPLY']._serialized_start=2381
-  _globals['_PARTITIONREPLY']._serialized_end=2805
-  _globals['_WRITERESULT']._serialized_start=2808
-  _globals['_WRITERESULT']._serialized_end=3018
-  _globals['_INDEXUNITS']._serialized_start=3020
-  _globals['_INDEXUNITS']._serialized_end=3063
-  _globals['_SCANRESULT']._serialized_start=3066
-  _globals['_SCANRESULT']._serialized_end=3239
-  _globals['_STREAMRESULT']._serialized_start=3241
-  _globals['_STREAMRESULT']._serialized_end=3349
-  _globals['_PARTITIONSTREAMRECORD']._serialized_start=3352
-  _globals['_PARTITIONSTREAMRECORD']._serialized_end=3591
-  _globals['_TRANSACTIONRESULT']._serialized_start=3593
-  _globals['_TRANSACTIONRESULT']._serialized_end=3697
-  _globals['_ITEMOUTCOME']._serialized_start=3700
-  _globals['_ITEMOUTCOME']._serialized_end=3962
-  _globals['_ITEMOUTCOME_CODE']._serialized_start=3862
-  _globals['_ITEMOUTCOME_CODE']._serialized_end=3962
-  _globals['_ITEMSRESULT']._serialized_start=3964
-  _globals['_ITEMSRESULT']._serialized_end=4059
-  _globals['_ITEMFOUND']._serialized_start=4062
-  _globals['_ITEMFOUND']._serialized_end=4213
-  _globals['_ITEMFOUND_CODE']._serialized_start=4159
-  _globals['_ITEMFOUND_CODE']._serialized_end=4213
-  _globals['_PARTITIONS']._serialized_start=4882
-  _globals['_PARTITIONS']._serialized_end=4991
+  _globals['_PARTITIONOPERATION']._serialized_start=4194
+  _globals['_PARTITIONOPERATION']._serialized_end=4393
+  _globals['_RETURNED']._serialized_start=4395
+  _globals['_RETURNED']._serialized_end=4470
+  _globals['_PARTITIONSTATUSCODE']._serialized_start=4473
+  _globals['_PARTITIONSTATUSCODE']._serialized_end=4858
+  _globals['_PARTITIONREQUESTFRAME']._serialized_start=100
+  _globals['_PARTITIONREQUESTFRAME']._serialized_end=267
+  _globals['_PARTITIONREPLYFRAME']._serialized_start=270
+  _globals['_PARTITIONREPLYFRAME']._serialized_end=519
+  _globals['_PARTITIONREQUEST']._serialized_start=522
+  _globals['_PARTITIONREQUEST']._serialized_end=1072
+  _globals['_WRITEDETAILS']._serialized_start=1075
+  _globals['_WRITEDETAILS']._serialized_end=1293
+  _globals['_READDETAILS']._serialized_start=1295
+  _globals['_READDETAILS']._serialized_end=1346
+  _globals['_SCANDETAILS']._serialized_start=1349
+  _globals['_SCANDETAILS']._serialized_end=1536
+  _globals['_TRANSACTIONDETAILS']._serialized_start=1539
+  _globals['_TRANSACTIONDETAILS']._serialized_end=1751
+  _globals['_TRANSACTIONITEM']._serialized_start=1754
+  _globals['_TRANSACTIONITEM']._serialized_end=1906
+  _globals['_ITEMSREAD']._serialized_start=1908
+  _globals['_ITEMSREAD']._serialized_end=1989
+  _globals['_ITEMREAD']._serialized_start=1991
+  _globals['_ITEMREAD']._serialized_end=2034
+  _globals['_STALEMARK']._serialized_start=2036
+  _globals['_STALEMARK']._serialized_end=2116
+  _globals['_STREAMDETAILS']._serialized_start=2119
+  _globals['_STREAMDETAILS']._serialized_end=2356
+  _globals['_STREAMDETAILS_START']._serialized_start=2300
+  _globals['_STREAMDETAILS_START']._serialized_end=2356
+  _globals['_PARTITIONREPLY']._serialized_start=2359
+  _globals['_PARTITIONREPLY']._serialized_end=2783
+  _globals['_WRITERESULT']._serialized_start=2786
+  _globals['_WRITERESULT']._serialized_end=2996
+  _globals['_INDEXUNITS']._serialized_start=2998
+  _globals['_INDEXUNITS']._serialized_end=3041
+  _globals['_SCANRESULT']._serialized_start=3044
+  _globals['_SCANRESULT']._serialized_end=3217
+  _globals['_STREAMRESULT']._serialized_start=3219
+  _globals['_STREAMRESULT']._serialized_end=3327
+  _globals['_PARTITIONSTREAMRECORD']._serialized_start=3330
+  _globals['_PARTITIONSTREAMRECORD']._serialized_end=3569
+  _globals['_TRANSACTIONRESULT']._serialized_start=3571
+  _globals['_TRANSACTIONRESULT']._serialized_end=3675
+  _globals['_ITEMOUTCOME']._serialized_start=3678
+  _globals['_ITEMOUTCOME']._serialized_end=3940
+  _globals['_ITEMOUTCOME_CODE']._serialized_start=3840
+  _globals['_ITEMOUTCOME_CODE']._serialized_end=3940
+  _globals['_ITEMSRESULT']._serialized_start=3942
+  _globals['_ITEMSRESULT']._serialized_end=4037
+  _globals['_ITEMFOUND']._serialized_start=4040
+  _globals['_ITEMFOUND']._serialized_end=4191
+  _globals['_ITEMFOUND_CODE']._serialized_start=4137
+  _globals['_ITEMFOUND_CODE']._serialized_end=4191
+  _globals['_PARTITIONS']._serialized_start=4860
+  _globals['_PARTITIONS']._serialized_end=4969
 # @@protoc_insertion_point(module_scope)

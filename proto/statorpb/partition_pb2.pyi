@@ -11,6 +11,7 @@ import google.protobuf.descriptor
 import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
+import statorpb.connection_pb2
 import statorpb.streams_pb2
 import sys
 import typing
@@ -243,7 +244,7 @@ class PartitionReplyFrame(google.protobuf.message.Message):
         """for the router to see to"""
 
     @property
-    def connection_offer(self) -> Global___ConnectionOffer:
+    def connection_offer(self) -> statorpb.connection_pb2.ConnectionOffer:
         """in the first frame"""
 
     def __init__(
@@ -253,35 +254,13 @@ class PartitionReplyFrame(google.protobuf.message.Message):
         clock_ms: builtins.int = ...,
         frames_read: builtins.int | None = ...,
         stale_marks: collections.abc.Iterable[Global___StaleMark] | None = ...,
-        connection_offer: Global___ConnectionOffer | None = ...,
+        connection_offer: statorpb.connection_pb2.ConnectionOffer | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_frames_read", b"_frames_read", "connection_offer", b"connection_offer", "frames_read", b"frames_read"]) -> builtins.bool: ...
     def ClearField(self, field_name: typing.Literal["_frames_read", b"_frames_read", "clock_ms", b"clock_ms", "connection_offer", b"connection_offer", "frames_read", b"frames_read", "replies", b"replies", "stale_marks", b"stale_marks"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_frames_read", b"_frames_read"]) -> typing.Literal["frames_read"] | None: ...
 
 Global___PartitionReplyFrame: typing_extensions.TypeAlias = PartitionReplyFrame
-
-@typing.final
-class ConnectionOffer(google.protobuf.message.Message):
-    """A connection for frames alone, which costs less than this stream and ends with it."""
-
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
-
-    PORT_FIELD_NUMBER: builtins.int
-    TICKET_FIELD_NUMBER: builtins.int
-    port: builtins.int
-    """of the host that this stream goes to"""
-    ticket: builtins.bytes
-    """the first that is sent there: says which stream the connection belongs to"""
-    def __init__(
-        self,
-        *,
-        port: builtins.int = ...,
-        ticket: builtins.bytes = ...,
-    ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["port", b"port", "ticket", b"ticket"]) -> None: ...
-
-Global___ConnectionOffer: typing_extensions.TypeAlias = ConnectionOffer
 
 @typing.final
 class PartitionRequest(google.protobuf.message.Message):

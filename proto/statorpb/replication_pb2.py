@@ -22,55 +22,56 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from statorpb import connection_pb2 as statorpb_dot_connection__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1astatorpb/replication.proto\x12\x12stator.internal.v1\"(\n\x06\x42\x61llot\x12\r\n\x05round\x18\x01 \x01(\x04\x12\x0f\n\x07node_id\x18\x02 \x01(\x04\"q\n\x05Hello\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x18\n\x10protocol_version\x18\x02 \x01(\r\x12\x12\n\ncluster_id\x18\x03 \x01(\t\x12\x0f\n\x07\x64\x61ta_id\x18\x04 \x01(\t\x12\x18\n\x10\x65xpected_node_id\x18\x05 \x01(\x04\"\xc5\x01\n\tPeerFrame\x12(\n\x05hello\x18\x01 \x01(\x0b\x32\x19.stator.internal.v1.Hello\x12\x30\n\theartbeat\x18\x02 \x01(\x0b\x32\x1d.stator.internal.v1.Heartbeat\x12(\n\x05grant\x18\x03 \x01(\x0b\x32\x19.stator.internal.v1.Grant\x12\x32\n\x08messages\x18\x04 \x03(\x0b\x32 .stator.internal.v1.GroupMessage\"Y\n\tHeartbeat\x12\x0f\n\x07sent_ns\x18\x01 \x01(\x03\x12\x14\n\x0clog_write_ns\x18\x02 \x01(\x04\x12\x0c\n\x04\x66ull\x18\x03 \x01(\x08\x12\x17\n\x0funfit_group_ids\x18\x04 \x03(\x04\"r\n\x05Grant\x12\x19\n\x11heartbeat_sent_ns\x18\x01 \x01(\x03\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x13\n\x0b\x64uration_ns\x18\x03 \x01(\x03\x12\x11\n\tgroup_ids\x18\x04 \x03(\x04\x12\x17\n\x0f\x63ommitted_slots\x18\x05 \x03(\x04\"\x94\x06\n\x0cGroupMessage\x12\x10\n\x08group_id\x18\x01 \x01(\x04\x12.\n\x07prepare\x18\x02 \x01(\x0b\x32\x1b.stator.internal.v1.PrepareH\x00\x12.\n\x07promise\x18\x03 \x01(\x0b\x32\x1b.stator.internal.v1.PromiseH\x00\x12,\n\x06\x61\x63\x63\x65pt\x18\x04 \x01(\x0b\x32\x1a.stator.internal.v1.AcceptH\x00\x12\x30\n\x08\x61\x63\x63\x65pted\x18\x05 \x01(\x0b\x32\x1c.stator.internal.v1.AcceptedH\x00\x12,\n\x06reject\x18\x06 \x01(\x0b\x32\x1a.stator.internal.v1.RejectH\x00\x12,\n\x06\x63ommit\x18\x07 \x01(\x0b\x32\x1a.stator.internal.v1.CommitH\x00\x12>\n\x10\x63\x61tch_up_request\x18\x08 \x01(\x0b\x32\".stator.internal.v1.CatchUpRequestH\x00\x12/\n\x08\x63\x61tch_up\x18\t \x01(\x0b\x32\x1b.stator.internal.v1.CatchUpH\x00\x12.\n\x07release\x18\n \x01(\x0b\x32\x1b.stator.internal.v1.ReleaseH\x00\x12;\n\x0esnapshot_chunk\x18\x0b \x01(\x0b\x32!.stator.internal.v1.SnapshotChunkH\x00\x12\x37\n\x0csnapshot_ack\x18\x0c \x01(\x0b\x32\x1f.stator.internal.v1.SnapshotAckH\x00\x12?\n\x10leadership_query\x18\r \x01(\x0b\x32#.stator.internal.v1.LeadershipQueryH\x00\x12\x31\n\tlog_start\x18\x0e \x01(\x0b\x32\x1c.stator.internal.v1.LogStartH\x00\x12@\n\x11hand_over_request\x18\x0f \x01(\x0b\x32#.stator.internal.v1.HandOverRequestH\x00\x42\t\n\x07message\"\x92\x01\n\x07Prepare\x12*\n\x06\x62\x61llot\x18\x01 \x01(\x0b\x32\x1a.stator.internal.v1.Ballot\x12\x11\n\tfrom_slot\x18\x02 \x01(\x04\x12,\n\x08released\x18\x03 \x01(\x0b\x32\x1a.stator.internal.v1.Ballot\x12\x1a\n\x12\x63onfiguration_slot\x18\x04 \x01(\x04\"\xb0\x01\n\x07Promise\x12*\n\x06\x62\x61llot\x18\x01 \x01(\x0b\x32\x1a.stator.internal.v1.Ballot\x12\x11\n\tfrom_slot\x18\x02 \x01(\x04\x12\x16\n\x0elog_first_slot\x18\x03 \x01(\x04\x12\x13\n\x0b\x63ommit_slot\x18\x04 \x01(\x04\x12\x0f\n\x07records\x18\x05 \x03(\x0c\x12\x13\n\x0bgrant_epoch\x18\x06 \x01(\x04\x12\x13\n\x0bis_complete\x18\x07 \x01(\x08\"-\n\x06\x41\x63\x63\x65pt\x12\x0e\n\x06record\x18\x01 \x01(\x0c\x12\x13\n\x0b\x63ommit_slot\x18\x02 \x01(\x04\"^\n\x08\x41\x63\x63\x65pted\x12*\n\x06\x62\x61llot\x18\x01 \x01(\x0b\x32\x1a.stator.internal.v1.Ballot\x12\x11\n\tlast_slot\x18\x02 \x01(\x04\x12\x13\n\x0bgrant_epoch\x18\x03 \x01(\x04\"\x85\x01\n\x06Reject\x12*\n\x06\x62\x61llot\x18\x01 \x01(\x0b\x32\x1a.stator.internal.v1.Ballot\x12,\n\x08promised\x18\x02 \x01(\x0b\x32\x1a.stator.internal.v1.Ballot\x12\x11\n\tlast_slot\x18\x03 \x01(\x04\x12\x0e\n\x06reason\x18\x04 \x01(\r\"a\n\x06\x43ommit\x12*\n\x06\x62\x61llot\x18\x01 \x01(\x0b\x32\x1a.stator.internal.v1.Ballot\x12\x13\n\x0b\x63ommit_slot\x18\x02 \x01(\x04\x12\x16\n\x0erecovered_slot\x18\x03 \x01(\x04\"$\n\x0e\x43\x61tchUpRequest\x12\x12\n\nfirst_slot\x18\x01 \x01(\x04\"[\n\x07\x43\x61tchUp\x12*\n\x06\x62\x61llot\x18\x01 \x01(\x0b\x32\x1a.stator.internal.v1.Ballot\x12\x0f\n\x07records\x18\x02 \x03(\x0c\x12\x13\n\x0b\x63ommit_slot\x18\x03 \x01(\x04\"J\n\x07Release\x12*\n\x06\x62\x61llot\x18\x01 \x01(\x0b\x32\x1a.stator.internal.v1.Ballot\x12\x13\n\x0bhanded_over\x18\x02 \x01(\x08\"=\n\x0fLeadershipQuery\x12*\n\x06\x62\x61llot\x18\x01 \x01(\x0b\x32\x1a.stator.internal.v1.Ballot\"=\n\x0fHandOverRequest\x12*\n\x06\x62\x61llot\x18\x01 \x01(\x0b\x32\x1a.stator.internal.v1.Ballot\"R\n\x08LogStart\x12*\n\x06\x62\x61llot\x18\x01 \x01(\x0b\x32\x1a.stator.internal.v1.Ballot\x12\x0c\n\x04slot\x18\x02 \x01(\x04\x12\x0c\n\x04held\x18\x03 \x01(\x08\"\x85\x01\n\rSnapshotChunk\x12\x13\n\x0bsnapshot_id\x18\x01 \x01(\x04\x12\x0c\n\x04slot\x18\x02 \x01(\x04\x12\x10\n\x08sequence\x18\x03 \x01(\r\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x12\x0e\n\x06\x63rc32c\x18\x05 \x01(\x07\x12\x0c\n\x04last\x18\x06 \x01(\x08\x12\x13\n\x0btotal_bytes\x18\x07 \x01(\x04\"E\n\x0bSnapshotAck\x12\x13\n\x0bsnapshot_id\x18\x01 \x01(\x04\x12\x10\n\x08sequence\x18\x02 \x01(\r\x12\x0f\n\x07missing\x18\x03 \x01(\r2[\n\x0bReplication\x12L\n\x08\x45xchange\x12\x1d.stator.internal.v1.PeerFrame\x1a\x1d.stator.internal.v1.PeerFrame(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1astatorpb/replication.proto\x12\x12stator.internal.v1\x1a\x19statorpb/connection.proto\"(\n\x06\x42\x61llot\x12\r\n\x05round\x18\x01 \x01(\x04\x12\x0f\n\x07node_id\x18\x02 \x01(\x04\"\xcd\x01\n\x05Hello\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x18\n\x10protocol_version\x18\x02 \x01(\r\x12\x12\n\ncluster_id\x18\x03 \x01(\t\x12\x0f\n\x07\x64\x61ta_id\x18\x04 \x01(\t\x12\x18\n\x10\x65xpected_node_id\x18\x05 \x01(\x04\x12\x1b\n\x13may_take_connection\x18\x06 \x01(\x08\x12=\n\x10\x63onnection_offer\x18\x07 \x01(\x0b\x32#.stator.internal.v1.ConnectionOffer\"\xdf\x01\n\tPeerFrame\x12(\n\x05hello\x18\x01 \x01(\x0b\x32\x19.stator.internal.v1.Hello\x12\x30\n\theartbeat\x18\x02 \x01(\x0b\x32\x1d.stator.internal.v1.Heartbeat\x12(\n\x05grant\x18\x03 \x01(\x0b\x32\x19.stator.internal.v1.Grant\x12\x32\n\x08messages\x18\x04 \x03(\x0b\x32 .stator.internal.v1.GroupMessage\x12\x18\n\x10takes_connection\x18\x05 \x01(\x08\"Y\n\tHeartbeat\x12\x0f\n\x07sent_ns\x18\x01 \x01(\x03\x12\x14\n\x0clog_write_ns\x18\x02 \x01(\x04\x12\x0c\n\x04\x66ull\x18\x03 \x01(\x08\x12\x17\n\x0funfit_group_ids\x18\x04 \x03(\x04\"r\n\x05Grant\x12\x19\n\x11heartbeat_sent_ns\x18\x01 \x01(\x03\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x13\n\x0b\x64uration_ns\x18\x03 \x01(\x03\x12\x11\n\tgroup_ids\x18\x04 \x03(\x04\x12\x17\n\x0f\x63ommitted_slots\x18\x05 \x03(\x04\"\x94\x06\n\x0cGroupMessage\x12\x10\n\x08group_id\x18\x01 \x01(\x04\x12.\n\x07prepare\x18\x02 \x01(\x0b\x32\x1b.stator.internal.v1.PrepareH\x00\x12.\n\x07promise\x18\x03 \x01(\x0b\x32\x1b.stator.internal.v1.PromiseH\x00\x12,\n\x06\x61\x63\x63\x65pt\x18\x04 \x01(\x0b\x32\x1a.stator.internal.v1.AcceptH\x00\x12\x30\n\x08\x61\x63\x63\x65pted\x18\x05 \x01(\x0b\x32\x1c.stator.internal.v1.AcceptedH\x00\x12,\n\x06reject\x18\x06 \x01(\x0b\x32\x1a.stator.internal.v1.RejectH\x00\x12,\n\x06\x63ommit\x18\x07 \x01(\x0b\x32\x1a.stator.internal.v1.CommitH\x00\x12>\n\x10\x63\x61tch_up_request\x18\x08 \x01(\x0b\x32\".stator.internal.v1.CatchUpRequestH\x00\x12/\n\x08\x63\x61tch_up\x18\t \x01(\x0b\x32\x1b.stator.internal.v1.CatchUpH\x00\x12.\n\x07release\x18\n \x01(\x0b\x32\x1b.stator.internal.v1.ReleaseH\x00\x12;\n\x0esnapshot_chunk\x18\x0b \x01(\x0b\x32!.stator.internal.v1.SnapshotChunkH\x00\x12\x37\n\x0csnapshot_ack\x18\x0c \x01(\x0b\x32\x1f.stator.internal.v1.SnapshotAckH\x00\x12?\n\x10leadership_query\x18\r \x01(\x0b\x32#.stator.internal.v1.LeadershipQueryH\x00\x12\x31\n\tlog_start\x18\x0e \x01(\x0b\x32\x1c.stator.internal.v1.LogStartH\x00\x12@\n\x11hand_over_request\x18\x0f \x01(\x0b\x32#.stator.internal.v1.HandOverRequestH\x00\x42\t\n\x07message\"\x92\x01\n\x07Prepare\x12*\n\x06\x62\x61llot\x18\x01 \x01(\x0b\x32\x1a.stator.internal.v1.Ballot\x12\x11\n\tfrom_slot\x18\x02 \x01(\x04\x12,\n\x08released\x18\x03 \x01(\x0b\x32\x1a.stator.internal.v1.Ballot\x12\x1a\n\x12\x63onfiguration_slot\x18\x04 \x01(\x04\"\xb0\x01\n\x07Promise\x12*\n\x06\x62\x61llot\x18\x01 \x01(\x0b\x32\x1a.stator.internal.v1.Ballot\x12\x11\n\tfrom_slot\x18\x02 \x01(\x04\x12\x16\n\x0elog_first_slot\x18\x03 \x01(\x04\x12\x13\n\x0b\x63ommit_slot\x18\x04 \x01(\x04\x12\x0f\n\x07records\x18\x05 \x03(\x0c\x12\x13\n\x0bgrant_epoch\x18\x06 \x01(\x04\x12\x13\n\x0bis_complete\x18\x07 \x01(\x08\"-\n\x06\x41\x63\x63\x65pt\x12\x0e\n\x06record\x18\x01 \x01(\x0c\x12\x13\n\x0b\x63ommit_slot\x18\x02 \x01(\x04\"^\n\x08\x41\x63\x63\x65pted\x12*\n\x06\x62\x61llot\x18\x01 \x01(\x0b\x32\x1a.stator.internal.v1.Ballot\x12\x11\n\tlast_slot\x18\x02 \x01(\x04\x12\x13\n\x0bgrant_epoch\x18\x03 \x01(\x04\"\x85\x01\n\x06Reject\x12*\n\x06\x62\x61llot\x18\x01 \x01(\x0b\x32\x1a.stator.internal.v1.Ballot\x12,\n\x08promised\x18\x02 \x01(\x0b\x32\x1a.stator.internal.v1.Ballot\x12\x11\n\tlast_slot\x18\x03 \x01(\x04\x12\x0e\n\x06reason\x18\x04 \x01(\r\"a\n\x06\x43ommit\x12*\n\x06\x62\x61llot\x18\x01 \x01(\x0b\x32\x1a.stator.internal.v1.Ballot\x12\x13\n\x0b\x63ommit_slot\x18\x02 \x01(\x04\x12\x16\n\x0erecovered_slot\x18\x03 \x01(\x04\"$\n\x0e\x43\x61tchUpRequest\x12\x12\n\nfirst_slot\x18\x01 \x01(\x04\"[\n\x07\x43\x61tchUp\x12*\n\x06\x62\x61llot\x18\x01 \x01(\x0b\x32\x1a.stator.internal.v1.Ballot\x12\x0f\n\x07records\x18\x02 \x03(\x0c\x12\x13\n\x0b\x63ommit_slot\x18\x03 \x01(\x04\"J\n\x07Release\x12*\n\x06\x62\x61llot\x18\x01 \x01(\x0b\x32\x1a.stator.internal.v1.Ballot\x12\x13\n\x0bhanded_over\x18\x02 \x01(\x08\"=\n\x0fLeadershipQuery\x12*\n\x06\x62\x61llot\x18\x01 \x01(\x0b\x32\x1a.stator.internal.v1.Ballot\"=\n\x0fHandOverRequest\x12*\n\x06\x62\x61llot\x18\x01 \x01(\x0b\x32\x1a.stator.internal.v1.Ballot\"R\n\x08LogStart\x12*\n\x06\x62\x61llot\x18\x01 \x01(\x0b\x32\x1a.stator.internal.v1.Ballot\x12\x0c\n\x04slot\x18\x02 \x01(\x04\x12\x0c\n\x04held\x18\x03 \x01(\x08\"\x85\x01\n\rSnapshotChunk\x12\x13\n\x0bsnapshot_id\x18\x01 \x01(\x04\x12\x0c\n\x04slot\x18\x02 \x01(\x04\x12\x10\n\x08sequence\x18\x03 \x01(\r\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x12\x0e\n\x06\x63rc32c\x18\x05 \x01(\x07\x12\x0c\n\x04last\x18\x06 \x01(\x08\x12\x13\n\x0btotal_bytes\x18\x07 \x01(\x04\"E\n\x0bSnapshotAck\x12\x13\n\x0bsnapshot_id\x18\x01 \x01(\x04\x12\x10\n\x08sequence\x18\x02 \x01(\r\x12\x0f\n\x07missing\x18\x03 \x01(\r2[\n\x0bReplication\x12L\n\x08\x45xchange\x12\x1d.stator.internal.v1.PeerFrame\x1a\x1d.stator.internal.v1.PeerFrame(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'statorpb.replication_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_BALLOT']._serialized_start=50
-  _globals['_BALLOT']._serialized_end=90
-  _globals['_HELLO']._serialized_start=92
-  _globals['_HELLO']._serialized_end=205
-  _globals['_PEERFRAME']._serialized_start=208
-  _globals['_PEERFRAME']._serialized_end=405
-  _globals['_HEARTBEAT']._serialized_start=407
-  _globals['_HEARTBEAT']._serialized_end=496
-  _globals['_GRANT']._serialized_start=498
-  _globals['_GRANT']._serialized_end=612
-  _globals['_GROUPMESSAGE']._serialized_start=615
-  _globals['_GROUPMESSAGE']._serialized_end=1403
-  _globals['_PREPARE']._serialized_start=1406
-  _globals['_PREPARE']._serialized_end=1552
-  _globals['_PROMISE']._serialized_start=1555
-  _globals['_PROMISE']._serialized_end=1731
-  _globals['_ACCEPT']._serialized_start=1733
-  _globals['_ACCEPT']._serialized_end=1778
-  _globals['_ACCEPTED']._serialized_start=1780
-  _globals['_ACCEPTED']._serialized_end=1874
-  _globals['_REJECT']._serialized_start=1877
-  _globals['_REJECT']._serialized_end=2010
-  _globals['_COMMIT']._serialized_start=2012
-  _globals['_COMMIT']._serialized_end=2109
-  _globals['_CATCHUPREQUEST']._serialized_start=2111
-  _globals['_CATCHUPREQUEST']._serialized_end=2147
-  _globals['_CATCHUP']._serialized_start=2149
-  _globals['_CATCHUP']._serialized_end=2240
-  _globals['_RELEASE']._serialized_start=2242
-  _globals['_RELEASE']._serialized_end=2316
-  _globals['_LEADERSHIPQUERY']._serialized_start=2318
-  _globals['_LEADERSHIPQUERY']._serialized_end=2379
-  _globals['_HANDOVERREQUEST']._serialized_start=2381
-  _globals['_HANDOVERREQUEST']._serialized_end=2442
-  _globals['_LOGSTART']._serialized_start=2444
-  _globals['_LOGSTART']._serialized_end=2526
-  _globals['_SNAPSHOTCHUNK']._serialized_start=2529
-  _globals['_SNAPSHOTCHUNK']._serialized_end=2662
-  _globals['_SNAPSHOTACK']._serialized_start=2664
-  _globals['_SNAPSHOTACK']._serialized_end=2733
-  _globals['_REPLICATION']._serialized_start=2735
-  _globals['_REPLICATION']._serialized_end=2826
+  _globals['_BALLOT']._serialized_start=77
+  _globals['_BALLOT']._serialized_end=117
+  _globals['_HELLO']._serialized_start=120
+  _globals['_HELLO']._serialized_end=325
+  _globals['_PEERFRAME']._serialized_start=328
+  _globals['_PEERFRAME']._serialized_end=551
+  _globals['_HEARTBEAT']._serialized_start=553
+  _globals['_HEARTBEAT']._serialized_end=642
+  _globals['_GRANT']._serialized_start=644
+  _globals['_GRANT']._serialized_end=758
+  _globals['_GROUPMESSAGE']._serialized_start=761
+  _globals['_GROUPMESSAGE']._serialized_end=1549
+  _globals['_PREPARE']._serialized_start=1552
+  _globals['_PREPARE']._serialized_end=1698
+  _globals['_PROMISE']._serialized_start=1701
+  _globals['_PROMISE']._serialized_end=1877
+  _globals['_ACCEPT']._serialized_start=1879
+  _globals['_ACCEPT']._serialized_end=1924
+  _globals['_ACCEPTED']._serialized_start=1926
+  _globals['_ACCEPTED']._serialized_end=2020
+  _globals['_REJECT']._serialized_start=2023
+  _globals['_REJECT']._serialized_end=2156
+  _globals['_COMMIT']._serialized_start=2158
+  _globals['_COMMIT']._serialized_end=2255
+  _globals['_CATCHUPREQUEST']._serialized_start=2257
+  _globals['_CATCHUPREQUEST']._serialized_end=2293
+  _globals['_CATCHUP']._serialized_start=2295
+  _globals['_CATCHUP']._serialized_end=2386
+  _globals['_RELEASE']._serialized_start=2388
+  _globals['_RELEASE']._serialized_end=2462
+  _globals['_LEADERSHIPQUERY']._serialized_start=2464
+  _globals['_LEADERSHIPQUERY']._serialized_end=2525
+  _globals['_HANDOVERREQUEST']._serialized_start=2527
+  _globals['_HANDOVERREQUEST']._serialized_end=2588
+  _globals['_LOGSTART']._serialized_start=2590
+  _globals['_LOGSTART']._serialized_end=2672
+  _globals['_SNAPSHOTCHUNK']._serialized_start=2675
+  _globals['_SNAPSHOTCHUNK']._serialized_end=2808
+  _globals['_SNAPSHOTACK']._serialized_start=2810
+  _globals['_SNAPSHOTACK']._serialized_end=2879
+  _globals['_REPLICATION']._serialized_start=2881
+  _globals['_REPLICATION']._serialized_end=2972
 # @@protoc_insertion_point(module_scope)

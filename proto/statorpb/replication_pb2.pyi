@@ -10,6 +10,7 @@ import collections.abc
 import google.protobuf.descriptor
 import google.protobuf.internal.containers
 import google.protobuf.message
+import statorpb.connection_pb2
 import sys
 import typing
 
@@ -49,6 +50,8 @@ class Hello(google.protobuf.message.Message):
     CLUSTER_ID_FIELD_NUMBER: builtins.int
     DATA_ID_FIELD_NUMBER: builtins.int
     EXPECTED_NODE_ID_FIELD_NUMBER: builtins.int
+    MAY_TAKE_CONNECTION_FIELD_NUMBER: builtins.int
+    CONNECTION_OFFER_FIELD_NUMBER: builtins.int
     node_id: builtins.int
     protocol_version: builtins.int
     cluster_id: builtins.str
@@ -57,6 +60,12 @@ class Hello(google.protobuf.message.Message):
     """of the sender's data folder: a node that comes back with another one has forgotten its promises"""
     expected_node_id: builtins.int
     """whom the sender means to reach: another node may have come to that address; 0: answered, not asked"""
+    may_take_connection: builtins.bool
+    """of who opens the stream: it answers an offer"""
+    @property
+    def connection_offer(self) -> statorpb.connection_pb2.ConnectionOffer:
+        """of who is asked"""
+
     def __init__(
         self,
         *,
@@ -65,8 +74,11 @@ class Hello(google.protobuf.message.Message):
         cluster_id: builtins.str = ...,
         data_id: builtins.str = ...,
         expected_node_id: builtins.int = ...,
+        may_take_connection: builtins.bool = ...,
+        connection_offer: statorpb.connection_pb2.ConnectionOffer | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["cluster_id", b"cluster_id", "data_id", b"data_id", "expected_node_id", b"expected_node_id", "node_id", b"node_id", "protocol_version", b"protocol_version"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["connection_offer", b"connection_offer"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["cluster_id", b"cluster_id", "connection_offer", b"connection_offer", "data_id", b"data_id", "expected_node_id", b"expected_node_id", "may_take_connection", b"may_take_connection", "node_id", b"node_id", "protocol_version", b"protocol_version"]) -> None: ...
 
 Global___Hello: typing_extensions.TypeAlias = Hello
 
@@ -78,6 +90,9 @@ class PeerFrame(google.protobuf.message.Message):
     HEARTBEAT_FIELD_NUMBER: builtins.int
     GRANT_FIELD_NUMBER: builtins.int
     MESSAGES_FIELD_NUMBER: builtins.int
+    TAKES_CONNECTION_FIELD_NUMBER: builtins.int
+    takes_connection: builtins.bool
+    """the answer to an offer, and nothing else: whether all frames go there from now on"""
     @property
     def hello(self) -> Global___Hello: ...
     @property
@@ -93,9 +108,10 @@ class PeerFrame(google.protobuf.message.Message):
         heartbeat: Global___Heartbeat | None = ...,
         grant: Global___Grant | None = ...,
         messages: collections.abc.Iterable[Global___GroupMessage] | None = ...,
+        takes_connection: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["grant", b"grant", "heartbeat", b"heartbeat", "hello", b"hello"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["grant", b"grant", "heartbeat", b"heartbeat", "hello", b"hello", "messages", b"messages"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["grant", b"grant", "heartbeat", b"heartbeat", "hello", b"hello", "messages", b"messages", "takes_connection", b"takes_connection"]) -> None: ...
 
 Global___PeerFrame: typing_extensions.TypeAlias = PeerFrame
 

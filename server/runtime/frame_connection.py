@@ -1,10 +1,10 @@
 """Frames on a connection of their own, beside the gRPC stream that opens it: for what says the most, a router to a
-storage node.
+storage node, and storage nodes among each other.
 
 gRPC hands each message to threads of its own and back, which costs several times what a message of the system costs
 otherwise. So the side that serves a stream offers a connection (FrameListener.offer), and the other side takes it
-(`take`), or goes on as it is: where no connection can be had, and where the other side is of an older version. Both end
-together. So gRPC still tells when the other side is gone without a word, by its keepalive.
+(`connected`), or goes on as it is: where no connection can be had, and where the other side is of an older version.
+Both end together. So gRPC still tells when the other side is gone without a word, by its keepalive.
 
 On the connection comes first the ticket of the offer, TICKET_BYTES, and the same comes back: whoever answered may be
 somebody else. Then frames, both ways: their length in four bytes (big-endian), and a message.
@@ -16,13 +16,14 @@ import asyncio
 import secrets
 import socket
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 import grpc
 import structlog
 from google.protobuf.message import DecodeError, Message
+from statorpb import connection_pb2
 
 from server.codec.length_prefix import LENGTH_BYTES, FrameReader, FrameTooLargeError
 from server.runtime.grpc_server import AddressInUseError
@@ -32,6 +33,9 @@ TICKET_TIMEOUT_S = 5.0
 
 TAKE_TIMEOUT_S = 0.25
 """To be connected and known: until then nothing is sent on a stream, and a router counts on answers within a second."""
+
+ARRIVAL_S = 1.0
+"""For the connection that the other side says it has taken."""
 
 SILENCE_S = 15.0
 """The side that serves speaks all the time. Where nothing has come for so long, the connection is dead, though the
@@ -67,17 +71,14 @@ class ConnectionEndedError(ConnectionError):
 
 
 class FrameConnection(asyncio.Protocol, Generic[T]):
-    """One connection. `parse`: makes a message of a frame's bytes. `on_ticket`: told of the ticket that comes first;
-    of an empty one where the connection ends before. `silence_s`: it ends where nothing has come for so long; 0: it
-    does not."""
+    """One connection. `on_ticket`: told of the ticket that comes first; of an empty one where the connection ends
+    before. `silence_s`: it ends where nothing has come for so long; 0: it does not.
 
-    def __init__(
-        self,
-        parse: Callable[[bytes], T],
-        on_ticket: Callable[[bytes, FrameConnection[T]], None],
-        silence_s: float = 0.0,
-    ) -> None:
-        self._parse = parse
+    `parse`: makes a message of a frame's bytes; `on_ticket` sets it, at the latest."""
+
+    parse: Callable[[bytes], T]
+
+    def __init__(self, on_ticket: Callable[[bytes, FrameConnection[T]], None], silence_s: float = 0.0) -> None:
         self._on_ticket: Callable[[bytes, FrameConnection[T]], None] | None = on_ticket
         self._silence_s = silence_s
         self._loop = asyncio.get_running_loop()
@@ -175,7 +176,7 @@ class FrameConnection(asyncio.Protocol, Generic[T]):
             return
         try:
             for content in self._reader.feed(data):
-                self._unread.append((self._parse(content), len(content)))
+                self._unread.append((self.parse(content), len(content)))
                 self._unread_bytes += len(content)
         except (DecodeError, FrameTooLargeError) as error:
             log.error("a frame cannot be read", reason=str(error))
@@ -207,14 +208,48 @@ class FrameConnection(asyncio.Protocol, Generic[T]):
         self._may_write.set()
 
 
-class FrameListener(Generic[T]):
-    """Takes connections for the streams that one process serves. `parse`: see FrameConnection."""
+class Offer(Generic[T]):
+    """Of a connection for one stream. `parse`: makes a message of the bytes of a frame that comes on it."""
 
-    def __init__(self, parse: Callable[[bytes], T]) -> None:
-        self.port = 0
+    def __init__(self, port: int, parse: Callable[[bytes], T]) -> None:
+        self.ticket = secrets.token_bytes(TICKET_BYTES)
+        self._port = port
         self._parse = parse
+        self._coming: asyncio.Future[FrameConnection[T]] = asyncio.get_running_loop().create_future()
+
+    def message(self) -> connection_pb2.ConnectionOffer | None:
+        """What to send of it; None: nothing is offered."""
+        return connection_pb2.ConnectionOffer(port=self._port, ticket=self.ticket) if self._port else None
+
+    async def arrival(self) -> FrameConnection[T]:
+        """The connection, which the other side says it has taken. Raises TimeoutError."""
+        async with asyncio.timeout(ARRIVAL_S):
+            return await self._coming
+
+    def arrived(self, connection: FrameConnection[T]) -> None:
+        """With the ticket of this offer."""
+        if self._coming.done():
+            log.debug("a connection of no stream")
+            connection.cancel()
+            return
+        connection.parse = self._parse
+        connection.send_ticket(self.ticket)
+        self._coming.set_result(connection)
+
+    def end(self) -> None:
+        """Ends the connection, too."""
+        if self._coming.done() and not self._coming.cancelled():
+            self._coming.result().cancel()
+        self._coming.cancel()
+
+
+class FrameListener:
+    """Takes connections for the streams that one process serves."""
+
+    def __init__(self) -> None:
+        self.port = 0
         self._server: asyncio.Server | None = None
-        self._expected: dict[bytes, asyncio.Future[FrameConnection[T]]] = {}
+        self._expected: dict[bytes, Offer[Any]] = {}
 
     async def start(self, listen: str) -> None:
         """Listens on `listen` (host:port; port 0: any). Raises AddressInUseError."""
@@ -228,7 +263,7 @@ class FrameListener(Generic[T]):
             # As gRPC does it, the IPv6 address of every interface stands for the IPv4 ones, too.
             is_dual = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
             bound = socket.create_server(address[:2], family=family, backlog=1024, dualstack_ipv6=is_dual)
-            self._server = await loop.create_server(lambda: FrameConnection(self._parse, self._arrived), sock=bound)
+            self._server = await loop.create_server(self._made, sock=bound)
         except OSError as error:
             raise AddressInUseError(f"{listen} cannot be listened on: {error.strerror or error}") from error
         self.port = bound.getsockname()[1]
@@ -240,29 +275,31 @@ class FrameListener(Generic[T]):
             self._server.close()
 
     @contextmanager
-    def offer(self) -> Iterator[tuple[bytes, asyncio.Future[FrameConnection[T]]]]:
-        """For one stream, as long as this lasts: the ticket to send, and the connection to come."""
-        ticket = secrets.token_bytes(TICKET_BYTES)
-        coming: asyncio.Future[FrameConnection[T]] = asyncio.get_running_loop().create_future()
-        self._expected[ticket] = coming
+    def offer(self, parse: Callable[[bytes], T]) -> Iterator[Offer[T]]:
+        """For one stream, as long as this lasts."""
+        offer = Offer(self.port, parse)
+        self._expected[offer.ticket] = offer
         try:
-            yield ticket, coming
+            yield offer
         finally:
-            self._expected.pop(ticket, None)
-            if coming.done() and not coming.cancelled():
-                coming.result().cancel()
+            del self._expected[offer.ticket]
+            offer.end()
 
-    def _arrived(self, ticket: bytes, connection: FrameConnection[T]) -> None:
-        coming = self._expected.get(ticket)
-        if coming is None or coming.done():
+    def _made(self) -> FrameConnection[Message]:
+        return FrameConnection(self._arrived)
+
+    def _arrived(self, ticket: bytes, connection: FrameConnection[Message]) -> None:
+        offer = self._expected.get(ticket)
+        if offer is None:
             log.debug("a connection of no stream")
             connection.cancel()
         else:
-            connection.send_ticket(ticket)
-            coming.set_result(connection)
+            offer.arrived(connection)
 
 
-async def take(address: str, port: int, ticket: bytes, parse: Callable[[bytes], T]) -> FrameConnection[T] | None:
+async def take(
+    address: str, offer: connection_pb2.ConnectionOffer, parse: Callable[[bytes], T]
+) -> FrameConnection[T] | None:
     """Takes an offer of the process at `address` (host:port, of its gRPC server). None: no connection to it can be had
     within TAKE_TIMEOUT_S."""
     host = address.rpartition(":")[0].strip("[]")
@@ -273,29 +310,57 @@ async def take(address: str, port: int, ticket: bytes, parse: Callable[[bytes], 
         if not echo.done():
             echo.set_result(ticket)
 
-    connection = FrameConnection(parse, echoed, SILENCE_S)
+    connection = FrameConnection(echoed, SILENCE_S)
+    connection.parse = parse
     try:
         async with asyncio.timeout(TAKE_TIMEOUT_S):
-            await loop.create_connection(lambda: connection, host, port)
-            connection.send_ticket(ticket)
-            if await echo != ticket:
+            await loop.create_connection(lambda: connection, host, offer.port)
+            connection.send_ticket(offer.ticket)
+            if await echo != offer.ticket:
                 raise ConnectionError("somebody else answered, or nobody")
     except BaseException as error:
         connection.cancel()
         if not isinstance(error, OSError):  # which TimeoutError and ConnectionError are, too
             raise
         reason = str(error) or "nobody answered in time"
-        log.warning("no connection for frames: gRPC carries them", address=f"{host}:{port}", reason=reason)
+        log.warning("no connection for frames: gRPC carries them", address=f"{host}:{offer.port}", reason=reason)
         return None
     return connection
 
 
-async def end_with_stream(read: Callable[[], Awaitable[object]], kind: type[Message], connection: OpenedStream) -> None:
-    """For the side that has opened both: waits for the end of the gRPC stream that a connection belongs to, and ends
-    the connection. What still comes on the stream, frames of `kind`, only tells that the other side is there. (On the
-    side that serves, gRPC cancels what serves the stream, and the offer ends.)"""
+@asynccontextmanager
+async def connected(
+    stream: OpenedStream,
+    offer: connection_pb2.ConnectionOffer | None,
+    address: str,
+    kind: type[T],
+    answer: Callable[[bool], Message],
+) -> AsyncIterator[OpenedStream]:
+    """For the side that has opened a gRPC stream: where its frames go from now on, those of `kind` that come and the
+    others; the stream itself, where no connection was offered (None), or none can be had. `address`: as `take` has it;
+    `answer`: the frame that says whether an offer is taken."""
+    connection = await take(address, offer, kind.FromString) if offer is not None else None
+    if connection is None:
+        if offer is not None:
+            await stream.write(answer(False))
+        yield stream
+        return
+    ending = asyncio.create_task(_end_with_stream(stream, kind, connection))
     try:
-        while isinstance(await read(), kind):
+        await stream.write(answer(True))
+        yield connection
+    finally:
+        connection.cancel()
+        ending.cancel()
+        await asyncio.gather(ending, return_exceptions=True)
+
+
+async def _end_with_stream(stream: FrameStream, kind: type[Message], connection: OpenedStream) -> None:
+    """Waits for the end of the gRPC stream that a connection belongs to, and ends the connection. What still comes on
+    the stream, frames of `kind`, only tells that the other side is there. (On the side that serves, gRPC cancels what
+    serves the stream, and the offer ends.)"""
+    try:
+        while isinstance(await stream.read(), kind):
             pass
     except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError) as error:
         log.debug("the stream of a connection broke", reason=str(error))

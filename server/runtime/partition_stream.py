@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import grpc
 from statorpb import partition_pb2, partition_pb2_grpc
 
-from server.runtime.frame_connection import OpenedStream, end_with_stream, take
+from server.runtime.frame_connection import OpenedStream, connected
 from server.runtime.grpc_server import channel_options
 
 CONNECT_TIMEOUT_S = 1.0
@@ -33,23 +33,13 @@ async def partition_stream(address: str) -> AsyncIterator[tuple[OpenedStream, pa
             greeting: object = await call.read()
         if not isinstance(greeting, partition_pb2.PartitionReplyFrame):
             raise ConnectionError(f"{address} ended the stream")
-        if not greeting.HasField("connection_offer"):
-            yield call, greeting
-            return
-        offer = greeting.connection_offer
-        connection = await take(address, offer.port, offer.ticket, partition_pb2.PartitionReplyFrame.FromString)
-        if connection is None:
-            await call.write(partition_pb2.PartitionRequestFrame(takes_connection=False))
-            yield call, greeting
-            return
-        ending = asyncio.create_task(end_with_stream(call.read, partition_pb2.PartitionReplyFrame, connection))
-        try:
-            await call.write(partition_pb2.PartitionRequestFrame(takes_connection=True))
-            yield connection, greeting
-        finally:
-            connection.cancel()
-            ending.cancel()
-            await asyncio.gather(ending, return_exceptions=True)
+        offer = greeting.connection_offer if greeting.HasField("connection_offer") else None
+        async with connected(call, offer, address, partition_pb2.PartitionReplyFrame, _answer) as stream:
+            yield stream, greeting
+
+
+def _answer(takes_connection: bool) -> partition_pb2.PartitionRequestFrame:
+    return partition_pb2.PartitionRequestFrame(takes_connection=takes_connection)
 
 
 async def _connect(address: str, channel: grpc.aio.Channel) -> None:

@@ -3,23 +3,30 @@
 The node with the lower id opens the stream and opens it again whenever it breaks. What is to be sent while a write is
 on its way gathers into the next frame. A peer that does not read (stopped, cut off) costs bounded memory: past the
 bound messages are dropped, which the cores are made for.
+
+The frames go over a connection of their own where the node that is asked offers one, and it can be had
+(frame_connection.py); which way they go is settled before the first is sent.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from typing import Protocol
 
 import crc32c
 import grpc
 import structlog
-from statorpb import replication_pb2, replication_pb2_grpc
+from statorpb import connection_pb2, replication_pb2, replication_pb2_grpc
 
 from server.gathering import gather_arrivals
 from server.paxos.lease import Grant
 from server.paxos.messages import PeerMessage
 from server.runtime.disk_watch import Fitness
+from server.runtime.frame_connection import (
+    FrameListener,
+    FrameStream,
+    connected,
+)
 from server.runtime.grpc_server import channel_options
 from server.runtime.peer_codec import MalformedMessageError, decode_message, encode_message
 from server.runtime.replica_host import ReplicaHost
@@ -36,6 +43,10 @@ MESSAGE_OVERHEAD_BYTES = 64
 COMMITTED_BYTES = 12
 """Of a frame for each group in a grant."""
 
+SAY_S = 3.0
+"""A peer hears something as often as this, though there is nothing to say: nodes without a group in common have no
+heartbeats, and a connection on which nothing comes is taken for dead (frame_connection.SILENCE_S)."""
+
 HELLO_TIMEOUT_S = 3.0
 RECONNECT_MIN_S = 0.05
 RECONNECT_MAX_S = 1.0
@@ -45,14 +56,6 @@ log = structlog.get_logger()
 
 class PeerRefusedError(Exception):
     """The other side is not who it should be; the sentence says why."""
-
-
-class _FrameStream(Protocol):
-    """Either end of an Exchange call."""
-
-    async def read(self) -> object: ...
-
-    async def write(self, message: replication_pb2.PeerFrame) -> None: ...
 
 
 class _Connection:
@@ -90,14 +93,30 @@ class _Connection:
             self._bytes -= self._sizes.pop(0)
             await write(frame)
 
+    async def say(self) -> None:
+        """Says something every SAY_S, for as long as the stream lives."""
+        while True:
+            await asyncio.sleep(SAY_S)
+            if not self._frames:
+                self.frame(0)
+
 
 class PeerStreams(replication_pb2_grpc.ReplicationServicer):
     """This node's streams to its peers; the host's Transport. Call `bind` once the host exists.
 
-    `fail(sentence)` ends the process: an exception out of the host leaves a replica that must not go on."""
+    `fail(sentence)` ends the process: an exception out of the host leaves a replica that must not go on.
+    `listener`: of the connections that are offered for frames; None: none is."""
 
-    def __init__(self, node_id: int, data_id: str, cluster_id: Callable[[], str], fail: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        node_id: int,
+        data_id: str,
+        cluster_id: Callable[[], str],
+        fail: Callable[[str], None],
+        listener: FrameListener | None = None,
+    ) -> None:
         self._node_id = node_id
+        self._listener = listener or FrameListener()
         self._data_id = data_id
         self._cluster_id = cluster_id
         self.hello_timeout_s = HELLO_TIMEOUT_S
@@ -213,17 +232,21 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
         context: grpc.aio.ServicerContext[replication_pb2.PeerFrame, replication_pb2.PeerFrame],
     ) -> None:
         """The accepting side: answers the hello, then runs until the stream ends."""
-        try:
-            async with asyncio.timeout(self.hello_timeout_s):
-                hello = await context.read()
-                peer = self._check_hello(hello, None)
-                await context.write(self._hello())
-        except PeerRefusedError as error:
-            log.error("peer refused", reason=str(error))
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
-        except TimeoutError:
-            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "no hello came")
-        await self._run(peer, context)
+        stream: FrameStream = context
+        with self._listener.offer(replication_pb2.PeerFrame.FromString) as offer:
+            try:
+                async with asyncio.timeout(self.hello_timeout_s):
+                    hello = self._check_hello(await context.read(), None)
+                    offered = offer.message() if hello.may_take_connection else None
+                    await context.write(self._hello(offered=offered))
+                    if offered is not None and _takes_connection(await context.read()):
+                        stream = await offer.arrival()
+            except PeerRefusedError as error:
+                log.error("peer refused", reason=str(error))
+                await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+            except TimeoutError:
+                await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "no hello came")
+            await self._run(hello.node_id, stream)
 
     async def _dial(self, node_id: int, address: str) -> None:
         """Keeps a stream to a peer open, for ever."""
@@ -235,10 +258,11 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
                     # Not wait_for: on Python 3.11 it can swallow a cancellation.
                     async with asyncio.timeout(self.hello_timeout_s):
                         await call.write(self._hello(node_id))
-                        hello = await call.read()
-                    self._check_hello(hello, node_id)
+                        hello = self._check_hello(await call.read(), node_id)
                     delay_s = RECONNECT_MIN_S
-                    await self._run(node_id, call)
+                    offer = hello.connection_offer if hello.HasField("connection_offer") else None
+                    async with connected(call, offer, address, replication_pb2.PeerFrame, _answer) as stream:
+                        await self._run(node_id, stream)
             except PeerRefusedError as error:
                 log.error("peer refused", node_id=node_id, address=address, reason=str(error))
                 delay_s = RECONNECT_MAX_S
@@ -247,18 +271,23 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, RECONNECT_MAX_S)
 
-    def _hello(self, expected_node_id: int = 0) -> replication_pb2.PeerFrame:
+    def _hello(
+        self, expected_node_id: int = 0, offered: connection_pb2.ConnectionOffer | None = None
+    ) -> replication_pb2.PeerFrame:
+        """To this node, or (0) in answer to its hello."""
         hello = replication_pb2.Hello(
             node_id=self._node_id,
             expected_node_id=expected_node_id,
             protocol_version=PROTOCOL_VERSION,
             cluster_id=self._cluster_id(),
             data_id=self._data_id,
+            may_take_connection=expected_node_id != 0,
+            connection_offer=offered,
         )
         return replication_pb2.PeerFrame(hello=hello)
 
-    def _check_hello(self, frame: object, expected_node_id: int | None) -> int:
-        """The peer's node id; raises PeerRefusedError."""
+    def _check_hello(self, frame: object, expected_node_id: int | None) -> replication_pb2.Hello:
+        """What the peer says of itself. Raises PeerRefusedError."""
         if not isinstance(frame, replication_pb2.PeerFrame) or not frame.HasField("hello"):
             raise PeerRefusedError("the stream did not begin with a hello")
         hello = frame.hello
@@ -278,14 +307,15 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
             raise PeerRefusedError(
                 f"node {hello.node_id} came back with another data folder: it has forgotten what it promised"
             )
-        return hello.node_id
+        return hello
 
-    async def _run(self, node_id: int, stream: _FrameStream) -> None:
+    async def _run(self, node_id: int, stream: FrameStream) -> None:
         """Carries frames both ways until the stream breaks. A newer stream to the same peer takes over."""
         assert self._host is not None
         connection = _Connection(node_id)
         self._connections[node_id] = connection
         writer = asyncio.create_task(connection.write_all(stream.write))
+        speaker = asyncio.create_task(connection.say())
         log.info("peer connected", node_id=node_id)
         try:
             self._connected(node_id)
@@ -298,11 +328,12 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
             log.debug("stream to a peer broke", node_id=node_id, reason=str(error))
         finally:
             writer.cancel()
+            speaker.cancel()
             # Before anything is waited for: this task may be cancelled there.
             if self._connections.get(node_id) is connection:
                 del self._connections[node_id]
             log.info("peer disconnected", node_id=node_id)
-            await asyncio.gather(writer, return_exceptions=True)
+            await asyncio.gather(writer, speaker, return_exceptions=True)
 
     def _connected(self, node_id: int) -> None:
         assert self._host is not None
@@ -367,3 +398,11 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
                     continue
                 host.receive(sender, encoded.group_id, message, record)
         host.received_all()
+
+
+def _answer(takes_connection: bool) -> replication_pb2.PeerFrame:
+    return replication_pb2.PeerFrame(takes_connection=takes_connection)
+
+
+def _takes_connection(answer: object) -> bool:
+    return isinstance(answer, replication_pb2.PeerFrame) and answer.takes_connection

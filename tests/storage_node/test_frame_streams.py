@@ -14,7 +14,6 @@ from server.runtime import frame_connection
 from server.runtime.frame_connection import FrameConnection, FrameListener, OpenedStream
 from server.runtime.grpc_server import start_server
 from server.runtime.partition_stream import BROKEN, partition_stream
-from storage_node import service
 from storage_node.node import StorageNode
 from storage_node.service import PartitionService
 
@@ -27,7 +26,7 @@ class Node:
     def __init__(self) -> None:
         self.nudges: set[Any] = set()
         self.address = ""
-        self.listener: FrameListener[Frame] = FrameListener(Frame.FromString)
+        self.listener = FrameListener()
 
     def serve(self, request: partition_pb2.PartitionRequest, reply: Any) -> None:
         if request.id % 2 == 0:
@@ -38,7 +37,7 @@ class Node:
 async def node() -> AsyncIterator[Node]:
     started = Node()
     await started.listener.start("127.0.0.1:0")
-    served = PartitionService(cast(StorageNode, started), started.listener)
+    served = PartitionService(cast(StorageNode, started))
     server = await start_server(
         "127.0.0.1:0", [lambda server: partition_pb2_grpc.add_PartitionsServicer_to_server(served, server)], []
     )
@@ -124,7 +123,7 @@ async def test_who_knows_of_no_offers_is_served(node: Node, is_offered: bool) ->
 
 async def test_a_connection_that_was_taken_and_does_not_come(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stream ends, and whoever opened it opens another."""
-    monkeypatch.setattr(service, "ARRIVAL_S", 0.05)
+    monkeypatch.setattr(frame_connection, "ARRIVAL_S", 0.05)
     async with grpc.aio.insecure_channel(node.address) as channel:
         call = partition_pb2_grpc.PartitionsStub(channel).Serve()
         await call.read()
@@ -140,9 +139,8 @@ async def test_the_connection_ends_with_the_stream(node: Node, connections: list
         call = partition_pb2_grpc.PartitionsStub(channel).Serve()
         greeting = await call.read()
         assert isinstance(greeting, partition_pb2.PartitionReplyFrame)
-        offer = greeting.connection_offer
         connection = await frame_connection.take(
-            node.address, offer.port, offer.ticket, partition_pb2.PartitionReplyFrame.FromString
+            node.address, greeting.connection_offer, partition_pb2.PartitionReplyFrame.FromString
         )
         assert connection is not None
         await call.write(Frame(takes_connection=True))

@@ -10,6 +10,7 @@ import pytest
 from statorpb import partition_pb2
 
 from server.runtime.clock import now_ms
+from server.runtime.frame_connection import FrameListener
 from storage_node import service
 from storage_node.service import SAY_S, SERVE_S, PartitionService, ReplyStream
 
@@ -22,6 +23,7 @@ class SlowNode:
         self.fails_at = -1
         self.turns: list[int] = []
         self.nudges: set[Any] = set()
+        self.listener = FrameListener()
 
     def serve(self, request: partition_pb2.PartitionRequest, reply: Any) -> None:
         end_s = time.perf_counter() + SERVE_S / 3
@@ -102,6 +104,7 @@ async def test_what_was_long_on_its_way_is_older() -> None:
 
     class Node:
         nudges: ClassVar[set[Any]] = set()
+        listener = FrameListener()
 
         def serve(self, request: partition_pb2.PartitionRequest, reply: Any) -> None:
             ages[request.id] = request.age_ms

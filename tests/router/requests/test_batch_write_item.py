@@ -143,3 +143,10 @@ def test_keys_occur_once(keys: list[tuple[str, bytes]]) -> None:
             "ValidationException",
             "Provided list of item keys contains duplicates",
         )
+
+
+def test_a_key_that_occurs_twice() -> None:
+    """In one table; in another it is another."""
+    batch_write_item.check_distinct([("films", b"1"), ("music", b"1")])
+    twice = [("films", b"1"), ("music", b"1"), ("films", b"1")]
+    assert refusal(batch_write_item.check_distinct, twice)[0] == "ValidationException"

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import grpc
 import pytest
-from statorpb import partition_pb2
+from statorpb import connection_pb2, partition_pb2
 
 from server.codec.length_prefix import FRAME_BYTES_MAX, LENGTH_BYTES
 from server.runtime import frame_connection
@@ -19,7 +19,8 @@ from server.runtime.frame_connection import (
     ConnectionEndedError,
     FrameConnection,
     FrameListener,
-    end_with_stream,
+    Offer,
+    connected,
     take,
 )
 from server.runtime.grpc_server import AddressInUseError
@@ -29,21 +30,32 @@ Connection: TypeAlias = FrameConnection[Request]
 
 
 @pytest.fixture
-async def listener() -> AsyncIterator[FrameListener[Request]]:
-    started = FrameListener(Request.FromString)
+async def listener() -> AsyncIterator[FrameListener]:
+    started = FrameListener()
     await started.start("127.0.0.1:0")
     yield started
     started.stop()
 
 
 @pytest.fixture
-async def both_ends(listener: FrameListener[Request]) -> AsyncIterator[tuple[Connection, Connection]]:
+async def both_ends(listener: FrameListener) -> AsyncIterator[tuple[Connection, Connection]]:
     """A connection as both sides have it."""
-    with listener.offer() as (ticket, coming):
-        taken = await take("127.0.0.1:1", listener.port, ticket, Request.FromString)
+    with listener.offer(Request.FromString) as offer:
+        taken = await take("127.0.0.1:1", made(offer), Request.FromString)
         assert taken is not None
-        yield taken, await coming
+        yield taken, await offer.arrival()
         taken.cancel()
+
+
+def message(port: int, ticket: bytes = bytes(TICKET_BYTES)) -> connection_pb2.ConnectionOffer:
+    return connection_pb2.ConnectionOffer(port=port, ticket=ticket)
+
+
+def made(offer: Offer[Request]) -> connection_pb2.ConnectionOffer:
+    """As it is sent."""
+    message = offer.message()
+    assert message is not None
+    return message
 
 
 def request(number: int, size: int = 0) -> Request:
@@ -135,45 +147,46 @@ async def test_a_writer_that_waits_learns_of_the_end(both_ends: tuple[Connection
         await writing
 
 
-async def test_a_connection_belongs_to_one_offer(listener: FrameListener[Request]) -> None:
+async def test_a_connection_belongs_to_one_offer(listener: FrameListener) -> None:
     """Of an offer that has been taken, is over or was never made, none can be had."""
-    with listener.offer() as (ticket, coming):
-        taken = await take("127.0.0.1:1", listener.port, ticket, Request.FromString)
+    with listener.offer(Request.FromString) as offer:
+        taken = await take("127.0.0.1:1", made(offer), Request.FromString)
         assert taken is not None
-        await coming
-        assert await take("127.0.0.1:1", listener.port, ticket, Request.FromString) is None
+        await offer.arrival()
+        assert await take("127.0.0.1:1", made(offer), Request.FromString) is None
     assert await taken.read() is None  # it ends with the offer
-    for late in (ticket, bytes(TICKET_BYTES)):
-        assert await take("127.0.0.1:1", listener.port, late, Request.FromString) is None
+    for late in (offer.ticket, bytes(TICKET_BYTES)):
+        assert await take("127.0.0.1:1", message(listener.port, late), Request.FromString) is None
 
 
-async def test_an_offer_that_is_not_taken(listener: FrameListener[Request]) -> None:
+async def test_an_offer_that_is_not_taken(listener: FrameListener) -> None:
     """Whoever waits for it may stop to."""
-    with listener.offer() as (ticket, coming):
-        coming.cancel()
-        assert await take("127.0.0.1:1", listener.port, ticket, Request.FromString) is None
-    with listener.offer():
+    with listener.offer(Request.FromString) as offer:
+        waiting = asyncio.create_task(offer.arrival())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert await take("127.0.0.1:1", made(offer), Request.FromString) is None
+    with listener.offer(Request.FromString):
         pass
 
 
-async def test_a_ticket_may_come_in_pieces_and_with_frames(listener: FrameListener[Request]) -> None:
+async def test_a_ticket_may_come_in_pieces_and_with_frames(listener: FrameListener) -> None:
     """As TCP has it."""
-    with listener.offer() as (ticket, coming):
+    with listener.offer(Request.FromString) as offer:
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
         content = request(1).SerializeToString()
-        data = ticket + len(content).to_bytes(LENGTH_BYTES, "big") + content
+        data = offer.ticket + len(content).to_bytes(LENGTH_BYTES, "big") + content
         for piece in (data[:5], data[5:18], data[18:]):
             writer.write(piece)
             await asyncio.sleep(0.01)
-        assert await (await coming).read() == request(1)
-        assert await reader.readexactly(TICKET_BYTES) == ticket
+        assert await (await offer.arrival()).read() == request(1)
+        assert await reader.readexactly(TICKET_BYTES) == offer.ticket
         writer.close()
         await writer.wait_closed()
 
 
-async def test_who_sends_no_ticket_is_cut_off(
-    listener: FrameListener[Request], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_who_sends_no_ticket_is_cut_off(listener: FrameListener, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stranger would hold a connection for ever."""
     monkeypatch.setattr(frame_connection, "TICKET_TIMEOUT_S", 0.05)
     reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
@@ -190,50 +203,88 @@ async def test_who_sends_no_ticket_is_cut_off(
     [(FRAME_BYTES_MAX + 1).to_bytes(LENGTH_BYTES, "big"), (3).to_bytes(LENGTH_BYTES, "big") + b"\xff\xff\xff"],
     ids=["too large", "no message"],
 )
-async def test_what_is_no_frame_ends_the_connection(listener: FrameListener[Request], data: bytes) -> None:
+async def test_what_is_no_frame_ends_the_connection(listener: FrameListener, data: bytes) -> None:
     """Nothing behind it could be trusted."""
-    with listener.offer() as (ticket, coming):
+    with listener.offer(Request.FromString) as offer:
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
-        writer.write(ticket + data)
-        assert await (await coming).read() is None
+        writer.write(offer.ticket + data)
+        assert await (await offer.arrival()).read() is None
         try:
-            assert await reader.read() in (ticket, b"")
+            assert await reader.read() in (offer.ticket, b"")
         except ConnectionResetError:
             pass
         writer.close()
 
 
-async def test_where_nobody_listens(listener: FrameListener[Request]) -> None:
+async def test_where_nobody_listens(listener: FrameListener) -> None:
     """There is no connection then, and that is no error."""
     port = listener.port
     listener.stop()
     assert listener.port == 0  # nothing is offered any more
     await asyncio.sleep(0)
-    assert await take("127.0.0.1:1", port, bytes(TICKET_BYTES), Request.FromString) is None
-    FrameListener(Request.FromString).stop()  # that never listened
+    assert await take("127.0.0.1:1", message(port), Request.FromString) is None
+    FrameListener().stop()  # that never listened
 
 
-async def test_an_address_in_use(listener: FrameListener[Request]) -> None:
+async def test_an_address_in_use(listener: FrameListener) -> None:
     """The sentence names it."""
     with pytest.raises(AddressInUseError, match=rf"127\.0\.0\.1:{listener.port} cannot be listened on"):
-        await FrameListener(Request.FromString).start(f"127.0.0.1:{listener.port}")
+        await FrameListener().start(f"127.0.0.1:{listener.port}")
 
 
-@pytest.mark.parametrize("end", [object(), asyncio.InvalidStateError("over"), grpc.aio.UsageError("over")])
-async def test_a_connection_ends_with_its_stream(both_ends: tuple[Connection, Connection], end: object) -> None:
-    """What still comes on the stream is passed over."""
-    one, other = both_ends
-    coming: list[object] = [Request(), Request(), end]
+class Opened:
+    """A gRPC stream as the side has it that opened it: what still comes on it, and what is written."""
 
-    async def read() -> object:
-        found = coming.pop(0)
+    def __init__(self, *coming: object) -> None:
+        self.coming = list(coming)
+        self.written: list[Request] = []
+
+    async def read(self) -> object:
+        if not self.coming:
+            await asyncio.Event().wait()
+        found = self.coming.pop(0)
         if isinstance(found, Exception):
             raise found
         return found
 
-    await end_with_stream(read, Request, one)
-    assert not coming
-    assert await other.read() is None
+    async def write(self, frame: Request) -> None:
+        self.written.append(frame)
+
+    def cancel(self) -> None:
+        """Nothing."""
+
+
+def answer(takes: bool) -> Request:
+    return Request(id=int(takes))
+
+
+@pytest.mark.parametrize("end", [object(), asyncio.InvalidStateError("over"), grpc.aio.UsageError("over")])
+async def test_a_connection_ends_with_its_stream(listener: FrameListener, end: object) -> None:
+    """What still comes on the stream is passed over."""
+    stream = Opened(Request(), Request(), end)
+    with listener.offer(Request.FromString) as offer:
+        async with connected(stream, offer.message(), "127.0.0.1:1", Request, answer) as found:
+            assert stream.written == [answer(True)]
+            assert await (await offer.arrival()).read() is None
+            assert await found.read() is None
+    assert not stream.coming
+
+
+async def test_where_frames_go(listener: FrameListener) -> None:
+    """Over the connection for as long as it is wanted; over the stream where none can be had, which is told, and where
+    none is offered."""
+    stream = Opened()
+    with listener.offer(Request.FromString) as offer:
+        async with connected(stream, offer.message(), "127.0.0.1:1", Request, answer) as found:
+            await found.write(request(7))
+            assert await (await offer.arrival()).read() == request(7)
+        assert await (await offer.arrival()).read() is None
+        stream.written.clear()
+        async with connected(stream, offer.message(), "127.0.0.1:1", Request, answer) as found:
+            assert (found, stream.written) == (stream, [answer(False)])
+    async with connected(Opened(), None, "127.0.0.1:1", Request, answer) as found:
+        assert isinstance(found, Opened)
+        assert not found.written
 
 
 @pytest.mark.parametrize("answer", [None, b"", bytes(TICKET_BYTES), b"HTTP/1.1 400 Bad Request\r\n\r\n"])
@@ -255,18 +306,18 @@ async def test_where_somebody_else_listens(answer: bytes | None, monkeypatch: py
 
     async with await asyncio.start_server(met, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        assert await take("127.0.0.1:1", port, b"x" * TICKET_BYTES, Request.FromString) is None
+        assert await take("127.0.0.1:1", message(port, b"x" * TICKET_BYTES), Request.FromString) is None
         await has_ended.wait()
 
 
-async def test_a_dead_connection_ends(listener: FrameListener[Request], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_dead_connection_ends(listener: FrameListener, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the side that serves has said nothing for too long, which it never does; not before, and not where it is
     this side that does not read."""
     monkeypatch.setattr(frame_connection, "SILENCE_S", 0.3)
-    with listener.offer() as (ticket, coming):
-        taken = await take("127.0.0.1:1", listener.port, ticket, Request.FromString)
+    with listener.offer(Request.FromString) as offer:
+        taken = await take("127.0.0.1:1", made(offer), Request.FromString)
         assert taken is not None
-        node = await coming
+        node = await offer.arrival()
         for _ in range(10):
             await node.write(Request())
             await asyncio.sleep(0.05)
@@ -309,13 +360,13 @@ async def test_others_get_their_turn(both_ends: tuple[Connection, Connection], m
 @pytest.mark.parametrize("listen", ["127.0.0.1:0", "[::1]:0", "[::]:0", "0.0.0.0:0", "localhost:0"])
 async def test_where_it_can_be_reached(listen: str) -> None:
     """At every address that it listens on, also over IPv4 where that is every IPv6 address."""
-    listener: FrameListener[Request] = FrameListener(Request.FromString)
+    listener = FrameListener()
     await listener.start(listen)
     hosts = {"[::]:0": ["[::1]", "127.0.0.1"], "0.0.0.0:0": ["127.0.0.1"]}.get(listen, [listen.rpartition(":")[0]])
     for host in hosts:
-        with listener.offer() as (ticket, coming):
-            taken = await take(f"{host}:1", listener.port, ticket, Request.FromString)
+        with listener.offer(Request.FromString) as offer:
+            taken = await take(f"{host}:1", made(offer), Request.FromString)
             assert taken is not None
-            await (await coming).write(request(1))
+            await (await offer.arrival()).write(request(1))
             assert await taken.read() == request(1)
     listener.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import grpc
 import pytest
@@ -12,8 +13,10 @@ import structlog
 from statorpb import replication_pb2, replication_pb2_grpc
 
 from server.paxos.lease import LeaseConfig, NodeLeases
+from server.runtime import frame_connection, peers
 from server.runtime.clock import now_ns
 from server.runtime.disk_watch import SLOW_NS, Fitness
+from server.runtime.frame_connection import FrameConnection, FrameListener
 from server.runtime.grpc_server import GrpcServer, start_server
 from server.runtime.peers import PeerStreams
 from server.runtime.replica_host import ReplicaHost
@@ -25,16 +28,18 @@ def fail(sentence: str) -> None:
 
 
 class Peer:
-    """A node's streams, on a loopback port; it has no groups."""
+    """A node's streams, on a loopback port; it has no groups. Frames go over connections."""
 
     def __init__(self, node_id: int) -> None:
-        self.streams = PeerStreams(node_id, f"data-{node_id}", lambda: "cluster", fail)
+        self.listener = FrameListener()
+        self.streams = PeerStreams(node_id, f"data-{node_id}", lambda: "cluster", fail, self.listener)
         leases = NodeLeases(LeaseConfig(2_000_000_000, 500_000_000, 0), boot=1, is_first_boot=True, now_ns=now_ns())
         self.host = ReplicaHost(node_id, FakeWal(), self.streams, leases, random.Random(1), now_ns, lambda work: work())
         self.streams.bind(self.host)
         self.server: GrpcServer
 
     async def start(self) -> None:
+        await self.listener.start("127.0.0.1:0")
         self.server = await start_server(
             "127.0.0.1:0",
             [lambda server: replication_pb2_grpc.add_ReplicationServicer_to_server(self.streams, server)],
@@ -47,6 +52,7 @@ class Peer:
 
     async def stop(self) -> None:
         await self.streams.close()
+        self.listener.stop()
         await self.server.stop(0)
 
 
@@ -57,7 +63,7 @@ async def pair() -> AsyncIterator[tuple[Peer, Peer]]:
     await five.start()
     await seven.start()
     five.streams.set_peers({7: seven.address})
-    await until(lambda: seven.streams.connected_node_ids() == [5] and five.streams.connected_node_ids() == [7])
+    await until_connected(five, seven)
     yield five, seven
     await five.stop()
     await seven.stop()
@@ -67,6 +73,112 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(15):
         while not condition():
             await asyncio.sleep(0.005)
+
+
+async def until_connected(five: Peer, seven: Peer) -> None:
+    await until(lambda: seven.streams.connected_node_ids() == [5] and five.streams.connected_node_ids() == [7])
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[FrameConnection[Any]]:
+    """All that are made, on both sides, in their order."""
+    made: list[FrameConnection[Any]] = []
+
+    class Kept(FrameConnection[Any]):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            made.append(self)
+
+    monkeypatch.setattr(frame_connection, "FrameConnection", Kept)
+    return made
+
+
+async def until_heard(sender: Peer, receiver: Peer, node_id: int) -> None:
+    """What one sends now comes to the other, once."""
+    heard = receiver.host.disk.unfit_node_ids(1)
+    is_unfit = node_id not in heard
+    fitness = Fitness(0, False, frozenset({1} if is_unfit else ()))
+    to = 7 if node_id == 5 else 5
+    sender.streams.send_heartbeat(to, now_ns(), fitness)
+    await until(lambda: (node_id in receiver.host.disk.unfit_node_ids(1)) == is_unfit)
+
+
+async def test_frames_go_over_a_connection(connections: list[FrameConnection[Any]], pair: tuple[Peer, Peer]) -> None:
+    """One for the pair, both ways; when it breaks, on whichever side, the next stream has one, too."""
+    five, seven = pair
+    for side in range(4):
+        assert len(connections) == 2 * side + 2
+        ends = connections[-2:]
+        heard_s = [each._heard_s for each in ends]
+        await until_heard(five, seven, 5)
+        await until_heard(seven, five, 7)
+        assert all(each._heard_s > before_s for each, before_s in zip(ends, heard_s, strict=True))
+        ends[side % 2].cancel()
+        await until(lambda: not five.streams.connected_node_ids() and not seven.streams.connected_node_ids())
+        await until_connected(five, seven)
+
+
+async def test_the_connection_ends_with_the_stream(
+    connections: list[FrameConnection[Any]], pair: tuple[Peer, Peer]
+) -> None:
+    """As where gRPC finds out that the other side is gone."""
+    five, seven = pair
+    await five.server.stop(0)
+    await seven.server.stop(0)
+    await until(lambda: not five.streams.connected_node_ids() and not seven.streams.connected_node_ids())
+    assert all(each._has_ended for each in connections)
+
+
+@pytest.mark.parametrize("other", ["offers none", "has none", "takes none"])
+async def test_grpc_carries_frames_where_there_is_no_connection(
+    other: str, connections: list[FrameConnection[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older version on either side, or a firewall between them."""
+    five, seven = Peer(5), Peer(7)
+    await five.start()
+    await seven.start()
+    if other == "offers none":
+        seven.listener.port = 0
+    elif other == "has none":
+        seven.listener.stop()
+        await asyncio.sleep(0)
+        seven.listener.port = 1
+    else:
+        hello = five.streams._hello
+
+        def older(*arguments: Any) -> replication_pb2.PeerFrame:
+            frame = hello(*arguments)
+            frame.hello.ClearField("may_take_connection")
+            return frame
+
+        monkeypatch.setattr(five.streams, "_hello", older)
+    five.streams.set_peers({7: seven.address})
+    await until_connected(five, seven)
+    await until_heard(five, seven, 5)
+    await until_heard(seven, five, 7)
+    assert all(each._has_ended for each in connections)
+    await five.stop()
+    await seven.stop()
+
+
+async def test_who_has_nothing_to_say_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection on which nothing comes would be taken for dead; and where one is, there is another soon."""
+    monkeypatch.setattr(frame_connection, "SILENCE_S", 0.3)
+    monkeypatch.setattr(peers, "SAY_S", 0.02)
+    five, seven = Peer(5), Peer(7)
+    await five.start()
+    await seven.start()
+    with structlog.testing.capture_logs() as logs:
+        five.streams.set_peers({7: seven.address})
+        await until_connected(five, seven)
+        former = seven.streams._connections[5]
+        await asyncio.sleep(1.0)
+        assert seven.streams._connections[5] is former
+        monkeypatch.setattr(peers, "SAY_S", 60.0)
+        await until(lambda: any(each["event"] == "a connection for frames is dead" for each in logs))
+        await until(lambda: seven.streams.connected_node_ids() == [5] and seven.streams._connections[5] is not former)
+    await five.stop()
+    await seven.stop()
 
 
 async def test_who_looks_for_another_is_refused(pair: tuple[Peer, Peer]) -> None:
