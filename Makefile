@@ -1,5 +1,7 @@
 # One word each. Every target sets up what it needs in .venv.
 PYTHON ?= python3
+# What nobody has chosen gives way to one that is faster, if there is one of the same version.
+CHOSEN = $(if $(filter file,$(origin PYTHON)),$$($(PYTHON) deploy/choose_python.py),$(PYTHON))
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
@@ -15,7 +17,7 @@ PURE := server/codec server/expressions server/model server/paxos router/request
 $(VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Stator needs Python 3.11 or newer; say PYTHON=/path/to/python3.11")'
 	@echo "Setting up $(VENV); this takes a minute or two, once."
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/python || $(CHOSEN) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[server,plot]" --group dev
 	@touch $@

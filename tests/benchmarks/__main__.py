@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import platform
 import statistics
 import sys
 import tempfile
@@ -117,12 +118,15 @@ def _report(figures: Figures, options: argparse.Namespace, systems: list[System]
 
 
 def _arrangements(plans: dict[tuple[str, str], Plan]) -> str:
-    """By how many processes each system was asked, at how many addresses: those that served it best."""
+    """By how many processes each system was asked, at how many addresses: those that served it best; and on what."""
     chosen = [
         f"{name} {operation} {plan.processes} to {len(set(plan.endpoints))}"
         for (name, operation), plan in plans.items()
     ]
-    return f"Processes of clients, and addresses that they ask: {'; '.join(chosen)}."
+    python = f"{platform.python_implementation()} {platform.python_version()} ({Path(sys.executable).resolve()})"
+    return (
+        f"Processes of clients, and addresses that they ask: {'; '.join(chosen)}. Stator and clients ran on {python}."
+    )
 
 
 def _ratio(figures: Figures, name: str, peer: str, operation: str) -> str:
