@@ -1,7 +1,7 @@
 # One word each. Every target sets up what it needs in .venv.
 PYTHON ?= python3
 # What nobody has chosen gives way to one that is faster, if there is one of the same version.
-CHOSEN = $(if $(filter file,$(origin PYTHON)),$$($(PYTHON) deploy/choose_python.py),$(PYTHON))
+CHOSEN = $(if $(filter file,$(origin PYTHON)),"$$($(PYTHON) deploy/choose_python.py)",$(PYTHON))
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=

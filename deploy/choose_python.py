@@ -43,8 +43,8 @@ def probe(path: str) -> Interpreter | None:
     """The Python at a path; None: there is none that works."""
     try:
         told = subprocess.run([path, "-c", _PROBE], capture_output=True, timeout=_PROBE_TIMEOUT_S, check=True).stdout
-        return Interpreter(*json.loads(told))
-    except (OSError, subprocess.SubprocessError, ValueError, TypeError):
+        return Interpreter(*json.loads(told.splitlines()[-1]))  # what is set up for it may print something before
+    except (OSError, subprocess.SubprocessError, ValueError, TypeError, IndexError):
         return None
 
 
@@ -60,8 +60,7 @@ def choose(own: Interpreter, folders: list[str]) -> Interpreter:
 
 
 def main() -> None:
-    own = probe(sys.executable)
-    assert own is not None, "it runs"
+    own = probe(sys.executable) or Interpreter(sys.executable, [], None, has_pip=True)
     chosen = choose(own, [folder for folder in os.environ.get("PATH", "").split(os.pathsep) if folder])
     if chosen is not own:
         sys.stderr.write(

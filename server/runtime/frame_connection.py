@@ -34,12 +34,15 @@ TICKET_TIMEOUT_S = 5.0
 TAKE_TIMEOUT_S = 0.25
 """To be connected and known: until then nothing is sent on a stream, and a router counts on answers within a second."""
 
+FRAME_OVERHEAD_BYTES = 64
+"""What a frame that nobody has read takes besides its bytes, for one."""
+
 ARRIVAL_S = 1.0
 """For the connection that the other side says it has taken."""
 
 SILENCE_S = 15.0
-"""The side that serves speaks all the time. Where nothing has come for so long, the connection is dead, though the
-stream may live: they may take different ways. It is what gRPC's keepalive waits, too."""
+"""The side that serves speaks all the time, and peers do on both sides. Where nothing has come for so long, the
+connection is dead, though the stream may live: they may take different ways. It is what gRPC's keepalive waits, too."""
 
 READ_S = 0.01
 """After so long of frames that had come already, others get their turn."""
@@ -74,13 +77,13 @@ class FrameConnection(asyncio.Protocol, Generic[T]):
     """One connection. `on_ticket`: told of the ticket that comes first; of an empty one where the connection ends
     before. `silence_s`: it ends where nothing has come for so long; 0: it does not.
 
-    `parse`: makes a message of a frame's bytes; `on_ticket` sets it, at the latest."""
+    `parse`: makes a message of a frame's bytes. `on_ticket` sets it at the latest, and may set `silence_s`."""
 
     parse: Callable[[bytes], T]
 
     def __init__(self, on_ticket: Callable[[bytes, FrameConnection[T]], None], silence_s: float = 0.0) -> None:
         self._on_ticket: Callable[[bytes, FrameConnection[T]], None] | None = on_ticket
-        self._silence_s = silence_s
+        self.silence_s = silence_s
         self._loop = asyncio.get_running_loop()
         self._heard_s = self._turned_s = self._loop.time()
         self._ticket = b""
@@ -152,11 +155,11 @@ class FrameConnection(asyncio.Protocol, Generic[T]):
 
     def _listen(self) -> None:
         """Finds out now and then whether the other side has been silent. Who does not read hears nothing either."""
-        if not self._is_full and self._loop.time() - self._heard_s >= self._silence_s:
-            log.warning("a connection for frames is dead", silent_s=self._silence_s)
+        if not self._is_full and self._loop.time() - self._heard_s >= self.silence_s:
+            log.warning("a connection for frames is dead", silent_s=self.silence_s)
             self.cancel()
         else:
-            self._timer = self._loop.call_later(self._silence_s / 3, self._listen)
+            self._timer = self._loop.call_later(self.silence_s / 3, self._listen)
 
     # asyncio.Protocol
 
@@ -176,8 +179,9 @@ class FrameConnection(asyncio.Protocol, Generic[T]):
             return
         try:
             for content in self._reader.feed(data):
-                self._unread.append((self.parse(content), len(content)))
-                self._unread_bytes += len(content)
+                size = len(content) + FRAME_OVERHEAD_BYTES
+                self._unread.append((self.parse(content), size))
+                self._unread_bytes += size
         except (DecodeError, FrameTooLargeError) as error:
             log.error("a frame cannot be read", reason=str(error))
             self.cancel()
@@ -192,7 +196,7 @@ class FrameConnection(asyncio.Protocol, Generic[T]):
         if self._timer is not None:
             self._timer.cancel()
         on_ticket(ticket, self)
-        if self._silence_s and not self._has_ended:
+        if self.silence_s and not self._has_ended:
             self._listen()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -209,10 +213,12 @@ class FrameConnection(asyncio.Protocol, Generic[T]):
 
 
 class Offer(Generic[T]):
-    """Of a connection for one stream. `parse`: makes a message of the bytes of a frame that comes on it."""
+    """Of a connection for one stream. `parse`: makes a message of the bytes of a frame that comes on it; `silence_s`:
+    as FrameConnection has it."""
 
-    def __init__(self, port: int, parse: Callable[[bytes], T]) -> None:
+    def __init__(self, port: int, parse: Callable[[bytes], T], silence_s: float) -> None:
         self.ticket = secrets.token_bytes(TICKET_BYTES)
+        self._silence_s = silence_s
         self._port = port
         self._parse = parse
         self._coming: asyncio.Future[FrameConnection[T]] = asyncio.get_running_loop().create_future()
@@ -232,7 +238,7 @@ class Offer(Generic[T]):
             log.debug("a connection of no stream")
             connection.cancel()
             return
-        connection.parse = self._parse
+        connection.parse, connection.silence_s = self._parse, self._silence_s
         connection.send_ticket(self.ticket)
         self._coming.set_result(connection)
 
@@ -275,9 +281,9 @@ class FrameListener:
             self._server.close()
 
     @contextmanager
-    def offer(self, parse: Callable[[bytes], T]) -> Iterator[Offer[T]]:
-        """For one stream, as long as this lasts."""
-        offer = Offer(self.port, parse)
+    def offer(self, parse: Callable[[bytes], T], silence_s: float = 0.0) -> Iterator[Offer[T]]:
+        """For one stream, as long as this lasts. (See Offer.)"""
+        offer = Offer(self.port, parse, silence_s)
         self._expected[offer.ticket] = offer
         try:
             yield offer
@@ -298,10 +304,10 @@ class FrameListener:
 
 
 async def take(
-    address: str, offer: connection_pb2.ConnectionOffer, parse: Callable[[bytes], T]
+    address: str, offer: connection_pb2.ConnectionOffer, parse: Callable[[bytes], T], timeout_s: float = TAKE_TIMEOUT_S
 ) -> FrameConnection[T] | None:
     """Takes an offer of the process at `address` (host:port, of its gRPC server). None: no connection to it can be had
-    within TAKE_TIMEOUT_S."""
+    in that time."""
     host = address.rpartition(":")[0].strip("[]")
     loop = asyncio.get_running_loop()
     echo: asyncio.Future[bytes] = loop.create_future()
@@ -313,14 +319,15 @@ async def take(
     connection = FrameConnection(echoed, SILENCE_S)
     connection.parse = parse
     try:
-        async with asyncio.timeout(TAKE_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             await loop.create_connection(lambda: connection, host, offer.port)
             connection.send_ticket(offer.ticket)
             if await echo != offer.ticket:
                 raise ConnectionError("somebody else answered, or nobody")
     except BaseException as error:
         connection.cancel()
-        if not isinstance(error, OSError):  # which TimeoutError and ConnectionError are, too
+        # TimeoutError and ConnectionError are OSErrors; the others say that this is no port, or no host.
+        if not isinstance(error, OSError | OverflowError | ValueError):
             raise
         reason = str(error) or "nobody answered in time"
         log.warning("no connection for frames: gRPC carries them", address=f"{host}:{offer.port}", reason=reason)
@@ -335,11 +342,12 @@ async def connected(
     address: str,
     kind: type[T],
     answer: Callable[[bool], Message],
+    timeout_s: float = TAKE_TIMEOUT_S,
 ) -> AsyncIterator[OpenedStream]:
     """For the side that has opened a gRPC stream: where its frames go from now on, those of `kind` that come and the
-    others; the stream itself, where no connection was offered (None), or none can be had. `address`: as `take` has it;
-    `answer`: the frame that says whether an offer is taken."""
-    connection = await take(address, offer, kind.FromString) if offer is not None else None
+    others; the stream itself, where no connection was offered (None), or none can be had. `address`, `timeout_s`: as
+    `take` has them; `answer`: the frame that says whether an offer is taken."""
+    connection = await take(address, offer, kind.FromString, timeout_s) if offer is not None else None
     if connection is None:
         if offer is not None:
             await stream.write(answer(False))

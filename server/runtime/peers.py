@@ -22,11 +22,7 @@ from server.gathering import gather_arrivals
 from server.paxos.lease import Grant
 from server.paxos.messages import PeerMessage
 from server.runtime.disk_watch import Fitness
-from server.runtime.frame_connection import (
-    FrameListener,
-    FrameStream,
-    connected,
-)
+from server.runtime.frame_connection import SILENCE_S, FrameListener, FrameStream, Offer, connected
 from server.runtime.grpc_server import channel_options
 from server.runtime.peer_codec import MalformedMessageError, decode_message, encode_message
 from server.runtime.replica_host import ReplicaHost
@@ -48,8 +44,14 @@ SAY_S = 3.0
 heartbeats, and a connection on which nothing comes is taken for dead (frame_connection.SILENCE_S)."""
 
 HELLO_TIMEOUT_S = 3.0
+TAKE_TIMEOUT_S = 1.0
+"""For an offered connection: nobody waits for an answer here, and what is not taken now is not for as long as the
+stream lasts. Less than what the other side waits for the answer to its offer."""
 RECONNECT_MIN_S = 0.05
 RECONNECT_MAX_S = 1.0
+
+_BROKEN = (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError, ConnectionError)
+"""What reading and writing end with where the other side is gone."""
 
 log = structlog.get_logger()
 
@@ -59,7 +61,9 @@ class PeerRefusedError(Exception):
 
 
 class _Connection:
-    """What waits for one peer, and the loop that writes it."""
+    """What waits for one peer, and the loop that writes it. `end`: ends its stream."""
+
+    end: Callable[[], object]
 
     def __init__(self, node_id: int) -> None:
         self.node_id = node_id
@@ -126,6 +130,8 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
         self._addresses: dict[int, str] = {}
         self._dialers: dict[int, asyncio.Task[None]] = {}
         self._known_data_ids: dict[int, str] = {}
+        self._hellos: dict[int, int] = {}
+        """How many each peer has said that opens streams to this node: only its latest counts."""
 
     def bind(self, host: ReplicaHost) -> None:
         self._host = host
@@ -232,21 +238,33 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
         context: grpc.aio.ServicerContext[replication_pb2.PeerFrame, replication_pb2.PeerFrame],
     ) -> None:
         """The accepting side: answers the hello, then runs until the stream ends."""
-        stream: FrameStream = context
-        with self._listener.offer(replication_pb2.PeerFrame.FromString) as offer:
+        with self._listener.offer(replication_pb2.PeerFrame.FromString, SILENCE_S) as offer:
             try:
                 async with asyncio.timeout(self.hello_timeout_s):
                     hello = self._check_hello(await context.read(), None)
-                    offered = offer.message() if hello.may_take_connection else None
-                    await context.write(self._hello(offered=offered))
-                    if offered is not None and _takes_connection(await context.read()):
-                        stream = await offer.arrival()
+                    number = self._hellos[hello.node_id] = self._hellos.get(hello.node_id, 0) + 1
+                    stream = await self._answer_hello(hello, context, offer)
             except PeerRefusedError as error:
                 log.error("peer refused", reason=str(error))
                 await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
             except TimeoutError:
-                await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "no hello came")
-            await self._run(hello.node_id, stream)
+                await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "no hello came, or no answer to an offer")
+            # Who has said hello again since has given this stream up, and may be on the newer one already.
+            if stream is not None and number == self._hellos[hello.node_id]:
+                await self._run(hello.node_id, stream)
+
+    async def _answer_hello(
+        self, hello: replication_pb2.Hello, stream: FrameStream, offer: Offer[replication_pb2.PeerFrame]
+    ) -> FrameStream | None:
+        """Where the frames go from now on; None: nowhere, the stream has ended. Raises TimeoutError."""
+        offered = offer.message() if hello.may_take_connection else None
+        await stream.write(self._hello(offered=offered))
+        if offered is None:
+            return stream
+        answer = await stream.read()
+        if not isinstance(answer, replication_pb2.PeerFrame):
+            return None
+        return await offer.arrival() if answer.takes_connection else stream
 
     async def _dial(self, node_id: int, address: str) -> None:
         """Keeps a stream to a peer open, for ever."""
@@ -261,7 +279,9 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
                         hello = self._check_hello(await call.read(), node_id)
                     delay_s = RECONNECT_MIN_S
                     offer = hello.connection_offer if hello.HasField("connection_offer") else None
-                    async with connected(call, offer, address, replication_pb2.PeerFrame, _answer) as stream:
+                    async with connected(
+                        call, offer, address, replication_pb2.PeerFrame, _answer, TAKE_TIMEOUT_S
+                    ) as stream:
                         await self._run(node_id, stream)
             except PeerRefusedError as error:
                 log.error("peer refused", node_id=node_id, address=address, reason=str(error))
@@ -310,30 +330,36 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
         return hello
 
     async def _run(self, node_id: int, stream: FrameStream) -> None:
-        """Carries frames both ways until the stream breaks. A newer stream to the same peer takes over."""
-        assert self._host is not None
+        """Carries frames both ways until the stream breaks. It takes over from an older one to the same peer, which
+        ends."""
         connection = _Connection(node_id)
+        reader = asyncio.create_task(self._read_all(node_id, stream))
+        tasks = (reader, asyncio.create_task(connection.write_all(stream.write)), asyncio.create_task(connection.say()))
+        connection.end = reader.cancel
+        if (former := self._connections.get(node_id)) is not None:
+            former.end()
         self._connections[node_id] = connection
-        writer = asyncio.create_task(connection.write_all(stream.write))
-        speaker = asyncio.create_task(connection.say())
         log.info("peer connected", node_id=node_id)
         try:
             self._connected(node_id)
-            while not writer.done():
-                frame = await stream.read()
-                if not isinstance(frame, replication_pb2.PeerFrame):
-                    break
-                self._receive(node_id, frame)
-        except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError) as error:
-            log.debug("stream to a peer broke", node_id=node_id, reason=str(error))
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            writer.cancel()
-            speaker.cancel()
+            for task in tasks:
+                task.cancel()
             # Before anything is waited for: this task may be cancelled there.
             if self._connections.get(node_id) is connection:
                 del self._connections[node_id]
             log.info("peer disconnected", node_id=node_id)
-            await asyncio.gather(writer, speaker, return_exceptions=True)
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        for error in results:
+            if isinstance(error, _BROKEN):
+                log.debug("stream to a peer broke", node_id=node_id, reason=str(error))
+            elif isinstance(error, Exception):
+                raise error
+
+    async def _read_all(self, node_id: int, stream: FrameStream) -> None:
+        while isinstance(frame := await stream.read(), replication_pb2.PeerFrame):
+            self._receive(node_id, frame)
 
     def _connected(self, node_id: int) -> None:
         assert self._host is not None
@@ -402,7 +428,3 @@ class PeerStreams(replication_pb2_grpc.ReplicationServicer):
 
 def _answer(takes_connection: bool) -> replication_pb2.PeerFrame:
     return replication_pb2.PeerFrame(takes_connection=takes_connection)
-
-
-def _takes_connection(answer: object) -> bool:
-    return isinstance(answer, replication_pb2.PeerFrame) and answer.takes_connection

@@ -88,3 +88,17 @@ def test_what_is_said(
     assert printed.out == f"{expected or own.path}\n"
     assert note in printed.err
     assert bool(note) == bool(printed.err)
+
+
+def test_one_that_says_more_or_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is set up for a Python may print something as it starts; where it tells nothing, it stays."""
+    folder = Path(make(tmp_path, "python", FAST))
+    program = folder / "python"
+    program.write_text(program.read_text().replace("printf", "echo welcome\nprintf"))
+    assert probe(str(program)) == FAST
+    program.write_text("#!/bin/sh\nexit 1\n")
+    monkeypatch.setattr(sys, "executable", str(program))
+    main()
+    assert capsys.readouterr().out == f"{program}\n"

@@ -14,6 +14,7 @@ from statorpb import connection_pb2, partition_pb2
 from server.codec.length_prefix import FRAME_BYTES_MAX, LENGTH_BYTES
 from server.runtime import frame_connection
 from server.runtime.frame_connection import (
+    FRAME_OVERHEAD_BYTES,
     TICKET_BYTES,
     UNREAD_BYTES_MAX,
     ConnectionEndedError,
@@ -226,6 +227,12 @@ async def test_where_nobody_listens(listener: FrameListener) -> None:
     FrameListener().stop()  # that never listened
 
 
+async def test_where_there_is_no_such_port_or_host() -> None:
+    """Somebody may offer anything."""
+    assert await take("127.0.0.1:1", message(70_000), Request.FromString) is None
+    assert await take("x" * 300 + ":1", message(1), Request.FromString) is None
+
+
 async def test_an_address_in_use(listener: FrameListener) -> None:
     """The sentence names it."""
     with pytest.raises(AddressInUseError, match=rf"127\.0\.0\.1:{listener.port} cannot be listened on"):
@@ -288,10 +295,8 @@ async def test_where_frames_go(listener: FrameListener) -> None:
 
 
 @pytest.mark.parametrize("answer", [None, b"", bytes(TICKET_BYTES), b"HTTP/1.1 400 Bad Request\r\n\r\n"])
-async def test_where_somebody_else_listens(answer: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_where_somebody_else_listens(answer: bytes | None) -> None:
     """A proxy, say, takes every connection; it ends it (b""), says nothing, or something else."""
-    monkeypatch.setattr(frame_connection, "TAKE_TIMEOUT_S", 0.1)
-
     has_ended = asyncio.Event()
 
     async def met(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -306,7 +311,8 @@ async def test_where_somebody_else_listens(answer: bytes | None, monkeypatch: py
 
     async with await asyncio.start_server(met, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        assert await take("127.0.0.1:1", message(port, b"x" * TICKET_BYTES), Request.FromString) is None
+        offered = message(port, b"x" * TICKET_BYTES)
+        assert await take("127.0.0.1:1", offered, Request.FromString, timeout_s=0.1) is None
         await has_ended.wait()
 
 
@@ -331,6 +337,32 @@ async def test_a_dead_connection_ends(listener: FrameListener, monkeypatch: pyte
             while await taken.read() is not None:
                 pass
         assert await node.read() is None
+
+
+async def test_the_side_that_serves_may_listen_for_silence(listener: FrameListener) -> None:
+    """Where both sides speak all the time."""
+    with listener.offer(Request.FromString, 0.3) as offer:
+        taken = await take("127.0.0.1:1", made(offer), Request.FromString)
+        assert taken is not None
+        served = await offer.arrival()
+        for _ in range(10):
+            await taken.write(request(1))
+            assert await served.read() == request(1)
+            await asyncio.sleep(0.05)
+        async with asyncio.timeout(10):
+            assert await served.read() is None
+
+
+async def test_frames_without_content_count(both_ends: tuple[Connection, Connection]) -> None:
+    """Each takes memory, too."""
+    one, other = both_ends
+    for _ in range(8 * UNREAD_BYTES_MAX // FRAME_OVERHEAD_BYTES):
+        one.send(Request())
+    while not other._is_full:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    # What has come with one read of the socket is taken whole, which may be as much again.
+    assert len(other._unread) < 4 * UNREAD_BYTES_MAX / FRAME_OVERHEAD_BYTES
 
 
 async def test_others_get_their_turn(both_ends: tuple[Connection, Connection], monkeypatch: pytest.MonkeyPatch) -> None:

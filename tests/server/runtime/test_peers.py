@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -161,6 +162,22 @@ async def test_grpc_carries_frames_where_there_is_no_connection(
     await seven.stop()
 
 
+async def test_the_side_that_is_asked_notices_silence_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A way may be dead in one direction."""
+    monkeypatch.setattr(peers, "SILENCE_S", 0.3)
+    five, seven = Peer(5), Peer(7)
+    await five.start()
+    await seven.start()
+    five.streams.set_peers({7: seven.address})
+    await until_connected(five, seven)
+    former = seven.streams._connections[5]
+    await until(lambda: seven.streams.connected_node_ids() == [5] and seven.streams._connections[5] is not former)
+    await five.stop()
+    await seven.stop()
+
+
 async def test_who_has_nothing_to_say_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection on which nothing comes would be taken for dead; and where one is, there is another soon."""
     monkeypatch.setattr(frame_connection, "SILENCE_S", 0.3)
@@ -177,6 +194,63 @@ async def test_who_has_nothing_to_say_is_heard(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(peers, "SAY_S", 60.0)
         await until(lambda: any(each["event"] == "a connection for frames is dead" for each in logs))
         await until(lambda: seven.streams.connected_node_ids() == [5] and seven.streams._connections[5] is not former)
+    await five.stop()
+    await seven.stop()
+
+
+class Dialled:
+    """A stream to a node that says it comes from node 5, as node 5 would: its hello is answered."""
+
+    def __init__(self, to: Peer) -> None:
+        self._channel = grpc.aio.insecure_channel(to.address)
+        self.call = replication_pb2_grpc.ReplicationStub(self._channel).Exchange()
+
+    async def hello(self) -> None:
+        hello = replication_pb2.Hello(
+            node_id=5,
+            expected_node_id=7,
+            protocol_version=1,
+            cluster_id="cluster",
+            data_id="data-5",
+            may_take_connection=True,
+        )
+        await self.call.write(replication_pb2.PeerFrame(hello=hello))
+        answer = await self.call.read()
+        assert isinstance(answer, replication_pb2.PeerFrame)
+        assert answer.hello.connection_offer.port
+
+    async def end(self) -> None:
+        self.call.cancel()
+        await self._channel.close()
+
+
+@pytest.mark.parametrize("how", ["answers late", "ends without an answer", "ends after it"])
+async def test_a_stream_that_was_given_up_does_not_come_back(how: str) -> None:
+    """Its end may come long after another has taken its place, which stays, and is heard on."""
+    five, seven = Peer(5), Peer(7)
+    await five.start()
+    await seven.start()
+    older = Dialled(seven)
+    await older.hello()
+    if how == "ends after it":
+        await older.call.write(replication_pb2.PeerFrame(takes_connection=False))
+        await until(lambda: seven.streams.connected_node_ids() == [5])
+    five.streams.set_peers({7: seven.address})
+    await until(lambda: five.streams.connected_node_ids() == [7])
+    await until_heard(five, seven, 5)
+    newer = seven.streams._connections[5]
+    if how == "answers late":
+        await older.call.write(replication_pb2.PeerFrame(takes_connection=False))
+        assert await older.call.read() is grpc.aio.EOF
+    elif how == "ends after it":
+        async with asyncio.timeout(15):
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                while isinstance(await older.call.read(), replication_pb2.PeerFrame):
+                    pass
+        assert older.call.done()
+    await older.end()
+    await until_heard(seven, five, 7)
+    assert seven.streams._connections[5] is newer
     await five.stop()
     await seven.stop()
 
@@ -247,5 +321,5 @@ async def test_who_says_no_hello_is_given_up(pair: tuple[Peer, Peer]) -> None:
     await server.stop(0)
     async with grpc.aio.insecure_channel(five.address) as channel:
         call = replication_pb2_grpc.ReplicationStub(channel).Exchange()
-        with pytest.raises(grpc.aio.AioRpcError, match="no hello came"):
+        with pytest.raises(grpc.aio.AioRpcError, match="no hello came, or no answer"):
             await asyncio.wait_for(call.read(), 10)
