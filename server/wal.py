@@ -93,6 +93,7 @@ class Wal:
         self._queue: deque[_Queued] = deque()
         self._writing: _Batch | None = None
         self._write_began_s = 0.0
+        self._waits_since_s = 0.0  # of the queue, for another segment; 0: it does not
         self._shortest_s = math.inf  # of the writes that have ended since somebody asked
         self._is_flush_due = False
         self._has_failed = False
@@ -176,9 +177,12 @@ class Wal:
 
     def writing_ns(self) -> int:
         """For how long the write in flight has been; 0: there is none."""
-        if self._writing is None or self._loop is None:
-            return 0
-        return int((self._loop.time() - self._write_began_s) * 1e9)
+        return self.stalled_ns() if self._writing is not None else 0
+
+    def stalled_ns(self) -> int:
+        """For how long the write in flight has been, or what is to be written has waited for room; 0: neither is."""
+        since_s = self._waits_since_s if self._writing is None else self._write_began_s
+        return int((self._loop.time() - since_s) * 1e9) if since_s and self._loop is not None else 0
 
     def take_write_ns(self) -> int:
         """What the shortest write has taken that has ended since this was asked last; 0: none has."""
@@ -223,12 +227,13 @@ class Wal:
             if size > self._room_bytes:
                 raise ValueError(f"a record of {size} bytes does not fit into a segment of {self._segment_bytes}")
             if self._spare is None:
+                self._waits_since_s = self._waits_since_s or self._loop.time()
                 self._make_spare()
                 return
             segment = self._switch()
         batch = self._form_batch(segment)
         self._writing = batch
-        self._write_began_s = self._loop.time()
+        self._write_began_s, self._waits_since_s = self._loop.time(), 0.0
         self._batches.put(batch)
         if segment.end * 2 > self._segment_bytes:
             self._make_spare()

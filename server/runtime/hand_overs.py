@@ -87,9 +87,19 @@ class HandOvers:
                 self.begin(group, at_once=True)
         elif self._disk.is_unwell:
             worse = self._disk.worse_node_ids()
+            # Who has room keeps what it is given; slow disks may take turns.
+            again_ns = self._leases.config.duration_ns if self._disk.is_full else AGAIN_NS
             for group in tuple(self._groups.values()):
-                if now_ns >= group.handed_over_ns + AGAIN_NS and self._has_successor(group, worse):
+                if now_ns >= group.handed_over_ns + again_ns and self._has_successor(group, worse):
                     self.begin(group)
+
+    def may_ask_for_grants(self) -> bool:
+        """Whether others may bind themselves to this node: it leads, or its log takes what it is given. Where nothing
+        has been written for the time of a lease it can neither come to lead nor let go of a ballot that is its own, and
+        grants would keep all others from leading for as long as that lasts."""
+        if self._wal.stalled_ns() <= self._leases.config.duration_ns:
+            return True
+        return any(group.core.leadership is not None for group in self._groups.values())
 
     def fitness(self) -> Fitness:
         """What this node tells the others of itself."""

@@ -68,6 +68,9 @@ class LogWriter(Protocol):
     def writing_ns(self) -> int:
         """For how long the write in flight has been; 0: there is none."""
 
+    def stalled_ns(self) -> int:
+        """The same, or for how long what is to be written has waited for room; 0: neither is."""
+
     def take_write_ns(self) -> int:
         """What the shortest write has taken that has ended since this was asked last; 0: none has."""
 

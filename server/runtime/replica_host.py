@@ -355,9 +355,9 @@ class ReplicaHost:
         now_ns = self._now_ns()
         if now_ns >= self._next_heartbeat_ns:
             self._next_heartbeat_ns = now_ns + self.leases.config.heartbeat_ns
-            fitness = self.hand_overs.fitness()
+            fitness, asks = self.hand_overs.fitness(), self.hand_overs.may_ask_for_grants()
             for node_id, group_ids in self._groups_of_peer.items():
-                if group_ids:
+                if group_ids and asks:
                     self._transport.send_heartbeat(node_id, now_ns, fitness)
             self.snapshots.tend()
             self.hand_overs.tend_log()

@@ -164,6 +164,20 @@ MUTANTS = (
         "tests/metadata",
     ),
     Mutant(
+        "bind others to a node whose log has no room",
+        "server/runtime/hand_overs.py",
+        "        if self._wal.stalled_ns() <= self._leases.config.duration_ns:\n",
+        "        if True:\n",
+        HOST,
+    ),
+    Mutant(
+        "keep for long what came back to a full disk",
+        "server/runtime/hand_overs.py",
+        "            again_ns = self._leases.config.duration_ns if self._disk.is_full else AGAIN_NS\n",
+        "            again_ns = AGAIN_NS\n",
+        HOST,
+    ),
+    Mutant(
         "take writes while the disk is full",
         "storage_node/node.py",
         "            replica.serve(request, reply, self.host.disk.is_full)\n",

@@ -32,12 +32,23 @@ def fail(error: Exception) -> None:
     raise error
 
 
+class FillableFiles(SegmentFiles):
+    """Real files on a disk that can be full."""
+
+    is_full = False
+
+    def create(self, number: int, reuse: Path | None = None) -> OpenSegment:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "no space left on device")
+        return super().create(number, reuse)
+
+
 class RealHarness:
     """A log on `files`, by default on a real disk."""
 
-    def __init__(self, directory: Path, files: SegmentFiles | None = None) -> None:
+    def __init__(self, directory: Path, files: MemoryFiles | None = None) -> None:
         self.directory = directory
-        self.files = files
+        self.files = files or FillableFiles(directory, node_id=1, segment_bytes=SEGMENT_BYTES)
         self.errors: list[Exception] = []
         self.recovery = self.open({})
 
@@ -52,6 +63,16 @@ class RealHarness:
         recovery = self.log.recover(floors)
         self.log.start(asyncio.get_running_loop())
         return recovery
+
+    def fill(self) -> None:
+        self.files.is_full = True
+
+    def make_room(self) -> None:
+        self.files.is_full = False
+
+    async def stall(self) -> None:
+        while not (self.log.is_full and self.log.is_idle and self.log.stalled_ns()):
+            await asyncio.sleep(0)
 
     async def settle(self) -> None:
         synced = asyncio.get_running_loop().create_future()
@@ -70,7 +91,19 @@ class RealHarness:
 class SimulatedHarness:
     def __init__(self) -> None:
         self.scheduler = Scheduler()
-        self.log = SimulatedWal(self.scheduler.schedule, random.Random(1), sync_ns=1000)
+        rng = random.Random(1)
+        self.log = SimulatedWal(self.scheduler.schedule, rng, sync_ns=1000, now_ns=lambda: self.scheduler.now_ns)
+
+    def fill(self) -> None:
+        self.log.fill(2_000)
+
+    def make_room(self) -> None:
+        self.log.make_room()
+
+    async def stall(self) -> None:
+        await self.settle()
+        self.scheduler.schedule(1, lambda: None)  # a moment passes
+        await self.settle()
 
     async def settle(self) -> None:
         while self.scheduler.step():

@@ -25,7 +25,14 @@ class Log(Protocol):
     bytes_queued: int
 
     @property
+    def is_full(self) -> bool: ...
+
+    @property
     def is_idle(self) -> bool: ...
+
+    def writing_ns(self) -> int: ...
+
+    def stalled_ns(self) -> int: ...
 
     def append(self, record: bytes, group_id: int, last_slot: int, done: Callable[[], None] | None) -> None: ...
 
@@ -42,6 +49,14 @@ class Harness(Protocol):
 
     async def settle(self) -> None:
         """Returns once all that was appended is durable."""
+
+    def fill(self) -> None:
+        """The disk has no room, but for two or three kilobytes in what the log has already."""
+
+    def make_room(self) -> None: ...
+
+    async def stall(self) -> None:
+        """Returns once the log waits for room."""
 
     async def restart(self, floors: dict[int, int], *, crash: bool = False) -> Mapping[int, Recovered]:
         """Ends the log, losing what is not durable if `crash`, and opens it again as `log`."""
@@ -83,6 +98,23 @@ class WalContract:
         put(harness, entries(5, 1, b"x"), again)
         await harness.settle()
         assert events == ["first", "idle", "second", "third", "idle"]
+
+    async def test_what_finds_no_room_waits_for_it(self, harness: Harness) -> None:
+        """In its order. Nothing is in flight meanwhile, and the log says for how long it has written nothing."""
+        called: list[int] = []
+        harness.fill()
+        for slot in range(1, 9):
+            put(harness, entries(5, slot, bytes(800)), lambda slot=slot: called.append(slot))  # type: ignore[misc]
+        await harness.stall()
+        log = harness.log
+        assert 1 <= len(called) < 8
+        assert (log.is_full, log.is_idle, log.writing_ns(), log.stalled_ns() > 0) == (True, True, 0, True)
+        assert log.bytes_queued >= 800 * (8 - len(called))
+        harness.make_room()
+        await harness.settle()
+        assert called == [1, 2, 3, 4, 5, 6, 7, 8]
+        assert (log.is_full, log.stalled_ns(), log.bytes_queued) == (False, 0, 0)
+        assert len((await harness.restart({5: 0}))[5].entries) == 8
 
     async def test_entries_come_back(self, harness: Harness) -> None:
         """Groups share the log and do not mix; entries, promises and commit slots come back."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from server.codec.record import Record, RecordType, decode_record
 from server.codec.record import encode_record as encode
@@ -47,13 +48,14 @@ class SimulatedWal:
     ) -> None:
         self.on_idle: Done | None = None
         self.bytes_queued = 0
-        self.is_full = False
+        self._left_bytes: int | None = None  # that still go into it; None: the disk is not full
         self._schedule = schedule
         self._rng = rng
         self.slow_ns = 0  # what a write takes on average while the disk is slow; 0: it is not
         self._sync_ns = sync_ns
         self._now_ns = now_ns
         self._began_ns = 0  # the write in flight
+        self._waits_since_ns = 0  # of the queue, for room; 0: it does not
         self._shortest_ns = 0  # of the writes that have ended since this was asked; 0: none has
         self._durable: list[bytes] = []
         self._queued: list[tuple[bytes, Done | None]] = []
@@ -62,11 +64,19 @@ class SimulatedWal:
         self._is_start_due = False
 
     @property
+    def is_full(self) -> bool:
+        return self._left_bytes is not None
+
+    @property
     def is_idle(self) -> bool:
         return not self._writing
 
     def writing_ns(self) -> int:
-        return self._now_ns() - self._began_ns if self._writing else 0
+        return self.stalled_ns() if self._writing else 0
+
+    def stalled_ns(self) -> int:
+        since_ns = self._began_ns if self._writing else self._waits_since_ns
+        return self._now_ns() - since_ns if since_ns else 0
 
     def take_write_ns(self) -> int:
         shortest_ns, self._shortest_ns = self._shortest_ns, 0
@@ -75,6 +85,15 @@ class SimulatedWal:
     def speed_up(self) -> None:
         """The disk is slow no more, from the next write on."""
         self.slow_ns = 0
+
+    def fill(self, left_bytes: int) -> None:
+        """The disk has no room: this many bytes still go into the segments that there are, all else waits."""
+        self._left_bytes = left_bytes
+
+    def make_room(self) -> None:
+        """What has waited for room is written."""
+        self._left_bytes = None
+        self._start(self._life)
 
     def append(self, record: bytes, group_id: int, last_slot: int, done: Done | None) -> None:
         self._queued.append((record, done))
@@ -93,10 +112,22 @@ class SimulatedWal:
         self._is_start_due = False
         if self._writing or not self._queued:
             return
-        self._writing, self._queued = self._queued, []
-        self._began_ns = self._now_ns()
+        if not (count := self._fitting()):
+            self._waits_since_ns = self._waits_since_ns or self._now_ns()
+            return
+        self._writing, self._queued = self._queued[:count], self._queued[count:]
+        if self._left_bytes is not None:
+            self._left_bytes -= sum(len(record) for record, _ in self._writing)
+        self._began_ns, self._waits_since_ns = self._now_ns(), 0
         delay_ns = int((self.slow_ns or self._sync_ns) * (0.5 + self._rng.random()))
         self._schedule(delay_ns, lambda: self._synced(life))
+
+    def _fitting(self) -> int:
+        """How many of the records that wait there is room for: those behind one that does not fit wait for it."""
+        if self._left_bytes is None:
+            return len(self._queued)
+        sizes = accumulate(len(record) for record, _ in self._queued)
+        return sum(size <= self._left_bytes for size in sizes)
 
     def _synced(self, life: int) -> None:
         if life != self._life:
@@ -118,7 +149,7 @@ class SimulatedWal:
         survivors = self._rng.randint(0, len(self._writing))
         self._durable.extend(record for record, _ in self._writing[:survivors])
         self._life += 1
-        self._queued, self._writing, self._is_start_due = [], [], False
+        self._queued, self._writing, self._is_start_due, self._waits_since_ns = [], [], False, 0
         self.bytes_queued = 0
 
     def damage(self, group_id: int) -> bool:

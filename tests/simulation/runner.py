@@ -72,6 +72,7 @@ def play_group(seed: int, report: Report) -> int:
     report.counts["damaged logs healed"] = world.healed
     report.counts["changes of members"] = 0 if world.membership is None else world.membership.changes
     report.counts["of them struck"] = 0 if world.aimed is None else world.aimed.struck
+    report.counts["disks filled"] = 0 if world.full_disks is None else world.full_disks.filled
     report.counts["nodes dead for good"] = int(world.dead_node_id != 0)
     return world.trace
 

@@ -43,13 +43,16 @@ FAILED_ONCE = (
     442918034875,
     500000005125,
     1010230780698,
+    304,
+    572,
+    907,
 )
 """Seeds that found something while the core was written; they stay."""
 
 
 def test_seeds_hold_every_invariant() -> None:
-    """With message loss, duplication, reordering, crashes that drop unsynced writes, flipped bits in the log, cut
-    links, drifting clocks, hand-overs, trimmed logs and members that are replaced: one value a slot, nothing
+    """With message loss, duplication, reordering, crashes that drop unsynced writes, flipped bits in the log, full
+    disks, cut links, drifting clocks, hand-overs, trimmed logs and members that are replaced: one value a slot, nothing
     acknowledged lost, no stale read, one lease at a time, and the group is available again once everything is healed
     but, in some seeds, one node that is dead for good: the others serve, and one of them takes its place if it can.
     Each run plays new seeds; a failing one is printed."""
@@ -64,6 +67,7 @@ def test_seeds_hold_every_invariant() -> None:
     assert report.counts["changes of members"] > report.seeds / 4, told
     assert report.counts["of them struck"] > report.seeds / 10, told
     assert report.counts["nodes dead for good"] > report.seeds / 10, told
+    assert report.counts["disks filled"] > report.seeds / 10, told
 
 
 def test_members_that_lag_are_looked_at() -> None:
@@ -132,6 +136,16 @@ class OverlooksDamage(SimulatedWal):
         return replace(super().recover(floors), damaged_groups=set())
 
 
+class DropsWhatFindsNoRoom(SimulatedWal):
+    """Says that a record is on a full disk."""
+
+    def append(self, record: bytes, group_id: int, last_slot: int, done: object) -> None:
+        if not self.is_full:
+            super().append(record, group_id, last_slot, done)  # type: ignore[arg-type]
+        elif callable(done):
+            self._schedule(0, done)
+
+
 class OverlooksWhatIsNotApplied(Freshness):
     """Takes its state for complete as soon as it is told how far the leader is."""
 
@@ -147,6 +161,7 @@ BREAKAGES = {
     "count one zone as a majority": Broken(configuration=OneIsAMajority),
     "vote after a restart without waiting": Broken(forgets_boots=True),
     "take a damaged log for whole": Broken(wal=OverlooksDamage),
+    "answer although there was no room for it": Broken(wal=DropsWhatFindsNoRoom),
     "decide on what is committed, not on what is in flight": Broken(overlooks_in_flight=True),
     "tell a refusal before what it rests on is committed": Broken(tells_at_once=True),
     "take a state for fresh that lags": Broken(freshness=OverlooksWhatIsNotApplied),

@@ -27,6 +27,7 @@ from tests.simulation.aimed import Aimed, Returns, aimed_at
 from tests.simulation.checkers import ANYTHING, NEVER_NS, Operation, is_linearizable
 from tests.simulation.clock import NodeClock, Scheduler
 from tests.simulation.disk import SimulatedWal
+from tests.simulation.full_disks import full_disks_in
 from tests.simulation.gray import gray_in
 from tests.simulation.machine import EMPTY, InvariantError, Machine
 from tests.simulation.members import Membership
@@ -36,6 +37,7 @@ from tests.simulation.network import Network, NetworkFaults, SimulatedTransport
 MS = 1_000_000
 GROUP = 7
 GRAY = 1 << 42
+FULL = 1 << 40
 AIMED = 1 << 41  # each concern has a generator of its own
 LEASES = LeaseConfig(duration_ns=400 * MS, heartbeat_ns=100 * MS, drift_ppm=10_000)
 ELECTION = ElectionConfig(
@@ -156,6 +158,7 @@ class World:
         for client in range(rng.randint(1, 4)):
             self.scheduler.schedule(rng.randrange(200 * MS), partial(self._client, client))
         self.gray = gray_in(self, random.Random(self.seed ^ GRAY))
+        self.full_disks = full_disks_in(self, random.Random(self.seed ^ FULL))
         self.nemesis = Nemesis(self, rng, damage)
         if not isinstance(self.aimed, Returns):  # which takes time in which nothing else happens
             self.scheduler.schedule(500 * MS, self.nemesis.strike)
@@ -312,8 +315,10 @@ class World:
         node.durable, node.is_restoring, node.is_lost = EMPTY, True, True
 
     def checkpoint(self, node: Node) -> None:
-        """The machine's state becomes durable as of now, and the log lets go of what it stands for."""
+        """The machine's state becomes durable as of now, if it has room; the log lets go of what it stands for."""
         if node.host is None or GROUP not in node.host.groups or node.machine is None or node.machine.is_restoring:
+            return
+        if node.wal.is_full:
             return
         node.durable = (node.machine.slot, node.machine.dump())
         node.host.groups[GROUP].checkpointed_slot = node.durable[0]
@@ -336,6 +341,8 @@ class World:
             if node.host is None and not node.is_dead:
                 self.boot(node)
         self._leave_one_dead(random.Random(~self.seed))
+        if self.full_disks is not None:
+            self.full_disks.heal()
         if self.membership is not None:
             self.membership.heal()
         self._probe_from_ns = self.scheduler.now_ns + PROBE_NS
@@ -371,8 +378,9 @@ class World:
     def _probe(self) -> None:
         """A write until one is committed: leases of before have run out by now."""
         for node in self.members_up():
-            if not self.has_written and node.host is not None and node.host.is_serving_leader(GROUP):
-                self._write(0, node, node.host, "k0", ANYTHING)
+            host = node.host
+            if not self.has_written and host is not None and host.is_serving_leader(GROUP) and not host.disk.is_full:
+                self._write(0, node, host, "k0", ANYTHING)
         if not self.has_written:
             self.scheduler.schedule(100 * MS, self._probe)
 
@@ -422,6 +430,8 @@ class World:
             self._think(client)
         elif (roll := rng.random()) < 0.5:
             self._read(client, node, key)
+        elif node.host.disk.is_full:
+            self._think(client)  # it is refused
         elif roll < 0.7:
             self._write(client, node, node.host, key, ANYTHING)
         else:
@@ -485,6 +495,8 @@ class World:
             if outcome.kind == OutcomeKind.COMMITTED:
                 operation.returned_ns = self.scheduler.now_ns
                 self.has_written = self.is_healing and operation.invoked_ns >= self._probe_from_ns
+                if self.has_written and self.full_disks is not None:
+                    self.full_disks.end()
                 assert node.machine is not None
                 self.acknowledged_slot = max(self.acknowledged_slot, node.machine.slot)
                 self.ages.acknowledged(self.acknowledged_slot, self.scheduler.now_ns)

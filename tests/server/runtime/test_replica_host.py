@@ -53,6 +53,7 @@ class FakeWal:
         self.is_idle = True
         self.bytes_queued = 0
         self.hangs_ns = 0
+        self.waits_ns = 0
         self.write_ns = 0
         self.is_instant = is_instant
         self.records: list[bytes] = []
@@ -60,6 +61,9 @@ class FakeWal:
 
     def writing_ns(self) -> int:
         return self.hangs_ns
+
+    def stalled_ns(self) -> int:
+        return self.hangs_ns or self.waits_ns
 
     def take_write_ns(self) -> int:
         return self.write_ns
