@@ -46,7 +46,7 @@ class FillableFiles(SegmentFiles):
 class RealHarness:
     """A log on `files`, by default on a real disk."""
 
-    def __init__(self, directory: Path, files: MemoryFiles | None = None) -> None:
+    def __init__(self, directory: Path, files: MemoryFiles | FillableFiles | None = None) -> None:
         self.directory = directory
         self.files = files or FillableFiles(directory, node_id=1, segment_bytes=SEGMENT_BYTES)
         self.errors: list[Exception] = []
@@ -394,7 +394,7 @@ async def test_a_folder_is_never_without_a_segment(tmp_path: Path) -> None:
     """Empty segments go only after there is a new one: a crash in between leaves a log, not a folder that lost one."""
     left: list[int] = []
 
-    class WatchedFiles(SegmentFiles):
+    class WatchedFiles(FillableFiles):
         def remove(self, paths: Sequence[Path]) -> None:
             super().remove(paths)
             left.append(len(self.segments()))
@@ -413,7 +413,7 @@ async def test_a_segment_is_written_to_before_it_is_closed(tmp_path: Path) -> No
     marking, may_mark, made = threading.Event(), threading.Event(), threading.Semaphore(0)
     seen: list[str] = []
 
-    class SlowMarks(SegmentFiles):
+    class SlowMarks(FillableFiles):
         def write_unsynced(self, fd: int, data: bytes, position: int) -> None:
             marking.set()
             assert may_mark.wait(20)
