@@ -48,20 +48,6 @@ async def node() -> AsyncIterator[Node]:
     assert not started.nudges  # every stream has ended
 
 
-@pytest.fixture
-def connections(monkeypatch: pytest.MonkeyPatch) -> list[FrameConnection[Any]]:
-    """All that are made, on both sides, in their order."""
-    made: list[FrameConnection[Any]] = []
-
-    class Kept(FrameConnection[Any]):
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments)
-            made.append(self)
-
-    monkeypatch.setattr(frame_connection, "FrameConnection", Kept)
-    return made
-
-
 async def answers(stream: OpenedStream, first: int, count: int) -> list[int]:
     """The ids of the replies to requests that are sent now, in frames of ten."""
     for begin in range(first, first + count, 10):

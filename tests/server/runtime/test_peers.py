@@ -80,20 +80,6 @@ async def until_connected(five: Peer, seven: Peer) -> None:
     await until(lambda: seven.streams.connected_node_ids() == [5] and five.streams.connected_node_ids() == [7])
 
 
-@pytest.fixture
-def connections(monkeypatch: pytest.MonkeyPatch) -> list[FrameConnection[Any]]:
-    """All that are made, on both sides, in their order."""
-    made: list[FrameConnection[Any]] = []
-
-    class Kept(FrameConnection[Any]):
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments)
-            made.append(self)
-
-    monkeypatch.setattr(frame_connection, "FrameConnection", Kept)
-    return made
-
-
 async def until_heard(sender: Peer, receiver: Peer, node_id: int) -> None:
     """What one sends now comes to the other, once."""
     heard = receiver.host.disk.unfit_node_ids(1)
