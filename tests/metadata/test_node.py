@@ -38,6 +38,14 @@ def make(directory: Path, snapshot_every: int = 1_000, may_create: bool = True, 
     return MetadataNode(config, identity, fail)
 
 
+async def until_serving(node: MetadataNode) -> None:
+    """It leads, and has applied what its log has from before."""
+    async with asyncio.timeout(10):
+        await node.wait_ready()
+        while not node.is_serving_leader:
+            await asyncio.sleep(0.005)
+
+
 async def stop(node: MetadataNode) -> None:
     await node.stop()
     release(node.identity.directory)
@@ -48,7 +56,7 @@ async def node(tmp_path: Path) -> AsyncIterator[MetadataNode]:
     """A running one in a new folder."""
     node = make(tmp_path / "data")
     await node.start()
-    await asyncio.wait_for(node.wait_ready(), 10)
+    await until_serving(node)
     yield node
     await stop(node)
 
@@ -59,7 +67,7 @@ async def restart(node: MetadataNode, snapshot_every: int = 1_000) -> MetadataNo
     await stop(node)
     again = make(directory, snapshot_every, may_create=False)
     await again.start()
-    await asyncio.wait_for(again.wait_ready(), 10)
+    await until_serving(again)
     return again
 
 
@@ -97,7 +105,7 @@ async def test_everything_is_there_again(tmp_path: Path) -> None:
     """After a clean stop from the snapshot, and in either case the catalog is what it was."""
     node = make(tmp_path)
     await node.start()
-    await asyncio.wait_for(node.wait_ready(), 10)
+    await until_serving(node)
     await node.propose(register())
     await node.propose(create())
     before = node.machine.catalog
@@ -117,7 +125,7 @@ async def test_after_a_crash_the_log_is_enough(node: MetadataNode, tmp_path: Pat
     shutil.copytree(node.identity.directory, crashed)
     again = make(crashed, may_create=False)
     await again.start()
-    await asyncio.wait_for(again.wait_ready(), 10)
+    await until_serving(again)
     assert again.machine.catalog == node.machine.catalog
     await stop(again)
 
@@ -126,7 +134,7 @@ async def test_snapshots_every_so_many_commands(tmp_path: Path) -> None:
     """One is written while the process runs; a restart from it and the log gives the same catalog."""
     node = make(tmp_path, snapshot_every=5)
     await node.start()
-    await asyncio.wait_for(node.wait_ready(), 10)
+    await until_serving(node)
     for number in range(20):
         await node.propose(create(f"table-{number}"))
     while not any(tmp_path.glob("catalog-*.snapshot")):  # not read: that is for who starts, and tidies up
@@ -150,7 +158,7 @@ async def test_a_lost_log_is_refused(tmp_path: Path) -> None:
     """A member that has forgotten its promises must not vote, however often it is started."""
     node = make(tmp_path)
     await node.start()
-    await asyncio.wait_for(node.wait_ready(), 10)
+    await until_serving(node)
     await stop(node)
     shutil.rmtree(tmp_path / "wal")
     for _ in range(2):
@@ -164,7 +172,7 @@ async def test_a_damaged_snapshot_is_refused(tmp_path: Path) -> None:
     """With a sentence that names it."""
     node = make(tmp_path)
     await node.start()
-    await asyncio.wait_for(node.wait_ready(), 10)
+    await until_serving(node)
     await stop(node)
     (path,) = tmp_path.glob("catalog-*.snapshot")
     path.write_bytes(path.read_bytes()[:-1])
@@ -198,7 +206,7 @@ async def _damage_the_log(directory: Path) -> None:
     """A node has lived, and a bit of a record of its log has flipped since."""
     node = make(directory)
     await node.start()
-    await asyncio.wait_for(node.wait_ready(), 10)
+    await until_serving(node)
     await node.propose(create())
     await stop(node)
     path = next(path for path in sorted((directory / "wal").glob("*.wal")) if b"\xb5\x1eWf" in path.read_bytes())
