@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import random
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -81,6 +84,16 @@ async def wait_until(condition: Callable[[], bool], timeout_s: float = 15.0) -> 
         await asyncio.sleep(0.005)
 
 
+def lasting_port() -> int:
+    """A port that is free, and that the system gives to nobody while who had it is down: none of those that it gives to
+    whoever asks for any."""
+    while True:
+        port = random.randrange(12_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 class RunningNode:
     """One node on a loopback port of its own, which it keeps over restarts."""
 
@@ -91,7 +104,7 @@ class RunningNode:
         self.fatal: list[str] = []
         self.node: StorageNode
         self._options = options
-        self._port = 0
+        self._port = lasting_port()
         self._server: GrpcServer | None = None
 
     @property
@@ -132,7 +145,6 @@ class RunningNode:
             ],
             [],
         )
-        self._port = self._server.port
         self.is_running = True
         await self.node.start()
 
