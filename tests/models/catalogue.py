@@ -51,6 +51,7 @@ APPLIED = "what a follower applies was acknowledged"
 NOBODY_ABOVE = "nobody has been elected above a leader that has its lease"
 ITEMS_ARE_RIGHT = "what is committed is in the items or their marks, and nothing else is"
 ONE_MOMENT = "a transactional read sees what was so at one moment"
+STATE_IS_RIGHT = "a state is what was acknowledged, up to its slot"
 LEDGER_IS_RIGHT = "who asks the ledger is told of what was committed"
 
 SPECS = (
@@ -86,6 +87,22 @@ SPECS = (
             "IGNORES_EPOCH": NOBODY_ABOVE,
             "VOTES_AT_ONCE": NOBODY_ABOVE,
             "SERVES_RELEASED": NOBODY_ABOVE,
+        },
+    ),
+    Spec(
+        "trimming",
+        {
+            "TRIMS_UNCHECKPOINTED": ON_TWO_DISKS,
+            "TRIM_DROPS_PROMISE": ONE_VALUE,
+            "TRUSTS_TRIMMED": ON_TWO_DISKS,
+            "CHECKPOINT_AHEAD": ON_TWO_DISKS,
+            "APPLIES_EARLY": STATE_IS_RIGHT,
+            "TAKES_OLD": STATE_IS_RIGHT,
+            "RESET_DROPS_TAIL": ON_TWO_DISKS,
+            "APPLIES_HOLE": STATE_IS_RIGHT,
+            "INSTALL_FORGOTTEN": STATE_IS_RIGHT,
+            "LEADS_WHILE_RESTORING": "who leads has a state",
+            "LETS_GO_UNHELD": ON_TWO_DISKS,
         },
     ),
     Spec(
