@@ -48,7 +48,7 @@ simulate: $(VENV)/.ready
 mutants: $(VENV)/.ready
 	$(BIN)/python -m tests.mutants $(ARGS)
 
-# Installs Rumur, the model checker, where it is missing.
+# Installs Rumur and Spin, the model checkers, where they are missing.
 models: $(VENV)/.ready
 	@$(BIN)/python -m tests.models.run $(ARGS)
 

@@ -11,37 +11,47 @@ FOLDER = Path(__file__).parent / "specs"
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A file in `specs/`. `breakages`: the constant that is 0 and breaks a rule as 1, and the invariant that fails."""
+    """A file in `specs/`. `breakages`: the constant that is 0 and breaks a rule as 1, and the invariant that fails.
+    `suffix`: .m is in Murphi, .pml in Promela."""
 
     name: str
     breakages: dict[str, str]
+    suffix: str = ".m"
 
     @property
     def text(self) -> str:
-        return (FOLDER / f"{self.name}.m").read_text(encoding="utf-8")
+        return (FOLDER / f"{self.name}{self.suffix}").read_text(encoding="utf-8")
+
+
+def _constants(text: str) -> list[tuple[str, int]]:
+    found = re.findall(r"^(?: +([A-Z_]+): ([0-9]+);|#define ([A-Z_]+) ([0-9]+)\b)", text, re.MULTILINE)
+    return [(murphi or promela, int(value or other)) for murphi, value, promela, other in found]
 
 
 def switches(text: str) -> list[str]:
     """The constants of a spec that break something: those that are 0."""
-    return re.findall(r"^ +([A-Z_]+): 0;", text, re.MULTILINE)
+    return [name for name, value in _constants(text) if value == 0]
 
 
 def bounds(text: str) -> dict[str, int]:
     """The other constants: how large the space is."""
-    return {name: int(value) for name, value in re.findall(r"^ +([A-Z_]+): ([1-9][0-9]*);", text, re.MULTILINE)}
+    return {name: value for name, value in _constants(text) if value}
 
 
 def broken(text: str, switch: str) -> str:
     """The spec with one rule broken. Raises ValueError where it has no such switch."""
-    changed, count = re.subn(rf"^( +{re.escape(switch)}): 0;", r"\1: 1;", text, flags=re.MULTILINE)
+    pattern = rf"^( +{re.escape(switch)}: |#define {re.escape(switch)} )0\b"
+    changed, count = re.subn(pattern, r"\g<1>1", text, flags=re.MULTILINE)
     if count != 1:
         raise ValueError(f"{switch} is not a constant that is 0")
     return changed
 
 
 def invariants(text: str) -> list[str]:
-    """What a spec says must hold, or must be within reach always (`liveness`), in its order."""
-    return re.findall(r'^(?:invariant|liveness) "([^"]+)"', text, re.MULTILINE)
+    """What a spec says must hold, or must be within reach always (`liveness`), or must come about (`ltl`)."""
+    murphi = re.findall(r'^(?:invariant|liveness) "([^"]+)"', text, re.MULTILINE)
+    promela = re.findall(r"\bassert\(([a-z_]+)\)|^ltl ([a-z_]+) \{", text, re.MULTILINE)
+    return [*murphi, *(assertion or claim for assertion, claim in promela)]
 
 
 ONE_VALUE = "one value a slot"
@@ -53,6 +63,8 @@ ITEMS_ARE_RIGHT = "what is committed is in the items or their marks, and nothing
 ONE_MOMENT = "a transactional read sees what was so at one moment"
 STATE_IS_RIGHT = "a state is what was acknowledged, up to its slot"
 LEDGER_IS_RIGHT = "who asks the ledger is told of what was committed"
+LATER_LEADERS = "later_leaders_have_what_was_acknowledged"
+A_WRITE_IS_COMMITTED = "a_write_is_committed_once_faults_have_ended"
 
 SPECS = (
     Spec(
@@ -129,5 +141,31 @@ SPECS = (
             "READS_MARKED": ONE_MOMENT,
             "READS_ONCE": ONE_MOMENT,
         },
+    ),
+    Spec(
+        "ballots",
+        {
+            "FORGETS_PROMISE": LATER_LEADERS,
+            "FORGETS_ENTRY": LATER_LEADERS,
+            "TAKES_OLDEST": LATER_LEADERS,
+            "PROPOSES_ITS_OWN": LATER_LEADERS,
+            "ACCEPTS_OUTBID": LATER_LEADERS,
+            "ACCEPTS_HOLE": "no_log_has_a_hole",
+        },
+        ".pml",
+    ),
+    Spec(
+        "election",
+        {
+            "GIVES_UP": A_WRITE_IS_COMMITTED,
+            "LEARNS_NOTHING": A_WRITE_IS_COMMITTED,
+            "HOLDS_ON": A_WRITE_IS_COMMITTED,
+            "LEAVES_HOLES": A_WRITE_IS_COMMITTED,
+            "ASKS_NOBODY": A_WRITE_IS_COMMITTED,
+            "PROPOSES_NOTHING": A_WRITE_IS_COMMITTED,
+            "SAYS_NOTHING": A_WRITE_IS_COMMITTED,
+            "WAITS_FOR_EVER": A_WRITE_IS_COMMITTED,
+        },
+        ".pml",
     ),
 )

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-TOOLS = ("rumur", "gcc")
+TOOLS = ("rumur", "spin", "gcc")
 SET_BYTES = 256 * 1024 * 1024
 """Where the set of states begins; it grows."""
 
@@ -90,17 +90,18 @@ def explore(text: str, folder: Path, *, threads: int, timeout_s: float) -> tuple
     rumur = ["rumur", "--deadlock-detection", "off", "--threads", str(threads), "--set-capacity", str(SET_BYTES)]
     gcc = ["gcc", "-std=c11", "-O3", "-mcx16", "-w", "-o", str(program), str(source), "-lpthread", "-latomic"]
     for command in ([*rumur, "--output", str(source), str(spec)], gcc):
-        code, output = _run(command, 300.0)
+        code, output = run_tool(command, folder, 300.0)
         if code != 0:
             raise CheckerError(f"{command[0]} does not take the spec: {output[-1000:]}")
     began = time.monotonic()
-    code, output = _run([str(program)], timeout_s)
+    code, output = run_tool([str(program)], folder, timeout_s)
     return read_outcome(output, code, time.monotonic() - began), output
 
 
-def _run(command: list[str], timeout_s: float) -> tuple[int, str]:
+def run_tool(command: list[str], folder: Path, timeout_s: float) -> tuple[int, str]:
+    """(exit code, all that was printed) of a program in `folder`. Raises CheckerError where it takes too long."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=timeout_s, check=False)
     except subprocess.TimeoutExpired as error:
         raise CheckerError(f"{Path(command[0]).name}: not at its end after {timeout_s:.0f} s") from error
     return done.returncode, done.stdout + done.stderr

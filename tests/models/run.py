@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.models import spin
 from tests.models.catalogue import SPECS, Spec, bounds, broken
 from tests.models.checker import CheckerError, Outcome, explore, install, trace
 
@@ -32,15 +33,19 @@ def check(spec: Spec, switch: str, folder: Path, timeout_s: float) -> bool:
     text = broken(spec.text, switch) if switch else spec.text
     name = f"  {switch}" if switch else spec.name
     try:
-        # One thread finds the same failure first, each time.
-        outcome, output = explore(text, folder, threads=1 if switch else 2, timeout_s=timeout_s)
+        if spec.suffix == ".pml":
+            outcome, history = spin.explore(text, folder, timeout_s=timeout_s)
+        else:
+            # One thread finds the same failure first, each time.
+            outcome, output = explore(text, folder, threads=1 if switch else 2, timeout_s=timeout_s)
+            history = trace(output)
     except CheckerError as error:
         print(LINE.format(name, "", "", f"UNDECIDED: {error}"), flush=True)
         return False
     is_right, words = verdict(outcome, spec.breakages[switch] if switch else "")
     print(LINE.format(name, outcome.states, f"{outcome.took_s:.1f}", words), flush=True)
     if not is_right and outcome.failed:
-        print(trace(output))
+        print(history)
     return is_right
 
 

@@ -18,7 +18,8 @@ STUCK = '\n\tliveness property "c" violated:\nStartstate "s" fired.\n' + SPACE
 
 def test_every_spec_is_in_the_catalogue() -> None:
     """One that is not is never explored."""
-    assert {path.stem for path in FOLDER.glob("*.m")} == {spec.name for spec in SPECS}
+    assert {path.name for path in FOLDER.iterdir()} == {spec.name + spec.suffix for spec in SPECS}
+    assert len({spec.name for spec in SPECS}) == len(SPECS)
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
@@ -37,6 +38,14 @@ def test_a_breakage_is_one_constant() -> None:
     assert (switches(text), bounds(text)) == (["FORGETS", "FORGETS_ALL"], {"N": 3})
     with pytest.raises(ValueError, match="N is not"):
         broken(text, "N")
+
+
+def test_a_breakage_in_promela_is_one_constant_too() -> None:
+    """Macros with arguments are no constants."""
+    text = "#define N 3 /* nodes */\n#define FORGETS 0 /* it does */\n#define OWNER(of) 0\n#define FORGETS_ALL 0\n"
+    assert broken(text, "FORGETS") == text.replace("FORGETS 0", "FORGETS 1")
+    assert (switches(text), bounds(text)) == (["FORGETS", "FORGETS_ALL"], {"N": 3})
+    assert invariants("  assert(all_is_well);\nltl it_ends { <> ended }\n") == ["all_is_well", "it_ends"]
 
 
 def test_what_the_checker_says_is_read() -> None:
@@ -86,7 +95,7 @@ def test_a_surprise_is_one_whichever_way(failed: str, expected: str, is_right: b
     assert verdict(Outcome(failed, 1, 1.0), expected) == (is_right, words)
 
 
-@pytest.mark.skipif(bool(missing()), reason="needs rumur and gcc, which `make models` installs")
+@pytest.mark.skipif(bool(missing()), reason="needs rumur, spin and gcc, which `make models` installs")
 def test_a_small_spec_is_explored_and_its_breakage_found(tmp_path: Path) -> None:
     """With two ballots, in a second or two: the checker, the compiler and what is read of them work together."""
     (spec,) = (spec for spec in SPECS if spec.name == "agreement")
