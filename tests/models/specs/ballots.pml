@@ -4,8 +4,8 @@
 #define NODES 3   /* the last has a log only: it votes but never leads */
 #define BALLOTS 3 /* taken in turn by the two that may lead */
 #define SLOTS 2
-/* In how many of the slots the leader of a ballot proposes what it has. The last ballot has but to be won: what its leader
-   would propose is looked at then. */
+/* In how many of the slots the leader of a ballot proposes what it has. The last ballot has but to be won: what its
+   leader would propose is looked at then. */
 #define SLOTS_AT(of) ((of) == 1 -> SLOTS : ((of) < BALLOTS -> 1 : 0))
 
 /* Broken on purpose: 1 breaks a rule, and an assertion has to notice */
@@ -36,8 +36,8 @@ byte from[2];
 Entries proposed[2];
 byte acked[2 * NODES];
 
-/* One request at a time from each that may lead to each other, and one promise back. Who sends while there is one, sends
-   in vain. */
+/* One request at a time from each that may lead to each other, and one promise back. Who sends while there is one,
+   sends in vain. */
 chan request[4] = [1] of { mtype, byte, byte, byte, byte };
 chan promise[4] = [1] of { byte, byte, byte, byte };
 #define LINK(x, y) ((x) * 2 + (y) - ((y) > (x) -> 1 : 0))

@@ -6,7 +6,7 @@
 #define FAULTY 2  /* how many of them may be taken before faults end */
 #define SLOTS 2   /* no leader knows the last to be committed before faults have ended */
 #define ROOM 9    /* messages on their way to a member, after faults have ended; asserted to be enough */
-#define CROWD 1   /* ... before; who sends more sends in vain */
+#define CROWD 1   /* ... before; who sends while there are as many sends in vain */
 #define EARLY 1   /* how often a timer goes off in spite of messages on their way, after faults have ended: duels */
 
 /* Broken on purpose: 1 breaks a rule, and what must come about does not */
@@ -60,7 +60,7 @@ hidden byte by, b, x, y, z, n;
 #define NEXT_BALLOT(me) (ABOVE(me) + ((ABOVE(me) + (me)) % 2 -> 2 : 1))
 #define QUIET (len(inbox[0]) + len(inbox[1]) + len(inbox[2]) == 0)
 
-/* Grants go from node to node, and a node that is there is granted to. Before faults have ended they may have lapsed. */
+/* Grants go from node to node, and a node that is there is granted to. Before faults have ended they have lapsed. */
 #define IS_FOLLOWING(me, leader) (me != leader && me != dead && promised[me] == ballot[leader])
 #define HAS_LEASE(me) (IS_FOLLOWING(0, me) || IS_FOLLOWING(1, me) || IS_FOLLOWING(2, me))
 #define IS_BOUND(me, candidate, ballot_) (stable && (role[me] == LEADER -> HAS_LEASE(me) : \
@@ -71,7 +71,8 @@ inline send(me, to, k, b_, x_, y_, z_) {
   if
   :: to == dead
   :: to != dead && len(inbox[to]) < (stable -> ROOM : CROWD) -> inbox[to] ! k, me, b_, x_, y_, z_
-  :: to != dead && len(inbox[to]) >= (stable -> ROOM : CROWD) -> messages_have_room = !stable; assert(messages_have_room)
+  :: to != dead && len(inbox[to]) >= (stable -> ROOM : CROWD) ->
+    messages_have_room = !stable; assert(messages_have_room)
   fi
 }
 
@@ -111,7 +112,8 @@ inline win(me, told) {
   last[me] = MAX(last[me], told);
   if
   :: PROPOSES_NOTHING && last[me] > commit[me] -> since[me] = last[me]
-  :: !PROPOSES_NOTHING && last[me] > commit[me] -> send_others(me, ACCEPT, ballot[me], commit[me] + 1, last[me], commit[me])
+  :: !PROPOSES_NOTHING && last[me] > commit[me] ->
+    send_others(me, ACCEPT, ballot[me], commit[me] + 1, last[me], commit[me])
   :: last[me] == commit[me] -> send_others(me, COMMIT, ballot[me], commit[me], 0, 0)
   fi;
   matched[me] = last[me]
@@ -275,27 +277,30 @@ end:
 
 #define FAULT(me) \
   :: inbox[me] ? _, _, _, _, _, _ \
-  :: d_step { QUIET && (role[me] != FOLLOWER || matched[me] > commit[me] || led[me] || released[me] > 0 || heard[me] > promised[me]) -> \
+  :: d_step { QUIET && (role[me] != FOLLOWER || matched[me] > commit[me] || led[me] || released[me] > 0 \
+        || heard[me] > promised[me]) -> \
       restart(me); b = 0 } \
   :: d_step { QUIET && me < 2 && (role[me] == LEADER || NEXT_BALLOT(me) <= FAULTY) -> tick(me) }
 
 /* A member's timer goes off when nothing is on its way, as messages take less time, and each member's goes off once
-   before any goes off again. A few times they do not. */
+   before any goes off again. EARLY times that of somebody who does not lead goes off all the same. */
 #define TIMER(me) \
   :: d_step { !served && me != dead && !fired[me] && (QUIET || (early < EARLY && me < 2 && role[me] != LEADER)) -> \
       if :: QUIET :: else -> early++ fi; fired[me] = true; tick(me) }
 
 proctype Surroundings() {
-  byte lost;
   do
-  FAULT(0) FAULT(1) FAULT(2)
   :: true -> break
+  FAULT(0) FAULT(1) FAULT(2)
   od;
   if :: dead = 1 :: dead = 0 :: dead = 2 :: dead = NODES fi;
   d_step {
-    if :: dead < NODES -> restart(dead); 
+    if
+    :: dead < NODES ->
+      restart(dead);
       do :: nempty(inbox[dead]) -> inbox[dead] ? _, _, _, _, _, _ :: empty(inbox[dead]) -> break od
-    :: dead == NODES fi;
+    :: dead == NODES
+    fi;
     stable = true
   }
 end:
