@@ -289,10 +289,8 @@ class Acceptor:
         What a leader in force sends continues the part of the log that agrees with it; what anybody else sends can only
         continue the part that is known to be committed."""
         if self.leadership is not None:
-            if self.leadership.recovered_slot < ABOVE_ALL or message.commit_slot < self.leadership.configuration_slot:
+            if not self._is_overtaken(self.leadership, message.commit_slot):
                 return
-            # The configuration that this leadership is to bring into force is in force, and its members may have gone
-            # on: those that this leadership asks may never be enough.
             self._released = self.leadership.ballot
             self._step_down(now_ns)
         if not message.runs and message.commit_slot > self.log.commit_slot:
@@ -319,6 +317,13 @@ class Acceptor:
             event = Durable(message.ballot, last_slot, is_promise=False)
             self._effects.append(PersistRecord(PromiseRecord(message.ballot), (SendMessage(sender, answer),), event))
             self._note_healed()
+
+    def _is_overtaken(self, leadership: Leadership, commit_slot: int) -> bool:
+        """Whether so much can only be committed if others lead, or have led, in the place of this member: it may never
+        hear of it otherwise, since it asks the members that it knows of, and they may be gone."""
+        if leadership.recovered_slot == ABOVE_ALL:  # it is to bring a configuration into force, and that is in force
+            return commit_slot >= leadership.configuration_slot
+        return commit_slot > max(self.log.commit_slot, leadership.recovered_slot)
 
     def _on_log_start(self, sender: int, message: LogStart, now_ns: int) -> None:
         """Only from the leader in force, and only while this member has no state that its log would have to reach. What

@@ -293,6 +293,9 @@ class PaxosCore(Acceptor):
             self._ask_to_heal(now_ns)
         elif now_ns < self.leases.votes_from_ns:
             self._stand_at_ns = self.leases.votes_from_ns + self._jitter()
+        elif not self.leases.is_asking:
+            self._step_down(now_ns)
+            self._stand_at_ns = now_ns + self.leases.config.duration_ns + self._jitter()
         elif self._is_bound(self.node_id, ZERO, now_ns):
             self._step_down(now_ns)
             bound_until_ns = self.leases.bound_until_ns(self.promised.node_id)

@@ -50,11 +50,21 @@ class NodeLeases:
     on its first life waits out `restart_wait_ns` before it grants or votes, since it has forgotten what it granted.
     """
 
-    __slots__ = ("_began_ns", "_bound_until_ns", "_epochs", "_first_epoch", "_held", "config", "votes_from_ns")
+    __slots__ = (
+        "_began_ns",
+        "_bound_until_ns",
+        "_epochs",
+        "_first_epoch",
+        "_held",
+        "config",
+        "is_asking",
+        "votes_from_ns",
+    )
 
     def __init__(self, config: LeaseConfig, *, boot: int, is_first_boot: bool, now_ns: int) -> None:
         self.config = config
         self.votes_from_ns = now_ns if is_first_boot else now_ns + config.restart_wait_ns
+        self.is_asking = True  # for grants; who does not can hold no lease, and so does not stand
         self._began_ns = now_ns
         self._first_epoch = boot << 32
         self._bound_until_ns: dict[int, int] = {}

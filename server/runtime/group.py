@@ -43,6 +43,10 @@ class Group:
     applied_slot: int = 0
     """Up to where the machine has carried the log out; the core's own counts what it has given out for that."""
     unapplied: deque[ApplyEntries | ApplyConfiguration] = field(default_factory=deque)
+    seen_commit_slot: int = 0
+    """What was committed at the last heartbeat."""
+    noted_commit_slot: int = 0
+    """Up to where the log has been told so, when nothing more came."""
     drain_until_ns: int = 0
     """Until when this leader waits for what it has proposed, and takes nothing more, before it hands over; 0: it does
     not."""

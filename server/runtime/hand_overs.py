@@ -93,7 +93,15 @@ class HandOvers:
                 if now_ns >= group.handed_over_ns + again_ns and self._has_successor(group, worse):
                     self.begin(group)
 
-    def may_ask_for_grants(self) -> bool:
+    def send_heartbeats(self, node_ids: Iterable[int]) -> None:
+        """Asks other nodes for grants, and tells them what this node says of itself."""
+        self._leases.is_asking = self._may_ask_for_grants()
+        if self._leases.is_asking:
+            now_ns, fitness = self._now_ns(), self.fitness()
+            for node_id in node_ids:
+                self._transport.send_heartbeat(node_id, now_ns, fitness)
+
+    def _may_ask_for_grants(self) -> bool:
         """Whether others may bind themselves to this node: it leads, or its log takes what it is given. Where nothing
         has been written for the time of a lease it can neither come to lead nor let go of a ballot that is its own, and
         grants would keep all others from leading for as long as that lasts."""

@@ -30,6 +30,7 @@ from server.paxos.messages import (
     SendMessage,
 )
 from server.paxos.quorum import NO_FLOOR, Configuration, Floor
+from server.runtime.commit_notes import CommitNotes
 from server.runtime.disk_watch import DiskWatch, Fitness
 from server.runtime.freshness import Freshness
 from server.runtime.group import Group, recovered_state
@@ -117,6 +118,7 @@ class ReplicaHost:
             transport, rng, now_ns, self.groups, self._carry_out, self._apply_due, self._note_peers
         )
         self.disk = DiskWatch()
+        self._commit_notes = CommitNotes(self.groups, wal)
         self.hand_overs = HandOvers(self.groups, now_ns, self._carry_out, defer, wal, transport, self.disk, leases)
         wal.on_idle = self._flush
 
@@ -355,10 +357,8 @@ class ReplicaHost:
         now_ns = self._now_ns()
         if now_ns >= self._next_heartbeat_ns:
             self._next_heartbeat_ns = now_ns + self.leases.config.heartbeat_ns
-            fitness, asks = self.hand_overs.fitness(), self.hand_overs.may_ask_for_grants()
-            for node_id, group_ids in self._groups_of_peer.items():
-                if group_ids and asks:
-                    self._transport.send_heartbeat(node_id, now_ns, fitness)
+            self.hand_overs.send_heartbeats(node_id for node_id, held in self._groups_of_peer.items() if held)
+            self._commit_notes.tend()
             self.snapshots.tend()
             self.hand_overs.tend_log()
         self.snapshots.send_due()

@@ -178,6 +178,27 @@ MUTANTS = (
         HOST,
     ),
     Mutant(
+        "stand though no grants are asked for",
+        "server/paxos/core.py",
+        "        elif not self.leases.is_asking:\n",
+        "        elif False:\n",
+        PAXOS,
+    ),
+    Mutant(
+        "lead on though others have gone on",
+        "server/paxos/acceptor.py",
+        "        return commit_slot > max(self.log.commit_slot, leadership.recovered_slot)\n",
+        "        return False\n",
+        PAXOS,
+    ),
+    Mutant(
+        "say nothing of what is committed in a group at rest",
+        "server/runtime/commit_notes.py",
+        "            if is_at_rest and is_news and",
+        "            if False and is_news and",
+        HOST,
+    ),
+    Mutant(
         "take writes while the disk is full",
         "storage_node/node.py",
         "            replica.serve(request, reply, self.host.disk.is_full)\n",

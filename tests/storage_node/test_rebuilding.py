@@ -76,3 +76,25 @@ async def test_a_replica_that_is_dropped_meanwhile_leaves_nothing_behind(one: No
     await wait_until(lambda: bool(stored))
     assert stored == ["all is done"]
     assert node.node._store.get(key("k1")) is None
+
+
+async def test_after_a_power_cut_nobody_gives_up_what_is_whole(three: NodeSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that leads next has a checkpoint of the last writes, and not their entries any more. The others do, and
+    know that these are committed, since the group had come to rest."""
+    leader = await three.found()
+    for number in range(5):
+        await three.do(put(f"k{number}", b"item"))
+    groups = [each.node.host.groups[PARTITION] for each in three]
+    await wait_until(
+        lambda: len({group.noted_commit_slot for group in groups}) == 1 and groups[0].noted_commit_slot > 5
+    )
+    await leader.node.checkpoint()
+    given_up: list[int] = []
+    monkeypatch.setattr(replica.PartitionReplica, "begin_restore", lambda self, slot, done: given_up.append(slot))
+    for each in three:
+        await each.crash()
+    for each in three:
+        await each.start()
+    assert (await three.wait_for_leader()).node_id == leader.node_id
+    await three.do(put("again", b"item"))
+    assert given_up == []

@@ -229,7 +229,7 @@ def test_nothing_is_taken_over_a_hole(ballot: Ballot) -> None:
 
 def test_a_leader_catches_up_from_nobody() -> None:
     """It has everything; and it does not follow."""
-    core = member()
+    core = member(entries=entries("x"))
     leader(core)
     assert handle(core, 3, CatchUp(Ballot(9, 3), (Run(OLD, 1, (b"x",)),), 1)) == []
     assert core.role == Role.LEADER

@@ -39,6 +39,30 @@ def test_nobody_stands_before_the_wait_is_over() -> None:
     assert shown(core.tick(2020 * MS))[0] == "2->1 Prepare 2.2 from 1 released 1.1"
 
 
+def test_who_asks_for_no_grants_does_not_stand() -> None:
+    """It could hold no lease; an attempt that is under way ends. It looks again after the time of a lease."""
+    core = member(promised=OLD)
+    candidate(core, 1000 * MS)
+    core.leases.is_asking = False
+    assert core.tick(2000 * MS) == []
+    assert core.candidacy is None
+    assert core.deadline_ns() >= 2000 * MS + core.leases.config.duration_ns
+    core.leases.is_asking = True
+    candidate(core, core.deadline_ns())
+
+
+def test_a_leader_that_has_been_overtaken_lets_go() -> None:
+    """What somebody knows to be committed, beyond all that this leader has from its phase 1 and has committed itself,
+    others have committed, above its ballot: those that it asks may be gone, and never tell it so."""
+    core = member(entries=entries("ab"), commit_slot=1, promised=OLD)
+    leader(core)
+    assert core.leadership is not None and core.leadership.recovered_slot == 2
+    assert handle(core, 3, CatchUp(ZERO, (), 2), 1000 * MS) == []
+    assert core.leader_node_id == 2
+    assert handle(core, 3, CatchUp(ZERO, (), 3), 1000 * MS)[-1] == "2->3 CatchUpRequest from 2"
+    assert core.leader_node_id == 0
+
+
 @pytest.mark.parametrize(
     ("promised", "expected_ms"), [(ZERO, 150), (Ballot(3, 2), 0), (Ballot(3, 1), 400)], ids=["birth", "own", "other"]
 )
