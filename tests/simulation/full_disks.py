@@ -61,7 +61,10 @@ class FullDisks:
         for node in nodes:
             node.wal.make_room()
         stays = self._rng.choice(nodes)
-        if not self._world.dead_node_id and can_do_without(self._world, stays):
+        groups = [node.host.groups.get(self._world.group) for node in nodes if node.host is not None]
+        # Who has a damaged state waits for the leader's next checkpoint, and cannot lead until then.
+        is_rotten = any(group is not None and group.is_rotten for group in groups)
+        if not self._world.dead_node_id and not is_rotten and can_do_without(self._world, stays):
             stays.wal.fill(self._rng.choice(LEFT_BYTES))
 
     def end(self) -> None:
