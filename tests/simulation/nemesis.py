@@ -59,10 +59,13 @@ class Nemesis:
 
     def crash_for_a_while(self, node: Node) -> None:
         """In some seeds the disk flips a bit meanwhile, or the state is lost; never of two members at once, which may
-        lose what was acknowledged: both may have been the majority that had it."""
+        lose what was acknowledged: both may have been the majority that had it. Who is to be a member and has opened
+        nothing yet counts as one of these."""
         world = self._world
         world.crash(node)
         may_be_damaged = node.is_assigned and world.damaged_node_id in (0, node.node_id) and not world.dead_node_id
+        if world.membership is not None:
+            may_be_damaged &= all(world.nodes[each].is_assigned for each in world.membership.partition.holders)
         if self._rng.random() < self._damage and may_be_damaged and node.wal.damage(world.group):
             world.damaged_node_id = node.node_id
         elif self._rng.random() < self._damage / 2 and may_be_damaged and world.membership is None:
