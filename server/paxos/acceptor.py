@@ -101,6 +101,7 @@ class Acceptor:
         self.log = log or Log(1, (), 0)
         self.health = health
         self.floor = floor
+        self._durable_own = promised  # of the ballots that this member has promised itself, the highest on disk
         self.promised = promised = max(promised, floor.ballot)
         self.applied_slot = self.log.commit_slot
         self.role = Role.FOLLOWER
@@ -159,6 +160,12 @@ class Acceptor:
         return (
             leadership is not None and self.applied_slot >= leadership.recovered_slot and now_ns < self.lease_until_ns()
         )
+
+    def begin_restoring(self, now_ns: int) -> None:
+        """Its state is about to be replaced by another member's. An attempt to lead ends with that. Requires that this
+        member does not lead."""
+        self.is_restoring = True
+        self._step_down(now_ns)
 
     # Acceptor and follower
 
@@ -295,6 +302,8 @@ class Acceptor:
             self._step_down(now_ns)
         if not message.runs and message.commit_slot > self.log.commit_slot:
             # Somebody who cannot lead knows more than this member, and nobody leads who would bring it.
+            if self.role == Role.CANDIDATE:
+                self._step_down(now_ns)  # until it is due again: what it lacks may come as a state
             self._send(sender, CatchUpRequest(self.log.commit_slot + 1))
         if not message.runs and sender == self.promised.node_id and message.ballot == ZERO:
             # It offers what it knows, as only those do that cannot lead: it shall say that this ballot is let go of.
@@ -477,9 +486,13 @@ class Acceptor:
         self.candidacy = None
 
     def _release(self, ballot: Ballot, node_ids: tuple[int, ...]) -> None:
+        """Lets go of an own ballot, once it is on disk: it must not be taken again in a later life."""
         self._released = ballot
-        for node_id in node_ids:
-            self._send(node_id, Release(ballot))
+        releases = [SendMessage(node_id, Release(ballot)) for node_id in node_ids]
+        if ballot <= self._durable_own:
+            self._effects.extend(releases)
+        else:
+            self._effects.append(PersistRecord(PromiseRecord(ballot), tuple(releases)))
 
     def _send(self, to: int, message: Message) -> None:
         self._effects.append(SendMessage(to, message))

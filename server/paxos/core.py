@@ -293,9 +293,9 @@ class PaxosCore(Acceptor):
             self._ask_to_heal(now_ns)
         elif now_ns < self.leases.votes_from_ns:
             self._stand_at_ns = self.leases.votes_from_ns + self._jitter()
-        elif not self.leases.is_asking:
+        elif not self.leases.may_stand:
             self._step_down(now_ns)
-            self._stand_at_ns = now_ns + self.leases.config.duration_ns + self._jitter()
+            self._stand_at_ns = now_ns + self.election.retry_ns + self._jitter()
         elif self._is_bound(self.node_id, ZERO, now_ns):
             self._step_down(now_ns)
             bound_until_ns = self.leases.bound_until_ns(self.promised.node_id)
@@ -364,7 +364,7 @@ class PaxosCore(Acceptor):
         self._effects.append(PersistRecord(PromiseRecord(candidacy.ballot), (), event))
 
     def _own_promise_durable(self, event: Durable, now_ns: int) -> None:
-        candidacy = self.candidacy
+        candidacy, self._durable_own = self.candidacy, max(self._durable_own, event.ballot)
         if candidacy is not None and candidacy.ballot == event.ballot == self.promised:
             own = promise_of(self.log, event.ballot, candidacy.from_slot, 0, self.log.bytes)
             candidacy.promises[self.node_id] = own

@@ -57,14 +57,14 @@ class NodeLeases:
         "_first_epoch",
         "_held",
         "config",
-        "is_asking",
+        "may_stand",
         "votes_from_ns",
     )
 
     def __init__(self, config: LeaseConfig, *, boot: int, is_first_boot: bool, now_ns: int) -> None:
         self.config = config
         self.votes_from_ns = now_ns if is_first_boot else now_ns + config.restart_wait_ns
-        self.is_asking = True  # for grants; who does not can hold no lease, and so does not stand
+        self.may_stand = True  # not where the log takes nothing: an election is won once the own promise is on disk
         self._began_ns = now_ns
         self._first_epoch = boot << 32
         self._bound_until_ns: dict[int, int] = {}

@@ -15,6 +15,9 @@ from server.paxos.acceptor import Health
 from server.runtime.group import Group
 from server.runtime.host_surroundings import LogWriter
 
+NOTES_MAX = 200
+"""At one heartbeat: a load on thousands of groups may end at once."""
+
 
 class CommitNotes:
     """Of all groups of a host."""
@@ -27,11 +30,19 @@ class CommitNotes:
         """To be called with each heartbeat: where nothing more has been committed since the last one, the log is told,
         once, unless a checkpoint stands for all of it. The note is behind the entries that it speaks of: what is torn
         off the end of a log takes the note with it."""
+        left = NOTES_MAX
         for group_id, group in self._groups.items():
-            core, commit_slot = group.core, group.core.log.commit_slot
-            is_at_rest, group.seen_commit_slot = commit_slot == group.seen_commit_slot, commit_slot
-            is_news = commit_slot > max(group.noted_commit_slot, group.checkpointed_slot)
-            if is_at_rest and is_news and core.health == Health.WHOLE and not core.is_restoring:
-                group.noted_commit_slot = commit_slot
-                record = Record(RecordType.PROMISE, group_id, core.promised, 0, commit_slot, ())
-                self._wal.append(encode_record(record), group_id, 0, None)
+            commit_slot = group.core.log.commit_slot
+            if commit_slot != group.seen_commit_slot:
+                group.seen_commit_slot = commit_slot
+            elif left and commit_slot > group.noted_commit_slot and self._note(group_id, group, commit_slot):
+                left -= 1
+
+    def _note(self, group_id: int, group: Group, commit_slot: int) -> bool:
+        core = group.core
+        if commit_slot <= group.checkpointed_slot or core.health != Health.WHOLE or core.is_restoring:
+            return False
+        group.noted_commit_slot = commit_slot
+        record = Record(RecordType.PROMISE, group_id, core.promised, 0, commit_slot, ())
+        self._wal.append(encode_record(record), group_id, 0, None)
+        return True

@@ -51,6 +51,7 @@ class DiskWatch:
         self.is_full = False
         self._slow_samples = 0
         self._told: dict[int, Fitness] = {}
+        self._told_ns: dict[int, int] = {}
 
     def sample(self, shortest_ns: int, in_flight_ns: int) -> None:
         """Once a heartbeat: the shortest write that has ended since the last (0: none has), and for how long the one in
@@ -65,9 +66,13 @@ class DiskWatch:
             self.is_slow = not self.is_slow
             self.on_change(self.is_slow)
 
-    def note(self, node_id: int, fitness: Fitness) -> None:
+    def note(self, node_id: int, fitness: Fitness, now_ns: int) -> None:
         """What another node says of itself."""
-        self._told[node_id] = fitness
+        self._told[node_id], self._told_ns[node_id] = fitness, now_ns
+
+    def silent_node_ids(self, since_ns: int) -> frozenset[int]:
+        """The other nodes that have said nothing since then, though they had before: their logs may stand still."""
+        return frozenset(node_id for node_id, told_ns in self._told_ns.items() if told_ns < since_ns)
 
     def worse_node_ids(self) -> frozenset[int]:
         """The other nodes that would be no better leaders than this one; where this one's disk is well, those whose is

@@ -52,6 +52,8 @@ class Group:
     not."""
     handed_over_ns: int = -(1 << 62)
     """When it did so last."""
+    given_away_ns: int = -(1 << 62)
+    """When it did so last because of its disk."""
     successor_node_id: int = 0
     """Who asked for the leadership that is being handed over; 0: nobody."""
     asked_not_before_ns: int = -(1 << 62)

@@ -53,6 +53,7 @@ class HandOvers:
         disk: DiskWatch,
         leases: NodeLeases,
     ) -> None:
+        self.again_ns = AGAIN_NS
         self._groups = groups
         self._now_ns = now_ns
         self._carry_out = carry_out
@@ -86,28 +87,23 @@ class HandOvers:
             for group in tuple(self._groups.values()):
                 self.begin(group, at_once=True)
         elif self._disk.is_unwell:
-            worse = self._disk.worse_node_ids()
-            # Who has room keeps what it is given; slow disks may take turns.
-            again_ns = self._leases.config.duration_ns if self._disk.is_full else AGAIN_NS
+            worse = self._disk.worse_node_ids() | self._disk.silent_node_ids(now_ns - self._leases.config.duration_ns)
             for group in tuple(self._groups.values()):
-                if now_ns >= group.handed_over_ns + again_ns and self._has_successor(group, worse):
+                if now_ns >= group.given_away_ns + self.again_ns and self._has_successor(group, worse):
+                    group.given_away_ns = now_ns
                     self.begin(group)
 
     def send_heartbeats(self, node_ids: Iterable[int]) -> None:
-        """Asks other nodes for grants, and tells them what this node says of itself."""
-        self._leases.is_asking = self._may_ask_for_grants()
-        if self._leases.is_asking:
-            now_ns, fitness = self._now_ns(), self.fitness()
+        """Asks other nodes for grants, and tells them what this node says of itself.
+
+        Where the log has written nothing for the time of a lease, though something waits, this node can neither come to
+        lead nor let go of a ballot of its own: grants would keep all others from leading for as long as that lasts.
+        So it asks for none, unless it leads something: others may be no better, and then reads go on here."""
+        now_ns, fitness = self._now_ns(), self.fitness()
+        self._leases.may_stand = self._wal.stalled_ns() <= self._leases.config.duration_ns
+        if self._leases.may_stand or any(group.core.leadership is not None for group in self._groups.values()):
             for node_id in node_ids:
                 self._transport.send_heartbeat(node_id, now_ns, fitness)
-
-    def _may_ask_for_grants(self) -> bool:
-        """Whether others may bind themselves to this node: it leads, or its log takes what it is given. Where nothing
-        has been written for the time of a lease it can neither come to lead nor let go of a ballot that is its own, and
-        grants would keep all others from leading for as long as that lasts."""
-        if self._wal.stalled_ns() <= self._leases.config.duration_ns:
-            return True
-        return any(group.core.leadership is not None for group in self._groups.values())
 
     def fitness(self) -> Fitness:
         """What this node tells the others of itself."""
@@ -128,6 +124,7 @@ class HandOvers:
         group, now_ns = self._groups[group_id], self._now_ns()
         core = group.core
         may_lead = core.health == Health.WHOLE and not core.is_restoring and not core.is_log_replica
+        may_lead = may_lead and self._leases.may_stand
         if core.leader_node_id in (0, core.node_id) or not may_lead or now_ns < self._leases.votes_from_ns:
             return False
         if now_ns < group.asked_until_ns and core.promised == group.asked_ballot:

@@ -317,7 +317,7 @@ class ReplicaHost:
         self._wal.flush()
 
     def receive_heartbeat(self, sender: int, sent_ns: int, fitness: Fitness) -> None:
-        self.disk.note(sender, fitness)
+        self.disk.note(sender, fitness, self._now_ns())
         grant = self.leases.grant(sender, sent_ns, self._now_ns())
         if grant is not None:
             self._transport.send_grant(sender, grant, self.leases.config.duration_ns, self._committed_slots(sender))
@@ -345,7 +345,7 @@ class ReplicaHost:
 
     def peer_connected(self, node_id: int) -> None:
         """A stream to a node is up: what was sent before may be lost."""
-        self._transport.send_heartbeat(node_id, self._now_ns(), self.hand_overs.fitness())
+        self.hand_overs.send_heartbeats((node_id,))
         for group_id in self._groups_of_peer.get(node_id, ()):
             self.snapshots.resume(self.groups[group_id], node_id)
         self._renew(node_id)

@@ -116,12 +116,12 @@ class Snapshots:
         core, now_ns = group.core, self._now_ns()
         # Of no use: this member has more, or a log that begins behind it (on disk, perhaps, behind its checkpoint).
         is_old = not core.is_restoring and not group.is_rotten and slot <= core.applied_slot
-        if core.role != Role.FOLLOWER or is_old or slot < max(core.log.first_slot - 1, group.checkpointed_slot):
+        if core.role == Role.LEADER or is_old or slot < max(core.log.first_slot - 1, group.checkpointed_slot):
             return None
         if group.receiver is not None and group.receiver.keeps_out(sender, core.leader_node_id, now_ns):
             return None
         self._apply_due(group)
-        core.is_restoring = True
+        core.begin_restoring(now_ns)
         group.fresh.void()
         receiver = group.receiver = SnapshotReceiver(
             sender, snapshot_id, slot, now_ns, told_ns=now_ns, began_ns=now_ns, total_bytes=total_bytes

@@ -166,22 +166,29 @@ MUTANTS = (
     Mutant(
         "bind others to a node whose log has no room",
         "server/runtime/hand_overs.py",
-        "        if self._wal.stalled_ns() <= self._leases.config.duration_ns:\n",
-        "        if True:\n",
+        "        if self._leases.may_stand or any(",
+        "        if True or any(",
         HOST,
     ),
     Mutant(
-        "keep for long what came back to a full disk",
+        "keep on a full disk what was handed over for another reason",
         "server/runtime/hand_overs.py",
-        "            again_ns = self._leases.config.duration_ns if self._disk.is_full else AGAIN_NS\n",
-        "            again_ns = AGAIN_NS\n",
+        "                if now_ns >= group.given_away_ns + self.again_ns and",
+        "                if now_ns >= group.handed_over_ns + self.again_ns and",
         HOST,
     ),
     Mutant(
-        "stand though no grants are asked for",
+        "stand though nothing can be written",
         "server/paxos/core.py",
-        "        elif not self.leases.is_asking:\n",
+        "        elif not self.leases.may_stand:\n",
         "        elif False:\n",
+        PAXOS,
+    ),
+    Mutant(
+        "let go of a ballot before it is on disk",
+        "server/paxos/acceptor.py",
+        "        if ballot <= self._durable_own:\n",
+        "        if True:\n",
         PAXOS,
     ),
     Mutant(
@@ -194,8 +201,8 @@ MUTANTS = (
     Mutant(
         "say nothing of what is committed in a group at rest",
         "server/runtime/commit_notes.py",
-        "            if is_at_rest and is_news and",
-        "            if False and is_news and",
+        "            elif left and commit_slot > group.noted_commit_slot and",
+        "            elif False and commit_slot > group.noted_commit_slot and",
         HOST,
     ),
     Mutant(

@@ -219,7 +219,7 @@ class World:
                 self.rng.randrange(2 * MS), lambda: self._if_alive(node.node_id, boot, callback)
             ),
         )
-        host.disk.slow_ns = SLOW_DISK_NS
+        host.disk.slow_ns, host.hand_overs.again_ns = SLOW_DISK_NS, LEASES.duration_ns
         host.apply_entries_max = (512, 2, 1)[self.seed % 3]
         host.snapshots.logged_bytes_max = (1 << 30, 1_500)[self.seed % 2]
         host.freshness = partial(self.broken.freshness, EVENTUAL_AGE_NS)

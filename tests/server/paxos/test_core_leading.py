@@ -39,16 +39,36 @@ def test_nobody_stands_before_the_wait_is_over() -> None:
     assert shown(core.tick(2020 * MS))[0] == "2->1 Prepare 2.2 from 1 released 1.1"
 
 
-def test_who_asks_for_no_grants_does_not_stand() -> None:
-    """It could hold no lease; an attempt that is under way ends. It looks again after the time of a lease."""
+def test_who_can_write_nothing_does_not_stand() -> None:
+    """Its own promise would not get to disk. An attempt that is under way ends; it looks again soon."""
     core = member(promised=OLD)
     candidate(core, 1000 * MS)
-    core.leases.is_asking = False
+    core.leases.may_stand = False
     assert core.tick(2000 * MS) == []
     assert core.candidacy is None
-    assert core.deadline_ns() >= 2000 * MS + core.leases.config.duration_ns
-    core.leases.is_asking = True
+    assert core.deadline_ns() >= 2000 * MS + core.election.retry_ns
+    core.leases.may_stand = True
     candidate(core, core.deadline_ns())
+
+
+def test_an_own_ballot_is_on_disk_before_it_is_let_go_of() -> None:
+    """It might be taken again in a later life, and whoever has been told would not be bound to that leader."""
+    core = member(promised=OLD)
+    ballot = candidate(core)
+    core.handle(1, Promise(ballot, 1, 1, 0, (), True, 0), 1000 * MS)
+    core.leases.may_stand = False
+    core.tick(2000 * MS)
+    assert core.promised == ballot
+    assert shown(core.peer_renewed(1, 2000 * MS)) == ["2 persists promise 2.2, then 2->1 Release 2.2"]
+
+
+def test_a_candidate_that_is_sent_a_state_stands_no_more() -> None:
+    """Its state is gone until that has come: promises that come late do not make it lead."""
+    core = member(entries=entries("ab"), commit_slot=1, promised=OLD)
+    ballot = candidate(core)
+    core.begin_restoring(1000 * MS)
+    assert core.handle(1, Promise(ballot, 2, 1, 0, (), True, 0), 1000 * MS) == []
+    assert (core.role, core.candidacy) == (Role.FOLLOWER, None)
 
 
 def test_a_leader_that_has_been_overtaken_lets_go() -> None:

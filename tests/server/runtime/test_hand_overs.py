@@ -234,6 +234,7 @@ def test_where_all_disks_are_slow_nobody_hands_over() -> None:
     beat(leader)
     assert leader.released == [], "what came back is kept for a while"
     leader.now_ns += AGAIN_NS
+    leader.host.receive_heartbeat(2, 0, Fitness(SLOW_NS // FASTER - 1))
     beat(leader)
     assert leader.released == [2]
 
@@ -251,7 +252,37 @@ def test_a_leader_whose_disk_is_full_lets_another_lead() -> None:
     leader.now_ns += LEASE.duration_ns
     leader.ballot = leader.lead()
     beat(leader)
-    assert leader.released == [2], "who has room keeps it: what came back was not wanted there, or is by accident here"
+    assert leader.released == [], "what came back is kept for a while"
+    leader.now_ns += AGAIN_NS
+    leader.host.receive_heartbeat(2, 0, Fitness())
+    beat(leader)
+    assert leader.released == [2]
+
+
+def test_what_was_handed_over_for_another_reason_does_not_stay_on_a_full_disk() -> None:
+    """Only what it has given away because of its disk, and got back, stays for a while."""
+    leader = Leader()
+    leader.host.hand_over(GROUP)
+    leader.now_ns += LEASE.duration_ns
+    leader.ballot = leader.lead()
+    leader.host.disk.is_full = True
+    leader.host.receive_heartbeat(2, 0, Fitness())
+    beat(leader)
+    assert leader.released == [2]
+
+
+def test_nothing_is_given_to_who_is_silent() -> None:
+    """A node that is connected and grants, and has sent no heartbeat for the time of a lease: its log may stand still,
+    and then it does not stand."""
+    leader = Leader()
+    leader.host.disk.is_full = True
+    leader.host.receive_heartbeat(2, 0, Fitness())
+    leader.now_ns += LEASE.duration_ns
+    beat(leader)
+    assert leader.released == []
+    leader.host.receive_heartbeat(2, 0, Fitness())
+    beat(leader)
+    assert leader.released == [2]
 
 
 def test_nobody_is_bound_to_a_node_whose_log_has_no_room() -> None:
@@ -264,12 +295,18 @@ def test_nobody_is_bound_to_a_node_whose_log_has_no_room() -> None:
         lone.now_ns += LEASE.heartbeat_ns
         lone.host.tick()
         assert bool(lone.transport.asked) == is_asking
+        assert lone.host.leases.may_stand == is_asking
+    lone.wal.waits_ns = LEASE.duration_ns + 1
+    lone.transport.asked.clear()
+    lone.host.peer_connected(2)
+    assert lone.transport.asked == set()
     leader = Leader()
     leader.transport.asked.clear()
     leader.wal.waits_ns = LEASE.duration_ns + 1
     beat(leader)
     assert leader.transport.asked == {2, 3}
     assert leader.host.is_serving_leader(GROUP)
+    assert not leader.host.leases.may_stand
 
 
 def supported(leader: Leader) -> None:
@@ -381,6 +418,9 @@ def test_a_member_asks_for_what_routers_cannot_reach() -> None:
     """Once in a while, and lets requests wait meanwhile; once another leads they wait no more."""
     follower = Follower()
     hand_overs = follower.host.hand_overs
+    follower.host.leases.may_stand = False
+    assert not hand_overs.ask_for(GROUP), "it could not come to lead"
+    follower.host.leases.may_stand = True
     assert hand_overs.ask_for(GROUP)
     assert asks(follower) == [(2, HandOverRequest(LEADER))]
     assert hand_overs.is_under_way(GROUP)

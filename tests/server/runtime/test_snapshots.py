@@ -371,11 +371,22 @@ def test_the_next_snapshot_is_asked_for_when_one_has_arrived() -> None:
     assert len(requests()) == 3, "the one that is coming and the one that was asked for"
 
 
-def test_a_candidate_declines_a_snapshot() -> None:
-    """It might win, and lead without a state."""
+def test_a_candidate_that_takes_a_snapshot_stands_no_more() -> None:
+    """It might win, and lead without a state. Who knows more may be one that cannot lead: if it declined while it stands, it
+    might stand for ever, and lack what it needs to win."""
     lone = Lone()
     lone.host.tick()
     assert lone.core.candidacy is not None
+    lone.host.snapshots.receive_chunk(3, GROUP, 5, 10, 0, b"", False)
+    assert lone.transport.acknowledged != [DECLINED_SEQUENCE]
+    assert lone.core.is_restoring
+    assert lone.core.candidacy is None
+
+
+def test_a_leader_declines_a_snapshot() -> None:
+    """Whoever sends it does not know yet that this member leads."""
+    lone = Lone()
+    lone.lead()
     lone.host.snapshots.receive_chunk(3, GROUP, 5, 10, 0, b"", False)
     assert lone.transport.acknowledged == [DECLINED_SEQUENCE]
     assert not lone.core.is_restoring
