@@ -372,8 +372,8 @@ def test_the_next_snapshot_is_asked_for_when_one_has_arrived() -> None:
 
 
 def test_a_candidate_that_takes_a_snapshot_stands_no_more() -> None:
-    """It might win, and lead without a state. Who knows more may be one that cannot lead: a candidate that declined might
-    stand for ever, and lack what it needs to win."""
+    """It might win, and lead without a state. Who knows more may be one that cannot lead: a candidate that declined
+    might stand for ever, and lack what it needs to win."""
     lone = Lone()
     lone.host.tick()
     assert lone.core.candidacy is not None
