@@ -216,7 +216,8 @@ async def test_a_write_that_lay_in_a_halted_router_is_not_carried_out(
             await asyncio.sleep(remembered_s)  # what passes is the time of the partition's log
             await neighbour.put_item("halted", {"pk": "b"})
             await in_thread(cluster, "resume", "router-1")
-            assert (await first).error.not_carried_out
+            answer = await first
+            assert answer.error.not_carried_out, answer
             assert (await reader.readline()).startswith(b"HTTP/1.1 5")
             with pytest.raises(grpc.aio.AioRpcError):
                 await by_unary
