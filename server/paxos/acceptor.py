@@ -302,8 +302,6 @@ class Acceptor:
             self._step_down(now_ns)
         if not message.runs and message.commit_slot > self.log.commit_slot:
             # Somebody who cannot lead knows more than this member, and nobody leads who would bring it.
-            if self.role == Role.CANDIDATE:
-                self._step_down(now_ns)  # until it is due again: what it lacks may come as a state
             self._send(sender, CatchUpRequest(self.log.commit_slot + 1))
         if not message.runs and sender == self.promised.node_id and message.ballot == ZERO:
             # It offers what it knows, as only those do that cannot lead: it shall say that this ballot is let go of.
