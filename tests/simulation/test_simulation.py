@@ -171,7 +171,7 @@ BREAKAGES = {
 }
 
 
-FIRST_SEED = {"carry out what a deposed leader left behind": 1_300}
+FIRST_SEED = {"carry out what a deposed leader left behind": 1_000}
 """It takes a refusal between two leaders and one write between theirs: about one seed in 1,000 catches it."""
 
 
