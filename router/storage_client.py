@@ -51,9 +51,6 @@ SWEEP_S = 0.1
 HOLD_OFF_S = 0.5
 """How long a node that cannot be connected to, or says nothing, is passed over, where another may do."""
 
-AGE_S_TOLD_MAX = 2 * WRITE_AGE_S_MAX
-"""What is older is told to be so old, whatever a client says."""
-
 CALL_OVERHEAD_BYTES = 32
 TIMEOUT_MS_MAX = 2**31 - 1
 
@@ -310,7 +307,8 @@ class StorageClient:
         call.node_id = replica.node_id
         now = self._loop.time()
         remaining = call.deadline - now
-        if remaining <= 0:
+        if remaining <= 0 or now - min(call.begun, call.in_doubt_since) > WRITE_AGE_S_MAX:
+            # A write that lay for so long somewhere on its way would be refused; the answer to that could be lost.
             self._expire(call)
             return
         call.attempt_ends = now + min(remaining, ATTEMPT_TIMEOUT_S + call.wait_s)
@@ -347,7 +345,7 @@ class StorageClient:
             request.token = call.token
             age_s = stream.frame_begun - min(call.begun, call.in_doubt_since)
             if age_s > 0:
-                request.age_ms = math.ceil(min(age_s, AGE_S_TOLD_MAX) * 1000)
+                request.age_ms = math.ceil(age_s * 1000)
         if call.details is not None:
             _fill_details(request, call)
 
