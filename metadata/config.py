@@ -54,7 +54,7 @@ class Config:
         default=10_000, metadata={"help": "how much two members' clock rates may differ, in parts per million"}
     )
     node_silence_ms: int = field(
-        default=3_000, metadata={"help": "a storage node that has not reported for this long counts as not alive"}
+        default=3_000, metadata={"help": "a node that has not been heard for this long counts as not alive"}
     )
 
     member_failure_ms: int = field(

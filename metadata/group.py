@@ -46,8 +46,8 @@ class CatalogGroup(Protocol):
     def leader_address(self) -> str:
         """Where the leader is (host:port); empty: nobody else is known to lead."""
 
-    def connected_node_ids(self) -> list[int]:
-        """The other members that this process has a stream with."""
+    def living_node_ids(self) -> list[int]:
+        """The other members that this process has heard of late."""
 
     async def propose(self, command: Command) -> object:
         """Replicates a command and returns what the catalog made of it; raises that if it is an error.

@@ -156,7 +156,7 @@ class MetadataNode:
         self.host.hand_over(GROUP_ID)
         deadline_s = self._loop.time() + HAND_OVER_S
         is_under_way = self.host.hand_overs.is_under_way
-        while self.connected_node_ids() and is_under_way(GROUP_ID) and self._loop.time() < deadline_s:
+        while self.peers.connected_node_ids() and is_under_way(GROUP_ID) and self._loop.time() < deadline_s:
             await self._ticks.next().wait()
 
     # Leading
@@ -173,8 +173,10 @@ class MetadataNode:
         leader = self.leader_node_id
         return self._addresses.get(leader, "") if leader != self.config.node_id else ""
 
-    def connected_node_ids(self) -> list[int]:
-        return self.peers.connected_node_ids()
+    def living_node_ids(self) -> list[int]:
+        """A process that was halted keeps its connections; what it does not do is to say something."""
+        silent = self.host.disk.silent_node_ids(now_ns() - self.config.node_silence_ms * 1_000_000)
+        return [node_id for node_id in self.peers.connected_node_ids() if node_id not in silent]
 
     async def propose(self, command: Command) -> object:
         """Replicates a command and returns what the catalog made of it. Raises that, if it is an error."""

@@ -319,7 +319,7 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
     def _cluster(self) -> admin_pb2.DescribeClusterResponse:
         group, catalog, attendance = self._group, self._group.machine.catalog, self._group.attendance
         response = admin_pb2.DescribeClusterResponse()
-        connected = {self._config.node_id, *group.connected_node_ids()}
+        living = {self._config.node_id, *group.living_node_ids()}
         leader = group.leader_node_id
         for member in self._config.member_addresses():
             response.nodes.add(
@@ -328,7 +328,7 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
                 role="metadata",
                 zone=member.zone,
                 address=member.address,
-                alive=member.node_id in connected,
+                alive=member.node_id in living,
                 is_leader=member.node_id == leader,
             )
         replicas: dict[int, int] = {}

@@ -63,7 +63,7 @@ class FakeGroup:
     def leader_address(self) -> str:
         return "" if self.leads else self.other_leader
 
-    def connected_node_ids(self) -> list[int]:
+    def living_node_ids(self) -> list[int]:
         return [2]
 
     async def propose(self, command: Command) -> object:

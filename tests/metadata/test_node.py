@@ -15,6 +15,8 @@ from metadata.node import GROUP_ID, DamagedDataError, MetadataNode
 from server.codec.frame import FRAME_HEADER_BYTES
 from server.model.errors import ResourceInUseError, ServiceUnavailableError
 from server.paxos.acceptor import Health
+from server.runtime.clock import now_ns
+from server.runtime.disk_watch import Fitness
 from server.runtime.identity import Identity, release
 from tests.metadata.catalog.test_catalog import create, register
 from tests.metadata.fake_group import FatalError, fail
@@ -77,7 +79,7 @@ async def test_the_first_life(node: MetadataNode) -> None:
     assert node.is_ready
     assert node.leader_node_id == 1
     assert node.leader_address() == ""
-    assert node.connected_node_ids() == []
+    assert node.living_node_ids() == []
     assert node.cluster_id == node.machine.catalog.cluster_id == node.identity.cluster_id != ""
 
 
@@ -99,6 +101,17 @@ async def test_a_command_without_a_leader(tmp_path: Path) -> None:
             await node.propose(create())
     finally:
         await stop(node)
+
+
+async def test_who_is_silent_does_not_count_as_living(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that was halted keeps its connections."""
+    node = make(tmp_path, members=3)
+    monkeypatch.setattr(node.peers, "connected_node_ids", lambda: [2, 3])
+    silence_ns = node.config.node_silence_ms * 1_000_000
+    node.host.disk.note(2, Fitness(), now_ns())
+    node.host.disk.note(3, Fitness(), now_ns() - silence_ns - 1)
+    assert node.living_node_ids() == [2]
+    release(node.identity.directory)
 
 
 async def test_everything_is_there_again(tmp_path: Path) -> None:
