@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 import stator
-from stator.local.ports import choose_free
+from stator.local.ports import Ports
 
 from tests.deploy.compose import Service, copy_context, dockerfile_json, read_services
 from tests.packaging.wheel import build_wheel, clean_environment, make_environment
@@ -51,7 +51,8 @@ class Containers:
         self._folder = folder
         services = read_services({})
         names = [*services, *(f"{name}/http" for name, service in services.items() if service.ports)]
-        self._ports = dict(zip(names, choose_free(len(names), (), random.Random()), strict=True))
+        self._kept_ports = Ports(random.Random())
+        self._ports = dict(zip(names, self._kept_ports.choose_free(len(names)), strict=True))
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def address(self, name: str) -> str:
@@ -97,6 +98,7 @@ class Containers:
         for process in self._running.values():
             process.kill()
             process.wait()
+        self._kept_ports.close()
 
     def log(self, name: str) -> str:
         return (self._folder / f"{name}.log").read_text(errors="replace")

@@ -16,7 +16,7 @@ from stator.local.errors import LocalClusterError, StartFailedError
 from stator.local.folder import ClusterFile, DataFolder, SupervisorAddress
 from stator.local.keys import make_keys
 from stator.local.layout import ClusterOptions, ProcessPlan, Role, internal_names, plan_cluster, select
-from stator.local.ports import door_ports, internal_ports
+from stator.local.ports import Ports
 from stator.local.services import check_auth_packages, check_server_packages, child_environment, command, service_folder
 
 # Together less than the five seconds in which Ctrl-C must be done.
@@ -121,7 +121,7 @@ class Supervisor:
         with contextlib.ExitStack() as held:
             held.callback(self._folder.unlock)
             await asyncio.to_thread(self._folder.lock)
-            self._plan()
+            self._plan(held.enter_context(Ports(random.Random())))
             # Only this process keeps the writing end: that it is closed tells the children that this process is gone.
             read_end, write_end = os.pipe()
             held.callback(os.close, read_end)
@@ -129,9 +129,8 @@ class Supervisor:
             self._inherited_fds = (read_end, self._folder.process_lock_fd)
             await self._live()
 
-    def _plan(self) -> None:
+    def _plan(self, ports: Ports) -> None:
         """Settles nodes and ports, before anything starts. Raises LocalClusterError."""
-        rng = random.Random()
         if self._folder.exists():
             self._cluster = self._folder.read()
         wanted = self._options.nodes_per_zone or self._cluster.nodes_per_zone
@@ -147,10 +146,9 @@ class Supervisor:
         if cluster.auth:
             check_auth_packages()
             make_keys(self._folder.path, may_be_new=not had_auth)
-        cluster.http_ports = door_ports(self._options.http_port, "--http-port", (), rng)
-        cluster.grpc_ports = door_ports(self._options.grpc_port, "--grpc-port", cluster.http_ports, rng)
-        doors = {*cluster.http_ports, *cluster.grpc_ports}
-        cluster.internal_ports = internal_ports(internal_names(wanted), cluster.internal_ports, doors, rng)
+        cluster.http_ports = ports.doors(self._options.http_port, "--http-port")
+        cluster.grpc_ports = ports.doors(self._options.grpc_port, "--grpc-port")
+        cluster.internal_ports = ports.internal(internal_names(wanted), cluster.internal_ports)
         plans = plan_cluster(
             self._folder.path,
             nodes_per_zone=wanted,

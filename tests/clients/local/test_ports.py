@@ -2,43 +2,69 @@
 
 import random
 import socket
+from collections.abc import Iterator
 
 import pytest
 from stator.local.errors import PortInUseError
-from stator.local.ports import INTERNAL_PORT_MAX, INTERNAL_PORT_MIN, choose_free, door_ports, internal_ports, is_free
+from stator.local.ports import INTERNAL_PORT_MAX, INTERNAL_PORT_MIN, Ports, is_free
+
+SEED = random.randrange(1 << 32)
+"""Not the same in each run: these may run beside one another."""
 
 
-def test_a_port_in_use_is_named_with_its_flag() -> None:
+@pytest.fixture
+def ports() -> Iterator[Ports]:
+    with Ports(random.Random(SEED)) as ports:
+        yield ports
+
+
+def test_a_port_in_use_is_named_with_its_flag(ports: Ports) -> None:
     """The error says which port, and which flag moves it."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         assert not is_free(port)
         with pytest.raises(PortInUseError, match=rf"Port {port} .*--http-port"):
-            door_ports(port, "--http-port", (), random.Random(1))
+            ports.doors(port, "--http-port")
 
 
-def test_chosen_ports_differ_and_are_free() -> None:
+def test_chosen_ports_differ_and_are_free(ports: Ports) -> None:
     """They lie in the range, none twice, none that is taken."""
-    chosen = choose_free(20, (), random.Random(1))
+    chosen = ports.choose_free(20)
     assert len(set(chosen)) == 20
     assert all(INTERNAL_PORT_MIN <= port <= INTERNAL_PORT_MAX and is_free(port) for port in chosen)
-    again = choose_free(20, set(chosen), random.Random(1))
-    assert not set(again) & set(chosen)
     with pytest.raises(PortInUseError, match="free ports"):
-        choose_free(1, range(65_536), random.Random(1))
+        ports.choose_free(1, range(65_536))
 
 
-def test_ports_are_kept_where_they_are_still_free() -> None:
+def test_what_another_cluster_has_chosen_is_not_free(ports: Ports) -> None:
+    """Though nobody listens there yet; until it has ended."""
+    chosen = ports.choose_free(20)
+    before = dict(zip("abc", chosen, strict=False))
+    with Ports(random.Random(SEED)) as others:
+        assert not set(others.choose_free(20)) & set(chosen)
+        assert not set(others.internal("abc", before).values()) & set(chosen)
+        with pytest.raises(PortInUseError, match=f"Port {chosen[0]} "):
+            others.doors(chosen[0], "--http-port")
+    ports.close()
+    with Ports(random.Random(SEED)) as later:
+        assert set(later.choose_free(20)) & set(chosen)
+
+
+def test_ports_are_kept_where_they_are_still_free(ports: Ports) -> None:
     """A restart finds the processes where they were; only what is taken meanwhile moves."""
-    rng = random.Random(2)
-    before = internal_ports(["a", "b", "c"], {}, set(), rng)
-    assert internal_ports(["a", "b", "c"], before, set(), rng) == before
-    with socket.create_server(("127.0.0.1", before["a"])):
-        after = internal_ports(["a", "b", "c"], before, {before["b"]}, rng)
+    before = ports.internal(["a", "b", "c"], {})
+    ports.close()
+    assert ports.internal(["a", "b", "c"], before) == before
+    ports.close()
+    with socket.create_server(("127.0.0.1", before["a"])), Ports(random.Random()) as others:
+        others.internal(["x"], {"x": before["b"]})
+        after = ports.internal(["a", "b", "c"], before)
     assert after["c"] == before["c"]
     assert len({*after.values(), before["a"], before["b"]}) == 5
 
 
-def test_doors_take_three_ports_in_a_row_or_any() -> None:
+def test_doors_take_three_ports_in_a_row_or_any(ports: Ports) -> None:
     """0 means any free ones."""
-    assert len(set(door_ports(0, "--http-port", (), random.Random(3)))) == 3
+    first = ports.doors(0, "--http-port")
+    assert len(set(first)) == 3
+    assert not set(first) & set(ports.doors(0, "--grpc-port"))
