@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from server.paxos.core import PaxosCore
 from storage_node import replica
 from storage_node.codec.snapshot import ChunkKind, encode_chunk
 from tests.storage_node.nodes import PARTITION, NodeSet, key, put, wait_until
@@ -91,6 +92,15 @@ async def test_after_a_power_cut_nobody_gives_up_what_is_whole(three: NodeSet, m
     await leader.node.checkpoint()
     given_up: list[int] = []
     monkeypatch.setattr(replica.PartitionReplica, "begin_restore", lambda self, slot, done: given_up.append(slot))
+    stand = PaxosCore._stand
+
+    def stand_if_it_led(core: PaxosCore, now_ns: int) -> None:
+        if core.node_id == leader.node_id:
+            stand(core, now_ns)
+        else:
+            core._stand_at_ns = now_ns + 100_000_000
+
+    monkeypatch.setattr(PaxosCore, "_stand", stand_if_it_led)
     for each in three:
         await each.crash()
     for each in three:

@@ -25,14 +25,14 @@ _EVENTS: dict[str, Callable[..., Event]] = {
 }
 
 
-async def supervise(options: ClusterOptions, on_event: Callable[[Event], None]) -> None:
+async def supervise(options: ClusterOptions, on_event: Callable[[Event], None], *, is_daemon: bool = False) -> None:
     """Runs the cluster here until Ctrl-C, SIGTERM, SIGHUP or `stator local down`. Raises LocalClusterError."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     try:
-        await Supervisor(options, os.environ, on_event).run(stop)
+        await Supervisor(options, os.environ, on_event, is_daemon=is_daemon).run(stop)
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.remove_signal_handler(number)
@@ -123,7 +123,7 @@ def main(arguments: list[str]) -> int:
     """Entry point of the detached process: options as JSON, and the number of the report's pipe."""
     report = _Report(int(arguments[1]))
     try:
-        asyncio.run(supervise(_load_options(arguments[0]), report.event))
+        asyncio.run(supervise(_load_options(arguments[0]), report.event, is_daemon=True))
     except LocalClusterError as error:
         report.failure(str(error))
         return 1

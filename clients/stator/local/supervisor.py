@@ -82,7 +82,9 @@ Event = StateChanged | ProcessDied | ClusterReady | ClusterStopping
 
 class Supervisor:
     """A local cluster from the first process to the last. `on_event` hears what happens, on the loop; `prefix` is what
-    comes before the command of a process; `in_step_s`: how long one that was restarted may take to catch up."""
+    comes before the command of a process; `in_step_s`: how long one that was restarted may take to catch up.
+    `is_daemon`: this process ends with the cluster, and gives the data folder back by that: what it has open there is
+    closed by then."""
 
     def __init__(
         self,
@@ -91,12 +93,15 @@ class Supervisor:
         on_event: Callable[[Event], None],
         prefix: Callable[[ProcessPlan], Sequence[str]] = lambda plan: (),
         in_step_s: float = IN_STEP_S,
+        *,
+        is_daemon: bool = False,
     ) -> None:
         self._options = options
         self._environ = environ
         self._on_event = on_event
         self._prefix = prefix
         self._in_step_s = in_step_s
+        self._is_daemon = is_daemon
         self._folder = DataFolder(options.data)
         self._cluster = ClusterFile(nodes_per_zone=1)
         self._children: dict[str, Child] = {}
@@ -119,7 +124,8 @@ class Supervisor:
         self._environment = child_environment(self._environ, self._services, self._options.log_level)
         self._folder.prepare()
         with contextlib.ExitStack() as held:
-            held.callback(self._folder.unlock)
+            if not self._is_daemon:
+                held.callback(self._folder.unlock)
             await asyncio.to_thread(self._folder.lock)
             self._plan(held.enter_context(Ports(random.Random())))
             # Only this process keeps the writing end: that it is closed tells the children that this process is gone.

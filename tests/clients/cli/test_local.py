@@ -1,5 +1,6 @@
 """`stator local` with fake services."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -11,6 +12,16 @@ import pytest
 
 from tests.clients.cli.conftest import CommandLine
 from tests.clients.local.conftest import make_services
+
+
+def open_below(folder: Path) -> list[str]:
+    """What processes have open there, where the system tells."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):  # it is another user's, or closed meanwhile
+            if (target := str(link.readlink())).startswith(f"{folder}/"):
+                found.append(f"{link}: {target}")
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +40,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
     assert "stator table create music --partition-key artist:S\n" in done.out
     yield command
     assert "Stopped" in command("local", "down").out
+    assert not open_below(folder), "whoever unmounts it now is told that it is busy"
     command("local", "down", code=3)
     assert "not running" in command("local", "status", code=3).err
 
