@@ -41,7 +41,8 @@ class Config:
         default=1024 * MIB, metadata={"help": "initial size of the B-tree's map; it grows by itself"}
     )
     disk_reserve_bytes: int = field(
-        default=256 * MIB, metadata={"help": "writes are refused when less than this is free on the disk"}
+        default=256 * MIB,
+        metadata={"help": "writes are refused when less than this is free on the disk, until an eighth more is"},
     )
     item_collection_bytes: int = field(
         default=COLLECTION_BYTES_MAX,

@@ -9,6 +9,10 @@ from typing import Final
 BALLAST_BYTES: Final = 8 * 1024 * 1024
 """Given back by hand (delete the file) when a full disk keeps a node from starting; the next start makes it again."""
 
+ROOM_PART: Final = 8
+"""A disk has room again once more than the reserve is free, by one part in so many of it: what a checkpoint frees, the
+log takes again at once, and writes would be refused and taken by turns."""
+
 
 def free_bytes(directory: Path) -> int:
     """What an ordinary process can still write to the disk of `directory`."""
@@ -22,6 +26,7 @@ class DiskSpace:
     def __init__(self, directory: Path, reserve_bytes: int) -> None:
         self._directory = directory
         self._reserve_bytes = reserve_bytes
+        self._is_full = False
         self.ballast = directory / "ballast"
 
     def prepare(self) -> None:
@@ -36,5 +41,7 @@ class DiskSpace:
             os.close(fd)
 
     def is_nearly_full(self) -> bool:
-        """Whether less than the reserve is free."""
-        return free_bytes(self._directory) < self._reserve_bytes
+        """Whether less than the reserve is free, or has been, and not a good deal more since."""
+        wanted = self._reserve_bytes + (self._reserve_bytes // ROOM_PART if self._is_full else 0)
+        self._is_full = free_bytes(self._directory) < wanted
+        return self._is_full
