@@ -175,7 +175,8 @@ class MetadataNode:
 
     def living_node_ids(self) -> list[int]:
         """A process that was halted keeps its connections; what it does not do is to say something."""
-        silent = self.host.disk.silent_node_ids(now_ns() - self.config.node_silence_ms * 1_000_000)
+        silence_ms = max(self.config.node_silence_ms, 3 * self.config.heartbeat_ms)
+        silent = self.host.disk.silent_node_ids(now_ns() - silence_ms * 1_000_000)
         return [node_id for node_id in self.peers.connected_node_ids() if node_id not in silent]
 
     async def propose(self, command: Command) -> object:

@@ -450,9 +450,11 @@ class Acceptor:
     def _ask_to_heal(self, now_ns: int) -> None:
         """Instead of standing: asks the leader that it follows how far phase 1 reached, in case it was not told. Where
         nobody leads that it knows of, it may have led itself, and forgotten at which ballot: a release of a later one
-        makes those ask who are bound to that, for as long as they grant to this node. It also tells what is committed
-        (its log has been emptied to what is in its state, so that much is certain): it may be the only one that lives
-        and knows of the configuration in force."""
+        makes those ask who are bound to that, for as long as they grant to this node.
+
+        It does not tell what is committed, as others do that cannot lead: its log has been emptied, so whoever asked
+        for that would be sent its whole state, and give up the own one for it, though it may lack nothing but a word.
+        """
         self._stand_at_ns = now_ns + self.leases.config.duration_ns + self._jitter()
         if self.promised.node_id not in (0, self.node_id):
             self._send(self.promised.node_id, LeadershipQuery(self.promised))
@@ -460,7 +462,6 @@ class Acceptor:
             for node_id in self.configuration.node_ids:
                 if node_id != self.node_id:
                     self._send(node_id, Release(Ballot(ABOVE_ALL, self.node_id)))
-                    self._send(node_id, CatchUp(ZERO, (), self.log.commit_slot))
 
     # Common
 

@@ -38,7 +38,8 @@ class Group:
     is_serving: bool = False
     lease_of: Leadership | None = None
     lease_until_ns: int = 0
-    """The lease of this leadership holds at least until then: grants are never taken back."""
+    """The lease of this leadership holds at least until then: grants are never taken back. But those of former members
+    count no more."""
     fresh: Freshness = field(default_factory=Freshness)
     applied_slot: int = 0
     """Up to where the machine has carried the log out; the core's own counts what it has given out for that."""
@@ -73,6 +74,12 @@ class Group:
     """The machine's state is damaged: the leader's is to take its place, though the log lacks nothing."""
     request_snapshot_at_ns: int = 0
     """When a snapshot may be asked for again; 0: none has been asked for."""
+
+    def applied(self, slot: int) -> None:
+        """The machine has carried the log out up to there."""
+        self.applied_slot = slot
+        if self.fresh.told_slot:
+            self.fresh.applied(slot)
 
     def is_receiving(self, now_ns: int) -> bool:
         """Whether a snapshot is on its way here, as far as can be told."""

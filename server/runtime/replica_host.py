@@ -440,6 +440,8 @@ class ReplicaHost:
             elif isinstance(effect, PersistRecord):
                 self._persist(group, effect)
             elif isinstance(effect, ApplyEntries | ApplyConfiguration):
+                if isinstance(effect, ApplyConfiguration):
+                    group.lease_until_ns = 0
                 if group.core.leadership is None or group.unapplied:
                     self._apply_later(group, effect)
                 else:
@@ -514,7 +516,7 @@ class ReplicaHost:
         machine, waiting = group.machine, group.waiting
         if isinstance(effect, ApplyConfiguration):
             machine.apply_configuration(effect.slot, effect.configuration)
-            self._applied(group, effect.slot)
+            group.applied(effect.slot)
             return
         for slot, payload in enumerate(effect.payloads, effect.first_slot):
             if payload:
@@ -527,13 +529,7 @@ class ReplicaHost:
                 group.in_flight_bytes -= len(payload)
                 self.in_flight_bytes -= len(payload)
                 done(COMMITTED if result is None else Outcome(OutcomeKind.COMMITTED, result))
-        self._applied(group, effect.first_slot + len(effect.payloads) - 1)
-
-    @staticmethod
-    def _applied(group: Group, slot: int) -> None:
-        group.applied_slot = slot
-        if group.fresh.told_slot:
-            group.fresh.applied(slot)
+        group.applied(effect.first_slot + len(effect.payloads) - 1)
 
     def _apply_later(self, group: Group, effect: ApplyEntries | ApplyConfiguration) -> None:
         """Nobody waits for what a follower applies, but a leader waits for what it has to write down: that goes

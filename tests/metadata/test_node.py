@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,8 @@ async def test_who_is_silent_does_not_count_as_living(tmp_path: Path, monkeypatc
     node.host.disk.note(2, Fitness(), now_ns())
     node.host.disk.note(3, Fitness(), now_ns() - silence_ns - 1)
     assert node.living_node_ids() == [2]
+    node.config = replace(node.config, heartbeat_ms=2_000)
+    assert node.living_node_ids() == [2, 3], "who says something every two seconds may say nothing for three"
     release(node.identity.directory)
 
 

@@ -164,6 +164,21 @@ MUTANTS = (
         "tests/metadata",
     ),
     Mutant(
+        "serve by the grants of former members",
+        "server/runtime/replica_host.py",
+        "                    group.lease_until_ns = 0\n",
+        "                    pass\n",
+        HOST,
+    ),
+    Mutant(
+        "tell of what is committed where the log has been emptied",
+        "server/paxos/acceptor.py",
+        "                    self._send(node_id, Release(Ballot(ABOVE_ALL, self.node_id)))\n",
+        "                    self._send(node_id, Release(Ballot(ABOVE_ALL, self.node_id)))\n"
+        "                    self._send(node_id, CatchUp(ZERO, (), self.log.commit_slot))\n",
+        PAXOS,
+    ),
+    Mutant(
         "bind others to a node whose log has no room",
         "server/runtime/hand_overs.py",
         "        if self._leases.may_stand or any(",

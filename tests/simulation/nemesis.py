@@ -97,8 +97,8 @@ def can_do_without(world: World, dead: Node) -> bool:
         configurations += [(slot, in_force), *configurations_in(core.log, core.log.commit_slot + 1)]
         if node is dead:
             continue
-        known_slot = max(known_slot, slot)
         if core.health == Health.WHOLE:
+            known_slot = max(known_slot, slot)  # who is to be healed first tells nobody what it knows
             voting.add(node.node_id)
             if not node.machine.is_restoring and not core.is_restoring:
                 with_state.add(node.node_id)

@@ -6,6 +6,7 @@ by an abstract socket of that name (Linux has them; elsewhere two clusters that 
 and one of them says so and ends).
 """
 
+import errno
 import random
 import socket
 import sys
@@ -100,12 +101,15 @@ class Ports:
         """Whether the port was free; now it is kept."""
         mark = None
         if sys.platform == "linux":
-            mark = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             try:
+                mark = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
                 mark.bind(f"\0stator port {port}")
-            except OSError:
-                mark.close()
-                return False
+            except OSError as error:
+                if mark is not None:
+                    mark.close()
+                if error.errno == errno.EADDRINUSE:
+                    return False
+                mark = None  # some sandboxes forbid it
         if not is_free(port):
             if mark is not None:
                 mark.close()

@@ -1,5 +1,6 @@
 """Ports: free ones are found, taken ones are named."""
 
+import errno
 import random
 import socket
 from collections.abc import Iterator
@@ -48,6 +49,22 @@ def test_what_another_cluster_has_chosen_is_not_free(ports: Ports) -> None:
     ports.close()
     with Ports(random.Random(SEED)) as later:
         assert set(later.choose_free(20)) & set(chosen)
+
+
+def test_a_sandbox_without_abstract_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ports are found there as well, though not kept."""
+
+    class Sandboxed(socket.socket):
+        def bind(self, address: object) -> None:
+            if self.family == socket.AF_UNIX:
+                raise PermissionError(errno.EPERM, "Operation not permitted")
+            super().bind(address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "socket", Sandboxed)
+    with Ports(random.Random(SEED)) as ports, Ports(random.Random(SEED)) as others:
+        assert ports.choose_free(5) == others.choose_free(5)
+        with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(PortInUseError, match="in use by another"):
+            ports.doors(server.getsockname()[1], "--http-port")
 
 
 def test_ports_are_kept_where_they_are_still_free(ports: Ports) -> None:

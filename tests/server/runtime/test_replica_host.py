@@ -375,6 +375,26 @@ def test_a_lease_that_was_looked_up_ends() -> None:
     assert not lone.host.is_serving_leader(GROUP)
 
 
+def test_a_lease_of_former_members_ends_with_their_membership() -> None:
+    """Who is elected by the members that are in force now need not have asked those whose grants it rested on."""
+    lone = Lone()
+    ballot = lone.lead()
+    lone.write(ballot, 1, 10)
+    successor = Configuration((Member(1, "a"), Member(3, "c"), Member(4, "b")))
+    lone.host.configure(GROUP, successor)
+    lone.receive(4, Accepted(ballot, 1, 1))
+    lone.host.receive_grant(4, Grant(lone.now_ns, 1), ())
+    assert lone.host.configure(GROUP, successor)
+    lone.now_ns += LEASE.held_ns - 10
+    lone.receive(2, Accepted(ballot, 2, 1))
+    lone.host.receive_grant(2, Grant(lone.now_ns, 1), ())
+    lone.now_ns += 20
+    assert lone.host.is_serving_leader(GROUP), "by the grant of node 2, that of node 4 is over"
+    lone.receive(4, Accepted(ballot, 2, 1))
+    assert lone.host.configuration_of(GROUP) == (2, successor)
+    assert not lone.host.is_serving_leader(GROUP)
+
+
 def test_what_came_together_is_written_at_once() -> None:
     lone = Lone()
     assert lone.wal.flushes == 0
