@@ -321,6 +321,8 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
         response = admin_pb2.DescribeClusterResponse()
         living = {self._config.node_id, *group.living_node_ids()}
         leader = group.leader_node_id
+        if leader == self._config.node_id and not group.is_serving_leader:
+            leader = 0  # it cannot know
         for member in self._config.member_addresses():
             response.nodes.add(
                 node_id=member.node_id,

@@ -351,17 +351,17 @@ class TestLeadership:
     async def test_without_a_quorum_look_ups_go_on(self, process: Process) -> None:
         """Static stability: only what needs the leader fails, and says why."""
         await process.group.propose(create())
-        process.group.leads = False
-        look_up = cluster_pb2.LookUpTablesRequest(table_names=["music"])
-        assert len((await process.stub.LookUpTables(look_up, timeout=5)).tables) == 1
-        assert (await process.stub.DescribeCluster(admin_pb2.DescribeClusterRequest(), timeout=5)).partitions
-        look_up.linearizable = True
+        process.group.lapses_after = 0
         stub = process.stub
-        describe = tables_pb2.DescribeTableRequest(table_name="music")
+        described = await stub.DescribeCluster(admin_pb2.DescribeClusterRequest(), timeout=5)
+        assert described.partitions and not any(node.is_leader for node in described.nodes)
+        look_up = cluster_pb2.LookUpTablesRequest(table_names=["music"])
+        assert len((await stub.LookUpTables(look_up, timeout=5)).tables) == 1
+        look_up.linearizable = True
         for call in (
             stub.LookUpTables(look_up, timeout=5),
             stub.CreateTable(create_request("books"), timeout=5),
-            stub.DescribeTable(describe, timeout=5),
+            stub.DescribeTable(tables_pb2.DescribeTableRequest(table_name="music"), timeout=5),
             stub.ListTables(tables_pb2.ListTablesRequest(), timeout=5),
         ):
             assert await failure(call) == NO_LEADER

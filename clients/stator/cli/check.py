@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stator.cli.cluster import count
 from stator.cli.connect import EndpointOption, async_client, resolve_endpoints
 from stator.cli.exits import REFUSED, UsageError, expected_errors
 from stator.cli.items import TableArgument
@@ -69,16 +70,15 @@ async def _check_one(client: "AsyncClient", table: str, name: str, settle_s: flo
 
     definition = definition_of(await client.describe_table(table), name)
     check = IndexCheck(ClientSource(client, table, name, definition), definition, settle_s)
-    count = 0
+    found = 0
     async for difference in check.differences():
-        count += 1
+        found += 1
         print(_shown(name, difference, output))
     if output is OutputFormat.TABLE:
-        verdict = f"{count} differences" if count else "no difference"
-        print(
-            f"{name}: {verdict}; {check.items} items, {check.entries} entries", file=sys.stderr if count else sys.stdout
-        )
-    return count == 0
+        verdict = count(found, "difference") if found else "no difference"
+        looked_at = f"{count(check.items, 'item')}, {count(check.entries, 'entry', 'entries')}"
+        print(f"{name}: {verdict}; {looked_at}", file=sys.stderr if found else sys.stdout)
+    return found == 0
 
 
 def _shown(name: str, difference: "Difference", output: OutputFormat) -> str:

@@ -38,28 +38,30 @@ def status(
                     partition[bound] = partition[bound].hex()
             print_json(document)
             return
-        _print_nodes(cluster)
+        print_nodes(cluster)
         if partitions:
             print()
             _print_partitions(cluster)
 
 
-def _print_nodes(cluster: "ClusterDescription") -> None:
+def print_nodes(cluster: "ClusterDescription") -> None:
+    """The table of the nodes, and in sentences what is not as it should be."""
     rows = [
         [
             *(node.name, node.role, node.zone, state_of(node)),
-            *(node.replicas, node.leaders if node.role == "storage" else "leader" if node.is_leader else "follower"),
-            *(node.address, node.note),
+            *(node.replicas, _leads(node), node.address, note_of(cluster, node)),
         ]
         for node in sorted(cluster.nodes, key=lambda node: (node.role, natural(node.name)))
     ]
     columns = ["node", "role", "zone", "state", "replicas", "leads", "address", "note"]
     print_table(columns, rows, right=["replicas", "leads"])
     tables = Counter(partition.table_name for partition in cluster.partitions)
-    leaderless = [partition for partition in cluster.partitions if partition.leader is None]
-    dead = [node.name for node in cluster.nodes if not node.is_alive]
+    leaderless = Counter(_of(partition) for partition in cluster.partitions if partition.leader is None)
+    dead = sorted((node.name for node in cluster.nodes if not node.is_alive), key=natural)
     counts = f"{count(len(tables), 'table')}, {count(len(cluster.partitions), 'partition')}"
-    print(f"\n{counts}, {len(leaderless)} without a leader.")
+    of_which = f": {', '.join(f'{number} of {name}' for name, number in leaderless.items())}" if leaderless else ""
+    print(f"\n{counts}, {leaderless.total()} without a leader{of_which}.")
+    _print_majority(cluster)
     states = Counter(replica.state for partition in cluster.partitions for replica in partition.replicas)
     if states["log"] or states["leaving"]:
         waits = f"{count(states['log'], 'log replica')} that {'waits' if states['log'] == 1 else 'wait'} for the items"
@@ -75,6 +77,47 @@ def _print_nodes(cluster: "ClusterDescription") -> None:
         print(f"Being drained: {', '.join(draining)}.")
     if dead:
         print(f"Not alive: {', '.join(dead)}.")
+
+
+def _print_majority(cluster: "ClusterDescription") -> None:
+    """Who was asked answers from what it knows, also where nobody can decide anything."""
+    alive = [node.is_alive for node in cluster.nodes if node.role == "metadata"]
+    if alive and alive.count(True) <= len(alive) // 2:
+        print(
+            f"Only {alive.count(True)} of {count(len(alive), 'metadata process', 'metadata processes')} can be reached "
+            "from the one that answers. Until more are, no table is created, changed or deleted, none is healed, "
+            "and what is shown may be old."
+        )
+
+
+def _leads(node: "NodeDescription") -> int | str:
+    if node.role == "storage":
+        return node.leaders
+    return "" if not node.is_alive else "leader" if node.is_leader else "follower"
+
+
+def note_of(cluster: "ClusterDescription", node: "NodeDescription") -> str:
+    """What a node says of itself, or is to be said of it."""
+    return "; ".join(each for each in (node.note, drain_obstacle(cluster, node)) if each)
+
+
+def drain_obstacle(cluster: "ClusterDescription", node: "NodeDescription") -> str:
+    """Why what a drained node has cannot go to another now; empty: it can. The others of its partitions must live, and
+    somebody must have room for it whose zone has none of them."""
+    if not node.is_draining:
+        return ""
+    storage = {each.node_id: each for each in cluster.nodes if each.role == "storage"}
+    for partition in cluster.partitions:
+        others = [replica for replica in partition.replicas if replica.node_id != node.node_id]
+        if len(others) == len(partition.replicas):
+            continue
+        for other in others:
+            if other.node_id in storage and not storage[other.node_id].is_alive:
+                return f"cannot move: waits for {storage[other.node_id].name}"
+        zones = {other.zone for other in others}
+        if not any(each.is_alive and not each.is_draining and each.zone not in zones for each in storage.values()):
+            return f"cannot move: no other node of {node.zone}"
+    return ""
 
 
 def _print_progress(cluster: "ClusterDescription") -> None:
@@ -128,6 +171,6 @@ def natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
-def count(number: int, what: str) -> str:
-    """ "1 replica", "1,000 replicas"."""
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+def count(number: int, what: str, several: str = "") -> str:
+    """ "1 replica", "1,000 replicas"; `several`: where that is not made with an s."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {several or what + 's'}"

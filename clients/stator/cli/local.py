@@ -50,10 +50,10 @@ def up(
     data: DataOption = None,
     http_port: Annotated[
         int | None,
-        typer.Option(help="First of three HTTP ports, one a zone; 0: any free ones. Default: those named last, 8000."),
+        typer.Option(help="First of three HTTP ports, one a zone; 0: any free ones. Default: as the last time, 8000."),
     ] = None,
     grpc_port: Annotated[
-        int | None, typer.Option(help="First of three gRPC ports, likewise. Default: those named last, 9000.")
+        int | None, typer.Option(help="First of three gRPC ports, likewise. Default: as the last time, 9000.")
     ] = None,
     nodes_per_zone: Annotated[
         int | None, typer.Option(help="Storage nodes a zone. Default: as the data folder has it, 1 for a new one.")
@@ -290,7 +290,11 @@ def restart(names: NamesArgument, data: DataOption = None) -> None:
 
     with expected_errors():
         folder = _folder(data)
-        for name in [entry["name"] for entry in ask(folder, "status", names)["processes"]]:
+        for known in ask(folder, "status", names)["processes"]:
+            name = known["name"]
+            if known["state"] == "removed" and name not in names:
+                print(f"{name} ({known['zone']}) was removed from the cluster: it is left out.", flush=True)
+                continue
             began = time.monotonic()
             (entry,) = ask(folder, "restart", [name], timeout_s=_RESTART_S)["processes"]
             print(f"{name} ({entry['zone']}) was restarted: {time.monotonic() - began:.1f} s", flush=True)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stator.cli.cluster import count, natural, state_of
+from stator.cli.cluster import count, drain_obstacle, natural, note_of, state_of
 from stator.cli.connect import EndpointOption, TimeoutOption, connected
 from stator.cli.output import OutputFormat, print_json, print_table
 
@@ -32,13 +32,14 @@ def list_(
     Example: stator node list
     """
     with connected(endpoint, timeout) as client:
-        nodes = [node for node in client.describe_cluster().nodes if node.role == "storage"]
+        cluster = client.describe_cluster()
+        nodes = [node for node in cluster.nodes if node.role == "storage"]
         nodes.sort(key=lambda node: natural(node.name))
         if output is OutputFormat.JSON:
             print_json([asdict(node) for node in nodes])
             return
         rows = [
-            [node.name, node.zone, state_of(node), node.replicas, node.leaders, node.address, node.note]
+            [node.name, node.zone, state_of(node), node.replicas, node.leaders, node.address, note_of(cluster, node)]
             for node in nodes
         ]
         columns = ["node", "zone", "state", "replicas", "leads", "address", "note"]
@@ -58,7 +59,10 @@ def drain(name: NameArgument, endpoint: EndpointOption = None, timeout: TimeoutO
         node = client.drain_node(name)
         if node.replicas:
             left = count(node.replicas, "replica") + (" is" if node.replicas == 1 else " are")
-            print(f"{node.name} ({node.zone}) is being drained: {left} to move, a few at a time.")
+            pace = ", a few at a time" if node.replicas > 1 else ""
+            print(f"{node.name} ({node.zone}) is being drained: {left} to move{pace}.")
+            if obstacle := drain_obstacle(client.describe_cluster(), node):
+                print(f"For now it {obstacle}. `stator node undrain {node.name}` takes it back.")
             print("See `stator node list`; when it has none: stator node remove", node.name)
         else:
             print(f"{node.name} ({node.zone}) has no replicas and gets none: stator node remove", node.name)

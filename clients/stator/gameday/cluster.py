@@ -114,7 +114,11 @@ async def new_cluster(path: Path, nodes_per_zone: int, tools: Tools) -> AsyncIte
 async def running_cluster(path: Path) -> AsyncIterator[GamedayCluster]:
     """The cluster that runs in a data folder; it stays. Raises LocalClusterError unless all of it serves."""
     cluster = GamedayCluster(DataFolder(path))
-    idle = [entry["name"] for entry in await cluster.command("status", ["all"]) if entry["state"] != "ready"]
+    idle = [
+        entry["name"]
+        for entry in await cluster.command("status", ["all"])
+        if entry["state"] not in ("ready", "removed")
+    ]
     if idle:
         raise LocalClusterError(f"A game day begins with a whole cluster, and {', '.join(idle)} is not ready.")
     yield cluster

@@ -178,7 +178,9 @@ def read_history(path: Path) -> History:
     try:
         with path.open(encoding="utf-8") as file:
             return _read_lines(file, path)
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise HistoryError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except UnicodeDecodeError as error:
         raise HistoryError(f"{path} cannot be read: {error}.") from None
 
 

@@ -44,8 +44,9 @@ def figures(history: History, verdict: Verdict) -> list[str]:
     unknown = f", {calls[Outcome.UNKNOWN]:,} of unknown outcome" if calls[Outcome.UNKNOWN] else ""
     failed = f", {calls[Outcome.FAILED]:,} failed" if calls[Outcome.FAILED] else ""
     bound_s = history.scenario.eventual_within_s
+    faults = f"{verdict.faults} fault{'' if verdict.faults == 1 else 's'}"
     return [
-        f"{sum(calls.values()):,} calls on {verdict.keys:,} keys{failed}{unknown}; {verdict.faults} faults",
+        f"{sum(calls.values()):,} calls on {verdict.keys:,} keys{failed}{unknown}; {faults}",
         f"stalest eventually consistent read: {verdict.stalest_s:.3f} s (allowed: {bound_s:g} s)",
     ]
 

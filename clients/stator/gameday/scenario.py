@@ -332,5 +332,7 @@ def load_scenario(named: str) -> Scenario:
         close = difflib.get_close_matches(named, list(shipped), 1)
         hint = f"did you mean {close[0]}?" if close else "`stator gameday --list` shows those that come with Stator."
         raise ScenarioError(f"there is no file and no shipped scenario {named!r}; {hint}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ScenarioError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except UnicodeDecodeError as error:
         raise ScenarioError(f"{path} cannot be read: {error}.") from None

@@ -87,8 +87,8 @@ class Watcher:
             own = [p for p in description.partitions if p.table_name == self.table and not p.index_name]
             ids = [p.leader.node_id for p in own if p.leader]
             leads = f"leads {ids.count(node.node_id)} of {self.table}" if node.role == "storage" else ""
-            if node.role == "metadata" and node.is_leader:
-                leads = "leads"
+            if node.role == "metadata" and node.is_leader and node.is_alive:
+                leads = "leads the metadata service"
             parts = ["alive" if node.is_alive else "NOT ALIVE", leads, node.note]
             states[node.name] = ", ".join(part for part in parts if part)
         return states

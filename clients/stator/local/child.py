@@ -19,6 +19,10 @@ LOG_BYTES_MAX = 64 * 1024 * 1024
 LOG_TAIL_LINES = 15
 _TAIL_BYTES_MAX = 32 * 1024
 _KILL_WAIT_S = 5.0
+
+EXIT_REMOVED = 6
+"""Of a storage node that is no part of the cluster any more; see server/runtime/lifecycle.py."""
+
 # The body of grpc.health.v1.HealthCheckResponse with status SERVING: field 1, value 1.
 _SERVING = b"\x08\x01"
 # The body of grpc.health.v1.HealthCheckRequest for the service "ready": field 1, five bytes. See
@@ -37,6 +41,7 @@ class State(StrEnum):
     PAUSED = "paused"
     STOPPED = "stopped"  # because it was told to
     EXITED = "exited"  # of its own accord
+    REMOVED = "removed"  # so, because it is no part of the cluster any more
 
 
 ALIVE = frozenset({State.STARTING, State.RUNNING, State.READY, State.PAUSED})
@@ -126,18 +131,25 @@ class Child:
     async def wait_in_step(self, timeout_s: float) -> bool:
         """Waits until the process says that it can be counted on: it votes, and has all that it should have. False when
         that did not come within `timeout_s`, or the process ended."""
+        in_step = asyncio.create_task(self._in_step(), name=f"in step {self.plan.name}")
+        ended = asyncio.create_task(self._ended.wait(), name=f"end of {self.plan.name}")
         try:
-            async with asyncio.timeout(timeout_s), self._health_channel() as channel:
-                watch: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(_WATCH)
-                while self.state in ALIVE:
-                    with contextlib.suppress(grpc.aio.AioRpcError):
-                        async for answer in watch(_IS_READY, wait_for_ready=True):
-                            if answer == _SERVING:
-                                return True
-                    await asyncio.sleep(_WATCH_AGAIN_S)
-        except TimeoutError:
-            return False
-        return False
+            await asyncio.wait((in_step, ended), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            return in_step.done() and not ended.done()
+        finally:
+            in_step.cancel()
+            ended.cancel()
+            await asyncio.gather(in_step, ended, return_exceptions=True)
+
+    async def _in_step(self) -> None:
+        async with self._health_channel() as channel:
+            watch: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(_WATCH)
+            while True:
+                with contextlib.suppress(grpc.aio.AioRpcError):
+                    async for answer in watch(_IS_READY, wait_for_ready=True):
+                        if answer == _SERVING:
+                            return
+                await asyncio.sleep(_WATCH_AGAIN_S)
 
     def log_tail(self, lines_max: int = LOG_TAIL_LINES) -> list[str]:
         """The last lines that the process wrote."""
@@ -180,7 +192,8 @@ class Child:
         self._process = None
         self.pid = None
         self.exit_code = code
-        self._set_state(State.STOPPED if self._is_stop_asked else State.EXITED)
+        own = State.REMOVED if code == EXIT_REMOVED else State.EXITED
+        self._set_state(State.STOPPED if self._is_stop_asked else own)
         self._ended.set()
 
     async def _watch_health(self) -> None:

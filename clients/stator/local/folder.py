@@ -92,7 +92,13 @@ class DataFolder:
         except (OSError, UnicodeDecodeError) as error:
             raise DamagedFolderError(f"{self.cluster_path} cannot be read ({error}).") from error
         try:
-            return _parse(json.loads(text))
+            document = json.loads(text)
+            if isinstance(document, dict) and document.get("format", FORMAT) != FORMAT:
+                raise DamagedFolderError(
+                    f"{self.cluster_path} was written by another version of Stator: its format is "
+                    f"{document['format']!r}, and this version knows {FORMAT}."
+                )
+            return _parse(document)
         except (ValueError, TypeError, KeyError) as error:
             raise DamagedFolderError(
                 f"{self.cluster_path} is damaged ({error}). Put a copy back, or move {self.path} away to begin anew."
@@ -124,7 +130,7 @@ class DataFolder:
             if entries - early and "cluster.json" not in entries:
                 raise DamagedFolderError(
                     f"{self.path} has files in it but no cluster.json: it is not a cluster's data folder, or it is "
-                    "damaged. Name an empty or a new folder with --data."
+                    "damaged. Name an empty or a new folder with --data, or put its cluster.json back."
                 )
             self.log_folder.mkdir(exist_ok=True, mode=0o700)
         except OSError as error:
@@ -133,12 +139,14 @@ class DataFolder:
             ) from error
 
     def last_ports(self) -> tuple[int, int]:
-        """The first HTTP and the first gRPC port that the routers had the last time; the defaults for a new folder, and
-        where they were any free ones. Raises DamagedFolderError."""
+        """The first HTTP and the first gRPC port that the routers had the last time; 0 where they were any free ones;
+        the defaults for a new folder. Raises DamagedFolderError."""
         cluster = self.read() if self.exists() else ClusterFile(1)
 
         def first(ports: list[int], default: int) -> int:
-            return ports[0] if ports and ports == [*range(ports[0], ports[0] + len(ports))] else default
+            if not ports:
+                return default
+            return ports[0] if ports == [*range(ports[0], ports[0] + len(ports))] else 0
 
         return first(cluster.http_ports, HTTP_PORT_DEFAULT), first(cluster.grpc_ports, GRPC_PORT_DEFAULT)
 
@@ -239,7 +247,7 @@ def _parse(document: Any) -> ClusterFile:
         raise TypeError("it is not a JSON object")
     version = document.get("format")
     if version != FORMAT:
-        raise ValueError(f"its format is {version!r}, and this version of Stator knows {FORMAT}")
+        raise ValueError("it does not say its format")
     unknown = set(document) - {known.name for known in fields(ClusterFile)}
     if unknown:
         raise ValueError(f"it has unknown fields: {', '.join(sorted(unknown))}")

@@ -70,13 +70,20 @@ class Ports:
             )
         return chosen
 
-    def doors(self, first: int, flag: str) -> list[int]:
-        """The three ports of one door: `first` and the next two, or any free ones when `first` is 0.
+    def doors(self, first: int, flag: str, before: Sequence[int] = ()) -> list[int]:
+        """The three ports of one door: `first` and the next two, or any free ones when `first` is 0: those that it had
+        `before`, where they were so chosen, too, and are still free.
 
         Raises PortInUseError, which names the first port that is in use and the `flag` that moves it.
         """
         if first == 0:
-            return self.choose_free(len(ZONES))
+            chosen = {
+                zone: port
+                for zone, port in zip(ZONES, before, strict=False)
+                if INTERNAL_PORT_MIN <= port <= INTERNAL_PORT_MAX
+            }
+            ports_of = self.internal(ZONES, chosen)
+            return [ports_of[zone] for zone in ZONES]
         ports = list(range(first, first + len(ZONES)))
         in_use = [port for port in ports if not self._keep(port)]
         if in_use:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stator.local.child import ALIVE, Child, State, rotate, shorten
+from stator.local.child import ALIVE, EXIT_REMOVED, Child, State, rotate, shorten
 from stator.local.control import ControlServer
 from stator.local.errors import LocalClusterError, StartFailedError
 from stator.local.folder import ClusterFile, DataFolder, SupervisorAddress
@@ -30,7 +30,6 @@ IN_STEP_S = 300.0
 
 # The exit codes of the services that name a cause in `_CAUSES`; see server/runtime/lifecycle.py.
 EXIT_DAMAGED_DATA = 3
-EXIT_REMOVED = 6
 _CAUSES = {
     2: "its configuration was refused",
     EXIT_DAMAGED_DATA: "its data is damaged",
@@ -152,8 +151,8 @@ class Supervisor:
         if cluster.auth:
             check_auth_packages()
             make_keys(self._folder.path, may_be_new=not had_auth)
-        cluster.http_ports = ports.doors(self._options.http_port, "--http-port")
-        cluster.grpc_ports = ports.doors(self._options.grpc_port, "--grpc-port")
+        cluster.http_ports = ports.doors(self._options.http_port, "--http-port", cluster.http_ports)
+        cluster.grpc_ports = ports.doors(self._options.grpc_port, "--grpc-port", cluster.grpc_ports)
         cluster.internal_ports = ports.internal(internal_names(wanted), cluster.internal_ports)
         plans = plan_cluster(
             self._folder.path,
@@ -260,21 +259,26 @@ class Supervisor:
 
     def _child_changed(self, child: Child) -> None:
         self._on_event(StateChanged(child.plan.name, child.plan.zone, child.state))
-        if child.state is not State.EXITED or self._is_stopping:
+        if child.state not in (State.EXITED, State.REMOVED) or self._is_stopping:
             return
         assert child.exit_code is not None
         if self._is_starting and child.exit_code not in _LEFT_OUT:
             self._died.set()
             return
-        name = child.plan.name
-        sentence = f"{self._death_sentence(child)} Start it again with `stator local start {name}`."
-        if child.exit_code == EXIT_REMOVED:
-            sentence = (
-                f"{self._death_sentence(child)} It may join anew with an empty data folder: delete "
-                f"{self._folder.path / name}, then `stator local start {name}`."
-            )
+        what_to_do = f"Start it again with `stator local start {child.plan.name}`."
+        if child.state is State.REMOVED:
+            what_to_do = self._how_to_join(child)
+        sentence = f"{self._death_sentence(child)} {what_to_do}"
         tail = tuple(child.log_tail())
         self._on_event(ProcessDied(child.plan.name, child.plan.zone, child.exit_code, sentence, tail))
+
+    def _how_to_join(self, child: Child) -> str:
+        """What a storage node that was removed needs to come anew."""
+        name = child.plan.name
+        return (
+            f"It may join anew with an empty data folder: delete {self._folder.path / name}, then "
+            f"`stator local start {name}`."
+        )
 
     def _death_sentence(self, child: Child) -> str:
         code = child.exit_code or 0
@@ -315,13 +319,22 @@ class Supervisor:
         paused = [child.plan.name for child in children if child.state is State.PAUSED]
         if paused:
             raise LocalClusterError(f"{paused[0]} is paused: `stator local resume {paused[0]}` lets it go on.")
+        removed = [
+            child
+            for child in children
+            if child.state is State.REMOVED and (self._folder.path / child.plan.name).exists()
+        ]
+        if removed and len(removed) == len(children):
+            name = removed[0].plan.name
+            raise LocalClusterError(f"{name} was removed from the cluster. {self._how_to_join(removed[0])}")
+        children = [child for child in children if child not in removed]
         for child in children:
             if child.state not in ALIVE:
                 await self._start(child)
         self._folder.write(self._cluster)
         for child in children:
             is_settled = await child.wait_settled(_START_READY_S)
-            if child.state is State.EXITED:
+            if child.state in (State.EXITED, State.REMOVED):
                 raise StartFailedError(f"{self._death_sentence(child)} It wrote:\n" + _indented(child.log_tail()))
             if not is_settled:
                 raise StartFailedError(
@@ -333,19 +346,21 @@ class Supervisor:
         """One after the other, each when the others of its role can be counted on. Raises LocalClusterError, also for
         one that does not come back."""
         for child in children:
-            others = [
-                each for each in self._children.values() if each.plan.role is child.plan.role and each is not child
-            ]
-            for other in others:
-                await self._wait_in_step(other, f" {child.plan.name} was not restarted: nobody could do without it.")
+            for other in self._children.values():
+                if other.plan.role is child.plan.role and other is not child and other.state is not State.REMOVED:
+                    await self._wait_in_step(
+                        other, f" So {child.plan.name} was not restarted: two of a role are not away at once."
+                    )
             await child.stop(_STOP_GRACE_S)
             await self._start_again([child])
             await self._wait_in_step(child)
 
     async def _wait_in_step(self, child: Child, consequence: str = "") -> None:
+        runs = child.state in ALIVE and child.state is not State.PAUSED
+        is_in_step = runs and await child.wait_in_step(self._in_step_s)
         if child.state is State.PAUSED or child.state not in ALIVE:
-            raise LocalClusterError(f"{child.plan.name} is {child.state}.{consequence}")
-        if not await child.wait_in_step(self._in_step_s):
+            raise LocalClusterError(f"{child.plan.name} does not run: it is {child.state}.{consequence}")
+        if not is_in_step:
             raise LocalClusterError(
                 f"{child.plan.name} cannot be counted on: after {self._in_step_s:g} s it does not vote, or has not "
                 f"caught up; its log is {child.log_path}.{consequence}"

@@ -1,5 +1,11 @@
 """`stator node`, and what `stator cluster status` tells of nodes that come and go."""
 
+from dataclasses import replace
+
+import pytest
+from stator.cli.cluster import drain_obstacle, print_nodes
+from stator.descriptions import ClusterDescription, NodeDescription, PartitionDescription, ReplicaDescription
+
 from tests.clients.cli.conftest import CommandLine
 from tests.clients.conftest import BackgroundCluster
 
@@ -9,8 +15,10 @@ def test_a_node_is_drained_and_put_to_use_again(stator: CommandLine) -> None:
     told = stator("node", "drain", "storage-1").out
     assert "storage-1 (zone-1) is being drained: 1 replica is to move" in told
     assert "stator node remove storage-1" in told
+    assert "For now it cannot move: waits for storage-3. `stator node undrain storage-1` takes it back." in told
     assert "storage-4 (zone-1) has no replicas and gets none" in stator("node", "drain", "storage-4").out
     rows = {line.split()[0]: line for line in stator("node", "list").out.splitlines()[1:] if line.strip()}
+    assert "cannot move: waits for storage-3" in rows["storage-1"] and "cannot move" not in rows["storage-4"]
     assert "alive, draining" in rows["storage-1"] and "draining" not in rows["storage-2"]
     assert "NOT ALIVE" in rows["storage-3"]
     listed = stator("node", "list", "--output", "json").json
@@ -62,3 +70,44 @@ def test_items_on_their_way(stator: CommandLine, cluster: BackgroundCluster) -> 
         400 * mib,
         10 * mib,
     )
+
+
+def node(number: int, role: str = "storage", *, is_alive: bool = True, is_draining: bool = False) -> NodeDescription:
+    zone = f"zone-{(number - 1) % 3 + 1}"
+    return NodeDescription(number, f"{role}-{number}", role, zone, "", is_alive, False, 0, 0, "", is_draining)
+
+
+REPLICAS = tuple(ReplicaDescription(number, f"zone-{number}", is_leader=False) for number in (1, 2, 3))
+HELD = PartitionDescription(7, "music", b"", b"", REPLICAS)
+
+
+@pytest.mark.parametrize(
+    ("others", "obstacle"),
+    [
+        ([node(2), node(3), node(4)], ""),
+        ([node(2), node(3)], "cannot move: no other node of zone-1"),
+        ([node(2), node(3), node(5), node(6)], "cannot move: no other node of zone-1"),
+        ([node(2), node(3), node(4, is_alive=False)], "cannot move: no other node of zone-1"),
+        ([node(2), node(3), node(4, is_draining=True)], "cannot move: no other node of zone-1"),
+        ([node(2), node(3, is_alive=False), node(4)], "cannot move: waits for storage-3"),
+    ],
+)
+def test_what_keeps_a_node_from_being_drained(others: list[NodeDescription], obstacle: str) -> None:
+    """Somebody has to take what it has, and the others of its partitions must live."""
+    drained = node(1, is_draining=True)
+    assert drain_obstacle(ClusterDescription((drained, *others), (HELD,)), drained) == obstacle
+    assert drain_obstacle(ClusterDescription((drained, *others), ()), drained) == "", "it has nothing"
+    used = replace(drained, is_draining=False)
+    assert drain_obstacle(ClusterDescription((used, *others), (HELD,)), used) == ""
+
+
+def test_a_metadata_service_without_a_majority(capsys: pytest.CaptureFixture[str]) -> None:
+    """What one process of it knows may be old, and nothing can be decided."""
+    lone = [node(number, "metadata", is_alive=number == 3) for number in (1, 2, 3)]
+    print_nodes(ClusterDescription((replace(lone[0], is_leader=True), *lone[1:]), (HELD,)))
+    told = capsys.readouterr().out
+    assert "Only 1 of 3 metadata processes can be reached" in told
+    assert "1 table, 1 partition, 1 without a leader: 1 of music." in told
+    assert "leader" not in told.splitlines()[1], "of who is not alive that is not known"
+    print_nodes(ClusterDescription((node(1, "metadata"), node(2, "metadata"), lone[0]), ()))
+    assert "Only" not in capsys.readouterr().out

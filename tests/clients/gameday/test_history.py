@@ -72,7 +72,7 @@ def test_what_is_no_history(tmp_path: Path, line: int, text: str, said: str) -> 
 
 def test_no_file(tmp_path: Path) -> None:
     """Nor is a folder one, or an empty file."""
-    with pytest.raises(HistoryError, match="cannot be read"):
+    with pytest.raises(HistoryError, match=r"cannot be read: No such file or directory\."):
         read_history(tmp_path / "none")
     (tmp_path / "empty").touch()
     with pytest.raises(HistoryError, match="is empty"):

@@ -31,7 +31,7 @@ def test_cluster_json_is_kept_and_private(tmp_path: Path) -> None:
         "",
         "{",
         "[]",
-        '{"format": 2, "nodes_per_zone": 1}',
+        '{"nodes_per_zone": 1}',
         '{"format": 1}',
         '{"format": 1, "nodes_per_zone": "x"}',
         '{"format": 1, "nodes_per_zone": 0}',
@@ -48,6 +48,15 @@ def test_a_damaged_cluster_json_is_told(tmp_path: Path, text: str) -> None:
     folder = DataFolder(tmp_path)
     folder.cluster_path.write_text(text)
     with pytest.raises(DamagedFolderError, match="move"):
+        folder.read()
+
+
+def test_another_version_s_folder_is_not_damaged(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    folder.cluster_path.write_text('{"format": 2, "nodes_per_zone": 1}')
+    with pytest.raises(
+        DamagedFolderError, match="another version of Stator: its format is 2, and this version knows 1"
+    ):
         folder.read()
 
 
@@ -96,14 +105,14 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
     ("http", "grpc", "last"),
     [
         ([18000, 18001, 18002], [19000, 19001, 19002], (18000, 19000)),
-        ([41000, 35000, 52000], [19000, 19001, 19002], (8000, 19000)),
+        ([41000, 35000, 52000], [19000, 19001, 19002], (0, 19000)),
         ([], [], (8000, 9000)),
     ],
 )
 def test_a_cluster_comes_back_on_its_ports(
     tmp_path: Path, http: list[int], grpc: list[int], last: tuple[int, int]
 ) -> None:
-    """Those that were chosen; where any free ones were asked for, and for a new folder, the defaults."""
+    """Those that were chosen; any free ones where those were asked for; the defaults for a new folder."""
     folder = DataFolder(tmp_path / "data")
     assert folder.last_ports() == (8000, 9000)
     folder.prepare()

@@ -85,3 +85,11 @@ def test_doors_take_three_ports_in_a_row_or_any(ports: Ports) -> None:
     first = ports.doors(0, "--http-port")
     assert len(set(first)) == 3
     assert not set(first) & set(ports.doors(0, "--grpc-port"))
+
+
+def test_any_ports_are_those_of_the_last_time(ports: Ports) -> None:
+    """Where they are still free, and were any; others that were named are let go of."""
+    first = ports.doors(0, "--http-port")
+    ports.close()
+    assert ports.doors(0, "--http-port", first) == first
+    assert not set(ports.doors(0, "--grpc-port", [9000, first[1], 9002])) & {9000, first[1], 9002}

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -247,11 +248,13 @@ async def test_nobody_is_restarted_whom_the_others_cannot_do_without(
     async with running(cluster_options, {**environ, "FAKE_METADATA_3": "behind"}, in_step_s=0.5) as cluster:
         await cluster.ask("kill", "storage-2")
         pid = await cluster.pid("storage-1")
-        with pytest.raises(LocalClusterError, match=r"^storage-2 is stopped\. storage-1 was not restarted"):
+        with pytest.raises(
+            LocalClusterError, match=r"^storage-2 does not run: it is stopped\. So storage-1 was not restarted"
+        ):
             await cluster.ask("restart", "storage-1")
         await cluster.ask("start", "storage-2")
         await cluster.ask("pause", "storage-2")
-        with pytest.raises(LocalClusterError, match=r"^storage-2 is paused"):
+        with pytest.raises(LocalClusterError, match=r"^storage-2 does not run: it is paused"):
             await cluster.ask("restart", "storage-1")
         with pytest.raises(LocalClusterError, match=r"^metadata-3 cannot be counted on: after 0.5 s"):
             await cluster.ask("restart", "metadata-1")
@@ -295,7 +298,24 @@ async def test_a_removed_node_does_not_stop_the_rest(cluster_options: ClusterOpt
         (death,) = cluster.deaths()
         assert "it was removed from the cluster" in death.sentence
         assert f"delete {cluster_options.data / 'storage-2'}, then `stator local start storage-2`" in death.sentence
-        assert (await cluster.states())["storage-2"] == "exited"
+        assert (await cluster.states())["storage-2"] == "removed"
+        with pytest.raises(LocalClusterError, match=r"^storage-2 was removed from the cluster\. It may join anew"):
+            await cluster.ask("start", "storage-2")
+        assert {entry["state"] for entry in await cluster.ask("start", "all")} == {"ready", "removed"}
+        assert [entry["state"] for entry in await cluster.ask("restart", "storage-1")] == ["ready"]
+        shutil.rmtree(cluster_options.data / "storage-2")
+        with pytest.raises(LocalClusterError, match="ended by itself"):
+            await cluster.ask("start", "storage-2")
+
+
+async def test_who_ends_is_not_waited_for(cluster_options: ClusterOptions, environ: dict[str, str]) -> None:
+    """What it says of the state is true, and comes at once."""
+    async with running(cluster_options, {**environ, "FAKE_METADATA_3": "behind"}, in_step_s=3_600) as cluster:
+        restart = asyncio.create_task(cluster.ask("restart", "metadata-1"))
+        await until(lambda: [task for task in asyncio.all_tasks() if task.get_name() == "end of metadata-3"])
+        os.kill(await cluster.pid("metadata-3"), signal.SIGKILL)
+        with pytest.raises(LocalClusterError, match=r"^metadata-3 does not run: it is exited\. So metadata-1"):
+            await restart
 
 
 async def test_what_does_not_come_to_serve_is_named(cluster_options: ClusterOptions, environ: dict[str, str]) -> None:
