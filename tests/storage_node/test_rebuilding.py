@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
+from statorpb import partition_pb2
 
 from server.paxos.core import PaxosCore
 from storage_node import replica
 from storage_node.codec.snapshot import ChunkKind, encode_chunk
-from tests.storage_node.nodes import PARTITION, NodeSet, key, put, wait_until
+from tests.storage_node.nodes import PARTITION, NodeSet, get, item, key, put, scan, wait_until
 
 
 async def test_the_former_state_goes_between_other_work(one: NodeSet, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,6 +32,23 @@ async def test_the_former_state_goes_between_other_work(one: NodeSet, monkeypatc
     assert events[2:] == ["removed some"] * 3 + ["stored", "finished"]
     assert node.node._store.get(key("k1")) == b"new"
     assert node.node._store.get(key("k2")) is None
+
+
+@pytest.mark.parametrize("request_of", [get, lambda name, consistent: scan(consistent=consistent)], ids=["get", "scan"])
+@pytest.mark.parametrize(("consistent", "refusal"), [(True, partition_pb2.NO_LEASE), (False, partition_pb2.NOT_FRESH)])
+async def test_what_is_not_there_yet_is_not_told_to_be_missing(
+    one: NodeSet, request_of: Callable[..., partition_pb2.PartitionRequest], consistent: bool, refusal: int
+) -> None:
+    """By the replica itself, whatever is thought of it meanwhile."""
+    node = await one.found()
+    await one.do(put("k", item("k")))
+    machine = node.node.replicas[PARTITION]
+    assert await node.status(request_of("k", consistent=consistent)) == partition_pb2.OK
+    machine.begin_restore(50, lambda: None)
+    assert node.leads and node.node.host.is_fresh(PARTITION)
+    assert await node.status(request_of("k", consistent=consistent)) == refusal
+    machine.finish_restore(50, lambda: None)
+    await wait_until(lambda: not machine.is_restoring)
 
 
 async def test_what_comes_together_is_stored_together(one: NodeSet, monkeypatch: pytest.MonkeyPatch) -> None:
