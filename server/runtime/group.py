@@ -109,7 +109,11 @@ def recovered_state(
     recovered: RecoveredLog | None, checkpointed_slot: int, is_restoring: bool, is_damaged: bool
 ) -> tuple[Ballot, Log, Health]:
     """(promised ballot, log, health) of a member, from what its node's log held of it (None: nothing) and the slot of
-    its state. What ReplicaHost.open_group says of damage and of log replicas is decided here."""
+    its state. What ReplicaHost.open_group says of damage and of log replicas is decided here.
+
+    Entries that the state has are left out, though others may lack them: a commit can be applied, and be in a
+    checkpoint, before the entry that it is about is on this member's disk. What the log has in its slot then was
+    accepted at a lower ballot, and is not what was committed."""
     if recovered is None:
         health = Health.DAMAGED if is_damaged else Health.WHOLE
         return ZERO, Log(checkpointed_slot + 1, (), checkpointed_slot), health
