@@ -1,13 +1,20 @@
 """`stator node`: storage nodes that come and go."""
 
+import contextlib
+import difflib
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stator.cli.cluster import count, drain_obstacle, natural, note_of, state_of
 from stator.cli.connect import EndpointOption, TimeoutOption, connected
+from stator.cli.exits import REFUSED, fail
 from stator.cli.output import OutputFormat, print_json, print_table
+
+if TYPE_CHECKING:
+    from stator.sync_client import Client
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -17,6 +24,21 @@ app = typer.Typer(
     "and `remove` need the root access key, as `stator user` does.\n\n"
     "Example: stator node drain storage-1",
 )
+
+
+@contextlib.contextmanager
+def _known(client: "Client", name: str) -> Iterator[None]:
+    """Names the nodes that there are, where `name` is none of them."""
+    from stator.errors import ResourceNotFoundError
+
+    try:
+        yield
+    except ResourceNotFoundError:
+        names = sorted((node.name for node in client.describe_cluster().nodes if node.role == "storage"), key=natural)
+        close = difflib.get_close_matches(name, names, 1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}."
+        fail(f"there is no storage node {name!r}; {hint}", REFUSED)
+
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="As `stator node list` shows it.")]
 
@@ -55,7 +77,7 @@ def drain(name: NameArgument, endpoint: EndpointOption = None, timeout: TimeoutO
 
     Example: stator node drain storage-1
     """
-    with connected(endpoint, timeout, is_root=True) as client:
+    with connected(endpoint, timeout, is_root=True) as client, _known(client, name):
         node = client.drain_node(name)
         if node.replicas:
             left = count(node.replicas, "replica") + (" is" if node.replicas == 1 else " are")
@@ -74,7 +96,7 @@ def undrain(name: NameArgument, endpoint: EndpointOption = None, timeout: Timeou
 
     Example: stator node undrain storage-1
     """
-    with connected(endpoint, timeout, is_root=True) as client:
+    with connected(endpoint, timeout, is_root=True) as client, _known(client, name):
         node = client.drain_node(name, cancel=True)
         print(f"{node.name} ({node.zone}) is in use again, with {count(node.replicas, 'replica')}.")
 
@@ -88,6 +110,6 @@ def remove(name: NameArgument, endpoint: EndpointOption = None, timeout: Timeout
 
     Example: stator node remove storage-1
     """
-    with connected(endpoint, timeout, is_root=True) as client:
+    with connected(endpoint, timeout, is_root=True) as client, _known(client, name):
         node = client.remove_node(name)
         print(f"{node.name} ({node.zone}) is no part of the cluster any more. Its data folder can be deleted.")

@@ -38,7 +38,11 @@ def test_a_node_is_removed_if_it_has_nothing(stator: CommandLine) -> None:
     assert "storage-4 (zone-1) is no part of the cluster any more" in stator("node", "remove", "storage-4").out
     assert "storage-1 still has replicas" in stator("node", "remove", "storage-1", code=1).err
     for word in ("drain", "undrain", "remove"):
-        assert "Node: storage-9 not found" in stator("node", word, "storage-9", code=1).err
+        assert "no storage node 'strage-1'; did you mean storage-1?" in stator("node", word, "strage-1", code=1).err
+        assert (
+            "no storage node 'nope'; there are storage-1, storage-2, storage-3, storage-4."
+            in stator("node", word, "nope", code=1).err
+        )
 
 
 def test_replicas_on_their_way(stator: CommandLine, cluster: BackgroundCluster) -> None:
