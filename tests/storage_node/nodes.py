@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from stator.local.ports import INTERNAL_PORT_MIN
 from statorpb import cluster_pb2, partition_pb2, partition_pb2_grpc, replication_pb2_grpc
 
 from server.model.key_encoding import hash_key, prefix
@@ -86,9 +87,9 @@ async def wait_until(condition: Callable[[], bool], timeout_s: float = 15.0) -> 
 
 def lasting_port() -> int:
     """A port that is free, and that the system gives to nobody while who had it is down: none of those that it gives to
-    whoever asks for any."""
+    whoever asks for any, and none that a local cluster chooses."""
     while True:
-        port = random.randrange(12_000, 32_000)
+        port = random.randrange(10_000, INTERNAL_PORT_MIN)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
