@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stator.cli.exits import UNREACHABLE, discard_output, expected_errors, fail
+from stator.cli.exits import REFUSED, UNREACHABLE, discard_output, expected_errors, fail
 from stator.cli.output import OutputFormat, print_json, print_table
 
 if TYPE_CHECKING:
@@ -251,6 +251,10 @@ def logs(
         show_logs(_folder(data), name, lines_max=lines, is_following=follow)
 
 
+_NEEDS = {"pause": {"starting", "running", "ready"}, "resume": {"paused"}}
+"""The states of which one at least must be there: whoever says so would believe that it was done."""
+
+
 def _command(word: str, summary: str, example: str) -> Callable[..., None]:
     """One of the commands that do something to processes."""
 
@@ -258,7 +262,13 @@ def _command(word: str, summary: str, example: str) -> Callable[..., None]:
         from stator.local.control import ask
 
         with expected_errors():
-            _print_processes(ask(_folder(data), word, names, timeout_s=90.0)["processes"], output)
+            folder = _folder(data)
+            if word in _NEEDS:
+                states = {entry["name"]: entry["state"] for entry in ask(folder, "status", names)["processes"]}
+                if not _NEEDS[word] & set(states.values()):
+                    shown = ", ".join(f"{name} is {state}" for name, state in states.items())
+                    fail(f"there is nothing to {word}: {shown}.", REFUSED)
+            _print_processes(ask(folder, word, names, timeout_s=90.0)["processes"], output)
 
     run.__doc__ = f"{summary}\n\n    Example: stator local {example}\n    "
     run.__name__ = word

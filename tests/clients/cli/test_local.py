@@ -62,9 +62,14 @@ def test_kill_start_pause_resume(up: CommandLine) -> None:
     assert any(
         line.split()[:3] == ["storage-1", "zone-1", "stopped"] for line in up("local", "status").out.splitlines()
     )
+    assert "there is nothing to pause: storage-1 is stopped." in up("local", "pause", "storage-1", code=1).err
     assert up("local", "start", "storage-1", "--output", "json").json[0]["state"] == "ready"
     assert {p["state"] for p in up("local", "pause", "zone-2", "--output", "json").json} == {"paused"}
     assert {p["state"] for p in up("local", "resume", "zone-2", "--output", "json").json} == {"ready"}
+    assert (
+        "nothing to resume: storage-2 is ready, router-2 is ready"
+        in up("local", "resume", "storage-2", "router-2", code=1).err
+    )
     assert "no process 'storage-9'" in up("local", "kill", "storage-9", code=2).err
 
 
