@@ -361,9 +361,7 @@ class Acceptor:
     def _on_catch_up_request(self, sender: int, message: CatchUpRequest) -> None:
         first = message.first_slot
         if first < self.log.first_slot:
-            # Who asks gives up a state of its own for this one, which is on a disk that has lost something.
-            if self.health == Health.WHOLE:
-                self._effects.append(SendSnapshot(sender))
+            self._effects.append(SendSnapshot(sender))
         elif first <= self.log.commit_slot:
             runs = self.log.runs(first, self.log.commit_slot, RUN_BYTES_MAX)
             self._send(sender, CatchUp(ZERO, runs, self.log.commit_slot))

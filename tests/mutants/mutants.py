@@ -179,13 +179,6 @@ MUTANTS = (
         PAXOS,
     ),
     Mutant(
-        "pass on the state of a damaged member",
-        "server/paxos/acceptor.py",
-        "            if self.health == Health.WHOLE:\n                self._effects.append(SendSnapshot(sender))\n",
-        "            if True:\n                self._effects.append(SendSnapshot(sender))\n",
-        PAXOS,
-    ),
-    Mutant(
         "bind others to a node whose log has no room",
         "server/runtime/hand_overs.py",
         "        if self._leases.may_stand or any(",

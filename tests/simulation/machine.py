@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from server.paxos.acceptor import Health
 from server.paxos.ballot import ZERO, Ballot
 from server.paxos.quorum import Configuration, encode_configuration
 from storage_node.codec.mutation import Mutation, decode_mutation, encode_mutation
@@ -80,23 +79,9 @@ class Machine:
         return None if self.is_restoring else _Snapshot(slot, chunks)
 
     def begin_restore(self, slot: int, progressed: Callable[[], None]) -> None:
-        self._check_giving_up(slot)
         self.is_restoring = True
         self._world.nodes[self._node_id].is_restoring = True
         self._restored = []
-
-    def _check_giving_up(self, slot: int) -> None:
-        """A member that has all the entries that the state stands for lacks nothing but a word: it must not give up its
-        own for that of a member which is to be healed itself, and may be lost with its disk."""
-        host = self._world.nodes[self._node_id].host
-        group = host.groups.get(self._world.group) if host is not None else None
-        if group is None or group.receiver is None or self.is_restoring:
-            return
-        sender = self._world.nodes[group.receiver.sender].host
-        held = sender.groups.get(self._world.group) if sender is not None else None
-        is_whole = group.core.health == Health.WHOLE and group.core.log.last_slot >= slot
-        if is_whole and held is not None and held.core.health != Health.WHOLE:
-            raise InvariantError(f"node {self._node_id} gives its state up for that of a damaged member")
 
     def restore_chunk(self, body: bytes, done: Callable[[], None]) -> None:
         self._restored.append(body)

@@ -9,7 +9,6 @@ from server.paxos.ballot import ABOVE_ALL, ZERO, Ballot
 from server.paxos.messages import (
     Accept,
     CatchUp,
-    CatchUpRequest,
     Commit,
     Effect,
     LeadershipQuery,
@@ -19,7 +18,6 @@ from server.paxos.messages import (
     Release,
     Run,
     SendMessage,
-    SendSnapshot,
 )
 from server.paxos.quorum import Member
 from tests.server.paxos.group import Group
@@ -205,13 +203,6 @@ def test_a_damaged_member_neither_votes_nor_stands() -> None:
         assert handle(core, 3, Prepare(Ballot(9, 3), 1, ZERO)) == ["2->3 Reject 9.3 WAITING promised - last 0"]
         core.tick(60_000 * MS)
         assert core.candidacy is None
-
-
-@pytest.mark.parametrize("health", list(Health))
-def test_a_damaged_member_passes_its_state_on_to_nobody(health: Health) -> None:
-    """Whoever asks for it gives up the own one; its disk has lost something already."""
-    core = member(first_slot=6, commit_slot=5, health=health)
-    assert core.handle(3, CatchUpRequest(1), 0) == ([SendSnapshot(3)] if health == Health.WHOLE else [])
 
 
 def test_a_damaged_member_says_that_it_leads_nothing() -> None:
