@@ -68,7 +68,9 @@ class Nemesis:
             may_be_damaged &= all(world.nodes[each].is_assigned for each in world.membership.partition.holders)
         if self._rng.random() < self._damage and may_be_damaged and node.wal.damage(world.group):
             world.damaged_node_id = node.node_id
-        elif self._rng.random() < self._damage / 2 and may_be_damaged and world.membership is None:
+        elif (
+            self._rng.random() < self._damage / 2 and may_be_damaged and world.membership is None and has_copies(world)
+        ):
             world.damaged_node_id = node.node_id
             world.lose_state(node)
 
@@ -77,6 +79,11 @@ class Nemesis:
                 world.boot(node)
 
         world.scheduler.schedule(self._rng.randrange(10 * MS, 1_000 * MS), boot_again)
+
+
+def has_copies(world: World) -> bool:
+    """Whether nobody is without a state, for which another's has to come first: the last one is not taken away."""
+    return not any(node.is_restoring for node in world.nodes.values())
 
 
 def can_do_without(world: World, dead: Node) -> bool:
