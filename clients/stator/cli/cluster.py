@@ -85,7 +85,7 @@ def _print_majority(cluster: "ClusterDescription") -> None:
     if alive and alive.count(True) <= len(alive) // 2:
         print(
             f"Only {alive.count(True)} of {count(len(alive), 'metadata process', 'metadata processes')} can be reached "
-            "from the one that answers. Until more are, no table is created, changed or deleted, none is healed, "
+            "from the one that answers. Until more are, no table is created, changed or deleted, nothing heals, "
             "and what is shown may be old."
         )
 
