@@ -58,6 +58,8 @@ class Reads:
     """The reads of one partition. `refuse` and `answer_rotten` as for its writes; `cpu_s()`: the processor
     time used so far."""
 
+    cpu_s: Callable[[], float] = staticmethod(time.thread_time)
+
     def __init__(
         self,
         partition_id: int,
@@ -65,9 +67,7 @@ class Reads:
         host: ReplicaHost,
         refuse: Callable[[partition_pb2.PartitionRequest, Reply], None],
         answer_rotten: Callable[[partition_pb2.PartitionRequest, str, Reply], None],
-        cpu_s: Callable[[], float] = time.thread_time,
     ) -> None:
-        self.cpu_s = cpu_s
         self._partition_id = partition_id
         self._store = store
         self._host = host

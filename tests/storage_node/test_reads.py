@@ -43,7 +43,8 @@ def _never(*_: Any) -> NoReturn:
 def slices(node: RunningNode, step_s: float, index: int, **details: Any) -> list[partition_pb2.ScanResult]:
     """All slices of a scan; each look at the clock takes `step_s`."""
     clock = itertools.count(step=step_s)
-    reads = Reads(PARTITION, node.node._store, node.node.host, _never, _never, lambda: next(clock))
+    reads = Reads(PARTITION, node.node._store, node.node.host, _never, _never)
+    reads.cpu_s = lambda: next(clock)
     descriptor = node.node.replicas[PARTITION].descriptor
     reads.describe(TABLE, key_schema(descriptor), local_indexes(descriptor))
     request = scan(consistent=False)
