@@ -7,6 +7,7 @@ from typing import Protocol
 
 from metadata.attendance import Attendance
 from metadata.catalog.commands import Command
+from metadata.history import History
 from metadata.store import CatalogMachine
 from server.model.errors import NO_METADATA_LEADER
 
@@ -33,6 +34,7 @@ class CatalogGroup(Protocol):
 
     machine: CatalogMachine
     attendance: Attendance
+    history: History
     catalog_changes: Changes
 
     @property

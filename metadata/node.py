@@ -15,13 +15,14 @@ from metadata.catalog.commands import Command
 from metadata.catalog_codec import CorruptCatalogError, encode_command
 from metadata.config import Config
 from metadata.group import NO_LEADER, Changes
+from metadata.history import History, look
 from metadata.reconciler import Reconciler
 from metadata.store import CatalogMachine, write_snapshot
 from server.model.errors import InternalServerError, ServiceUnavailableError, StatorError
 from server.paxos.acceptor import Health
 from server.paxos.lease import LeaseConfig, NodeLeases
 from server.paxos.quorum import Configuration, Member
-from server.runtime.clock import now_ns
+from server.runtime.clock import now_ns, wall_ms
 from server.runtime.identity import Identity
 from server.runtime.peers import PeerStreams
 from server.runtime.readiness import is_in_step
@@ -31,6 +32,7 @@ from server.wal import Wal, WalError
 GROUP_ID = 1
 TICK_S = 0.02
 RECONCILE_S = 0.25
+WATCH_S = 0.25
 
 RECONCILE_TIMEOUT_S = 5.0
 """What a pass of the reconciler may take; the rest is done in the next."""
@@ -58,6 +60,7 @@ class MetadataNode:
         self.identity = identity
         self.machine = CatalogMachine(identity.directory, fail)
         self.attendance = Attendance(config.node_silence_ms / 1000, time.monotonic)
+        self.history = History(f"metadata-{config.node_id}", identity.boot)
         self.catalog_changes = Changes()
         self._ticks = Changes()
         self._fail = fail
@@ -127,7 +130,7 @@ class MetadataNode:
         if self.host.groups[GROUP_ID].core.health != Health.WHOLE:
             log.error("the log is damaged, the other metadata processes have to heal it")
         self.peers.set_peers(self._addresses)
-        self._tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._keep_house())]
+        self._tasks = [asyncio.create_task(each) for each in (self._tick(), self._keep_house(), self._watch())]
         for task in self._tasks:
             task.add_done_callback(self._ended)
 
@@ -250,6 +253,15 @@ class MetadataNode:
                     log.warning("reconciling was interrupted", reason=error.message)
                 except TimeoutError:
                     log.warning("reconciling was interrupted", reason="nothing was committed in time")
+
+    async def _watch(self) -> None:
+        """Notes what happens, from when the catalog is the one of now."""
+        while True:
+            if self.history.has_begun or self.is_ready:
+                alive = {self.config.node_id, *self.living_node_ids()}
+                view = look(self.machine.catalog, self.attendance, self.leader_node_id, alive)
+                self.history.observe(view, wall_ms())
+            await asyncio.sleep(WATCH_S)
 
     async def _note_cluster(self, cluster_id: str) -> None:
         """Remembers which cluster the data folder belongs to, once that is known."""

@@ -54,6 +54,9 @@ REPORT_TIMEOUT_S = 5.0
 CALLS_MAX = 1_000
 """Calls for the leader that are under way in this process; one more is refused at once."""
 
+LIST_EVENTS_MAX = 1_000
+"""Events in one answer."""
+
 FORWARDED_KEY = "stator-forwarded"
 
 _REMOVED = "this storage node was removed from the cluster"
@@ -315,6 +318,35 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
     ) -> admin_pb2.DescribeClusterResponse:
         """From this process's own memory: it must work when nobody leads."""
         return self._cluster()
+
+    async def ListEvents(  # noqa: N802
+        self, request: admin_pb2.ListEventsRequest, context: Context
+    ) -> admin_pb2.ListEventsResponse:
+        """From this process's own memory, likewise."""
+        try:
+            return self._events(request)
+        except StatorError as error:
+            await abort(context, error)
+
+    def _events(self, request: admin_pb2.ListEventsRequest) -> admin_pb2.ListEventsResponse:
+        """Raises ValidationError."""
+        history, limit = self._group.history, min(request.limit or LIST_EVENTS_MAX, LIST_EVENTS_MAX)
+        events, place = history.after(request.after, limit) if request.after else history.newest(limit)
+        return admin_pb2.ListEventsResponse(
+            events=[
+                admin_pb2.Event(
+                    at_ms=event.at_ms,
+                    kind=event.kind,
+                    text=event.text,
+                    node_id=event.node_id,
+                    partition_id=event.partition_id,
+                )
+                for event in events
+            ],
+            next=place,
+            told_by=history.process,
+            since_ms=history.since_ms,
+        )
 
     def _cluster(self) -> admin_pb2.DescribeClusterResponse:
         group, catalog, attendance = self._group, self._group.machine.catalog, self._group.attendance

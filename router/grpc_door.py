@@ -369,6 +369,11 @@ class AdminService(UnaryService, admin_pb2_grpc.AdminServicer):
             raise InternalServerError("the metadata service answered something else")
         return response
 
+    async def ListEvents(self, request: Any, context: Context) -> Any:  # noqa: N802
+        return await self.call(
+            context, lambda deadline, done: self.dispatcher.administer("ListEvents", request, deadline, done)
+        )
+
     async def _root_call(self, method: str, request: Any, context: Context) -> Any:
         """Where signatures are verified, only root may: there are no policies yet that would say who else."""
         caller = CALLER.get()

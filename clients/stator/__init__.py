@@ -14,6 +14,8 @@ from stator.credentials import Credentials
 from stator.descriptions import (
     CapacityLimits,
     ClusterDescription,
+    ClusterEvent,
+    ClusterEvents,
     NewUser,
     NodeDescription,
     PartitionDescription,
@@ -83,6 +85,8 @@ __all__ = [
     "Client",
     "ClientClosedError",
     "ClusterDescription",
+    "ClusterEvent",
+    "ClusterEvents",
     "ConditionalCheckFailedError",
     "ConsumedCapacity",
     "Credentials",

@@ -12,10 +12,12 @@ from stator.connection import TIMEOUT_S_DEFAULT, Connection
 from stator.credentials import Credentials
 from stator.descriptions import (
     ClusterDescription,
+    ClusterEvents,
     NewUser,
     NodeDescription,
     UserDescription,
     cluster_description,
+    cluster_events,
     node_description,
     user_description,
 )
@@ -126,6 +128,22 @@ class AsyncClient(TableOperations, ItemOperations, TransactionOperations, Stream
             self._limit_s(timeout_s),
         )
         return cluster_description(response)
+
+    async def list_events(self, after: str = "", *, limit: int = 0, timeout_s: float | None = None) -> ClusterEvents:
+        """What has happened to the cluster, the oldest first: nodes that come and go, leaders that change, members that
+        are replaced. The newest `limit` (0: 1,000, which is the most); or, with `after`, which is `next` of an earlier
+        answer, the first that came since.
+
+        One of the metadata processes answers, by what it has seen since it began: its history may begin later than the
+        cluster did, and ends with it. Raises ValidationError for an `after` that is no such place.
+        """
+        response = await self._transport().unary(
+            _ADMIN + "ListEvents",
+            admin_pb2.ListEventsRequest(after=after, limit=limit),
+            admin_pb2.ListEventsResponse,
+            self._limit_s(timeout_s),
+        )
+        return cluster_events(response)
 
     async def drain_node(self, name: str, *, cancel: bool = False, timeout_s: float | None = None) -> NodeDescription:
         """Has a storage node's replicas moved to other nodes of its zone, so that it can be removed. Returns at once;

@@ -215,6 +215,41 @@ class NewUser:
     secret_access_key: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class ClusterEvent:
+    """Something that has happened to the cluster. `kind`: "node", "leader", "members", "table" or "metadata"; `text`: a
+    sentence for people. `at`: when it was seen. `node_id`, `partition_id`: None where it is about none, or several."""
+
+    at: datetime
+    kind: str
+    text: str
+    node_id: int | None = None
+    partition_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterEvents:
+    """What one metadata process, `told_by`, has seen since it began to look; None: it has yet to learn what there is.
+    `next`: the place behind these events, to go on from."""
+
+    events: tuple[ClusterEvent, ...]
+    next: str
+    told_by: str
+    since: datetime | None
+
+
+def cluster_events(wire: admin_pb2.ListEventsResponse) -> ClusterEvents:
+    """From the wire."""
+    events = tuple(
+        ClusterEvent(
+            *(datetime.fromtimestamp(event.at_ms / 1000, UTC), event.kind, event.text),
+            *(event.node_id or None, event.partition_id or None),
+        )
+        for event in wire.events
+    )
+    return ClusterEvents(events, wire.next, wire.told_by, _time(wire.since_ms))
+
+
 def user_description(wire: admin_pb2.User) -> UserDescription:
     """From the wire."""
     created_at = datetime.fromtimestamp(wire.created_at_ms / 1000, UTC)

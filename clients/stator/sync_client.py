@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self, TypeVar, overload
 from stator.client import AsyncClient
 from stator.connection import TIMEOUT_S_DEFAULT
 from stator.credentials import Credentials
-from stator.descriptions import ClusterDescription, NewUser, NodeDescription, UserDescription
+from stator.descriptions import ClusterDescription, ClusterEvents, NewUser, NodeDescription, UserDescription
 from stator.errors import ClientClosedError
 from stator.sync_items import SyncItemOperations
 from stator.sync_streams import SyncStreamOperations
@@ -150,6 +150,10 @@ class Client(SyncTableOperations, SyncItemOperations, SyncTransactionOperations,
     def describe_cluster(self, *, timeout_s: float | None = None) -> ClusterDescription:
         """The cluster's nodes and partitions. See AsyncClient.describe_cluster."""
         return self._call(self._client.describe_cluster(timeout_s=timeout_s))
+
+    def list_events(self, after: str = "", *, limit: int = 0, timeout_s: float | None = None) -> ClusterEvents:
+        """What has happened to the cluster. See AsyncClient.list_events."""
+        return self._call(self._client.list_events(after, limit=limit, timeout_s=timeout_s))
 
     def drain_node(self, name: str, *, cancel: bool = False, timeout_s: float | None = None) -> NodeDescription:
         """Has a storage node's replicas moved to others. See AsyncClient.drain_node."""

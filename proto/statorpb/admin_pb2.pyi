@@ -176,6 +176,92 @@ class DescribeClusterResponse(google.protobuf.message.Message):
 Global___DescribeClusterResponse: typing_extensions.TypeAlias = DescribeClusterResponse
 
 @typing.final
+class Event(google.protobuf.message.Message):
+    """Something that has happened to the cluster, as one metadata process has seen it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    AT_MS_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    TEXT_FIELD_NUMBER: builtins.int
+    NODE_ID_FIELD_NUMBER: builtins.int
+    PARTITION_ID_FIELD_NUMBER: builtins.int
+    at_ms: builtins.int
+    """the time of day at which it was seen"""
+    kind: builtins.str
+    """"node", "leader", "members", "table" or "metadata" """
+    text: builtins.str
+    """a sentence for people"""
+    node_id: builtins.int
+    """whom it is about; 0: nobody, or several"""
+    partition_id: builtins.int
+    """likewise"""
+    def __init__(
+        self,
+        *,
+        at_ms: builtins.int = ...,
+        kind: builtins.str = ...,
+        text: builtins.str = ...,
+        node_id: builtins.int = ...,
+        partition_id: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["at_ms", b"at_ms", "kind", b"kind", "node_id", b"node_id", "partition_id", b"partition_id", "text", b"text"]) -> None: ...
+
+Global___Event: typing_extensions.TypeAlias = Event
+
+@typing.final
+class ListEventsRequest(google.protobuf.message.Message):
+    """Each metadata process keeps a history of its own, in memory, since it began: any may answer."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    AFTER_FIELD_NUMBER: builtins.int
+    LIMIT_FIELD_NUMBER: builtins.int
+    after: builtins.str
+    """`next` of an earlier answer; empty: the newest ones are wanted"""
+    limit: builtins.int
+    """0: 1,000, which is also the most"""
+    def __init__(
+        self,
+        *,
+        after: builtins.str = ...,
+        limit: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["after", b"after", "limit", b"limit"]) -> None: ...
+
+Global___ListEventsRequest: typing_extensions.TypeAlias = ListEventsRequest
+
+@typing.final
+class ListEventsResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: builtins.int
+    NEXT_FIELD_NUMBER: builtins.int
+    TOLD_BY_FIELD_NUMBER: builtins.int
+    SINCE_MS_FIELD_NUMBER: builtins.int
+    next: builtins.str
+    """the place behind them"""
+    told_by: builtins.str
+    """the process, by its name"""
+    since_ms: builtins.int
+    """when its history began; 0: it has yet to learn what there is"""
+    @property
+    def events(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Event]:
+        """the oldest first"""
+
+    def __init__(
+        self,
+        *,
+        events: collections.abc.Iterable[Global___Event] | None = ...,
+        next: builtins.str = ...,
+        told_by: builtins.str = ...,
+        since_ms: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["events", b"events", "next", b"next", "since_ms", b"since_ms", "told_by", b"told_by"]) -> None: ...
+
+Global___ListEventsResponse: typing_extensions.TypeAlias = ListEventsResponse
+
+@typing.final
 class User(google.protobuf.message.Message):
     """Whoever signs requests with an access key. Users are never removed, so that a name or a key never means another."""
 

@@ -39,6 +39,11 @@ class AdminStub(object):
                 request_serializer=statorpb_dot_admin__pb2.DescribeClusterRequest.SerializeToString,
                 response_deserializer=statorpb_dot_admin__pb2.DescribeClusterResponse.FromString,
                 _registered_method=True)
+        self.ListEvents = channel.unary_unary(
+                '/stator.v1.Admin/ListEvents',
+                request_serializer=statorpb_dot_admin__pb2.ListEventsRequest.SerializeToString,
+                response_deserializer=statorpb_dot_admin__pb2.ListEventsResponse.FromString,
+                _registered_method=True)
         self.CreateUser = channel.unary_unary(
                 '/stator.v1.Admin/CreateUser',
                 request_serializer=statorpb_dot_admin__pb2.CreateUserRequest.SerializeToString,
@@ -70,6 +75,12 @@ class AdminServicer(object):
     """Missing associated documentation comment in .proto file."""
 
     def DescribeCluster(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListEvents(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -113,6 +124,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.DescribeCluster,
                     request_deserializer=statorpb_dot_admin__pb2.DescribeClusterRequest.FromString,
                     response_serializer=statorpb_dot_admin__pb2.DescribeClusterResponse.SerializeToString,
+            ),
+            'ListEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEvents,
+                    request_deserializer=statorpb_dot_admin__pb2.ListEventsRequest.FromString,
+                    response_serializer=statorpb_dot_admin__pb2.ListEventsResponse.SerializeToString,
             ),
             'CreateUser': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateUser,
@@ -167,6 +183,33 @@ class Admin(object):
             '/stator.v1.Admin/DescribeCluster',
             statorpb_dot_admin__pb2.DescribeClusterRequest.SerializeToString,
             statorpb_dot_admin__pb2.DescribeClusterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stator.v1.Admin/ListEvents',
+            statorpb_dot_admin__pb2.ListEventsRequest.SerializeToString,
+            statorpb_dot_admin__pb2.ListEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,22 @@ _AdminDescribeClusterType = typing_extensions.TypeVar(
     ],
 )
 
+_AdminListEventsType = typing_extensions.TypeVar(
+    '_AdminListEventsType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.ListEventsRequest,
+        statorpb.admin_pb2.ListEventsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.ListEventsRequest,
+        statorpb.admin_pb2.ListEventsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.ListEventsRequest,
+        statorpb.admin_pb2.ListEventsResponse,
+    ],
+)
+
 _AdminCreateUserType = typing_extensions.TypeVar(
     '_AdminCreateUserType',
     grpc.UnaryUnaryMultiCallable[
@@ -121,12 +137,16 @@ _AdminRemoveNodeType = typing_extensions.TypeVar(
     ],
 )
 
-class AdminStub(typing.Generic[_AdminDescribeClusterType, _AdminCreateUserType, _AdminListUsersType, _AdminDisableUserType, _AdminDrainNodeType, _AdminRemoveNodeType]):
+class AdminStub(typing.Generic[_AdminDescribeClusterType, _AdminListEventsType, _AdminCreateUserType, _AdminListUsersType, _AdminDisableUserType, _AdminDrainNodeType, _AdminRemoveNodeType]):
     @typing.overload
     def __init__(self: AdminStub[
         grpc.UnaryUnaryMultiCallable[
             statorpb.admin_pb2.DescribeClusterRequest,
             statorpb.admin_pb2.DescribeClusterResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            statorpb.admin_pb2.ListEventsRequest,
+            statorpb.admin_pb2.ListEventsResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             statorpb.admin_pb2.CreateUserRequest,
@@ -157,6 +177,10 @@ class AdminStub(typing.Generic[_AdminDescribeClusterType, _AdminCreateUserType, 
             statorpb.admin_pb2.DescribeClusterResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.admin_pb2.ListEventsRequest,
+            statorpb.admin_pb2.ListEventsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             statorpb.admin_pb2.CreateUserRequest,
             statorpb.admin_pb2.CreateUserResponse,
         ],
@@ -180,6 +204,8 @@ class AdminStub(typing.Generic[_AdminDescribeClusterType, _AdminCreateUserType, 
 
     DescribeCluster: _AdminDescribeClusterType
 
+    ListEvents: _AdminListEventsType
+
     CreateUser: _AdminCreateUserType
     """Where routers verify signatures, only the root access key may call these."""
 
@@ -195,6 +221,10 @@ AdminAsyncStub: typing_extensions.TypeAlias = AdminStub[
     grpc.aio.UnaryUnaryMultiCallable[
         statorpb.admin_pb2.DescribeClusterRequest,
         statorpb.admin_pb2.DescribeClusterResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.ListEventsRequest,
+        statorpb.admin_pb2.ListEventsResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         statorpb.admin_pb2.CreateUserRequest,
@@ -225,6 +255,13 @@ class AdminServicer(metaclass=abc.ABCMeta):
         request: statorpb.admin_pb2.DescribeClusterRequest,
         context: _ServicerContext,
     ) -> typing.Union[statorpb.admin_pb2.DescribeClusterResponse, collections.abc.Awaitable[statorpb.admin_pb2.DescribeClusterResponse]]: ...
+
+    @abc.abstractmethod
+    def ListEvents(
+        self,
+        request: statorpb.admin_pb2.ListEventsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.admin_pb2.ListEventsResponse, collections.abc.Awaitable[statorpb.admin_pb2.ListEventsResponse]]: ...
 
     @abc.abstractmethod
     def CreateUser(

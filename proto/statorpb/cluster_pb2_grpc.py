@@ -96,6 +96,11 @@ class MetadataStub(object):
                 request_serializer=statorpb_dot_admin__pb2.DescribeClusterRequest.SerializeToString,
                 response_deserializer=statorpb_dot_admin__pb2.DescribeClusterResponse.FromString,
                 _registered_method=True)
+        self.ListEvents = channel.unary_unary(
+                '/stator.internal.v1.Metadata/ListEvents',
+                request_serializer=statorpb_dot_admin__pb2.ListEventsRequest.SerializeToString,
+                response_deserializer=statorpb_dot_admin__pb2.ListEventsResponse.FromString,
+                _registered_method=True)
         self.CreateUser = channel.unary_unary(
                 '/stator.internal.v1.Metadata/CreateUser',
                 request_serializer=statorpb_dot_admin__pb2.CreateUserRequest.SerializeToString,
@@ -219,6 +224,12 @@ class MetadataServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListEvents(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateUser(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -337,6 +348,11 @@ def add_MetadataServicer_to_server(servicer, server):
                     servicer.DescribeCluster,
                     request_deserializer=statorpb_dot_admin__pb2.DescribeClusterRequest.FromString,
                     response_serializer=statorpb_dot_admin__pb2.DescribeClusterResponse.SerializeToString,
+            ),
+            'ListEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEvents,
+                    request_deserializer=statorpb_dot_admin__pb2.ListEventsRequest.FromString,
+                    response_serializer=statorpb_dot_admin__pb2.ListEventsResponse.SerializeToString,
             ),
             'CreateUser': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateUser,
@@ -708,6 +724,33 @@ class Metadata(object):
             '/stator.internal.v1.Metadata/DescribeCluster',
             statorpb_dot_admin__pb2.DescribeClusterRequest.SerializeToString,
             statorpb_dot_admin__pb2.DescribeClusterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stator.internal.v1.Metadata/ListEvents',
+            statorpb_dot_admin__pb2.ListEventsRequest.SerializeToString,
+            statorpb_dot_admin__pb2.ListEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -219,6 +219,22 @@ _MetadataDescribeClusterType = typing_extensions.TypeVar(
     ],
 )
 
+_MetadataListEventsType = typing_extensions.TypeVar(
+    '_MetadataListEventsType',
+    grpc.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.ListEventsRequest,
+        statorpb.admin_pb2.ListEventsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.ListEventsRequest,
+        statorpb.admin_pb2.ListEventsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.ListEventsRequest,
+        statorpb.admin_pb2.ListEventsResponse,
+    ],
+)
+
 _MetadataCreateUserType = typing_extensions.TypeVar(
     '_MetadataCreateUserType',
     grpc.UnaryUnaryMultiCallable[
@@ -363,7 +379,7 @@ _MetadataAttendType = typing_extensions.TypeVar(
     ],
 )
 
-class MetadataStub(typing.Generic[_MetadataRegisterNodeType, _MetadataCreateTableType, _MetadataDescribeTableType, _MetadataListTablesType, _MetadataDeleteTableType, _MetadataUpdateTableType, _MetadataTagResourceType, _MetadataUntagResourceType, _MetadataListTagsOfResourceType, _MetadataUpdateTimeToLiveType, _MetadataDescribeTimeToLiveType, _MetadataDescribeClusterType, _MetadataCreateUserType, _MetadataListUsersType, _MetadataDisableUserType, _MetadataDrainNodeType, _MetadataRemoveNodeType, _MetadataLookUpTablesType, _MetadataLookUpUsersType, _MetadataLookUpStreamsType, _MetadataAttendType]):
+class MetadataStub(typing.Generic[_MetadataRegisterNodeType, _MetadataCreateTableType, _MetadataDescribeTableType, _MetadataListTablesType, _MetadataDeleteTableType, _MetadataUpdateTableType, _MetadataTagResourceType, _MetadataUntagResourceType, _MetadataListTagsOfResourceType, _MetadataUpdateTimeToLiveType, _MetadataDescribeTimeToLiveType, _MetadataDescribeClusterType, _MetadataListEventsType, _MetadataCreateUserType, _MetadataListUsersType, _MetadataDisableUserType, _MetadataDrainNodeType, _MetadataRemoveNodeType, _MetadataLookUpTablesType, _MetadataLookUpUsersType, _MetadataLookUpStreamsType, _MetadataAttendType]):
     @typing.overload
     def __init__(self: MetadataStub[
         grpc.UnaryUnaryMultiCallable[
@@ -413,6 +429,10 @@ class MetadataStub(typing.Generic[_MetadataRegisterNodeType, _MetadataCreateTabl
         grpc.UnaryUnaryMultiCallable[
             statorpb.admin_pb2.DescribeClusterRequest,
             statorpb.admin_pb2.DescribeClusterResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            statorpb.admin_pb2.ListEventsRequest,
+            statorpb.admin_pb2.ListEventsResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             statorpb.admin_pb2.CreateUserRequest,
@@ -503,6 +523,10 @@ class MetadataStub(typing.Generic[_MetadataRegisterNodeType, _MetadataCreateTabl
             statorpb.admin_pb2.DescribeClusterResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            statorpb.admin_pb2.ListEventsRequest,
+            statorpb.admin_pb2.ListEventsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             statorpb.admin_pb2.CreateUserRequest,
             statorpb.admin_pb2.CreateUserResponse,
         ],
@@ -564,6 +588,8 @@ class MetadataStub(typing.Generic[_MetadataRegisterNodeType, _MetadataCreateTabl
     DescribeTimeToLive: _MetadataDescribeTimeToLiveType
 
     DescribeCluster: _MetadataDescribeClusterType
+
+    ListEvents: _MetadataListEventsType
 
     CreateUser: _MetadataCreateUserType
 
@@ -633,6 +659,10 @@ MetadataAsyncStub: typing_extensions.TypeAlias = MetadataStub[
     grpc.aio.UnaryUnaryMultiCallable[
         statorpb.admin_pb2.DescribeClusterRequest,
         statorpb.admin_pb2.DescribeClusterResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        statorpb.admin_pb2.ListEventsRequest,
+        statorpb.admin_pb2.ListEventsResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         statorpb.admin_pb2.CreateUserRequest,
@@ -757,6 +787,13 @@ class MetadataServicer(metaclass=abc.ABCMeta):
         request: statorpb.admin_pb2.DescribeClusterRequest,
         context: _ServicerContext,
     ) -> typing.Union[statorpb.admin_pb2.DescribeClusterResponse, collections.abc.Awaitable[statorpb.admin_pb2.DescribeClusterResponse]]: ...
+
+    @abc.abstractmethod
+    def ListEvents(
+        self,
+        request: statorpb.admin_pb2.ListEventsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[statorpb.admin_pb2.ListEventsResponse, collections.abc.Awaitable[statorpb.admin_pb2.ListEventsResponse]]: ...
 
     @abc.abstractmethod
     def CreateUser(

@@ -23,6 +23,7 @@ from statorpb.streams_pb2_grpc import add_StreamsServicer_to_server
 
 from server.model.errors import StatorError
 from server.wire import error_to_message
+from tests.clients.fake_events import FakeEvents
 from tests.clients.fake_expressions import Expressions, returned
 from tests.clients.fake_streams import FakeStreams, FakeStreamServices
 from tests.clients.fake_transactions import FakeTransactions
@@ -92,6 +93,7 @@ class FakeState(FakeTransactions):
     draining: set[str] = field(default_factory=set)
     replica_states: dict[int, str] = field(default_factory=dict)  # node id -> "log", "leaving"
     progress: dict[int, tuple[int, int, int]] = field(default_factory=dict)  # node id -> bytes come, of, a second
+    events: FakeEvents = field(default_factory=FakeEvents)
     # How many parts of each batch are left unprocessed; counted down to 0.
     unprocessed: int = 0
 
@@ -590,3 +592,8 @@ class _Services(items_pb2_grpc.SessionServicer, tables_pb2_grpc.TablesServicer, 
         of_index = response.partitions.add(partition_id=101, table_name="music", index_name="by-label")
         of_index.replicas.add(node_id=2, zone="zone-2", is_leader=True)
         return await self._answer(context, response)
+
+    async def ListEvents(self, request: admin_pb2.ListEventsRequest, context: Any) -> Any:
+        if request.after and not request.after.isdigit():
+            await self._refuse(context, Refusal("ValidationException", f"{request.after!r} is no place"))
+        return await self._answer(context, self._state.events.told(request))

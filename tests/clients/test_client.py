@@ -8,7 +8,7 @@ import pytest
 import stator
 from stator import AsyncClient
 from stator.connection import DEFAULT_ENDPOINTS, default_endpoints
-from statorpb import tables_pb2
+from statorpb import admin_pb2, tables_pb2
 
 from tests.clients.fake_cluster import FakeRouter, FakeState
 
@@ -142,6 +142,25 @@ async def test_the_cluster_is_described(client: AsyncClient) -> None:
     leader = cluster.partitions[0].leader
     assert leader is not None
     assert leader.zone == "zone-2"
+
+
+async def test_what_has_happened_is_told(client: AsyncClient, state: FakeState) -> None:
+    """The newest, and then what came after; what an event is not about is None."""
+    assert await client.list_events() == stator.ClusterEvents((), "0", "metadata-2", None)
+    state.events += [
+        admin_pb2.Event(at_ms=2_000 + each, kind="node", text=f"storage-{each} joined", node_id=each)
+        for each in range(1, 4)
+    ]
+    told = await client.list_events(limit=2)
+    assert [event.node_id for event in told.events] == [2, 3]
+    when = datetime.fromtimestamp(2.003, UTC)
+    assert told.events[1] == stator.ClusterEvent(when, "node", "storage-3 joined", 3, None)
+    assert (told.since, told.told_by) == (datetime.fromtimestamp(1, UTC), "metadata-2")
+    state.events.append(admin_pb2.Event(at_ms=3_000, kind="leader", text="partition 100 of music has no leader"))
+    after = await client.list_events(told.next)
+    assert [(event.kind, event.node_id) for event in after.events] == [("leader", None)]
+    with pytest.raises(stator.ValidationError, match="no place"):
+        await client.list_events("here")
 
 
 async def test_nodes_are_drained_and_removed(client: AsyncClient) -> None:

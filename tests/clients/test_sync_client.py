@@ -95,6 +95,7 @@ def test_every_operation(client: Client) -> None:
     assert [len(page) for page in client.scan_pages("films", page_items=20)] == [20, 10]
     assert next(client.scan_pages("films", page_items=5)).scanned_count == 5
     assert client.describe_cluster().nodes[0].name == "storage-1"
+    assert client.list_events(limit=3).told_by == "metadata-2"
     assert client.drain_node("storage-4").is_draining
     assert not client.drain_node("storage-4", cancel=True).is_draining
     assert client.remove_node("storage-4").name == "storage-4"

@@ -95,6 +95,16 @@ class Members:
             assert time.monotonic() < deadline, f"{name} is of no use"
             await asyncio.sleep(0.1)
 
+    async def wait_events(self, *texts: str) -> None:
+        """Until each of these has been told of."""
+        deadline = time.monotonic() + HEALED_WITHIN_S
+        while True:
+            told = "\n".join(event.text for event in (await self._client.list_events()).events)
+            if all(text in told for text in texts):
+                return
+            assert time.monotonic() < deadline, told
+            await asyncio.sleep(0.1)
+
     async def busiest(self, not_beside: Sequence[str] = ()) -> str:
         """The node that leads most of the partitions, of those in zones without a node of `not_beside`."""
         zones = {node.name: node.zone for node in (await self._client.describe_cluster()).nodes}
@@ -151,6 +161,8 @@ async def test_a_node_that_is_gone_is_replaced_and_removes_what_it_has(
             print(f"{name} killed: whole again after {took_s:.2f} s, of which {FAILURE_MS / 1000} s to give it up")
             await load.wait_writes(100)
         assert load.errors == []
+        for name in gone:
+            await members.wait_events(f"{name} is silent", f"has taken the place of {name}: it has")
         await asyncio.to_thread(cluster.local, "start", gone[0])
         await load.wait_writes(500)
     await load.verify(client)

@@ -10,6 +10,7 @@ from metadata.attendance import Attendance
 from metadata.catalog.commands import Command, FoundCluster, RegisterNode
 from metadata.catalog_codec import encode_command
 from metadata.group import NO_LEADER, CatalogGroup, Changes
+from metadata.history import History
 from metadata.store import CatalogMachine
 from server.model.errors import ServiceUnavailableError, StatorError
 
@@ -40,6 +41,7 @@ class FakeGroup:
         self.machine = CatalogMachine(directory, fail)
         self.clock = FakeClock()
         self.attendance = Attendance(3.0, self.clock)
+        self.history = History("metadata-1", 1)
         self.catalog_changes = Changes()
         self.machine.on_change = self.catalog_changes.notify
         self.leads = True

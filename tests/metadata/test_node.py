@@ -92,6 +92,28 @@ async def test_commands_change_the_catalog_or_raise(node: MetadataNode) -> None:
         await node.propose(create())
 
 
+async def test_its_history_begins_when_it_knows_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was there before its life is no event, what comes then is."""
+    monkeypatch.setattr("metadata.node.WATCH_S", 0.01)
+    node = make(tmp_path)
+    await node.start()
+    await until_serving(node)
+    await node.propose(register("storage-1"))
+    node = await restart(node)
+    try:
+        async with asyncio.timeout(10):
+            while not node.history.has_begun:
+                await asyncio.sleep(0.005)
+            assert node.history.newest(10)[0] == []
+            await node.propose(register("storage-2", data_id="d2"))
+            while not node.history.newest(10)[0]:
+                await asyncio.sleep(0.005)
+    finally:
+        await stop(node)
+    (event,) = node.history.newest(10)[0]
+    assert event.text.startswith("storage-2 joined")
+
+
 async def test_a_command_without_a_leader(tmp_path: Path) -> None:
     """Is refused in a sentence."""
     node = make(tmp_path)

@@ -252,6 +252,19 @@ async def test_who_may_administer(caller: User | None, may: bool, method: str) -
     await rig.server.stop(0)
 
 
+async def test_who_may_look_at_what_has_happened() -> None:
+    """Everybody, as at the cluster itself."""
+    rig = Rig(User("AKIA1", "ann", "secret", is_disabled=False))
+    rig.answer = lambda request: admin_pb2.ListEventsResponse(told_by="metadata-1")
+    await rig.server.start()
+    call: Any = rig.channel.unary_unary("/stator.v1.Admin/ListEvents")
+    request = admin_pb2.ListEventsRequest(limit=3)
+    assert await call(request.SerializeToString(), timeout=20) == rig.answer(request).SerializeToString()
+    assert rig.dispatcher.requests == [("ListEvents", request)]
+    await rig.channel.close()
+    await rig.server.stop(0)
+
+
 async def test_a_session_of_a_user_who_was_disabled_ends() -> None:
     """With the next frame, of which nothing is carried out; what was asked before is answered first."""
     user = User("AKIA1", "ann", "secret", is_disabled=False)

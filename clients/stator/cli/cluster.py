@@ -1,19 +1,34 @@
 """`stator cluster`."""
 
 import re
+import sys
+import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stator.cli.connect import EndpointOption, TimeoutOption, connected
-from stator.cli.output import OutputFormat, format_bytes, print_json, print_table
+from stator.cli.output import OutputFormat, format_bytes, print_json, print_table, to_json
 
 if TYPE_CHECKING:
-    from stator.descriptions import ClusterDescription, NodeDescription, PartitionDescription
+    from stator.descriptions import (
+        ClusterDescription,
+        ClusterEvent,
+        ClusterEvents,
+        NodeDescription,
+        PartitionDescription,
+    )
+    from stator.sync_client import Client
 
-app = typer.Typer(no_args_is_help=True, help="Look at a cluster.\n\nExample: stator cluster status")
+FOLLOW_S = 0.5
+"""Between two questions for what is new."""
+
+app = typer.Typer(
+    no_args_is_help=True, help="Look at a cluster, and at what has happened to it.\n\nExample: stator cluster status"
+)
 
 
 @app.command()
@@ -42,6 +57,62 @@ def status(
         if partitions:
             print()
             _print_partitions(cluster)
+
+
+@app.command()
+def events(
+    follow: Annotated[bool, typer.Option("--follow", help="Go on with what comes after, until Ctrl-C.")] = False,
+    limit: Annotated[int, typer.Option("--limit", help="How many of the newest to show first.", min=1, max=1_000)] = 50,
+    output: Annotated[
+        OutputFormat, typer.Option("--output", help="How to print; as JSON, a document on each line.")
+    ] = OutputFormat.TABLE,
+    endpoint: EndpointOption = None,
+    timeout: TimeoutOption = 10.0,
+) -> None:
+    """Show what has happened: nodes that came and went, leaders that changed, members that were replaced.
+
+    A metadata process tells what it has seen since it began, so that it can be asked also where no majority of them is
+    left; the log of every process has more.
+
+    Example: stator cluster events --follow
+    """
+    with connected(endpoint, timeout) as client:
+        told = client.list_events(limit=limit)
+        if output is OutputFormat.TABLE:
+            print(_beginning(told, limit), file=sys.stderr)
+        for event in told.events if not follow else followed(client, told):
+            print(_as_line(event) if output is OutputFormat.TABLE else to_json(_as_document(event)), flush=True)
+
+
+def followed(
+    client: "Client", told: "ClusterEvents", wait: Callable[[float], None] = time.sleep
+) -> "Iterator[ClusterEvent]":
+    """What has been told, and all that comes after it, without end."""
+    while True:
+        yield from told.events
+        if not told.events:
+            wait(FOLLOW_S)
+        told = client.list_events(told.next)
+
+
+def _beginning(told: "ClusterEvents", limit: int) -> str:
+    """Whose story it is, and since when."""
+    if told.since is None:
+        return f"{told.told_by} has yet to learn what there is: try again in a moment."
+    since = f"{told.since.astimezone():%Y-%m-%d %H:%M:%S}"
+    if not told.events:
+        return f"Nothing has happened that {told.told_by} has seen since {since}."
+    newest = f", the newest {limit}" if len(told.events) == limit else ""
+    return f"What {told.told_by} has seen since {since}{newest}:"
+
+
+def _as_line(event: "ClusterEvent") -> str:
+    when = event.at.astimezone()
+    return f"{when:%Y-%m-%d %H:%M:%S}.{when.microsecond // 1000:03}  {event.kind:<8}  {event.text}"
+
+
+def _as_document(event: "ClusterEvent") -> dict[str, object]:
+    return {**asdict(event), "at": event.at.isoformat(timespec="milliseconds")}
 
 
 def print_nodes(cluster: "ClusterDescription") -> None:
