@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.cluster.harness import LocalCluster, leaders_of, running_cluster, wai
 pytestmark = pytest.mark.cluster
 
 ITEMS = 200
+LMDB_LEAF, LMDB_OF_NO_KIND = 0x02, 0x40  # what a page says that it is
 
 
 @pytest.fixture(scope="module")
@@ -173,8 +175,11 @@ async def test_a_page_that_ends_the_process(cluster: LocalCluster) -> None:
         hashes = sorted(hash_key("S", key) for key in [*map(str, range(ITEMS)), *(f"long-{n}" for n in range(100))])
         for found in re.finditer(rb"fatal \d+\.", path.read_bytes()):  # in every copy: some are of former versions
             page = found.start() // 4096 * 4096
-            if not any(each in data[page : page + 4096] for each in (hashes[0], hashes[-1])):
-                data[page + 10 : page + 12] = b"\x40\x00"  # of no kind that LMDB knows
+            flags, _, used_from = struct.unpack_from("<HHH", data, page + 10)
+            # What is before is left from when the page was another's, and it may be one that is read at the start now.
+            is_of_items = flags == LMDB_LEAF and found.start() >= page + used_from
+            if is_of_items and not any(each in data[page : page + 4096] for each in (hashes[0], hashes[-1])):
+                struct.pack_into("<H", data, page + 10, LMDB_OF_NO_KIND)
         path.write_bytes(data)
         await asyncio.to_thread(cluster.local, "start", victim)
         (neighbour,) = [each["zone"] for each in cluster.status() if each["name"] == victim]
