@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -36,6 +36,12 @@ QUIET_S: Final = 0.05
 REUSABLE_MAX: Final = 3
 """Files kept for segments to come: to write one full anew costs as much of the disk as to fill it with records."""
 
+REPEAT_SEGMENTS: Final = 8
+"""With more segments than these behind it, what a few groups still need is written again, so that they can go."""
+
+REPEAT_PART: Final = 0.5
+"""Of a segment: what is written again at once, at most."""
+
 SPARE_RETRY_S: Final = 1.0
 """How long to wait before trying again to make a segment for which there was no room."""
 
@@ -47,6 +53,9 @@ NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 Done = Callable[[], None]
 _Queued = tuple[bytes, int, int, Done | None]
+Needed = Callable[[int, int], Sequence[tuple[bytes, int]]]
+"""(group id, checkpointed slot) -> all that its log must have above that, as (record, last slot); nothing: it cannot be
+said."""
 
 
 @dataclass(slots=True)
@@ -103,6 +112,7 @@ class Wal:
         self._spare: OpenSegment | None = None
         self._is_spare_due = False
         self._is_trimming = False
+        self._is_repeating = False
         self._unhealed: set[int] = set()
         """Groups whose damage nothing in the log makes void yet."""
         self._reusable: deque[Path] = deque()
@@ -390,13 +400,17 @@ class Wal:
 
     # Trim
 
-    def trim(self, floors: Mapping[int, int]) -> None:
+    def trim(self, floors: Mapping[int, int], needed: Needed = lambda *_: ()) -> None:
         """Removes the oldest segments in which nothing is needed any more.
 
         `floors`: group id -> checkpointed slot, of every group that the node has; the entries of any other group are
         void. Promises that only a removed segment holds are written again first. Does nothing while an earlier trim
         is at work, nor where damage is not void yet: without it the log would pass for whole.
+
+        A group that gets nowhere, having no majority say, would keep every segment since; with `needed` the little that
+        it needs is written again instead, and a later trim removes them.
         """
+        self._repeat(floors, needed)
         segments = self._contents.segments
         count = 0
         for segment in segments[:-1]:
@@ -443,6 +457,44 @@ class Wal:
         self._is_trimming = False
         if isinstance(result, OSError):
             self._fail(result)
+
+    def _repeat(self, floors: Mapping[int, int], needed: Needed) -> None:
+        """Writes again what keeps the segments that should have gone by now, where that is little."""
+        old = self._contents.segments[:-REPEAT_SEGMENTS]
+        if not old or self._is_repeating or self._unhealed or self._has_failed:
+            return
+        if any(not segment.healing.isdisjoint(floors) for segment in old):
+            return
+        group_ids = {
+            group_id
+            for segment in old
+            for group_id, slot in segment.last_slots.items()
+            if slot > floors.get(group_id, slot)
+        }
+        records = []
+        size = 0
+        for group_id in sorted(group_ids):
+            of_group = needed(group_id, floors[group_id])
+            size += sum(FRAME_HEADER_BYTES + len(record) for record, _ in of_group)
+            if not of_group or size > REPEAT_PART * self._segment_bytes:
+                return
+            records += [(record, group_id, last_slot) for record, last_slot in of_group]
+        if not records:
+            return
+        self._is_repeating = True
+        first: list[int] = []
+
+        def written() -> None:
+            first.append(self._contents.segments[-1].number)
+
+        def all_written() -> None:
+            written()
+            self._is_repeating = False
+            self._contents.repeated(group_ids, first[0])
+
+        for record, group_id, last_slot in records[:-1]:
+            self.append(record, group_id, last_slot, written)
+        self.append(*records[-1], all_written)
 
     def forget_group(self, group_id: int, done: Done | None = None) -> None:
         """Makes all that the log says of a dropped group void; what is appended for it later counts again. `done` is

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -119,6 +119,13 @@ class LogContents:
         if ballot >= promise.ballot:
             promise.ballot, promise.segment_number = ballot, segment.number
         promise.commit_slot = max(promise.commit_slot, commit_slot)
+
+    def repeated(self, group_ids: Iterable[int], number: int) -> None:
+        """All that is needed of these groups' entries is in the segment of this number, or newer ones, too."""
+        for segment in self.segments:
+            if segment.number < number:
+                for group_id in group_ids:
+                    segment.last_slots.pop(group_id, None)
 
     def _make_void(self, segment: SegmentContents, kind: int, group_id: int, last_slot: int) -> None:
         """What a record in `segment` says of those before it."""

@@ -596,4 +596,4 @@ class StorageNode:
         self._store.finish_checkpoint(checkpoint)
         floors = {group_id: self._store.checkpointed_slot(group_id) for group_id in self.replicas}
         self.host.trim(floors)
-        self._wal.trim(floors)
+        self._wal.trim(floors, self.host.needed_records)

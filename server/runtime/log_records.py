@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from server.codec.record import Record, RecordType, encode_record
-from server.paxos.messages import HealedRecord, HealRecord, LogRecord, PromiseRecord, Run
+from server.paxos.acceptor import Health
+from server.paxos.ballot import ZERO
+from server.paxos.messages import HealedRecord, HealRecord, LogRecord, PromiseRecord, ResetRecord, Run
+from server.runtime.group import Group
+
+REPEATED_BYTES = 1024 * 1024
+"""Of entries in a record that is written again."""
 
 
 def encode_log_record(group_id: int, record: LogRecord, commit_slot: int) -> bytes:
@@ -18,3 +24,20 @@ def encode_log_record(group_id: int, record: LogRecord, commit_slot: int) -> byt
         kind = RecordType.HEAL if isinstance(record, HealRecord) else RecordType.RESET
         full = Record(kind, group_id, record.ballot, record.slot + 1, record.slot, ())
     return encode_record(full)
+
+
+def needed_records(group: Group | None, checkpointed_slot: int) -> list[tuple[bytes, int]]:
+    """(record, last slot) of all that a group's log must have besides its promise: the entries above the checkpoint.
+    Empty where that is not all, since the log has been damaged, or where there is no such group."""
+    if group is None or group.core.health is not Health.WHOLE:
+        return []
+    group_id, entries = group.group_id, group.core.log
+    records: list[tuple[bytes, int]] = []
+    slot = max(entries.first_slot - 1, checkpointed_slot)
+    if slot > checkpointed_slot:  # of a log replica, say: a snapshot that has not come yet stands for the rest
+        records.append((encode_log_record(group_id, ResetRecord(ZERO, slot), slot), slot))
+    while slot < entries.last_slot:
+        for run in entries.runs(slot + 1, entries.last_slot, REPEATED_BYTES):
+            slot = run.first_slot + len(run.payloads) - 1
+            records.append((encode_log_record(group_id, run, entries.commit_slot), slot))
+    return records

@@ -48,7 +48,7 @@ from server.runtime.host_surroundings import (
     StateMachine,
     Transport,
 )
-from server.runtime.log_records import encode_log_record
+from server.runtime.log_records import encode_log_record, needed_records
 from server.runtime.snapshots import Snapshots
 
 GROUP_IN_FLIGHT_BYTES_MAX = 8 * 1024 * 1024
@@ -205,6 +205,10 @@ class ReplicaHost:
             slot += 1
             excess -= len(log.entry(slot)[1])
         group.core.trim(slot)
+
+    def needed_records(self, group_id: int, checkpointed_slot: int) -> list[tuple[bytes, int]]:
+        """What a group's log must have, should it be written again (log_records.py)."""
+        return needed_records(self.groups.get(group_id), checkpointed_slot)
 
     # What services ask
 

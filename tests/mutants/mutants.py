@@ -262,4 +262,19 @@ MUTANTS = (
         "    if False:\n",
         STORAGE,
     ),
+    Mutant(
+        "let go of what is written again before it is on the disk",
+        "server/wal.py",
+        "        for record, group_id, last_slot in records[:-1]:\n",
+        "        self._contents.repeated(group_ids, self._contents.segments[-1].number)\n"
+        "        for record, group_id, last_slot in records[:-1]:\n",
+        "tests/server",
+    ),
+    Mutant(
+        "write a log again without the snapshot that stands for its beginning",
+        "server/runtime/log_records.py",
+        "    if slot > checkpointed_slot:  # of a log replica",
+        "    if False:  # of a log replica",
+        "tests/server",
+    ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -178,11 +178,31 @@ class SimulatedWal:
             if record.type is RecordType.HEAL:
                 kept = [data]  # there is one group here
             elif record.type is RecordType.ENTRIES and record.last_slot <= floors.get(record.group_id, 0):
-                promise = type(record)(RecordType.PROMISE, record.group_id, record.ballot, 0, record.commit_slot, ())
-                kept.append(encode(promise))
+                kept.append(self._without_entries(data, record.group_id))
             else:
                 kept.append(data)
         self._durable = kept
+
+    def repeat(self, records: Sequence[tuple[bytes, int]], group_id: int) -> None:
+        """Writes again what the log must have. What it had before goes once that is durable, as where the real log has
+        been kept from being trimmed."""
+
+        def all_written() -> None:
+            place = next((place for place, each in enumerate(self._durable) if each is records[0][0]), 0)
+            older, self._durable = self._durable[:place], self._durable[place:]
+            self._durable[:0] = [self._without_entries(data, group_id) for data in older]
+
+        for record, last_slot in records[:-1]:
+            self.append(record, group_id, last_slot, None)
+        for record, last_slot in records[-1:]:
+            self.append(record, group_id, last_slot, all_written)
+
+    def _without_entries(self, data: bytes, group_id: int) -> bytes:
+        """What is left of a record, if it is this group's: the promise."""
+        record = decode_record(data) if data != DAMAGED else None
+        if record is None or record.group_id != group_id or record.type not in (RecordType.ENTRIES, RecordType.RESET):
+            return data
+        return encode(Record(RecordType.PROMISE, record.group_id, record.ballot, 0, record.commit_slot, ()))
 
     def recover(self, floors: Mapping[int, int]) -> SimulatedRecovery:
         groups: dict[int, SimulatedGroup] = {}

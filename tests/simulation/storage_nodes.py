@@ -237,6 +237,9 @@ class Life:
             floors = {group_id: self.store.checkpointed_slot(group_id) for group_id in self.replicas}
             self.host.trim(floors)
             self.node.wal.trim(floors)
+            if self.node.boot % 2:
+                for group_id, floor in floors.items():
+                    self.node.wal.repeat(self.host.needed_records(group_id, floor), group_id)
             self._is_checkpointing = False
 
         self._is_checkpointing = True

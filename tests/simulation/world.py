@@ -324,6 +324,8 @@ class World:
         node.host.groups[GROUP].checkpointed_slot = node.durable[0]
         node.host.groups[GROUP].core.trim(node.durable[0])
         node.wal.trim({GROUP: node.durable[0]})
+        if node.boot % 2:
+            node.wal.repeat(node.host.needed_records(GROUP, node.durable[0]), GROUP)
 
     def mend_links(self) -> None:
         mended, self.network.cuts = self.network.cuts, set()

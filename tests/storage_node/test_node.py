@@ -18,6 +18,7 @@ from storage_node.node import StorageNode
 from storage_node.store import StoreFullError
 from tests.storage_node.nodes import (
     PARTITION,
+    TABLE,
     NodeSet,
     RunningNode,
     delete,
@@ -259,6 +260,36 @@ async def test_a_checkpoint_lets_go_of_the_log(one: NodeSet) -> None:
     await leader.stop()
     await leader.start()
     assert (await one.do(get("k3"))).item == bytes(390_000)
+
+
+async def test_a_partition_without_a_majority_does_not_keep_the_log(
+    three: NodeSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What others on its node write is let go of all the same; what it has accepted is there when it has a majority."""
+    monkeypatch.setattr("server.wal.REPEAT_SEGMENTS", 2)
+    leader = await three.found()
+    first, last = followers(three, leader)
+    with monkeypatch.context() as cut:
+        cut.setattr(leader.node.peers, "send", lambda *_: None)
+        leader.ask(put("waits", item("waits")))
+        await asyncio.gather(first.crash(), last.crash())
+    other = three.descriptor(PARTITION + 1, TABLE + 1)
+    del other.members[:]
+    other.members.append(leader.member)
+    await leader.node.assign(cluster_pb2.NodeAssignments(partitions=[three.descriptor(), other]))
+    for number in range(300):
+        name = f"k{number % 7}"
+        request = put(name, bytes(390_000), partition_id=PARTITION + 1, key=key(name, TABLE + 1))
+        async with asyncio.timeout(20):
+            while await leader.status(request) != OK:
+                await asyncio.sleep(0.01)
+        if number % 20 == 19:
+            await leader.node.checkpoint()
+    assert leader.node._wal.log_bytes <= 4 * leader.config().wal_segment_bytes, "8 have been filled"
+    await leader.crash()
+    await leader.start()
+    await first.start()
+    assert (await three.do(get("waits"))).item == item("waits")
 
 
 async def test_a_drop_is_on_disk_before_it_is_reported(one: NodeSet) -> None:
