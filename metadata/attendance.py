@@ -35,6 +35,7 @@ class Attendee:
     """Partitions that it should have and has not: since when it has said so."""
     is_full: bool = False
     healed: int = 0
+    boot: int = 0
     snapshots: dict[int, cluster_pb2.SnapshotProgress] = field(default_factory=dict)
     note: str = ""
 
@@ -74,7 +75,7 @@ class Attendance:
         attendee.restoring = set(report.restoring)
         now_s = attendee.reported_at_s
         attendee.unopened = {each: attendee.unopened.get(each, now_s) for each in report.unopened}
-        attendee.is_full, attendee.healed = report.full, report.healed
+        attendee.is_full, attendee.healed, attendee.boot = report.full, report.healed, report.boot
         attendee.snapshots = {each.partition_id: each for each in report.snapshots}
         attendee.members = {
             leader.partition_id: {member.node_id: member.log_only for member in leader.members}

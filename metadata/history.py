@@ -7,290 +7,159 @@ history of its own, in memory, from when it first knew what there is; so there i
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import islice
 
-from metadata.attendance import Attendance
-from metadata.catalog.catalog import Catalog
-from metadata.catalog.members import Partition
+from metadata.views import Event, EventKind, View, differences, told_of
 from server.model.errors import ValidationError
 
 EVENTS_MAX = 10_000
-"""Kept in memory, of some 200 bytes each; the oldest go."""
+"""Kept in memory, of some 240 bytes each, 700 at most; the oldest go."""
 
-LEADERLESS_MS = 2_000
-"""How long a partition has nobody who serves it before that is an event: a leader that hands over leaves a gap."""
+LAPSE_S = 2.0
+"""How long a partition, or the metadata service, has no leader before that is an event: a hand-over leaves a gap."""
 
-UNSEEN_MS = 2_000
-"""Between two views, past which it is said that there was nobody to see: the process was halted, say."""
+UNHEARD_S = 5.0
+"""How long a storage node has not been heard of, since this process knows of it, before that is an event."""
 
-TOLD_ONE_BY_ONE_MAX = 3
-"""Partitions that go from one leader to another at once, past which they are counted instead of told one by one."""
+HALTED_S = 2.0
+"""Between two looks, past which this process has been halted."""
 
-
-class EventKind(StrEnum):
-    """What an event is about."""
-
-    NODE = "node"
-    LEADER = "leader"
-    MEMBERS = "members"
-    TABLE = "table"
-    METADATA = "metadata"
+SETTLE_S = 3.0
+"""After which it is not looked for so long: what others had to say meanwhile has yet to come in."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """`at_ms`: the time of day at which it was seen. `node_id`, `partition_id`: 0 where it is about none, or many."""
+class Lapses:
+    """What does not hold, for so long that it is worth telling, and what holds again after that was told."""
 
-    kind: EventKind
-    text: str
-    node_id: int = 0
-    partition_id: int = 0
-    at_ms: int = 0
+    def __init__(self, after_s: float) -> None:
+        self._after_s = after_s
+        self._since_s: dict[int, float] = {}
+        self._told: set[int] = set()
 
-
-@dataclass(frozen=True, slots=True)
-class NodeView:
-    """A storage node. `is_alive`: None where it has not been heard of yet."""
-
-    name: str
-    zone: str
-    is_draining: bool = False
-    is_alive: bool | None = None
-    note: str = ""
-    healed: int = 0
+    def look(self, lacking: Iterable[int], now_s: float) -> tuple[list[int], list[int]]:
+        """(what has come to be told, what was told and is no more), of all that are `lacking` now."""
+        self._since_s = {each: self._since_s.get(each, now_s) for each in lacking}
+        ended = sorted(self._told - self._since_s.keys())
+        begun = [
+            each
+            for each, since_s in self._since_s.items()
+            if each not in self._told and now_s - since_s >= self._after_s
+        ]
+        self._told.difference_update(ended)
+        self._told.update(begun)
+        return begun, ended
 
 
 @dataclass(frozen=True, slots=True)
-class PartitionView:
-    """A partition. `leader`: (ballot round, node) of the newest leader that there was; (0, 0): none yet. `restoring`:
-    the members that get the items anew."""
+class Page:
+    """Events, the oldest first. `place`: behind them. `missed`: how many were let go of before they could be told.
+    `is_elsewhere`: the place that was asked for was one in another history, so that some may be repeated, some
+    missing."""
 
-    name: str
-    members: Partition
-    leader: tuple[int, int] = (0, 0)
-    is_led: bool = False
-    restoring: frozenset[int] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """All that events are made of, as it is at one moment. `states`: of tables and global indexes, by what they are
-    called. `metadata_leader`: 0: nobody, or it is not known."""
-
-    nodes: Mapping[int, NodeView] = field(default_factory=dict)
-    partitions: Mapping[int, PartitionView] = field(default_factory=dict)
-    states: Mapping[str, str] = field(default_factory=dict)
-    metadata_leader: int = 0
-    metadata_alive: frozenset[int] = frozenset()
-
-    def name_of(self, node_id: int) -> str:
-        node = self.nodes.get(node_id)
-        return node.name if node is not None else f"storage node {node_id}"
-
-
-def look(catalog: Catalog, attendance: Attendance, metadata_leader: int, metadata_alive: Iterable[int]) -> View:
-    """What is now, by the catalog and the nodes' reports."""
-    nodes = {}
-    for node in catalog.nodes.values():
-        attendee = attendance.nodes.get(node.node_id)
-        if attendee is None:
-            nodes[node.node_id] = NodeView(node.name, node.zone, node.is_draining)
-        else:
-            is_alive = attendance.is_alive(node.node_id)
-            told = attendee.note, attendee.healed
-            nodes[node.node_id] = NodeView(node.name, node.zone, node.is_draining, is_alive, *told)
-    states = {}
-    partitions = {}
-    for table in catalog.tables.values():
-        states[f"table {table.name}"] = table.status.name
-        for partition in table.partitions:
-            partitions[partition.partition_id] = _look_at(partition, table.name, attendance)
-        for index in table.global_indexes:
-            states[f"index {index.name} of {table.name}"] = index.status.name
-            for partition in index.partitions:
-                partitions[partition.partition_id] = _look_at(partition, f"{table.name}/{index.name}", attendance)
-    return View(nodes, partitions, states, metadata_leader, frozenset(metadata_alive))
-
-
-def _look_at(partition: Partition, owner: str, attendance: Attendance) -> PartitionView:
-    partition_id, nodes = partition.partition_id, attendance.nodes
-    restoring = [each for each in partition.storage_node_ids if each in nodes and partition_id in nodes[each].restoring]
-    return PartitionView(
-        f"partition {partition_id} of {owner}",
-        partition,
-        attendance.leaders.get(partition_id, (0, 0)),
-        attendance.has_leader(partition_id),
-        frozenset(restoring),
-    )
-
-
-def differences(before: View, after: View) -> Iterator[Event]:
-    """What has happened between two views, as far as they tell."""
-    yield from _of_metadata(before, after)
-    yield from _of_nodes(before, after)
-    yield from _of_leaders(before, after)
-    for partition_id, partition in after.partitions.items():
-        former = before.partitions.get(partition_id)
-        if former is not None:
-            yield from _of_members(former, partition, after)
-    for what, state in after.states.items():
-        if before.states.get(what) != state:
-            yield Event(EventKind.TABLE, f"{what} is {state}")
-    for what in before.states.keys() - after.states.keys():
-        yield Event(EventKind.TABLE, f"{what} is deleted")
-
-
-def _of_metadata(before: View, after: View) -> Iterator[Event]:
-    for node_id in sorted(before.metadata_alive - after.metadata_alive):
-        yield Event(EventKind.METADATA, f"metadata-{node_id} is silent", node_id)
-    for node_id in sorted(after.metadata_alive - before.metadata_alive):
-        yield Event(EventKind.METADATA, f"metadata-{node_id} is heard of", node_id)
-    leader = after.metadata_leader
-    if leader not in (0, before.metadata_leader):
-        yield Event(EventKind.METADATA, f"metadata-{leader} leads the metadata service", leader)
-
-
-def _of_nodes(before: View, after: View) -> Iterator[Event]:
-    for node_id, node in after.nodes.items():
-        former = before.nodes.get(node_id)
-        texts = [f"joined, in {node.zone}"] if former is None else _changes_of_node(former, node)
-        for text in texts:
-            yield Event(EventKind.NODE, f"{node.name} {text}", node_id)
-    for node_id in before.nodes.keys() - after.nodes.keys():
-        yield Event(EventKind.NODE, f"{before.nodes[node_id].name} was removed", node_id)
-
-
-def _changes_of_node(former: NodeView, node: NodeView) -> list[str]:
-    texts = []
-    if former.is_alive and not node.is_alive:
-        texts.append("is silent")
-    elif former.is_alive is False and node.is_alive:
-        texts.append("is back")
-    if node.is_draining != former.is_draining:
-        texts.append("is being drained" if node.is_draining else "is in use again")
-    if node.note != former.note:
-        texts.append(f"says: {node.note}" if node.note else f"no longer says: {former.note}")
-    if node.healed > former.healed:
-        number = node.healed - former.healed
-        texts.append(f"has healed {number} damaged replica{'s' if number > 1 else ''}")
-    return texts
-
-
-def _of_leaders(before: View, after: View) -> Iterator[Event]:
-    moved: defaultdict[tuple[int, int], list[PartitionView]] = defaultdict(list)
-    for partition_id, partition in after.partitions.items():
-        former = before.partitions.get(partition_id)
-        if former is not None and former.leader[0] and partition.leader != former.leader:
-            moved[former.leader[1], partition.leader[1]].append(partition)
-    for (old, new), partitions in moved.items():
-        was = "as before" if old == new else f"{after.name_of(old)} led before"
-        if len(partitions) > TOLD_ONE_BY_ONE_MAX:
-            yield Event(EventKind.LEADER, f"{after.name_of(new)} leads {len(partitions)} partitions, {was}", new)
-            continue
-        for each in partitions:
-            text = f"{after.name_of(new)} leads {each.name} (ballot {each.leader[0]}), {was}"
-            yield Event(EventKind.LEADER, text, new, each.members.partition_id)
-
-
-def _of_members(former: PartitionView, partition: PartitionView, view: View) -> Iterator[Event]:
-    was, now = former.members, partition.members
-    texts: list[tuple[str, int]] = []
-    if now.leaving_node_id:
-        if (now.leaving_node_id, now.log_node_id) != (was.leaving_node_id, was.log_node_id):
-            texts.append((f"is to take the place of {view.name_of(now.leaving_node_id)}", now.log_node_id))
-    elif was.leaving_node_id or now.node_ids != was.node_ids:
-        left = [view.name_of(node_id) for node_id in was.former_node_ids if node_id not in now.node_ids]
-        has = "has the log, the items come next" if now.log_node_id else "has the items"
-        joined = [node_id for node_id in now.node_ids if node_id not in was.former_node_ids]
-        texts += [(f"has taken the place of {' and '.join(left)}: it {has}", node_id) for node_id in joined]
-        if not joined:
-            texts.append(("leaves again, the members are those of before", was.log_node_id))
-    elif was.log_node_id and not now.log_node_id:
-        texts.append(("has the items", was.log_node_id))
-    stayed = set(was.storage_node_ids) & set(now.storage_node_ids)
-    texts += [("gets the items anew", each) for each in sorted((partition.restoring - former.restoring) & stayed)]
-    texts += [("has the items again", each) for each in sorted((former.restoring - partition.restoring) & stayed)]
-    for text, node_id in texts:
-        yield Event(EventKind.MEMBERS, f"{partition.name}: {view.name_of(node_id)} {text}", node_id, now.partition_id)
+    events: list[Event]
+    place: str
+    missed: int = 0
+    is_elsewhere: bool = False
 
 
 class History:
-    """The newest events that one life of a metadata process has seen.
+    """The newest events that one life of a metadata process, named by `life`, has seen. `now_ms`: the time of day.
 
     A place in one history means nothing in another but for its time."""
 
-    def __init__(self, process: str, boot: int, events_max: int = EVENTS_MAX) -> None:
+    def __init__(self, process: str, life: str, now_ms: int, events_max: int = EVENTS_MAX) -> None:
         self.process = process
         self.since_ms = 0
-        self._source = f"{process}.{boot}"
-        self._seen_ms = 0
+        self._source = f"{process}.{life}"
+        self._began_ms = now_ms
         self._view: View | None = None
+        self._looked_s = 0.0
+        self._not_before_s = 0.0
         self._events: deque[Event] = deque(maxlen=events_max)
         self._count = 0  # of all events so far
-        self._leaderless: dict[int, int] = {}  # partition -> since when nobody serves it; 0: it has been told
+        self._leaderless = Lapses(LAPSE_S)
+        self._unheard = Lapses(UNHEARD_S)
+        self._unled = Lapses(LAPSE_S)
+        self._silent_metadata: set[int] = set()
+        self._metadata_leader = 0
 
     @property
     def has_begun(self) -> bool:
         """Whether there is a view to compare with."""
         return self._view is not None
 
-    def observe(self, view: View, now_ms: int) -> None:
-        """Adds what has happened since the view before. The first is only what is."""
+    def observe(self, view: View, now_s: float, now_ms: int) -> None:
+        """Adds what has happened since the view before. The first is only what is. `now_s`: monotonic, `now_ms`: the
+        time of day."""
         if self._view is None:
             self.since_ms = now_ms
-        else:
-            events = [*differences(self._view, view), *self._led(view, now_ms)]
-            if events and now_ms - self._seen_ms > UNSEEN_MS:
-                unseen_s = (now_ms - self._seen_ms) / 1000
-                text = f"{self.process} has not looked for {unseen_s:.1f} s: what follows may be older than it says"
-                events.insert(0, Event(EventKind.METADATA, text))
-            for event in events:
-                self._events.append(replace(event, at_ms=now_ms))
-            self._count += len(events)
-        self._view, self._seen_ms = view, now_ms
+            self._metadata_leader = view.metadata_leader
+        elif now_s - self._looked_s > HALTED_S:
+            text = (
+                f"{self.process} was halted for {now_s - self._looked_s:.1f} s: what came about meanwhile is told later"
+            )
+            self._add([Event(EventKind.METADATA, text)], now_ms)
+            self._not_before_s = now_s + SETTLE_S
+        self._looked_s = now_s
+        if now_s < self._not_before_s:
+            return
+        if self._view is not None:
+            found = [*self._of_metadata(self._view, view, now_s), *differences(self._view, view)]
+            self._add([*found, *self._lapses(view, now_s)], now_ms)
+        self._view = view
 
-    def _led(self, view: View, now_ms: int) -> Iterator[Event]:
-        """Of partitions that nobody serves for some time, and of those that are served again."""
-        for partition_id in self._leaderless.keys() - view.partitions.keys():
-            del self._leaderless[partition_id]
-        lost, found = [], []
-        for partition_id, partition in view.partitions.items():
-            since_ms = self._leaderless.get(partition_id)
-            if partition.is_led:
-                if self._leaderless.pop(partition_id, None) == 0:
-                    found.append(partition)
-            elif partition.leader[0] and since_ms is None:
-                self._leaderless[partition_id] = now_ms
-            elif since_ms and now_ms - since_ms >= LEADERLESS_MS:
-                self._leaderless[partition_id] = 0
-                lost.append(partition)
-        for partitions, text in (lost, "no leader"), (found, "a leader again"):
-            if len(partitions) > TOLD_ONE_BY_ONE_MAX:
-                yield Event(EventKind.LEADER, f"{len(partitions)} partitions have {text}")
-            else:
-                for each in partitions:
-                    yield Event(EventKind.LEADER, f"{each.name} has {text}", 0, each.members.partition_id)
+    def _add(self, events: list[Event], now_ms: int) -> None:
+        self._events.extend(replace(event, at_ms=now_ms) for event in events)
+        self._count += len(events)
 
-    def newest(self, limit: int) -> tuple[list[Event], str]:
-        """The newest events, in order, and the place behind them."""
+    def _of_metadata(self, before: View, view: View, now_s: float) -> Iterator[Event]:
+        for node_id in sorted(before.metadata_alive - view.metadata_alive):
+            self._silent_metadata.add(node_id)
+            yield Event(EventKind.METADATA, f"metadata-{node_id} is silent", node_id)
+        for node_id in sorted(self._silent_metadata & view.metadata_alive):
+            self._silent_metadata.discard(node_id)
+            yield Event(EventKind.METADATA, f"metadata-{node_id} is back", node_id)
+        begun, ended = self._unled.look([] if view.metadata_leader else [0], now_s)
+        if begun:
+            yield Event(EventKind.METADATA, f"no metadata process leads that {self.process} knows of")
+        leader = view.metadata_leader
+        if leader and (ended or leader != self._metadata_leader):
+            self._metadata_leader = leader
+            yield Event(EventKind.METADATA, f"metadata-{leader} leads the metadata service", leader)
+
+    def _lapses(self, view: View, now_s: float) -> Iterator[Event]:
+        unheard = [node_id for node_id, node in view.nodes.items() if node.is_alive is None]
+        begun, ended = self._unheard.look(unheard, now_s)
+        for node_ids, text in (begun, "has not been heard of yet"), (ended, "is heard of"):
+            for node_id in node_ids:
+                yield Event(EventKind.NODE, f"{view.name_of(node_id)} {text}", node_id)
+        unserved = [partition_id for partition_id, each in view.partitions.items() if not each.is_served]
+        begun, ended = self._leaderless.look(unserved, now_s)
+        for partition_ids, text in (begun, "no leader"), (ended, "a leader again"):
+            partitions = [view.partitions[each] for each in partition_ids if each in view.partitions]
+            yield from told_of(EventKind.LEADER, partitions, f"there is {text}: {{}}")
+
+    def newest(self, limit: int) -> Page:
+        """The newest events."""
         events = list(islice(self._events, max(0, len(self._events) - limit), None))
-        return events, self._place(self._count, events[-1].at_ms if events else self.since_ms)
+        return Page(events, self._place(self._count, events[-1].at_ms if events else self._began_ms))
 
-    def after(self, place: str, limit: int) -> tuple[list[Event], str]:
-        """The events behind a place that was told before, the first so many, and the place behind those. Behind one in
-        the history of another process, or of another life, come those of a later time. Raises ValidationError."""
+    def after(self, place: str, limit: int) -> Page:
+        """The events behind a place that was told before, the first so many. Behind one in the history of another
+        process, or of another life, come those of a later time. Raises ValidationError."""
         source, number, at_ms = _parsed(place)
         first = self._count - len(self._events)
-        if source == self._source:
-            skipped = min(max(0, number - first), len(self._events))
-        else:
-            skipped = sum(event.at_ms <= at_ms for event in self._events)
+        is_elsewhere = source != self._source
+        if is_elsewhere:
+            number = first + sum(event.at_ms <= at_ms for event in self._events)
+        missed = max(0, first - number)
+        skipped = min(number + missed - first, len(self._events))
         events = list(islice(self._events, skipped, skipped + limit))
-        return events, self._place(first + skipped + len(events), events[-1].at_ms if events else at_ms)
+        place = self._place(first + skipped + len(events), events[-1].at_ms if events else at_ms)
+        return Page(events, place, missed, is_elsewhere)
 
     def _place(self, number: int, at_ms: int) -> str:
         return f"{self._source}/{number}/{at_ms}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import secrets
 import time
 from collections.abc import Callable
 
@@ -15,9 +16,10 @@ from metadata.catalog.commands import Command
 from metadata.catalog_codec import CorruptCatalogError, encode_command
 from metadata.config import Config
 from metadata.group import NO_LEADER, Changes
-from metadata.history import History, look
+from metadata.history import History
 from metadata.reconciler import Reconciler
 from metadata.store import CatalogMachine, write_snapshot
+from metadata.views import look
 from server.model.errors import InternalServerError, ServiceUnavailableError, StatorError
 from server.paxos.acceptor import Health
 from server.paxos.lease import LeaseConfig, NodeLeases
@@ -32,7 +34,7 @@ from server.wal import Wal, WalError
 GROUP_ID = 1
 TICK_S = 0.02
 RECONCILE_S = 0.25
-WATCH_S = 0.25
+WATCH_S = 0.5
 
 RECONCILE_TIMEOUT_S = 5.0
 """What a pass of the reconciler may take; the rest is done in the next."""
@@ -60,7 +62,7 @@ class MetadataNode:
         self.identity = identity
         self.machine = CatalogMachine(identity.directory, fail)
         self.attendance = Attendance(config.node_silence_ms / 1000, time.monotonic)
-        self.history = History(f"metadata-{config.node_id}", identity.boot)
+        self.history = History(f"metadata-{config.node_id}", secrets.token_hex(4), wall_ms())
         self.catalog_changes = Changes()
         self._ticks = Changes()
         self._fail = fail
@@ -259,8 +261,9 @@ class MetadataNode:
         while True:
             if self.history.has_begun or self.is_ready:
                 alive = {self.config.node_id, *self.living_node_ids()}
-                view = look(self.machine.catalog, self.attendance, self.leader_node_id, alive)
-                self.history.observe(view, wall_ms())
+                leader = self.leader_node_id if self.host.is_fresh(GROUP_ID) else 0  # not who was promised and lost
+                view = look(self.machine.catalog, self.attendance, leader, alive)
+                self.history.observe(view, self._loop.time(), wall_ms())
             await asyncio.sleep(WATCH_S)
 
     async def _note_cluster(self, cluster_id: str) -> None:

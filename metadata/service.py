@@ -331,7 +331,7 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
     def _events(self, request: admin_pb2.ListEventsRequest) -> admin_pb2.ListEventsResponse:
         """Raises ValidationError."""
         history, limit = self._group.history, min(request.limit or LIST_EVENTS_MAX, LIST_EVENTS_MAX)
-        events, place = history.after(request.after, limit) if request.after else history.newest(limit)
+        page = history.after(request.after, limit) if request.after else history.newest(limit)
         return admin_pb2.ListEventsResponse(
             events=[
                 admin_pb2.Event(
@@ -341,11 +341,13 @@ class MetadataService(cluster_pb2_grpc.MetadataServicer):
                     node_id=event.node_id,
                     partition_id=event.partition_id,
                 )
-                for event in events
+                for event in page.events
             ],
-            next=place,
+            next=page.place,
             told_by=history.process,
             since_ms=history.since_ms,
+            missed=page.missed,
+            elsewhere=page.is_elsewhere,
         )
 
     def _cluster(self) -> admin_pb2.DescribeClusterResponse:

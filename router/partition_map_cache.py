@@ -25,6 +25,7 @@ from server.model.errors import (
     InternalServerError,
     ServiceUnavailableError,
     StatorError,
+    UnknownOperationError,
     error_by_code,
 )
 from server.model.key_encoding import prefix
@@ -369,6 +370,8 @@ def model_error(error: grpc.aio.AioRpcError) -> StatorError:
     carried = error_of(error)
     if carried is not None:
         return error_by_code(carried[0])(carried[1])
+    if error.code() == grpc.StatusCode.UNIMPLEMENTED:
+        return UnknownOperationError("The metadata service is of an older version, which does not know this operation")
     if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineExceededError("The metadata service did not answer in time")
     return InternalServerError(f"The metadata service failed: {error.details()}")

@@ -142,6 +142,7 @@ class Attendance:
                     full=node.is_nearly_full,
                     healed=node.healed,
                     snapshots=node.snapshots(),
+                    boot=node.identity.boot,
                 )
             )
             # Not wait_for: on Python 3.11 it can swallow a cancellation that comes together with the event.

@@ -135,7 +135,8 @@ class AsyncClient(TableOperations, ItemOperations, TransactionOperations, Stream
         answer, the first that came since.
 
         One of the metadata processes answers, by what it has seen since it began: its history may begin later than the
-        cluster did, and ends with it. Raises ValidationError for an `after` that is no such place.
+        cluster did, and ends with it. Where another answers than the last time, or has let go of some meanwhile, the
+        answer says so. Raises ValidationError for an `after` that is no such place.
         """
         response = await self._transport().unary(
             _ADMIN + "ListEvents",

@@ -218,7 +218,8 @@ class NewUser:
 @dataclass(frozen=True, slots=True)
 class ClusterEvent:
     """Something that has happened to the cluster. `kind`: "node", "leader", "members", "table" or "metadata"; `text`: a
-    sentence for people. `at`: when it was seen. `node_id`, `partition_id`: None where it is about none, or several."""
+    sentence for people. `at`: when it was seen. `node_id`: of a storage node, or, where the kind is "metadata", of a
+    metadata process; it and `partition_id` are None where the event is about none, or many."""
 
     at: datetime
     kind: str
@@ -230,12 +231,15 @@ class ClusterEvent:
 @dataclass(frozen=True, slots=True)
 class ClusterEvents:
     """What one metadata process, `told_by`, has seen since it began to look; None: it has yet to learn what there is.
-    `next`: the place behind these events, to go on from."""
+    `next`: the place behind these events, to go on from. `missed`: how many of those asked for it has let go of.
+    `is_elsewhere`: another process told the events before, so that some of these may be repeated, and some missing."""
 
     events: tuple[ClusterEvent, ...]
     next: str
     told_by: str
     since: datetime | None
+    missed: int = 0
+    is_elsewhere: bool = False
 
 
 def cluster_events(wire: admin_pb2.ListEventsResponse) -> ClusterEvents:
@@ -247,7 +251,7 @@ def cluster_events(wire: admin_pb2.ListEventsResponse) -> ClusterEvents:
         )
         for event in wire.events
     )
-    return ClusterEvents(events, wire.next, wire.told_by, _time(wire.since_ms))
+    return ClusterEvents(events, wire.next, wire.told_by, _time(wire.since_ms), wire.missed, wire.elsewhere)
 
 
 def user_description(wire: admin_pb2.User) -> UserDescription:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14statorpb/admin.proto\x12\tstator.v1\"\x18\n\x16\x44\x65scribeClusterRequest\"\xcd\x01\n\nNodeStatus\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x0c\n\x04zone\x18\x04 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\x12\r\n\x05\x61live\x18\x06 \x01(\x08\x12\x10\n\x08replicas\x18\x07 \x01(\r\x12\x0f\n\x07leaders\x18\x08 \x01(\r\x12\x0c\n\x04note\x18\t \x01(\t\x12\x11\n\tis_leader\x18\n \x01(\x08\x12\x10\n\x08\x64raining\x18\x0b \x01(\x08\x12\x0e\n\x06healed\x18\x0c \x01(\x04\"\x96\x01\n\rReplicaStatus\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x0c\n\x04zone\x18\x02 \x01(\t\x12\x11\n\tis_leader\x18\x03 \x01(\x08\x12\r\n\x05state\x18\x04 \x01(\t\x12\x16\n\x0erestored_bytes\x18\x05 \x01(\x04\x12\x17\n\x0frestoring_bytes\x18\x06 \x01(\x04\x12\x13\n\x0b\x62ytes_per_s\x18\x07 \x01(\x04\"\xa3\x01\n\x0fPartitionStatus\x12\x14\n\x0cpartition_id\x18\x01 \x01(\x04\x12\x12\n\ntable_name\x18\x02 \x01(\t\x12\x13\n\x0brange_start\x18\x03 \x01(\x0c\x12\x11\n\trange_end\x18\x04 \x01(\x0c\x12*\n\x08replicas\x18\x05 \x03(\x0b\x32\x18.stator.v1.ReplicaStatus\x12\x12\n\nindex_name\x18\x06 \x01(\t\"o\n\x17\x44\x65scribeClusterResponse\x12$\n\x05nodes\x18\x01 \x03(\x0b\x32\x15.stator.v1.NodeStatus\x12.\n\npartitions\x18\x02 \x03(\x0b\x32\x1a.stator.v1.PartitionStatus\"Y\n\x05\x45vent\x12\r\n\x05\x61t_ms\x18\x01 \x01(\x03\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0f\n\x07node_id\x18\x04 \x01(\x04\x12\x14\n\x0cpartition_id\x18\x05 \x01(\x04\"1\n\x11ListEventsRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\"g\n\x12ListEventsResponse\x12 \n\x06\x65vents\x18\x01 \x03(\x0b\x32\x10.stator.v1.Event\x12\x0c\n\x04next\x18\x02 \x01(\t\x12\x0f\n\x07told_by\x18\x03 \x01(\t\x12\x10\n\x08since_ms\x18\x04 \x01(\x03\"Y\n\x04User\x12\x11\n\tuser_name\x18\x01 \x01(\t\x12\x15\n\raccess_key_id\x18\x02 \x01(\t\x12\x10\n\x08\x64isabled\x18\x03 \x01(\x08\x12\x15\n\rcreated_at_ms\x18\x04 \x01(\x03\"&\n\x11\x43reateUserRequest\x12\x11\n\tuser_name\x18\x01 \x01(\t\"N\n\x12\x43reateUserResponse\x12\x1d\n\x04user\x18\x01 \x01(\x0b\x32\x0f.stator.v1.User\x12\x19\n\x11secret_access_key\x18\x02 \x01(\t\"\x12\n\x10ListUsersRequest\"3\n\x11ListUsersResponse\x12\x1e\n\x05users\x18\x01 \x03(\x0b\x32\x0f.stator.v1.User\"\'\n\x12\x44isableUserRequest\x12\x11\n\tuser_name\x18\x01 \x01(\t\"4\n\x13\x44isableUserResponse\x12\x1d\n\x04user\x18\x01 \x01(\x0b\x32\x0f.stator.v1.User\"0\n\x10\x44rainNodeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x63\x61ncel\x18\x02 \x01(\x08\"8\n\x11\x44rainNodeResponse\x12#\n\x04node\x18\x01 \x01(\x0b\x32\x15.stator.v1.NodeStatus\"!\n\x11RemoveNodeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"9\n\x12RemoveNodeResponse\x12#\n\x04node\x18\x01 \x01(\x0b\x32\x15.stator.v1.NodeStatus2\xa0\x04\n\x05\x41\x64min\x12X\n\x0f\x44\x65scribeCluster\x12!.stator.v1.DescribeClusterRequest\x1a\".stator.v1.DescribeClusterResponse\x12I\n\nListEvents\x12\x1c.stator.v1.ListEventsRequest\x1a\x1d.stator.v1.ListEventsResponse\x12I\n\nCreateUser\x12\x1c.stator.v1.CreateUserRequest\x1a\x1d.stator.v1.CreateUserResponse\x12\x46\n\tListUsers\x12\x1b.stator.v1.ListUsersRequest\x1a\x1c.stator.v1.ListUsersResponse\x12L\n\x0b\x44isableUser\x12\x1d.stator.v1.DisableUserRequest\x1a\x1e.stator.v1.DisableUserResponse\x12\x46\n\tDrainNode\x12\x1b.stator.v1.DrainNodeRequest\x1a\x1c.stator.v1.DrainNodeResponse\x12I\n\nRemoveNode\x12\x1c.stator.v1.RemoveNodeRequest\x1a\x1d.stator.v1.RemoveNodeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14statorpb/admin.proto\x12\tstator.v1\"\x18\n\x16\x44\x65scribeClusterRequest\"\xcd\x01\n\nNodeStatus\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x0c\n\x04zone\x18\x04 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\x12\r\n\x05\x61live\x18\x06 \x01(\x08\x12\x10\n\x08replicas\x18\x07 \x01(\r\x12\x0f\n\x07leaders\x18\x08 \x01(\r\x12\x0c\n\x04note\x18\t \x01(\t\x12\x11\n\tis_leader\x18\n \x01(\x08\x12\x10\n\x08\x64raining\x18\x0b \x01(\x08\x12\x0e\n\x06healed\x18\x0c \x01(\x04\"\x96\x01\n\rReplicaStatus\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x0c\n\x04zone\x18\x02 \x01(\t\x12\x11\n\tis_leader\x18\x03 \x01(\x08\x12\r\n\x05state\x18\x04 \x01(\t\x12\x16\n\x0erestored_bytes\x18\x05 \x01(\x04\x12\x17\n\x0frestoring_bytes\x18\x06 \x01(\x04\x12\x13\n\x0b\x62ytes_per_s\x18\x07 \x01(\x04\"\xa3\x01\n\x0fPartitionStatus\x12\x14\n\x0cpartition_id\x18\x01 \x01(\x04\x12\x12\n\ntable_name\x18\x02 \x01(\t\x12\x13\n\x0brange_start\x18\x03 \x01(\x0c\x12\x11\n\trange_end\x18\x04 \x01(\x0c\x12*\n\x08replicas\x18\x05 \x03(\x0b\x32\x18.stator.v1.ReplicaStatus\x12\x12\n\nindex_name\x18\x06 \x01(\t\"o\n\x17\x44\x65scribeClusterResponse\x12$\n\x05nodes\x18\x01 \x03(\x0b\x32\x15.stator.v1.NodeStatus\x12.\n\npartitions\x18\x02 \x03(\x0b\x32\x1a.stator.v1.PartitionStatus\"Y\n\x05\x45vent\x12\r\n\x05\x61t_ms\x18\x01 \x01(\x03\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0f\n\x07node_id\x18\x04 \x01(\x04\x12\x14\n\x0cpartition_id\x18\x05 \x01(\x04\"1\n\x11ListEventsRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\"\x8a\x01\n\x12ListEventsResponse\x12 \n\x06\x65vents\x18\x01 \x03(\x0b\x32\x10.stator.v1.Event\x12\x0c\n\x04next\x18\x02 \x01(\t\x12\x0f\n\x07told_by\x18\x03 \x01(\t\x12\x10\n\x08since_ms\x18\x04 \x01(\x03\x12\x0e\n\x06missed\x18\x05 \x01(\x04\x12\x11\n\telsewhere\x18\x06 \x01(\x08\"Y\n\x04User\x12\x11\n\tuser_name\x18\x01 \x01(\t\x12\x15\n\raccess_key_id\x18\x02 \x01(\t\x12\x10\n\x08\x64isabled\x18\x03 \x01(\x08\x12\x15\n\rcreated_at_ms\x18\x04 \x01(\x03\"&\n\x11\x43reateUserRequest\x12\x11\n\tuser_name\x18\x01 \x01(\t\"N\n\x12\x43reateUserResponse\x12\x1d\n\x04user\x18\x01 \x01(\x0b\x32\x0f.stator.v1.User\x12\x19\n\x11secret_access_key\x18\x02 \x01(\t\"\x12\n\x10ListUsersRequest\"3\n\x11ListUsersResponse\x12\x1e\n\x05users\x18\x01 \x03(\x0b\x32\x0f.stator.v1.User\"\'\n\x12\x44isableUserRequest\x12\x11\n\tuser_name\x18\x01 \x01(\t\"4\n\x13\x44isableUserResponse\x12\x1d\n\x04user\x18\x01 \x01(\x0b\x32\x0f.stator.v1.User\"0\n\x10\x44rainNodeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x63\x61ncel\x18\x02 \x01(\x08\"8\n\x11\x44rainNodeResponse\x12#\n\x04node\x18\x01 \x01(\x0b\x32\x15.stator.v1.NodeStatus\"!\n\x11RemoveNodeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"9\n\x12RemoveNodeResponse\x12#\n\x04node\x18\x01 \x01(\x0b\x32\x15.stator.v1.NodeStatus2\xa0\x04\n\x05\x41\x64min\x12X\n\x0f\x44\x65scribeCluster\x12!.stator.v1.DescribeClusterRequest\x1a\".stator.v1.DescribeClusterResponse\x12I\n\nListEvents\x12\x1c.stator.v1.ListEventsRequest\x1a\x1d.stator.v1.ListEventsResponse\x12I\n\nCreateUser\x12\x1c.stator.v1.CreateUserRequest\x1a\x1d.stator.v1.CreateUserResponse\x12\x46\n\tListUsers\x12\x1b.stator.v1.ListUsersRequest\x1a\x1c.stator.v1.ListUsersResponse\x12L\n\x0b\x44isableUser\x12\x1d.stator.v1.DisableUserRequest\x1a\x1e.stator.v1.DisableUserResponse\x12\x46\n\tDrainNode\x12\x1b.stator.v1.DrainNodeRequest\x1a\x1c.stator.v1.DrainNodeResponse\x12I\n\nRemoveNode\x12\x1c.stator.v1.RemoveNodeRequest\x1a\x1d.stator.v1.RemoveNodeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,30 +45,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVENT']._serialized_end=790
   _globals['_LISTEVENTSREQUEST']._serialized_start=792
   _globals['_LISTEVENTSREQUEST']._serialized_end=841
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=843
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=946
-  _globals['_USER']._serialized_start=948
-  _globals['_USER']._serialized_end=1037
-  _globals['_CREATEUSERREQUEST']._serialized_start=1039
-  _globals['_CREATEUSERREQUEST']._serialized_end=1077
-  _globals['_CREATEUSERRESPONSE']._serialized_start=1079
-  _globals['_CREATEUSERRESPONSE']._serialized_end=1157
-  _globals['_LISTUSERSREQUEST']._serialized_start=1159
-  _globals['_LISTUSERSREQUEST']._serialized_end=1177
-  _globals['_LISTUSERSRESPONSE']._serialized_start=1179
-  _globals['_LISTUSERSRESPONSE']._serialized_end=1230
-  _globals['_DISABLEUSERREQUEST']._serialized_start=1232
-  _globals['_DISABLEUSERREQUEST']._serialized_end=1271
-  _globals['_DISABLEUSERRESPONSE']._serialized_start=1273
-  _globals['_DISABLEUSERRESPONSE']._serialized_end=1325
-  _globals['_DRAINNODEREQUEST']._serialized_start=1327
-  _globals['_DRAINNODEREQUEST']._serialized_end=1375
-  _globals['_DRAINNODERESPONSE']._serialized_start=1377
-  _globals['_DRAINNODERESPONSE']._serialized_end=1433
-  _globals['_REMOVENODEREQUEST']._serialized_start=1435
-  _globals['_REMOVENODEREQUEST']._serialized_end=1468
-  _globals['_REMOVENODERESPONSE']._serialized_start=1470
-  _globals['_REMOVENODERESPONSE']._serialized_end=1527
-  _globals['_ADMIN']._serialized_start=1530
-  _globals['_ADMIN']._serialized_end=2074
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=844
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=982
+  _globals['_USER']._serialized_start=984
+  _globals['_USER']._serialized_end=1073
+  _globals['_CREATEUSERREQUEST']._serialized_start=1075
+  _globals['_CREATEUSERREQUEST']._serialized_end=1113
+  _globals['_CREATEUSERRESPONSE']._serialized_start=1115
+  _globals['_CREATEUSERRESPONSE']._serialized_end=1193
+  _globals['_LISTUSERSREQUEST']._serialized_start=1195
+  _globals['_LISTUSERSREQUEST']._serialized_end=1213
+  _globals['_LISTUSERSRESPONSE']._serialized_start=1215
+  _globals['_LISTUSERSRESPONSE']._serialized_end=1266
+  _globals['_DISABLEUSERREQUEST']._serialized_start=1268
+  _globals['_DISABLEUSERREQUEST']._serialized_end=1307
+  _globals['_DISABLEUSERRESPONSE']._serialized_start=1309
+  _globals['_DISABLEUSERRESPONSE']._serialized_end=1361
+  _globals['_DRAINNODEREQUEST']._serialized_start=1363
+  _globals['_DRAINNODEREQUEST']._serialized_end=1411
+  _globals['_DRAINNODERESPONSE']._serialized_start=1413
+  _globals['_DRAINNODERESPONSE']._serialized_end=1469
+  _globals['_REMOVENODEREQUEST']._serialized_start=1471
+  _globals['_REMOVENODEREQUEST']._serialized_end=1504
+  _globals['_REMOVENODERESPONSE']._serialized_start=1506
+  _globals['_REMOVENODERESPONSE']._serialized_end=1563
+  _globals['_ADMIN']._serialized_start=1566
+  _globals['_ADMIN']._serialized_end=2110
 # @@protoc_insertion_point(module_scope)

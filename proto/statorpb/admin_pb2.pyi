@@ -193,9 +193,9 @@ class Event(google.protobuf.message.Message):
     text: builtins.str
     """a sentence for people"""
     node_id: builtins.int
-    """whom it is about; 0: nobody, or several"""
+    """the storage node that it is about, or, of kind "metadata", the process; 0: none, or many"""
     partition_id: builtins.int
-    """likewise"""
+    """0: none, or many"""
     def __init__(
         self,
         *,
@@ -239,12 +239,18 @@ class ListEventsResponse(google.protobuf.message.Message):
     NEXT_FIELD_NUMBER: builtins.int
     TOLD_BY_FIELD_NUMBER: builtins.int
     SINCE_MS_FIELD_NUMBER: builtins.int
+    MISSED_FIELD_NUMBER: builtins.int
+    ELSEWHERE_FIELD_NUMBER: builtins.int
     next: builtins.str
     """the place behind them"""
     told_by: builtins.str
     """the process, by its name"""
     since_ms: builtins.int
     """when its history began; 0: it has yet to learn what there is"""
+    missed: builtins.int
+    """how many events behind `after` were let go of before they could be told"""
+    elsewhere: builtins.bool
+    """`after` was a place in another history: some events may be repeated, some missing"""
     @property
     def events(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Event]:
         """the oldest first"""
@@ -256,8 +262,10 @@ class ListEventsResponse(google.protobuf.message.Message):
         next: builtins.str = ...,
         told_by: builtins.str = ...,
         since_ms: builtins.int = ...,
+        missed: builtins.int = ...,
+        elsewhere: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["events", b"events", "next", b"next", "since_ms", b"since_ms", "told_by", b"told_by"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["elsewhere", b"elsewhere", "events", b"events", "missed", b"missed", "next", b"next", "since_ms", b"since_ms", "told_by", b"told_by"]) -> None: ...
 
 Global___ListEventsResponse: typing_extensions.TypeAlias = ListEventsResponse
 

@@ -470,6 +470,7 @@ class NodeReport(google.protobuf.message.Message):
     HEALED_FIELD_NUMBER: builtins.int
     SNAPSHOTS_FIELD_NUMBER: builtins.int
     FULL_FIELD_NUMBER: builtins.int
+    BOOT_FIELD_NUMBER: builtins.int
     node_id: builtins.int
     note: builtins.str
     complete: builtins.bool
@@ -478,6 +479,8 @@ class NodeReport(google.protobuf.message.Message):
     """replicas whose log or items were damaged, and are whole again, since it began"""
     full: builtins.bool
     """the disk is nearly full: no replica should come here"""
+    boot: builtins.int
+    """the number of the process's life on its data folder"""
     @property
     def leaders(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LeaderReport]:
         """partitions that this node leads and serves, when they changed (first report: all)"""
@@ -519,8 +522,9 @@ class NodeReport(google.protobuf.message.Message):
         healed: builtins.int = ...,
         snapshots: collections.abc.Iterable[Global___SnapshotProgress] | None = ...,
         full: builtins.bool = ...,
+        boot: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["complete", b"complete", "dropped", b"dropped", "full", b"full", "healed", b"healed", "leaders", b"leaders", "node_id", b"node_id", "note", b"note", "opened", b"opened", "restoring", b"restoring", "sizes", b"sizes", "snapshots", b"snapshots", "unopened", b"unopened"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["boot", b"boot", "complete", b"complete", "dropped", b"dropped", "full", b"full", "healed", b"healed", "leaders", b"leaders", "node_id", b"node_id", "note", b"note", "opened", b"opened", "restoring", b"restoring", "sizes", b"sizes", "snapshots", b"snapshots", "unopened", b"unopened"]) -> None: ...
 
 Global___NodeReport: typing_extensions.TypeAlias = NodeReport
 

@@ -76,8 +76,7 @@ class FakeState(FakeTransactions):
 
     tables: dict[str, FakeTable] = field(default_factory=dict)
     tokens: Counter[bytes] = field(default_factory=Counter)
-    # How old each request said it was when it came.
-    ages_s: list[float] = field(default_factory=list)
+    ages_s: list[float] = field(default_factory=list)  # how old each request said it was when it came
     # The answers to writes by their tokens: a repeated one gets the first answer.
     answers: dict[bytes, items_pb2.SessionReply] = field(default_factory=dict)
     writes_carried_out: int = 0
@@ -594,6 +593,8 @@ class _Services(items_pb2_grpc.SessionServicer, tables_pb2_grpc.TablesServicer, 
         return await self._answer(context, response)
 
     async def ListEvents(self, request: admin_pb2.ListEventsRequest, context: Any) -> Any:
+        if self._state.events.is_unknown:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
         if request.after and not request.after.isdigit():
-            await self._refuse(context, Refusal("ValidationException", f"{request.after!r} is no place"))
+            await self._refuse(context, Refusal("ValidationException", "no place"))
         return await self._answer(context, self._state.events.told(request))

@@ -6,7 +6,10 @@ from statorpb import admin_pb2
 
 
 class FakeEvents(list[admin_pb2.Event]):
-    """A place is how many events are before it. There is a history once there is an event."""
+    """A place is how many events are before it. There is a history once there is an event.
+    `is_unknown`: the cluster is of a version that has none."""
+
+    is_unknown = False
 
     def told(self, request: admin_pb2.ListEventsRequest) -> admin_pb2.ListEventsResponse:
         """The page that is asked for."""

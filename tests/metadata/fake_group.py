@@ -41,7 +41,7 @@ class FakeGroup:
         self.machine = CatalogMachine(directory, fail)
         self.clock = FakeClock()
         self.attendance = Attendance(3.0, self.clock)
-        self.history = History("metadata-1", 1)
+        self.history = History("metadata-1", "a", 0)
         self.catalog_changes = Changes()
         self.machine.on_change = self.catalog_changes.notify
         self.leads = True

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from statorpb import admin_pb2
 
-from metadata.history import look
+from metadata.views import look
 from tests.metadata.catalog.test_catalog import register
 from tests.metadata.fake_group import FakeGroup
 from tests.metadata.test_service import Process, failure
@@ -24,7 +24,7 @@ async def process(tmp_path: Path) -> AsyncIterator[Process]:
 
 
 def observe(group: FakeGroup, now_ms: int) -> None:
-    group.history.observe(look(group.machine.catalog, group.attendance, 1, [1]), now_ms)
+    group.history.observe(look(group.machine.catalog, group.attendance, 1, [1]), now_ms / 1000, now_ms)
 
 
 async def test_what_has_happened(process: Process) -> None:
@@ -43,7 +43,9 @@ async def test_what_has_happened(process: Process) -> None:
     await group.propose(register("storage-5", "zone-1", "host:5", "d5"))
     observe(group, 1_500)
     after = await process.stub.ListEvents(admin_pb2.ListEventsRequest(after=told.next, limit=4_000_000_000), timeout=5)
-    assert [each.node_id for each in after.events] == [5]
+    assert ([each.node_id for each in after.events], after.elsewhere, after.missed) == ([5], False, 0)
+    after = await process.stub.ListEvents(admin_pb2.ListEventsRequest(after="metadata-2.b/0/1400"), timeout=5)
+    assert ([each.node_id for each in after.events], after.elsewhere) == ([5], True)
 
 
 async def test_a_place_that_is_none(process: Process) -> None:

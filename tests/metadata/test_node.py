@@ -104,13 +104,13 @@ async def test_its_history_begins_when_it_knows_what_there_is(tmp_path: Path, mo
         async with asyncio.timeout(10):
             while not node.history.has_begun:
                 await asyncio.sleep(0.005)
-            assert node.history.newest(10)[0] == []
+            assert node.history.newest(10).events == []
             await node.propose(register("storage-2", data_id="d2"))
-            while not node.history.newest(10)[0]:
+            while not node.history.newest(10).events:
                 await asyncio.sleep(0.005)
     finally:
         await stop(node)
-    (event,) = node.history.newest(10)[0]
+    (event,) = node.history.newest(10).events
     assert event.text.startswith("storage-2 joined")
 
 

@@ -9,10 +9,18 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
+from grpc.aio import Metadata
 from statorpb import cluster_pb2, tables_pb2
 
-from router.partition_map_cache import MetadataClient, PartitionMapCache
-from server.model.errors import NO_METADATA_LEADER, ServiceUnavailableError, StatorError
+from router.partition_map_cache import MetadataClient, PartitionMapCache, model_error
+from server.model.errors import (
+    NO_METADATA_LEADER,
+    DeadlineExceededError,
+    InternalServerError,
+    ServiceUnavailableError,
+    StatorError,
+    UnknownOperationError,
+)
 from server.model.table import KeyAttribute, KeySchema, LocalIndex
 from server.runtime.grpc_server import abort, error_of
 from tests.clients.waiting import until
@@ -324,3 +332,16 @@ async def test_nobody_answers_in_time() -> None:
     finally:
         await client.close()
         await process.stop()
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (grpc.StatusCode.UNIMPLEMENTED, UnknownOperationError),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, DeadlineExceededError),
+        (grpc.StatusCode.INTERNAL, InternalServerError),
+    ],
+)
+def test_errors_that_nobody_has_put_into_words(code: grpc.StatusCode, expected: type[StatorError]) -> None:
+    """A process of an older version does not know every operation: that is no fault of its own."""
+    assert type(model_error(grpc.aio.AioRpcError(code, Metadata(), Metadata(), "Method not found!"))) is expected

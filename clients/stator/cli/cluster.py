@@ -5,12 +5,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stator.cli.connect import EndpointOption, TimeoutOption, connected
+from stator.cli.exits import REFUSED, fail
 from stator.cli.output import OutputFormat, format_bytes, print_json, print_table, to_json
 
 if TYPE_CHECKING:
@@ -72,33 +73,63 @@ def events(
     """Show what has happened: nodes that came and went, leaders that changed, members that were replaced.
 
     A metadata process tells what it has seen since it began, so that it can be asked also where no majority of them is
-    left; the log of every process has more.
+    left; the log of every process has more. With --follow it is asked again and again, also where nobody answers.
 
     Example: stator cluster events --follow
     """
+    from stator.errors import UnknownOperationError
+
     with connected(endpoint, timeout) as client:
-        told = client.list_events(limit=limit)
+        try:
+            told = client.list_events(limit=limit)
+        except UnknownOperationError:
+            fail("the cluster is of an older version, which keeps no history of what happens.", REFUSED)
         if output is OutputFormat.TABLE:
-            print(_beginning(told, limit), file=sys.stderr)
-        for event in told.events if not follow else followed(client, told):
+            _note(_beginning(told, limit))
+        for event in told.events if not follow else followed(client, told, _note):
             print(_as_line(event) if output is OutputFormat.TABLE else to_json(_as_document(event)), flush=True)
 
 
+def _note(sentence: str) -> None:
+    """To people: what reads the events does not see it."""
+    print(sentence, file=sys.stderr, flush=True)
+
+
 def followed(
-    client: "Client", told: "ClusterEvents", wait: Callable[[float], None] = time.sleep
+    client: "Client",
+    told: "ClusterEvents",
+    note: Callable[[str], None],
+    wait: Callable[[float], None] = time.sleep,
 ) -> "Iterator[ClusterEvent]":
-    """What has been told, and all that comes after it, without end."""
+    """What has been told, and all that comes after it, without end; notes who tells it, what is missing, and that
+    nobody answers, once."""
+    from stator.errors import DeadlineExceededError, UnavailableError
+
+    is_answered = True
     while True:
         yield from told.events
         if not told.events:
             wait(FOLLOW_S)
-        told = client.list_events(told.next)
+        try:
+            told = client.list_events(told.next)
+        except (UnavailableError, DeadlineExceededError):
+            if is_answered:
+                note("Nobody answers. It is asked again until somebody does.")
+            is_answered, told = False, replace(told, events=())
+            continue
+        if told.is_elsewhere:
+            note(f"{told.told_by} tells from here: some may have been told already, and some be missing.")
+        elif not is_answered:
+            note(f"{told.told_by} answers again.")
+        if told.missed:
+            note(f"{count(told.missed, 'event')} came too fast to be told: {told.told_by} keeps only the newest.")
+        is_answered = True
 
 
 def _beginning(told: "ClusterEvents", limit: int) -> str:
     """Whose story it is, and since when."""
     if told.since is None:
-        return f"{told.told_by} has yet to learn what there is: try again in a moment."
+        return f"{told.told_by} has yet to learn what there is. It does when a majority of the metadata processes runs."
     since = f"{told.since.astimezone():%Y-%m-%d %H:%M:%S}"
     if not told.events:
         return f"Nothing has happened that {told.told_by} has seen since {since}."
