@@ -39,8 +39,8 @@ REUSABLE_MAX: Final = 3
 REPEAT_SEGMENTS: Final = 8
 """With more segments than these behind it, what a few groups still need is written again, so that they can go."""
 
-REPEAT_PART: Final = 0.5
-"""Of a segment: what is written again at once, at most."""
+REPEAT_PART: Final = 0.25
+"""Of a segment: what is written again at once, at most. The event loop makes it in one go."""
 
 SPARE_RETRY_S: Final = 1.0
 """How long to wait before trying again to make a segment for which there was no room."""
@@ -53,9 +53,9 @@ NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 Done = Callable[[], None]
 _Queued = tuple[bytes, int, int, Done | None]
-Needed = Callable[[int, int], Sequence[tuple[bytes, int]]]
-"""(group id, checkpointed slot) -> all that its log must have above that, as (record, last slot); nothing: it cannot be
-said."""
+Needed = Callable[[int, int, int], Sequence[tuple[bytes, int]]]
+"""(group id, checkpointed slot, bytes) -> all that its log must have above that slot, as (record, last slot); nothing:
+it is more than so many bytes, or cannot be said."""
 
 
 @dataclass(slots=True)
@@ -472,11 +472,11 @@ class Wal:
             if slot > floors.get(group_id, slot)
         }
         records = []
-        size = 0
+        left = int(REPEAT_PART * self._segment_bytes)
         for group_id in sorted(group_ids):
-            of_group = needed(group_id, floors[group_id])
-            size += sum(FRAME_HEADER_BYTES + len(record) for record, _ in of_group)
-            if not of_group or size > REPEAT_PART * self._segment_bytes:
+            of_group = needed(group_id, floors[group_id], left)
+            left -= sum(FRAME_HEADER_BYTES + len(record) for record, _ in of_group)
+            if not of_group or left < 0:
                 return
             records += [(record, group_id, last_slot) for record, last_slot in of_group]
         if not records:

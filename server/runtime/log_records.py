@@ -26,14 +26,17 @@ def encode_log_record(group_id: int, record: LogRecord, commit_slot: int) -> byt
     return encode_record(full)
 
 
-def needed_records(group: Group | None, checkpointed_slot: int) -> list[tuple[bytes, int]]:
+def needed_records(group: Group | None, checkpointed_slot: int, bytes_max: int) -> list[tuple[bytes, int]]:
     """(record, last slot) of all that a group's log must have besides its promise: the entries above the checkpoint.
-    Empty where that is not all, since the log has been damaged, or where there is no such group."""
+    Empty where these have more bytes than that, or are not all, since the log has been damaged, or where there is no
+    such group."""
     if group is None or group.core.health is not Health.WHOLE:
         return []
     group_id, entries = group.group_id, group.core.log
     records: list[tuple[bytes, int]] = []
     slot = max(entries.first_slot - 1, checkpointed_slot)
+    if sum(map(len, entries.payloads(slot + 1, entries.last_slot))) > bytes_max:
+        return []
     if slot > checkpointed_slot:  # of a log replica, say: a snapshot that has not come yet stands for the rest
         records.append((encode_log_record(group_id, ResetRecord(ZERO, slot), slot), slot))
     while slot < entries.last_slot:

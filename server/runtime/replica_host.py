@@ -206,9 +206,9 @@ class ReplicaHost:
             excess -= len(log.entry(slot)[1])
         group.core.trim(slot)
 
-    def needed_records(self, group_id: int, checkpointed_slot: int) -> list[tuple[bytes, int]]:
+    def needed_records(self, group_id: int, checkpointed_slot: int, bytes_max: int) -> list[tuple[bytes, int]]:
         """What a group's log must have, should it be written again (log_records.py)."""
-        return needed_records(self.groups.get(group_id), checkpointed_slot)
+        return needed_records(self.groups.get(group_id), checkpointed_slot, bytes_max)
 
     # What services ask
 

@@ -23,7 +23,7 @@ from tests.server.wal_contract import ONE
 from tests.server.wal_files import MemoryFiles
 
 STUCK, BUSY = 5, 6
-SEGMENT_BYTES = 4096
+SEGMENT_BYTES = 8192
 
 
 def fail(error: Exception) -> None:
@@ -79,12 +79,12 @@ class Member:
     def trim(self) -> None:
         self.wal.trim({STUCK: 0, BUSY: self.busy_slot}, self.needed)
 
-    def needed(self, group_id: int, checkpointed_slot: int) -> list[tuple[bytes, int]]:
+    def needed(self, group_id: int, checkpointed_slot: int, bytes_max: int) -> list[tuple[bytes, int]]:
         assert (group_id, checkpointed_slot) == (STUCK, 0)
         lone = Lone()
         lone.core.log = self.log
         lone.host.groups[GROUP].group_id = STUCK
-        return needed_records(lone.host.groups[GROUP], checkpointed_slot)
+        return needed_records(lone.host.groups[GROUP], checkpointed_slot, bytes_max)
 
 
 def read(files: MemoryFiles) -> RecoveredGroup:
@@ -106,12 +106,12 @@ def test_nothing_is_lost_and_the_log_ends(seed: int, base: int) -> None:
         most = 0
         for step in range(150):
             slot = member.log.last_slot + 1
-            if step < 3 or (rng.random() < 0.2 and slot < base + 10):
+            if step < 3 or (rng.random() < 0.2 and slot < base + 6):
                 member.accept(slot, Ballot(step + 1, 2), rng.randbytes(50))
             elif rng.random() < 0.2:  # another leader's word for a slot that there is
                 slot = rng.randrange(base + 1, slot)
                 member.accept(slot, Ballot(step + 1, 3), rng.randbytes(rng.choice((0, 100))))
-            member.write_beside(rng.choice((100, 1500)))
+            member.write_beside(rng.choice((200, 3000)))
             if rng.random() < 0.7:
                 await member.settle()
             if rng.random() < 0.5:
@@ -136,7 +136,7 @@ def test_nothing_is_lost_and_the_log_ends(seed: int, base: int) -> None:
 async def until_as_few(member: Member, segments: int) -> None:
     for _ in range(4 * REPEAT_SEGMENTS):
         for _ in range(3):
-            member.write_beside(1500)
+            member.write_beside(3000)
             await member.settle()
         member.trim()
         await member.settle()
@@ -178,9 +178,9 @@ def test_what_a_log_must_have() -> None:
     group.core.log.write(Run(Ballot(2, 3), 2, (b"2", b"3")))
     group.core.log.commit_slot = 1
 
-    def shown(checkpointed_slot: int) -> list[tuple[Ballot, int, int, tuple[bytes, ...], int]]:
+    def shown(checkpointed_slot: int, bytes_max: int = 1_000) -> list[tuple[Ballot, int, int, tuple[bytes, ...], int]]:
         found = []
-        for data, last_slot in lone.host.needed_records(GROUP, checkpointed_slot):
+        for data, last_slot in lone.host.needed_records(GROUP, checkpointed_slot, bytes_max):
             record = decode_record(data)
             assert (record.type, record.group_id) == (RecordType.ENTRIES, GROUP)
             found.append((record.ballot, record.first_slot, record.commit_slot, record.payloads, last_slot))
@@ -189,6 +189,7 @@ def test_what_a_log_must_have() -> None:
     latter = (Ballot(2, 3), 2, 1, (b"2", b"3"), 3)
     assert shown(0) == [(Ballot(1, 2), 1, 1, (b"one",), 1), latter]
     assert shown(1) == [latter]
-    assert (shown(3), lone.host.needed_records(GROUP + 1, 0)) == ([], [])
+    assert (shown(0, 5), len(shown(0, 4)), shown(1, 2)) == (shown(0), 0, [latter])
+    assert (shown(3), lone.host.needed_records(GROUP + 1, 0, 1_000)) == ([], [])
     group.core.health = type(group.core.health).DAMAGED
     assert shown(0) == []

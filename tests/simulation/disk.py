@@ -31,6 +31,9 @@ class SimulatedRecovery:
     damaged_groups: set[int]
 
 
+REPEATED_BYTES = 1024 * 1024
+"""Of what is written again of a group at once, at most."""
+
 DAMAGED = b""
 """Stands where a synced record was of which a bit has flipped."""
 

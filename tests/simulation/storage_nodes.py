@@ -26,7 +26,7 @@ from storage_node.replica import PartitionReplica
 from storage_node.replies import Reply, Status
 from storage_node.store import Store
 from tests.simulation.clock import NodeClock, Scheduler
-from tests.simulation.disk import SimulatedWal
+from tests.simulation.disk import REPEATED_BYTES, SimulatedWal
 from tests.simulation.event_loop import SimulatedLoop
 from tests.simulation.machine import InvariantError
 from tests.simulation.network import SimulatedTransport
@@ -239,7 +239,7 @@ class Life:
             self.node.wal.trim(floors)
             if self.node.boot % 2:
                 for group_id, floor in floors.items():
-                    self.node.wal.repeat(self.host.needed_records(group_id, floor), group_id)
+                    self.node.wal.repeat(self.host.needed_records(group_id, floor, REPEATED_BYTES), group_id)
             self._is_checkpointing = False
 
         self._is_checkpointing = True

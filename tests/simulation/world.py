@@ -26,7 +26,7 @@ from tests.simulation.ages import Ages
 from tests.simulation.aimed import Aimed, Returns, aimed_at
 from tests.simulation.checkers import ANYTHING, NEVER_NS, Operation, is_linearizable
 from tests.simulation.clock import NodeClock, Scheduler
-from tests.simulation.disk import SimulatedWal
+from tests.simulation.disk import REPEATED_BYTES, SimulatedWal
 from tests.simulation.full_disks import full_disks_in
 from tests.simulation.gray import gray_in
 from tests.simulation.machine import EMPTY, InvariantError, Machine
@@ -325,7 +325,7 @@ class World:
         node.host.groups[GROUP].core.trim(node.durable[0])
         node.wal.trim({GROUP: node.durable[0]})
         if node.boot % 2:
-            node.wal.repeat(node.host.needed_records(GROUP, node.durable[0]), GROUP)
+            node.wal.repeat(node.host.needed_records(GROUP, node.durable[0], REPEATED_BYTES), GROUP)
 
     def mend_links(self) -> None:
         mended, self.network.cuts = self.network.cuts, set()
