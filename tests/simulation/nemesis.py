@@ -88,12 +88,14 @@ def has_copies(world: World) -> bool:
 
 def can_do_without(world: World, dead: Node) -> bool:
     """Whether the others must get along by themselves if `dead` never comes back: of the members in force, and of those
-    that may be about to be, a majority lives and votes, and one that lives has the state.
+    that may be about to be, a majority lives and votes, and one that lives has the state: as of a slot behind which
+    the others' logs go on. (One whose state was lost may have a log that begins further on than any other's state.)
 
     Who knows of the members in force, or has them in its log, may be `dead` itself: so it is asked while it runs. What
     it alone knows to be in force is for the others about to be: they need a majority of the members before, too."""
     voting: set[int] = set()
     with_state: set[int] = set()
+    state_slot = trimmed_slot = 0  # of the newest state, and the last that is not in all logs any more
     known_slot = 0  # of the newest configuration that the others know to be in force
     configurations = [(0, world.configuration)]
     for node in world.nodes.values():
@@ -107,9 +109,11 @@ def can_do_without(world: World, dead: Node) -> bool:
         if core.health == Health.WHOLE:
             known_slot = max(known_slot, slot)  # who is to be healed first tells nobody what it knows
             voting.add(node.node_id)
+            trimmed_slot = max(trimmed_slot, core.log.first_slot - 1)
             if not node.machine.is_restoring and not core.is_restoring:
                 with_state.add(node.node_id)
-    return all(
+                state_slot = max(state_slot, core.log.commit_slot)
+    return state_slot >= trimmed_slot and all(
         configuration.is_majority(voting)
         and any(each.kind == ReplicaKind.STORAGE and each.node_id in with_state for each in configuration.members)
         for slot, configuration in configurations
