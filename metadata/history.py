@@ -3,6 +3,7 @@ members that are replaced, copies that are lost and restored.
 
 Found by comparing what is with what was, so that nothing has to remember to tell. Every metadata process keeps a
 history of its own, in memory, from when it first knew what there is; so there is one to be had also where nobody leads.
+One that begins takes over what another has (metadata/other_histories.py).
 """
 
 from __future__ import annotations
@@ -91,11 +92,17 @@ class History:
         """Whether there is a view to compare with."""
         return self._view is not None
 
+    def inherit(self, events: list[Event], since_ms: int) -> None:
+        """Goes on from what another process has seen since then (0: nobody has). Requires that it has not begun."""
+        self._events.extend(events)
+        self._count += len(events)
+        self.since_ms = since_ms
+
     def observe(self, view: View, now_s: float, now_ms: int) -> None:
         """Adds what has happened since the view before. The first is only what is. `now_s`: monotonic, `now_ms`: the
         time of day."""
         if self._view is None:
-            self.since_ms = now_ms
+            self.since_ms = self.since_ms or now_ms
             self._metadata_leader = view.metadata_leader
         elif now_s - self._looked_s > HALTED_S:
             text = (
@@ -124,7 +131,7 @@ class History:
             yield Event(EventKind.METADATA, f"metadata-{node_id} is back", node_id)
         begun, ended = self._unled.look([] if view.metadata_leader else [0], now_s)
         if begun:
-            yield Event(EventKind.METADATA, f"no metadata process leads that {self.process} knows of")
+            yield Event(EventKind.METADATA, f"{self.process} knows of no leader of the metadata service")
         leader = view.metadata_leader
         if leader and (ended or leader != self._metadata_leader):
             self._metadata_leader = leader

@@ -17,6 +17,7 @@ from metadata.catalog_codec import CorruptCatalogError, encode_command
 from metadata.config import Config
 from metadata.group import NO_LEADER, Changes
 from metadata.history import History
+from metadata.other_histories import longest_history
 from metadata.reconciler import Reconciler
 from metadata.store import CatalogMachine, write_snapshot
 from metadata.views import look
@@ -258,12 +259,15 @@ class MetadataNode:
 
     async def _watch(self) -> None:
         """Notes what happens, from when the catalog is the one of now."""
+        while not self.is_ready:
+            await self._ticks.next().wait()
+        others = [address for node_id, address in self._addresses.items() if node_id != self.config.node_id]
+        self.history.inherit(*await longest_history(others))
         while True:
-            if self.history.has_begun or self.is_ready:
-                alive = {self.config.node_id, *self.living_node_ids()}
-                leader = self.leader_node_id if self.host.is_fresh(GROUP_ID) else 0  # not who was promised and lost
-                view = look(self.machine.catalog, self.attendance, leader, alive)
-                self.history.observe(view, self._loop.time(), wall_ms())
+            alive = {self.config.node_id, *self.living_node_ids()}
+            leader = self.leader_node_id if self.host.is_fresh(GROUP_ID) else 0  # not who was promised and lost
+            view = look(self.machine.catalog, self.attendance, leader, alive)
+            self.history.observe(view, self._loop.time(), wall_ms())
             await asyncio.sleep(WATCH_S)
 
     async def _note_cluster(self, cluster_id: str) -> None:

@@ -145,6 +145,8 @@ def differences(before: View, after: View) -> Iterator[Event]:
             yield Event(EventKind.NODE, f"{node.name} {text}"[:TEXT_MAX], node_id)
     yield from _of_leaders(before, after)
     yield from _of_members(before, after)
+    for node_id in sorted(_emptied(before, after)):
+        yield Event(EventKind.NODE, f"{after.name_of(node_id)} holds nothing any more: it can be removed", node_id)
     for number, (what, _) in before.states.items():
         if number not in after.states:
             yield Event(EventKind.TABLE, f"{what} is deleted"[:TEXT_MAX])
@@ -162,10 +164,11 @@ def _changes_of_node(former: NodeView, node: NodeView) -> list[str]:
         return texts
     if former.is_alive and not node.is_alive:
         texts.append("is silent")
-    elif not former.is_alive and node.is_alive:
-        texts.append("is back")
-    if former.boot not in (0, node.boot):
-        texts.append("has begun anew")
+    is_restarted = former.boot not in (0, node.boot)
+    if node.is_alive and not former.is_alive:
+        texts.append("is back" + (": it was restarted" if is_restarted else ""))
+    elif is_restarted:
+        texts.append("was restarted")
     texts += [f"says: {node.troubles[kind]}" for kind in node.troubles if kind not in former.troubles]
     texts += [f"no longer says: {kind}" for kind in former.troubles if kind not in node.troubles]
     if node.healed > former.healed:
@@ -183,6 +186,17 @@ def told_of(kind: EventKind, partitions: list[PartitionView], template: str, nod
         yield Event(kind, template.format(each.name)[:TEXT_MAX], node_id, each.members.partition_id)
 
 
+def _emptied(before: View, after: View) -> set[int]:
+    """Nodes that are drained, and that the last partition has left."""
+    draining = {node_id for node_id, node in after.nodes.items() if node.is_draining}
+    if not draining:
+        return draining
+    held, holding = (
+        {node_id for each in view.partitions.values() for node_id in each.members.holders} for view in (before, after)
+    )
+    return draining & (held - holding)
+
+
 def _of_leaders(before: View, after: View) -> Iterator[Event]:
     moved: defaultdict[tuple[int, int], list[PartitionView]] = defaultdict(list)
     for partition_id, partition in after.partitions.items():
@@ -191,8 +205,7 @@ def _of_leaders(before: View, after: View) -> Iterator[Event]:
             moved[former.leader[1], partition.leader[1]].append(partition)
     for (old, new), partitions in moved.items():
         was = "as before" if old == new else f"{after.name_of(old)} led before"
-        of_ballot = f" (ballot {partitions[0].leader[0]})" if len(partitions) == 1 else ""
-        template = f"{after.name_of(new)} leads {{}}{of_ballot}, {was}"
+        template = f"{after.name_of(new)} leads {{}}, {was}"
         yield from told_of(EventKind.LEADER, partitions, template, new)
 
 
@@ -215,7 +228,7 @@ def _of_members(before: View, after: View) -> Iterator[Event]:
 def _changes_of_members(was: Partition, now: Partition, view: View) -> Iterator[tuple[str, int]]:
     if now.leaving_node_id:
         if (now.leaving_node_id, now.log_node_id) != (was.leaving_node_id, was.log_node_id):
-            yield f"is to take the place of {view.name_of(now.leaving_node_id)}", now.log_node_id
+            yield f"is to take the place of {_named_with_reason(now.leaving_node_id, view)}", now.log_node_id
     elif was.leaving_node_id or now.node_ids != was.node_ids:
         left = [view.name_of(node_id) for node_id in was.former_node_ids if node_id not in now.node_ids]
         has = "has the log, the items come next" if now.log_node_id else "has the items"
@@ -226,6 +239,14 @@ def _changes_of_members(was: Partition, now: Partition, view: View) -> Iterator[
             yield "leaves again, the members are those of before", was.log_node_id
     elif was.log_node_id and not now.log_node_id:
         yield "has the items", was.log_node_id
+
+
+def _named_with_reason(node_id: int, view: View) -> str:
+    """Who is to leave, and why, where that can be seen."""
+    node = view.nodes.get(node_id)
+    if node is not None and node.is_alive is False:
+        return f"{node.name}, which is silent"
+    return f"{node.name}, which is being drained" if node is not None and node.is_draining else view.name_of(node_id)
 
 
 def _changes_of_items(former: PartitionView, partition: PartitionView, before: View) -> Iterator[tuple[str, int]]:

@@ -230,7 +230,7 @@ class ClusterEvent:
 
 @dataclass(frozen=True, slots=True)
 class ClusterEvents:
-    """What one metadata process, `told_by`, has seen since it began to look; None: it has yet to learn what there is.
+    """What one metadata process, `told_by`, knows of, `since` when; None: it has yet to learn what there is.
     `next`: the place behind these events, to go on from. `missed`: how many of those asked for it has let go of.
     `is_elsewhere`: another process told the events before, so that some of these may be repeated, and some missing."""
 

@@ -152,7 +152,8 @@ class Client(SyncTableOperations, SyncItemOperations, SyncTransactionOperations,
         return self._call(self._client.describe_cluster(timeout_s=timeout_s))
 
     def list_events(self, after: str = "", *, limit: int = 0, timeout_s: float | None = None) -> ClusterEvents:
-        """What has happened to the cluster. See AsyncClient.list_events."""
+        """What has happened to the cluster, the oldest first: the newest `limit` (0: 1,000, which is the most), or,
+        with `after`, which is `next` of an earlier answer, the first that came since. See AsyncClient.list_events."""
         return self._call(self._client.list_events(after, limit=limit, timeout_s=timeout_s))
 
     def drain_node(self, name: str, *, cancel: bool = False, timeout_s: float | None = None) -> NodeDescription:

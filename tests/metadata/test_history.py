@@ -62,6 +62,15 @@ def test_it_begins_with_what_there_is(watch: Watch) -> None:
     assert event == Event(EventKind.NODE, "storage-6 joined, in z", 6, 0, 1_001_000)
 
 
+def test_it_goes_on_from_what_another_has_seen(watch: Watch) -> None:
+    """Since when that was."""
+    event = Event(EventKind.NODE, "storage-1 joined, in z", 1, 0, 500_000)
+    watch.history.inherit([event], 400_000)
+    assert watch.see(nodes(1)) == ["storage-1 joined, in z"], "the one there is"
+    assert watch.see(nodes(2)) == ["storage-2 joined, in z"]
+    assert (watch.history.since_ms, watch.history.newest(10).place) == (400_000, "metadata-1.a/2/1001000")
+
+
 class TestPages:
     def make(self, events: int, events_max: int = 100) -> History:
         history = History("metadata-1", "a", 0, events_max)
@@ -179,7 +188,7 @@ def test_metadata_processes(watch: Watch) -> None:
     assert watch.see(of(2, 2, 3)) == []
     assert watch.see_for(of(0, 2), 2 * LAPSE_S) == [
         "metadata-3 is silent",
-        "no metadata process leads that metadata-1 knows of",
+        "metadata-1 knows of no leader of the metadata service",
     ]
     assert watch.see(of(2, 2, 3)) == ["metadata-3 is back", "metadata-2 leads the metadata service"]
     assert {event.kind for event in watch.history.newest(100).events} == {EventKind.METADATA}

@@ -62,8 +62,8 @@ ALIVE = {"is_alive": True}
     [
         (ALIVE, {"is_alive": False}, ["is silent"]),
         ({"is_alive": False}, ALIVE, ["is back"]),
-        ({**ALIVE, "boot": 3}, {**ALIVE, "boot": 4}, ["has begun anew"]),
-        ({"is_alive": False, "boot": 3}, {**ALIVE, "boot": 4}, ["is back", "has begun anew"]),
+        ({**ALIVE, "boot": 3}, {**ALIVE, "boot": 4}, ["was restarted"]),
+        ({"is_alive": False, "boot": 3}, {**ALIVE, "boot": 4}, ["is back: it was restarted"]),
         ({**ALIVE, "boot": 0}, {**ALIVE, "boot": 4}, []),
         ({}, {"is_draining": True}, ["is being drained"]),
         ({**ALIVE, "is_draining": True}, ALIVE, ["is in use again"]),
@@ -144,6 +144,30 @@ def test_many_members_are_counted() -> None:
     assert event == Event(EventKind.MEMBERS, text, 4)
 
 
+@pytest.mark.parametrize(
+    ("leaving", "why"),
+    [({"is_alive": False}, ", which is silent"), ({"is_draining": True}, ", which is being drained")],
+)
+def test_why_a_member_leaves(leaving: dict[str, bool], why: str) -> None:
+    """Where that can be seen: else its place is taken so that all hold the same."""
+    nodes = {**NODES, 2: replace(NODES[2], **leaving)}  # type: ignore[arg-type]
+    before, after = (View(nodes, {100: PartitionView("t", each)}) for each in (WHOLE, JOINING))
+    assert texts(before, after) == [f"partition 100 of t: storage-4 is to take the place of storage-2{why}"]
+
+
+def test_a_drained_node_that_holds_nothing_any_more() -> None:
+    """Is told of: it can be removed. One that is in use need not hold anything."""
+
+    def views(*, is_draining: bool) -> list[View]:
+        nodes = {**NODES, 2: replace(NODES[2], is_draining=is_draining)}
+        return [View(nodes, {100: PartitionView("t", each)}) for each in (JOINING, JOINED, replace(JOINED))]
+
+    leaving, left, still = views(is_draining=True)
+    assert texts(leaving, left)[1:] == ["storage-2 holds nothing any more: it can be removed"]
+    assert texts(left, still) == []
+    assert len(texts(*views(is_draining=False)[:2])) == 1
+
+
 def test_members_without_their_items() -> None:
     """Those that stay, and were known: who has just joined gets them as a matter of course."""
     whole = PartitionView("t", WHOLE)
@@ -163,11 +187,9 @@ def test_leaders() -> None:
     new = View(NODES, {100: led(100, 1, 1)})
     assert texts(View(NODES, {100: led(100, 0, 0)}), new) == texts(View(NODES), new) == []
     (event,) = differences(new, View(NODES, {100: led(100, 2, 3)}))
-    text = "storage-3 leads partition 100 of t (ballot 2), storage-1 led before"
+    text = "storage-3 leads partition 100 of t, storage-1 led before"
     assert event == Event(EventKind.LEADER, text, 3, 100)
-    assert texts(new, View(NODES, {100: led(100, 3, 1)})) == [
-        "storage-1 leads partition 100 of t (ballot 3), as before"
-    ]
+    assert texts(new, View(NODES, {100: led(100, 3, 1)})) == ["storage-1 leads partition 100 of t, as before"]
     for count in (TOLD_ONE_BY_ONE_MAX, MANY):
         before = {each: led(each, 1, 1) for each in range(count)}
         after = {each: led(each, 2, 2) for each in range(count)} | {200: led(200, 2, 2)}

@@ -72,8 +72,9 @@ def events(
 ) -> None:
     """Show what has happened: nodes that came and went, leaders that changed, members that were replaced.
 
-    A metadata process tells what it has seen since it began, so that it can be asked also where no majority of them is
-    left; the log of every process has more. With --follow it is asked again and again, also where nobody answers.
+    A metadata process tells what it has seen, and what another had seen before it began; so that it can be asked also
+    where no majority of them is left. It is lost where all of them end at once; the log of every process has more. Times are when it saw that, as local time. With --follow it is asked again
+    and again, also where nobody answers.
 
     Example: stator cluster events --follow
     """
@@ -132,9 +133,9 @@ def _beginning(told: "ClusterEvents", limit: int) -> str:
         return f"{told.told_by} has yet to learn what there is. It does when a majority of the metadata processes runs."
     since = f"{told.since.astimezone():%Y-%m-%d %H:%M:%S}"
     if not told.events:
-        return f"Nothing has happened that {told.told_by} has seen since {since}."
-    newest = f", the newest {limit}" if len(told.events) == limit else ""
-    return f"What {told.told_by} has seen since {since}{newest}:"
+        return f"Nothing has happened that {told.told_by} knows of, since {since}."
+    newest = f", the newest {limit} (--limit)" if len(told.events) == limit else ""
+    return f"What {told.told_by} knows of, since {since}{newest}:"
 
 
 def _as_line(event: "ClusterEvent") -> str:
@@ -210,6 +211,8 @@ def drain_obstacle(cluster: "ClusterDescription", node: "NodeDescription") -> st
         return ""
     storage = {each.node_id: each for each in cluster.nodes if each.role == "storage"}
     for partition in cluster.partitions:
+        if any(each.node_id == node.node_id and each.state == "leaving" for each in partition.replicas):
+            continue  # another is taking its place already
         others = [replica for replica in partition.replicas if replica.node_id != node.node_id]
         if len(others) == len(partition.replicas):
             continue

@@ -30,7 +30,7 @@ def test_the_newest_are_shown(stator: CommandLine, cluster: BackgroundCluster) -
     assert (nothing.out, "metadata-2 has yet to learn what there is" in nothing.err) == ("", True)
     add(cluster, 1, 2, 3)
     told = stator("cluster", "events", "--limit", "2")
-    assert re.fullmatch(r"What metadata-2 has seen since 19\S+ \S+, the newest 2:\n", told.err)
+    assert re.fullmatch(r"What metadata-2 knows of, since 19\S+ \S+, the newest 2 \(--limit\):\n", told.err)
     first, second = told.out.splitlines()
     assert re.fullmatch(r"19\d\d-\d\d-\d\d \d\d:\d\d:02\.005  node      storage-2 is silent", first)
     assert second.endswith("storage-3 is silent")

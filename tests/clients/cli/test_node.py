@@ -101,6 +101,8 @@ def test_what_keeps_a_node_from_being_drained(others: list[NodeDescription], obs
     drained = node(1, is_draining=True)
     assert drain_obstacle(ClusterDescription((drained, *others), (HELD,)), drained) == obstacle
     assert drain_obstacle(ClusterDescription((drained, *others), ()), drained) == "", "it has nothing"
+    leaving = replace(HELD, replicas=(replace(REPLICAS[0], state="leaving"), *REPLICAS[1:]))
+    assert drain_obstacle(ClusterDescription((drained, *others), (leaving,)), drained) == "", "it is under way"
     used = replace(drained, is_draining=False)
     assert drain_obstacle(ClusterDescription((used, *others), (HELD,)), used) == ""
 
