@@ -134,9 +134,9 @@ class AsyncClient(TableOperations, ItemOperations, TransactionOperations, Stream
         are replaced. The newest `limit` (0: 1,000, which is the most); or, with `after`, which is `next` of an earlier
         answer, the first that came since.
 
-        One of the metadata processes answers, by what it has seen since it began: its history may begin later than the
-        cluster did, and ends with it. Where another answers than the last time, or has let go of some meanwhile, the
-        answer says so. Raises ValidationError for an `after` that is no such place.
+        One of the metadata processes answers, by what it has seen and what another had seen before it began: where all
+        of them end at once, that is forgotten. Where another answers than the last time, or has let go of some
+        meanwhile, the answer says so. Raises ValidationError for an `after` that is no such place.
         """
         response = await self._transport().unary(
             _ADMIN + "ListEvents",

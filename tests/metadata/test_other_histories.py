@@ -16,9 +16,8 @@ def seen(events: int, since_ms: int) -> History:
     """A history of so many nodes that have joined, and of nobody who leads."""
     history = History("metadata-1", "a", since_ms)
     history.observe(View(), 0.0, since_ms)
-    history.observe(
-        View({each: NodeView(f"storage-{each}", "z") for each in range(1, events + 1)}), 0.5, since_ms + 500
-    )
+    joined = {each: NodeView(f"storage-{each}", "z") for each in range(1, events + 1)}
+    history.observe(View(joined), 0.5, since_ms + 500)
     return history
 
 

@@ -72,9 +72,13 @@ def events(
 ) -> None:
     """Show what has happened: nodes that came and went, leaders that changed, members that were replaced.
 
-    A metadata process tells what it has seen, and what another had seen before it began; so that it can be asked also
-    where no majority of them is left. It is lost where all of them end at once; the log of every process has more. Times are when it saw that, as local time. With --follow it is asked again
-    and again, also where nobody answers.
+    A metadata process tells what it has seen, and what another had seen
+    before it began. So it can be asked also where no majority is left; where
+    all of them end at once, that is forgotten. The logs of the processes have
+    more (`stator local logs`).
+
+    Times are those at which it was seen, in local time. With --follow it is
+    asked again and again, also where nobody answers for a while.
 
     Example: stator cluster events --follow
     """
