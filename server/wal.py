@@ -39,8 +39,8 @@ REUSABLE_MAX: Final = 3
 REPEAT_SEGMENTS: Final = 8
 """With more segments than these behind it, what a few groups still need is written again, so that they can go."""
 
-REPEAT_PART: Final = 0.25
-"""Of a segment: what is written again at once, at most. The event loop makes it in one go."""
+REPEAT_BYTES_MAX: Final = BATCH_BYTES_MAX
+"""What is written again at once, at most, nor more than a quarter of a segment: it is made in one go, on the loop."""
 
 SPARE_RETRY_S: Final = 1.0
 """How long to wait before trying again to make a segment for which there was no room."""
@@ -410,7 +410,11 @@ class Wal:
         A group that gets nowhere, having no majority say, would keep every segment since; with `needed` the little that
         it needs is written again instead, and a later trim removes them.
         """
+        self._remove_what_is_void(floors)
+        # Behind the promises that go on: where there is no room, these are what makes room.
         self._repeat(floors, needed)
+
+    def _remove_what_is_void(self, floors: Mapping[int, int]) -> None:
         segments = self._contents.segments
         count = 0
         for segment in segments[:-1]:
@@ -463,6 +467,11 @@ class Wal:
         old = self._contents.segments[:-REPEAT_SEGMENTS]
         if not old or self._is_repeating or self._unhealed or self._has_failed:
             return
+        bytes_max = min(REPEAT_BYTES_MAX, self._segment_bytes // 4)
+        assert self._active is not None
+        if self._spare is None and self._active.end + self.bytes_queued + 2 * bytes_max > self._room_bytes:
+            self._make_spare()  # first: what waits for room on a full disk would hold up what makes room
+            return
         if any(not segment.healing.isdisjoint(floors) for segment in old):
             return
         group_ids = {
@@ -472,7 +481,7 @@ class Wal:
             if slot > floors.get(group_id, slot)
         }
         records = []
-        left = int(REPEAT_PART * self._segment_bytes)
+        left = bytes_max
         for group_id in sorted(group_ids):
             of_group = needed(group_id, floors[group_id], left)
             left -= sum(FRAME_HEADER_BYTES + len(record) for record, _ in of_group)

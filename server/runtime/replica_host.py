@@ -48,7 +48,7 @@ from server.runtime.host_surroundings import (
     StateMachine,
     Transport,
 )
-from server.runtime.log_records import encode_log_record, needed_records
+from server.runtime.log_records import encode_log_record, last_slot_of, needed_records
 from server.runtime.snapshots import Snapshots
 
 GROUP_IN_FLIGHT_BYTES_MAX = 8 * 1024 * 1024
@@ -489,7 +489,7 @@ class ReplicaHost:
 
     def _persist(self, group: Group, effect: PersistRecord) -> None:
         record = effect.record
-        last_slot = record.last_slot if isinstance(record, Run) else 0
+        last_slot = last_slot_of(record)
         encoded = self._encode(group, record)
         group.logged_bytes += len(encoded)
         if not effect.then and effect.event is None and not isinstance(record, HealedRecord):

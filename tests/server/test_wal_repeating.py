@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from server.codec.record import Record, RecordType, decode_record, encode_record
 from server.paxos.ballot import Ballot
 from server.paxos.log import Log
-from server.paxos.messages import Accept, Run
-from server.runtime.log_records import needed_records
+from server.paxos.messages import Accept, LogStart, Run
+from server.runtime.log_records import ENTRY_BYTES, needed_records
 from server.wal import REPEAT_SEGMENTS, REUSABLE_MAX, Wal
 from server.wal_recovery import LogReader, RecoveredGroup
 from tests.server.runtime.test_replica_host import GROUP, Lone
@@ -169,6 +169,36 @@ async def test_what_cannot_be_carried_on_keeps_the_log(reason: str, monkeypatch:
     assert (len(found.entries), found.is_healing) == (1, reason == "healing")
 
 
+async def test_a_snapshot_that_has_not_come_keeps_its_record() -> None:
+    """The entries of a log replica begin behind it: without the record that says so they would be behind a hole."""
+    lone = Lone()
+    lone.core.is_restoring = True
+    lone.receive(2, LogStart(Ballot(1, 2), 500, is_held=True))
+    lone.receive(2, Accept(Run(Ballot(1, 2), 501, (b"one",)), 500))
+    types = [decode_record(data).type for data in lone.wal.records]
+    last_slots = dict(zip(types, lone.wal.last_slots, strict=True))
+    assert (last_slots[RecordType.RESET], last_slots[RecordType.ENTRIES]) == (500, 501)
+
+
+async def test_on_a_full_disk_nothing_waits_in_front_of_what_makes_room() -> None:
+    """Where there may be no room for what is written again, another segment is made first."""
+    member = Member()
+    member.accept(1, ONE, b"one")
+    while len(member.wal._contents.segments) <= REPEAT_SEGMENTS + 2:
+        member.write_beside(3000)
+        await member.settle()
+    member.files.is_full = True
+    while not member.wal.is_full:
+        member.write_beside(100)
+        await asyncio.sleep(0)
+    member.trim()
+    assert not member.wal._is_repeating
+    member.files.is_full = False
+    await member.settle()
+    await until_as_few(member, REPEAT_SEGMENTS + 4)
+    await member.wal.close()
+
+
 def test_what_a_log_must_have() -> None:
     """The entries above the checkpoint, at the ballots that they were accepted at, and what is known to be committed;
     nothing where the log is damaged."""
@@ -189,7 +219,8 @@ def test_what_a_log_must_have() -> None:
     latter = (Ballot(2, 3), 2, 1, (b"2", b"3"), 3)
     assert shown(0) == [(Ballot(1, 2), 1, 1, (b"one",), 1), latter]
     assert shown(1) == [latter]
-    assert (shown(0, 5), len(shown(0, 4)), shown(1, 2)) == (shown(0), 0, [latter])
+    size = ENTRY_BYTES + 1
+    assert (shown(0, 3 * size + 2), shown(0, 3 * size + 1), shown(1, 2 * size)) == (shown(0), [], [latter])
     assert (shown(3), lone.host.needed_records(GROUP + 1, 0, 1_000)) == ([], [])
     group.core.health = type(group.core.health).DAMAGED
     assert shown(0) == []

@@ -57,6 +57,7 @@ class FakeWal:
         self.write_ns = 0
         self.is_instant = is_instant
         self.records: list[bytes] = []
+        self.last_slots: list[int] = []
         self.flushes = 0
 
     def writing_ns(self) -> int:
@@ -72,6 +73,7 @@ class FakeWal:
         self.flushes += 1
 
     def append(self, record: bytes, group_id: int, last_slot: int, done: Done | None) -> None:
+        self.last_slots.append(last_slot)
         self.records.append(record)
         if self.is_instant and done is not None:
             done()
