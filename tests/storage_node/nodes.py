@@ -8,6 +8,7 @@ import itertools
 import random
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -85,11 +86,16 @@ async def wait_until(condition: Callable[[], bool], timeout_s: float = 15.0) -> 
         await asyncio.sleep(0.005)
 
 
+_lasting_ports = deque(random.sample(range(10_000, INTERNAL_PORT_MIN), INTERNAL_PORT_MIN - 10_000))
+
+
 def lasting_port() -> int:
     """A port that is free, and that the system gives to nobody while who had it is down: none of those that it gives to
-    whoever asks for any, and none that a local cluster chooses."""
+    whoever asks for any, and none that a local cluster chooses. It is not given a second time soon: who had it first may
+    be down at the moment."""
     while True:
-        port = random.randrange(10_000, INTERNAL_PORT_MIN)
+        port = _lasting_ports[0]
+        _lasting_ports.rotate(-1)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
