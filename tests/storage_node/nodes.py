@@ -91,8 +91,8 @@ _lasting_ports = deque(random.sample(range(10_000, INTERNAL_PORT_MIN), INTERNAL_
 
 def lasting_port() -> int:
     """A port that is free, and that the system gives to nobody while who had it is down: none of those that it gives to
-    whoever asks for any, and none that a local cluster chooses. It is not given a second time soon: who had it first may
-    be down at the moment."""
+    whoever asks for any, and none that a local cluster chooses. It is not given a second time soon: who had it first
+    may be down at the moment."""
     while True:
         port = _lasting_ports[0]
         _lasting_ports.rotate(-1)
