@@ -46,10 +46,10 @@ TIMEOUT_S_MAX = 60.0
 """Of a call that goes to the leader, where its caller gives no deadline, and whatever deadline it gives."""
 
 CONNECT_S = 1.0
+"""How long to try to reach the leader: until then nothing has been sent, so nothing can have been carried out."""
 
 REPORT_TIMEOUT_S = 5.0
 """Storage nodes report every half a second: a stream on which none has come for so long ends."""
-"""How long to try to reach the leader: until then nothing has been sent, so nothing can have been carried out."""
 
 CALLS_MAX = 1_000
 """Calls for the leader that are under way in this process; one more is refused at once."""

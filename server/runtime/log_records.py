@@ -55,6 +55,6 @@ def needed_records(group: Group | None, checkpointed_slot: int, bytes_max: int) 
         records.append((encode_log_record(group_id, ResetRecord(ZERO, slot), slot), slot))
     while slot < entries.last_slot:
         for run in entries.runs(slot + 1, entries.last_slot, REPEATED_BYTES):
-            slot = run.first_slot + len(run.payloads) - 1
+            slot = run.last_slot
             records.append((encode_log_record(group_id, run, min(entries.commit_slot, slot)), slot))
     return records
