@@ -19,6 +19,9 @@ from server.model.errors import ValidationError
 EVENTS_MAX = 10_000
 """Kept in memory, of some 240 bytes each, 700 at most; the oldest go."""
 
+_NOWHERE = "-"
+"""In the place of a process, where a history has not begun: a place in none."""
+
 LAPSE_S = 2.0
 """How long a partition, or the metadata service, has no leader before that is an event: a hand-over leaves a gap."""
 
@@ -113,10 +116,10 @@ class History:
         self._looked_s = now_s
         if now_s < self._not_before_s:
             return
-        if self._view is not None:
-            found = [*self._of_metadata(self._view, view, now_s), *differences(self._view, view)]
+        before, self._view = self._view, view
+        if before is not None:
+            found = [*self._of_metadata(before, view, now_s), *differences(before, view)]
             self._add([*found, *self._lapses(view, now_s)], now_ms)
-        self._view = view
 
     def _add(self, events: list[Event], now_ms: int) -> None:
         self._events.extend(replace(event, at_ms=now_ms) for event in events)
@@ -142,22 +145,28 @@ class History:
         begun, ended = self._unheard.look(unheard, now_s)
         for node_ids, text in (begun, "has not been heard of yet"), (ended, "is heard of"):
             for node_id in node_ids:
-                yield Event(EventKind.NODE, f"{view.name_of(node_id)} {text}", node_id)
-        unserved = [partition_id for partition_id, each in view.partitions.items() if not each.is_served]
+                if node_id in view.nodes:
+                    yield Event(EventKind.NODE, f"{view.name_of(node_id)} {text}", node_id)
+        unserved = [partition_id for partition_id, each in view.partitions.items() if each.is_served is False]
         begun, ended = self._leaderless.look(unserved, now_s)
-        for partition_ids, text in (begun, "no leader"), (ended, "a leader again"):
+        for partition_ids, is_served, text in (begun, False, "no leader"), (ended, True, "a leader again"):
             partitions = [view.partitions[each] for each in partition_ids if each in view.partitions]
-            yield from told_of(EventKind.LEADER, partitions, f"there is {text}: {{}}")
+            of_these = [each for each in partitions if each.is_served is is_served]
+            yield from told_of(EventKind.LEADER, of_these, f"there is {text}: ")
 
     def newest(self, limit: int) -> Page:
         """The newest events."""
         events = list(islice(self._events, max(0, len(self._events) - limit), None))
+        if not self.has_begun:
+            return Page(events, f"{_NOWHERE}/0/{self._began_ms}")
         return Page(events, self._place(self._count, events[-1].at_ms if events else self._began_ms))
 
     def after(self, place: str, limit: int) -> Page:
         """The events behind a place that was told before, the first so many. Behind one in the history of another
         process, or of another life, come those of a later time. Raises ValidationError."""
         source, number, at_ms = _parsed(place)
+        if not self.has_begun:  # what it will go on from has yet to come, and has places of its own then
+            return Page([], place)
         first = self._count - len(self._events)
         is_elsewhere = source != self._source
         if is_elsewhere:

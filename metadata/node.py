@@ -264,11 +264,19 @@ class MetadataNode:
         others = [address for node_id, address in self._addresses.items() if node_id != self.config.node_id]
         self.history.inherit(*await longest_history(others))
         while True:
-            alive = {self.config.node_id, *self.living_node_ids()}
-            leader = self.leader_node_id if self.host.is_fresh(GROUP_ID) else 0  # not who was promised and lost
-            view = look(self.machine.catalog, self.attendance, leader, alive)
-            self.history.observe(view, self._loop.time(), wall_ms())
+            try:
+                alive = {self.config.node_id, *self.living_node_ids()}
+                view = look(self.machine.catalog, self.attendance, self._leader_seen(), alive)
+                self.history.observe(view, self._loop.time(), wall_ms())
+            except Exception as error:  # all processes see the same, and none may end of what only tells
+                log.error("what has happened cannot be told", exc_info=error)
             await asyncio.sleep(WATCH_S)
+
+    def _leader_seen(self) -> int:
+        """Who leads, and not who was promised that and lost; 0: it is not known."""
+        core = self.host.groups[GROUP_ID].core
+        is_led = core.leadership is not None or core.is_led
+        return self.leader_node_id if is_led and self.host.is_fresh(GROUP_ID) else 0
 
     async def _note_cluster(self, cluster_id: str) -> None:
         """Remembers which cluster the data folder belongs to, once that is known."""

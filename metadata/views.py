@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from metadata.attendance import Attendance
 from metadata.catalog.catalog import Catalog, TableStatus
+from metadata.catalog.indexes import IndexStatus
 from metadata.catalog.members import Partition
 
 TEXT_MAX = 300
@@ -58,13 +59,13 @@ class NodeView:
 @dataclass(frozen=True, slots=True)
 class PartitionView:
     """A partition of a table, or of an index, `owner`. `leader`: (ballot round, node) of the newest leader that there
-    was; (0, 0): it is not known. `is_served`: it has one, or need not have one yet. `restoring`: the members that get
-    the items anew."""
+    was; (0, 0): it is not known. `is_served`: whether it has one now; None: it need not. `restoring`: the members that
+    get the items anew."""
 
     owner: str
     members: Partition
     leader: tuple[int, int] = (0, 0)
-    is_served: bool = True
+    is_served: bool | None = True
     restoring: frozenset[int] = frozenset()
 
     @property
@@ -104,13 +105,15 @@ def look(catalog: Catalog, attendance: Attendance, metadata_leader: int, metadat
     partitions = {}
     for table in catalog.tables.values():
         states[table.number] = f"table {table.name}", table.status.name
-        owned = [(table.name, table.partitions)]
+        is_active = table.status == TableStatus.ACTIVE
+        owned = [(table.name, table.partitions, is_active)]
         for index in table.global_indexes:
             states[index.number] = f"index {index.name} of {table.name}", index.status.name
-            owned.append((f"{table.name}/{index.name}", index.partitions))
-        for owner, of_owner in owned:
+            is_fed = is_active and index.status in (IndexStatus.FILLING, IndexStatus.ACTIVE)
+            owned.append((f"{table.name}/{index.name}", index.partitions, is_fed))
+        for owner, of_owner, is_in_use in owned:
             for each in of_owner:
-                partitions[each.partition_id] = _look_at(each, owner, attendance, table.status == TableStatus.ACTIVE)
+                partitions[each.partition_id] = _look_at(each, owner, attendance, is_in_use)
     return View(nodes, partitions, states, metadata_leader, frozenset(metadata_alive))
 
 
@@ -121,7 +124,7 @@ def _look_at(partition: Partition, owner: str, attendance: Attendance, is_in_use
         owner,
         partition,
         attendance.leaders.get(partition_id, (0, 0)),
-        not is_in_use or attendance.has_leader(partition_id),
+        attendance.has_leader(partition_id) if is_in_use else None,
         frozenset(restoring),
     )
 
@@ -177,13 +180,15 @@ def _changes_of_node(former: NodeView, node: NodeView) -> list[str]:
     return texts
 
 
-def told_of(kind: EventKind, partitions: list[PartitionView], template: str, node_id: int = 0) -> Iterator[Event]:
-    """One event for each partition, or one for all of many; `template` has {} where they are told."""
+def told_of(
+    kind: EventKind, partitions: list[PartitionView], before: str, behind: str = "", node_id: int = 0
+) -> Iterator[Event]:
+    """One event for each partition, or one for all of many, whose names stand between the two texts."""
     if len(partitions) > TOLD_ONE_BY_ONE_MAX:
-        yield Event(kind, template.format(f"{len(partitions):,} partitions")[:TEXT_MAX], node_id)
+        yield Event(kind, f"{before}{len(partitions):,} partitions{behind}"[:TEXT_MAX], node_id)
         return
     for each in partitions:
-        yield Event(kind, template.format(each.name)[:TEXT_MAX], node_id, each.members.partition_id)
+        yield Event(kind, f"{before}{each.name}{behind}"[:TEXT_MAX], node_id, each.members.partition_id)
 
 
 def _emptied(before: View, after: View) -> set[int]:
@@ -205,8 +210,7 @@ def _of_leaders(before: View, after: View) -> Iterator[Event]:
             moved[former.leader[1], partition.leader[1]].append(partition)
     for (old, new), partitions in moved.items():
         was = "as before" if old == new else f"{after.name_of(old)} led before"
-        template = f"{after.name_of(new)} leads {{}}, {was}"
-        yield from told_of(EventKind.LEADER, partitions, template, new)
+        yield from told_of(EventKind.LEADER, partitions, f"{after.name_of(new)} leads ", f", {was}", new)
 
 
 def _of_members(before: View, after: View) -> Iterator[Event]:
@@ -222,7 +226,7 @@ def _of_members(before: View, after: View) -> Iterator[Event]:
             for text, node_id in _changes_of_items(former, partition, before):
                 changed[text, node_id].append(partition)
     for (text, node_id), partitions in changed.items():
-        yield from told_of(EventKind.MEMBERS, partitions, f"{{}}: {after.name_of(node_id)} {text}", node_id)
+        yield from told_of(EventKind.MEMBERS, partitions, "", f": {after.name_of(node_id)} {text}", node_id)
 
 
 def _changes_of_members(was: Partition, now: Partition, view: View) -> Iterator[tuple[str, int]]:

@@ -110,11 +110,13 @@ class MetadataClient:
     async def call(
         self, invoke: Callable[[cluster_pb2_grpc.MetadataAsyncStub], Awaitable[object]], deadline_s: float
     ) -> object:
-        """The answer of the first process that has one. Raises AioRpcError for an answer that is an error, and
-        ServiceUnavailableError when nobody answers within `deadline_s` seconds."""
+        """The answer of the first process that has one. Raises AioRpcError for an answer that is an error, also where
+        some do not know what is asked and nobody else answers, and ServiceUnavailableError when nobody does within
+        `deadline_s` seconds."""
         loop = asyncio.get_running_loop()
         end = loop.time() + deadline_s
         while True:
+            unknown: grpc.aio.AioRpcError | None = None
             for _ in self._stubs:
                 try:
                     async with asyncio.timeout(max(0.05, end - loop.time())):
@@ -122,11 +124,15 @@ class MetadataClient:
                 except TimeoutError:
                     self._current = (self._current + 1) % len(self._stubs)
                 except grpc.aio.AioRpcError as error:
-                    if _is_answer(error):
+                    if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+                        unknown = error  # it is of an older version, which others need not be
+                    elif _is_answer(error):
                         raise
                     self._current = (self._current + 1) % len(self._stubs)
                 if loop.time() >= end:
                     break
+            if unknown is not None:
+                raise unknown
             if loop.time() >= end:
                 raise ServiceUnavailableError(_NOBODY_ANSWERS)
             await asyncio.sleep(0.05)

@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -36,11 +36,12 @@ QUIET_S: Final = 0.05
 REUSABLE_MAX: Final = 3
 """Files kept for segments to come: to write one full anew costs as much of the disk as to fill it with records."""
 
-REPEAT_SEGMENTS: Final = 8
+REPEAT_SEGMENTS: Final = 4
 """With more segments than these behind it, what a few groups still need is written again, so that they can go."""
 
-REPEAT_BYTES_MAX: Final = BATCH_BYTES_MAX
-"""What is written again at once, at most, nor more than a quarter of a segment: it is made in one go, on the loop."""
+REPEAT_BYTES_MAX: Final = 10 * 1024 * 1024
+"""What is written again at a trim, at most, nor more than a quarter of a segment: it is made in one go, on the loop.
+More than what a leader may have proposed and not committed."""
 
 SPARE_RETRY_S: Final = 1.0
 """How long to wait before trying again to make a segment for which there was no room."""
@@ -56,6 +57,18 @@ _Queued = tuple[bytes, int, int, Done | None]
 Needed = Callable[[int, int, int], Sequence[tuple[bytes, int]]]
 """(group id, checkpointed slot, bytes) -> all that its log must have above that slot, as (record, last slot); nothing:
 it is more than so many bytes, or cannot be said."""
+
+
+def _keepers(segments: Iterable[SegmentContents], floors: Mapping[int, int]) -> Iterator[int]:
+    """The groups that need entries of segments, those of the oldest first; up to a segment that no copy can stand for,
+    as a group heals since a record in it."""
+    found: set[int] = set()
+    for segment in segments:
+        if not segment.healing.isdisjoint(floors):
+            return
+        keeping = {group_id for group_id, slot in segment.last_slots.items() if slot > floors.get(group_id, slot)}
+        yield from sorted(keeping - found)
+        found |= keeping
 
 
 @dataclass(slots=True)
@@ -111,6 +124,7 @@ class Wal:
         self._active: OpenSegment | None = None
         self._spare: OpenSegment | None = None
         self._is_spare_due = False
+        self._spare_retry: asyncio.TimerHandle | None = None
         self._is_trimming = False
         self._is_repeating = False
         self._unhealed: set[int] = set()
@@ -376,7 +390,7 @@ class Wal:
         return self._active
 
     def _make_spare(self) -> None:
-        if self._spare is not None or self._is_spare_due or self._has_failed:
+        if self._spare is not None or self._is_spare_due or self._has_failed or self._spare_retry is not None:
             return
         self._is_spare_due = True
         assert self._active is not None
@@ -396,7 +410,11 @@ class Wal:
             self.is_full = True
             if self._close_waiter is not None and not self._close_waiter.done():
                 self._close_waiter.set_result(None)
-            self._loop.call_later(SPARE_RETRY_S, self._make_spare)
+            self._spare_retry = self._loop.call_later(SPARE_RETRY_S, self._retry_spare)
+
+    def _retry_spare(self) -> None:
+        self._spare_retry = None
+        self._make_spare()
 
     # Trim
 
@@ -463,7 +481,8 @@ class Wal:
             self._fail(result)
 
     def _repeat(self, floors: Mapping[int, int], needed: Needed) -> None:
-        """Writes again what keeps the segments that should have gone by now, where that is little."""
+        """Writes again what keeps the segments that should have gone by now, of as many groups as is little; the others
+        have their turn at the next trim."""
         old = self._contents.segments[:-REPEAT_SEGMENTS]
         if not old or self._is_repeating or self._unhealed or self._has_failed:
             return
@@ -472,21 +491,15 @@ class Wal:
         if self._spare is None and self._active.end + self.bytes_queued + 2 * bytes_max > self._room_bytes:
             self._make_spare()  # first: what waits for room on a full disk would hold up what makes room
             return
-        if any(not segment.healing.isdisjoint(floors) for segment in old):
-            return
-        group_ids = {
-            group_id
-            for segment in old
-            for group_id, slot in segment.last_slots.items()
-            if slot > floors.get(group_id, slot)
-        }
-        records = []
+        group_ids: set[int] = set()
+        records: list[tuple[bytes, int, int]] = []
         left = bytes_max
-        for group_id in sorted(group_ids):
+        for group_id in _keepers(old, floors):
             of_group = needed(group_id, floors[group_id], left)
             left -= sum(FRAME_HEADER_BYTES + len(record) for record, _ in of_group)
             if not of_group or left < 0:
-                return
+                break
+            group_ids.add(group_id)
             records += [(record, group_id, last_slot) for record, last_slot in of_group]
         if not records:
             return

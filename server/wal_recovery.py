@@ -34,6 +34,8 @@ from server.wal_segment import SegmentFiles
 
 _VERSION: Final = struct.Struct("<8sI")
 _CRC: Final = struct.Struct("<I")
+_NEEDED: Final = (RecordType.ENTRIES, RecordType.RESET, RecordType.HEAL)
+"""The records that a log needs until a checkpoint stands for them."""
 
 
 class WalError(Exception):
@@ -71,8 +73,8 @@ class Recovery:
 
 @dataclass(slots=True)
 class SegmentContents:
-    """Which slots a closed segment holds: group id -> highest slot of an entry or a reset; and which groups are healing
-    since a record in it."""
+    """Which slots a closed segment holds: group id -> highest slot of an entry, or of a record that says where the log
+    begins; and which groups are healing since a record in it."""
 
     number: int
     path: Path
@@ -106,12 +108,13 @@ class LogContents:
         commit_slot: int,
         last_slot: int,
     ) -> None:
-        """A record is durable in `segment`. `last_slot`: of its entries; of a reset, the slot before the log begins."""
+        """A record is durable in `segment`. `last_slot`: of its entries; of a reset, or where the group begins to heal,
+        the slot before the log begins."""
         if kind not in (RecordType.ENTRIES, RecordType.PROMISE):
             self._make_void(segment, kind, group_id, last_slot)
         if kind == RecordType.FORGET:
             return
-        if kind in (RecordType.ENTRIES, RecordType.RESET) and last_slot > segment.last_slots.get(group_id, -1):
+        if kind in _NEEDED and last_slot > segment.last_slots.get(group_id, -1):
             segment.last_slots[group_id] = last_slot
         promise = self.promises.get(group_id)
         if promise is None:

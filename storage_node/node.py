@@ -579,21 +579,20 @@ class StorageNode:
                 await self.checkpoint()
 
     async def checkpoint(self) -> None:
-        """Writes the memtable to the B-tree and lets the log go of what that stands for."""
+        """Writes the memtable to the B-tree and lets the log go of what that stands for, and of what else is void."""
         checkpoint = self._store.freeze_for_checkpoint()
         self._schedule.begin(time.monotonic())
-        if checkpoint is None:
-            return
-        try:
-            await self._loop.run_in_executor(self._engine, self._store.write_checkpoint, checkpoint)
-        except StoreFullError as error:
-            self._store.abandon_checkpoint(checkpoint)
-            log.error("no room for a checkpoint, it will be tried again", reason=str(error))
-            return
-        except (StoreError, CorruptValueError, OSError) as error:
-            self._fail_store(error)
-            return
-        self._store.finish_checkpoint(checkpoint)
+        if checkpoint is not None:
+            try:
+                await self._loop.run_in_executor(self._engine, self._store.write_checkpoint, checkpoint)
+            except StoreFullError as error:
+                self._store.abandon_checkpoint(checkpoint)
+                log.error("no room for a checkpoint, it will be tried again", reason=str(error))
+            except (StoreError, CorruptValueError, OSError) as error:
+                self._fail_store(error)
+                return
+            else:
+                self._store.finish_checkpoint(checkpoint)
         floors = {group_id: self._store.checkpointed_slot(group_id) for group_id in self.replicas}
         self.host.trim(floors)
         self._wal.trim(floors, self.host.needed_records)

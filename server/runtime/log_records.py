@@ -31,10 +31,10 @@ def encode_log_record(group_id: int, record: LogRecord, commit_slot: int) -> byt
 
 def last_slot_of(record: LogRecord) -> int:
     """Up to which slot the log needs a record, until a checkpoint stands for that: of its entries, or of the snapshot
-    that the log goes on from."""
+    that the log goes on from, also where it begins anew to heal."""
     if isinstance(record, Run):
         return record.last_slot
-    return record.slot if isinstance(record, ResetRecord) else 0
+    return record.slot if isinstance(record, ResetRecord | HealRecord) else 0
 
 
 def needed_records(group: Group | None, checkpointed_slot: int, bytes_max: int) -> list[tuple[bytes, int]]:

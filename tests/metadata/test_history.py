@@ -54,7 +54,7 @@ def watch() -> Watch:
 def test_it_begins_with_what_there_is(watch: Watch) -> None:
     """Which is no event."""
     history = watch.history
-    assert (history.has_begun, history.since_ms, history.newest(10)) == (False, 0, Page([], "metadata-1.a/0/999000"))
+    assert (history.has_begun, history.since_ms, history.newest(10)) == (False, 0, Page([], "-/0/999000"))
     assert watch.see(nodes(5)) == []
     assert (history.has_begun, history.since_ms) == (True, 1_000_500)
     assert watch.see(nodes(6)) == ["storage-6 joined, in z"]
@@ -69,6 +69,19 @@ def test_it_goes_on_from_what_another_has_seen(watch: Watch) -> None:
     assert watch.see(nodes(1)) == ["storage-1 joined, in z"], "the one there is"
     assert watch.see(nodes(2)) == ["storage-2 joined, in z"]
     assert (watch.history.since_ms, watch.history.newest(10).place) == (400_000, "metadata-1.a/2/1001000")
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_who_asks_before_it_has_begun_is_not_told_all_of_it_again(watch: Watch, asks: bool) -> None:
+    """What it goes on from has yet to come; what the other has told of that is known by its time."""
+    history = watch.history
+    known, new = (Event(EventKind.NODE, "storage-1 joined, in z", 1, 0, at_ms) for at_ms in (500_000, 999_500))
+    place = history.after("metadata-2.a/700/600000", 10).place if asks else history.newest(10).place
+    with pytest.raises(ValidationError):
+        history.after("nowhere", 10)
+    history.inherit([known, new], 400_000)
+    watch.see(nodes(1))
+    assert history.after(place, 10) == Page([new], "metadata-1.a/2/999500", is_elsewhere=True)
 
 
 class TestPages:
@@ -137,7 +150,7 @@ def test_the_time_of_day_may_jump(watch: Watch) -> None:
     assert watch.see_for(unserved, LAPSE_S + LOOK_S) == ["there is no leader: partition 100 of t"]
 
 
-def partition(partition_id: int, *, is_served: bool = True) -> PartitionView:
+def partition(partition_id: int, *, is_served: bool | None = True) -> PartitionView:
     return PartitionView("t", Partition(partition_id, b"", b"", (1, 2, 3)), (1, 1), is_served)
 
 
@@ -159,6 +172,9 @@ def test_partitions_that_nobody_serves(watch: Watch) -> None:
     watch.see_for(lost, LAPSE_S + LOOK_S)
     assert watch.see_for(of(), LAPSE_S) == []
     assert watch.see_for(lost, LAPSE_S) == []
+    # Nor one that need not have a leader any more.
+    watch.see_for(lost, 2 * LAPSE_S)
+    assert watch.see_for(of(partition(100, is_served=None)), 2 * LAPSE_S) == []
     many = [partition(number, is_served=False) for number in range(TOLD_ONE_BY_ONE_MAX + 1)]
     assert watch.see_for(of(*many), LAPSE_S + LOOK_S) == [f"there is no leader: {len(many)} partitions"]
     served = of(*(replace(each, is_served=True) for each in many))
@@ -172,6 +188,15 @@ def test_nodes_that_are_not_heard_of(watch: Watch) -> None:
     half = replace(nodes(1), nodes={1: nodes(1).nodes[1], 2: nodes(2, is_alive=None).nodes[2]})
     assert watch.see_for(half, UNHEARD_S) == ["storage-2 has not been heard of yet"]
     assert watch.see_for(nodes(2), UNHEARD_S) == ["storage-2 is heard of"]
+
+
+def test_a_node_that_is_removed_unheard(watch: Watch) -> None:
+    """Was not heard of."""
+    unheard = replace(nodes(1), nodes={1: nodes(1).nodes[1], 2: nodes(2, is_alive=None).nodes[2]})
+    watch.see(unheard)
+    watch.see_for(unheard, UNHEARD_S)
+    assert watch.see(unheard) == ["storage-2 has not been heard of yet"]
+    assert watch.see_for(nodes(1), UNHEARD_S) == ["storage-2 was removed"]
 
 
 def test_metadata_processes(watch: Watch) -> None:

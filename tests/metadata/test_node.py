@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import structlog
+import structlog.testing
 
 from metadata.catalog.catalog import Catalog
 from metadata.config import Config
@@ -112,6 +114,52 @@ async def test_its_history_begins_when_it_knows_what_there_is(tmp_path: Path, mo
         await stop(node)
     (event,) = node.history.newest(10).events
     assert event.text.startswith("storage-2 joined")
+
+
+async def test_what_cannot_be_told_ends_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what happens next is told."""
+    monkeypatch.setattr("metadata.node.WATCH_S", 0.01)
+    node = make(tmp_path)
+    await node.start()
+    await until_serving(node)
+    failed = asyncio.Event()
+
+    def look_in_vain(*_: object) -> None:
+        failed.set()
+        raise KeyError("a mistake of this program")
+
+    try:
+        async with asyncio.timeout(10):
+            while not node.history.has_begun:
+                await asyncio.sleep(0.005)
+            with structlog.testing.capture_logs() as logs, monkeypatch.context() as broken:
+                broken.setattr("metadata.node.look", look_in_vain)
+                await failed.wait()
+                await asyncio.sleep(0)
+            assert "what has happened cannot be told" in {entry["event"] for entry in logs}
+            await node.propose(register("storage-1"))
+            while not node.history.newest(10).events:
+                await asyncio.sleep(0.005)
+    finally:
+        await stop(node)
+
+
+async def test_its_leader_is_who_has_been_seen_to_lead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not who was promised that, and may have lost."""
+    node = make(tmp_path)
+    await node.start()
+    try:
+        await until_serving(node)
+        assert node._leader_seen() == node.config.node_id
+        core = node.host.groups[GROUP_ID].core
+        monkeypatch.setattr(node.host, "is_fresh", lambda _: True)
+        for is_led, leader in (True, node.config.node_id), (False, 0):
+            monkeypatch.setattr(core, "leadership", None)
+            monkeypatch.setattr(core, "_is_led", is_led)
+            assert node._leader_seen() == leader
+    finally:
+        monkeypatch.undo()
+        await stop(node)
 
 
 async def test_a_command_without_a_leader(tmp_path: Path) -> None:

@@ -198,6 +198,26 @@ def test_leaders() -> None:
     assert events == [Event(EventKind.LEADER, f"storage-2 leads {MANY} partitions, storage-1 led before", 2)]
 
 
+@pytest.mark.parametrize("name", ["rack{1}", "{x}", "a{b", "{}", "{0.__class__}"])
+def test_names_are_told_as_they_are(name: str) -> None:
+    """Nobody keeps braces out of them."""
+    named = {**NODES, 4: replace(NODES[4], name=name)}
+    before, after = View(named, {100: led(100, 1, 2)}), View(named, {100: led(100, 2, 4)})
+    assert texts(before, after) == [f"{name} leads partition 100 of t, storage-2 led before"]
+    joined, whole = (View(named, {100: PartitionView("t", each)}) for each in (JOINED, REPLACED))
+    assert texts(joined, whole) == [f"partition 100 of t: {name} has the items"]
+
+
+@pytest.mark.parametrize("status", list(IndexStatus))
+def test_an_index_must_have_leaders_once_changes_go_there(status: IndexStatus) -> None:
+    """While its partitions are being made, and when it is deleted, it need not."""
+    catalog = music_with("by-label", status=status)
+    partitions = look(catalog, Attendance(3.0, FakeClock()), 0, []).partitions.values()
+    served = {each.is_served for each in partitions if each.owner == "music/by-label"}
+    assert served == {False if status in (IndexStatus.FILLING, IndexStatus.ACTIVE) else None}
+    assert {each.is_served for each in partitions if each.owner == "music"} == {False}
+
+
 def test_tables_by_their_number() -> None:
     """Another one of the same name is another one."""
     assert texts(View(states={1: ("table t", "ACTIVE")}), View(states={2: ("table t", "ACTIVE")})) == [
@@ -214,7 +234,8 @@ def test_what_is_looked_at() -> None:
     view = look(catalog, attendance, 1, [1, 2])
     assert (view.metadata_leader, view.metadata_alive) == (1, frozenset({1, 2}))
     assert view.nodes[1] == NodeView("storage-1", "zone-1")
-    assert view.partitions[100] == PartitionView("music", catalog.tables["music"].partitions[0]), "not in use yet"
+    unused = PartitionView("music", catalog.tables["music"].partitions[0], is_served=None)
+    assert view.partitions[100] == unused
     message = report(1, {100: 5}, opened=(100, 101))
     attendance.report(message)
     heard = look(catalog, attendance, 1, [1, 2])

@@ -302,6 +302,25 @@ async def test_an_answer_that_is_an_error_is_an_answer() -> None:
         await other.stop()
 
 
+@pytest.mark.parametrize("others", [cluster_pb2.LookUpTablesResponse(), grpc.StatusCode.UNAVAILABLE])
+async def test_a_process_of_an_older_version_does_not_speak_for_all(others: Any) -> None:
+    """Another one is asked; where that one does not answer, it is told that this one does not know the question."""
+    older, other = Process(lambda: grpc.StatusCode.UNIMPLEMENTED), Process(lambda: others)
+    client = MetadataClient((await older.start(), await other.start()), 0)
+    try:
+        if isinstance(others, grpc.StatusCode):
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await client.call(look_up, 5.0)
+            assert raised.value.code() == grpc.StatusCode.UNIMPLEMENTED
+        else:
+            assert await client.call(look_up, 5.0) == others
+        assert (older.asked, other.asked) == (1, 1)
+    finally:
+        await client.close()
+        await older.stop()
+        await other.stop()
+
+
 async def test_a_reason_is_an_answer() -> None:
     """A leader that cannot do it now says why, and whoever asked is told; a process without a leader knows nothing."""
     no_leader = Process(lambda: ServiceUnavailableError(NO_METADATA_LEADER))

@@ -307,6 +307,41 @@ async def test_a_full_disk_is_told_and_lived_with(memory: RealHarness) -> None:
     assert len((await memory.restart({5: 0}))[5].entries) == slot + 11
 
 
+async def test_a_full_disk_is_not_tried_at_each_record(memory: RealHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another segment is asked for once in a while, however much waits for it."""
+    files = memory.files
+    assert isinstance(files, MemoryFiles)
+    files.is_full = True
+    create = files.create
+    tried: list[int] = []
+
+    def trying(number: int, reuse: Path | None = None) -> OpenSegment:
+        tried.append(number)
+        return create(number, reuse)
+
+    monkeypatch.setattr(files, "create", trying)
+    monkeypatch.setattr("server.wal.SPARE_RETRY_S", 3600.0)
+    slot = 0
+    while not is_full(memory):
+        slot += 1
+        put(memory, entries(5, slot, bytes(400)))
+        await asyncio.sleep(0)
+    for _ in range(30):
+        slot += 1
+        put(memory, entries(5, slot, bytes(400)))
+        for _ in range(20):
+            await asyncio.sleep(0)
+    assert tried == [2]
+    files.is_full = False
+    retry = memory.log._spare_retry
+    assert retry is not None
+    retry.cancel()
+    memory.log._retry_spare()
+    await memory.settle()
+    assert tried.count(2) == 2
+    assert len((await memory.restart({5: 0}))[5].entries) == slot
+
+
 async def test_records_that_can_never_fit_are_refused(memory: RealHarness) -> None:
     """A record larger than a segment is the programmer's mistake."""
     memory.log._queue.append((encode_record(entries(5, 1, bytes(SEGMENT_BYTES))), 5, 1, None))

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from server.codec.record import Record, RecordType, decode_record, encode_record
 from server.paxos.ballot import Ballot
 from server.paxos.log import Log
-from server.paxos.messages import Accept, LogStart, Run
-from server.runtime.log_records import ENTRY_BYTES, needed_records
+from server.paxos.messages import Accept, HealedRecord, HealRecord, LogRecord, LogStart, ResetRecord, Run
+from server.runtime.log_records import ENTRY_BYTES, encode_log_record, last_slot_of, needed_records
 from server.wal import REPEAT_SEGMENTS, REUSABLE_MAX, Wal
 from server.wal_recovery import LogReader, RecoveredGroup
 from tests.server.runtime.test_replica_host import GROUP, Lone
@@ -130,7 +130,7 @@ def test_nothing_is_lost_and_the_log_ends(seed: int, base: int) -> None:
             assert entries[slot] == (ballot, payload) or entries[slot][0] > ballot
             assert found.promised >= ballot
         assert found.first_slot == base + 1 or not acknowledged
-    assert most <= 2 * REPEAT_SEGMENTS
+    assert most <= REPEAT_SEGMENTS + 8
 
 
 async def until_as_few(member: Member, segments: int) -> None:
@@ -167,6 +167,56 @@ async def test_what_cannot_be_carried_on_keeps_the_log(reason: str, monkeypatch:
     await member.wal.close()
     found = read(member.files)
     assert (len(found.entries), found.is_healing) == (1, reason == "healing")
+
+
+async def test_many_are_carried_on_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many at a trim as is little together."""
+    member = Member()
+    stuck = range(100, 106)
+    for group_id in stuck:
+        record = Record(RecordType.ENTRIES, group_id, ONE, 1, 0, (bytes(900),))
+        member.wal.append(encode_record(record), group_id, 1, None)
+    asked: list[int] = []
+
+    def needed(group_id: int, checkpointed_slot: int, bytes_max: int) -> list[tuple[bytes, int]]:
+        record = encode_record(Record(RecordType.ENTRIES, group_id, ONE, 1, 0, (bytes(900),)))
+        asked.append(group_id)
+        return [(record, 1)] if bytes_max >= len(record) else []
+
+    floors = dict.fromkeys(stuck, 0)
+    monkeypatch.setattr(member, "trim", lambda: member.wal.trim({**floors, BUSY: member.busy_slot}, needed))
+    await until_as_few(member, REPEAT_SEGMENTS + 6)
+    assert set(asked) == set(stuck)
+    await member.wal.close()
+    recovery = LogReader(member.files.copy(), {**floors, BUSY: member.busy_slot}).read()
+    assert [recovery.groups[each].entries for each in stuck] == [[(ONE, bytes(900))]] * len(stuck)
+    assert not recovery.damaged_groups
+
+
+@pytest.mark.parametrize("first", [HealRecord(ONE, 500), ResetRecord(ONE, 500)])
+async def test_where_a_log_begins_is_kept_until_a_checkpoint_says_so(first: LogRecord) -> None:
+    """Also where it began anew to heal, and has healed since, while the snapshot it goes on from has yet to come."""
+    member = Member()
+
+    def log(record: LogRecord) -> None:
+        member.wal.append(encode_log_record(STUCK, record, 0), STUCK, last_slot_of(record), None)
+
+    async def fill() -> None:
+        for _ in range(10):
+            member.write_beside(3000)
+            await member.settle()
+
+    log(first)
+    await fill()
+    for each in (Run(Ballot(2, 2), 501, (b"one",)), HealedRecord(Ballot(2, 2))):
+        log(each)
+    await fill()
+    for _ in range(3):
+        member.wal.trim({STUCK: 0, BUSY: member.busy_slot})
+        await fill()
+    await member.wal.close()
+    found = read(member.files)
+    assert (found.first_slot, found.entries, found.is_healing) == (501, [(Ballot(2, 2), b"one")], False)
 
 
 async def test_a_snapshot_that_has_not_come_keeps_its_record() -> None:

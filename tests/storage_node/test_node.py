@@ -454,6 +454,28 @@ async def test_on_a_nearly_full_disk_only_puts_are_refused(one: NodeSet) -> None
     await one.do(put("b", b"item"))
 
 
+@pytest.mark.parametrize("why_not", ["nothing to write", "no room"])
+async def test_what_is_void_goes_without_a_checkpoint(
+    one: NodeSet, monkeypatch: pytest.MonkeyPatch, why_not: str
+) -> None:
+    """On a full disk it is what makes room for one."""
+    leader = await one.found()
+    node = leader.node
+    await node.checkpoint()
+    if why_not == "no room":
+        assert await leader.status(put("a", item("a"))) == OK
+
+        def write_checkpoint(checkpoint: object) -> None:
+            raise StoreFullError("no room")
+
+        monkeypatch.setattr(node._store, "write_checkpoint", write_checkpoint)
+    slot = node._store.checkpointed_slot(PARTITION)
+    trims: list[object] = []
+    monkeypatch.setattr(node._wal, "trim", lambda floors, needed: trims.append(floors))
+    await node.checkpoint()
+    assert trims == [{PARTITION: slot}]
+
+
 class FullAtFirst(StorageNode):
     """A node without room for the first assignment."""
 
