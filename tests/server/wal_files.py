@@ -26,7 +26,8 @@ class MemoryFiles(SegmentFiles):
 
     def __init__(self, segments: dict[int, bytearray] | None = None, *, segment_bytes: int = 4096) -> None:
         super().__init__(Path("log"), node_id=1, segment_bytes=segment_bytes)
-        self.contents = {} if segments is None else {number: bytearray(data) for number, data in segments.items()}
+        given = list((segments or {}).items())  # at once: the log's other thread may make a segment meanwhile
+        self.contents = {number: bytearray(data) for number, data in given}
         self.writes: list[Write] = []
         self.error: OSError | None = None
         """Raised by the next write."""
