@@ -271,6 +271,13 @@ MUTANTS = (
         "tests/server",
     ),
     Mutant(
+        "let go of where a log begins anew to heal once it has healed",
+        "server/wal_recovery.py",
+        "_NEEDED: Final = (RecordType.ENTRIES, RecordType.RESET, RecordType.HEAL)\n",
+        "_NEEDED: Final = (RecordType.ENTRIES, RecordType.RESET)\n",
+        "tests/server",
+    ),
+    Mutant(
         "write a log again without the snapshot that stands for its beginning",
         "server/runtime/log_records.py",
         "    if slot > checkpointed_slot:  # of a log replica",
