@@ -144,6 +144,27 @@ async def until_as_few(member: Member, segments: int) -> None:
     assert len(member.files.contents) <= segments + REUSABLE_MAX + 1
 
 
+async def test_the_old_counts_until_the_new_is_on_the_disk() -> None:
+    """Whatever else is trimmed meanwhile."""
+    member = Member()
+    member.accept(1, ONE, b"one")
+    while len(member.wal._contents.segments) <= REPEAT_SEGMENTS + 2:
+        member.write_beside(3000)
+        await member.settle()
+    for _ in range(2):
+        member.trim()
+        assert member.wal._is_repeating
+        assert STUCK in member.wal._contents.segments[0].last_slots
+    await member.settle()
+    assert not member.wal._is_repeating
+    assert [STUCK in each.last_slots for each in member.wal._contents.segments].count(True) == 1
+    member.trim()
+    await member.settle()
+    assert len(member.wal._contents.segments) <= REPEAT_SEGMENTS
+    await member.wal.close()
+    assert read(member.files).entries == [(ONE, b"one")]
+
+
 async def test_a_group_that_gets_nowhere_is_carried_on() -> None:
     member = Member()
     member.accept(1, ONE, b"one")
